@@ -1,0 +1,486 @@
+//! Builds a guest to a component, from within a build script.
+//!
+//! It is here so that the host's built-in client and the guests of the tests are built in one way:
+//! in a target folder of their own that all profiles share (so that clippy, release and doc do not
+//! build a guest again), and without what the outer cargo set for the crate it is building (its
+//! flags and wrappers are not meant for wasm). It reads no manifest beyond the package's name and
+//! does not look into the component: whether it fits the contract is found out by loading it.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::process::ExitCode;
+//!
+//! use guest_build::{Guest, Tool};
+//!
+//! fn main() -> ExitCode {
+//!     let guest = Guest {
+//!         dir: Path::new("../guest-client"),
+//!         wit: Path::new("../wit"),
+//!         tool: Tool::Cargo,
+//!     };
+//!     match guest_build::build(&guest) {
+//!         Ok(path) => println!("cargo::rustc-env=BUILT_IN_COMPONENT={}", path.display()),
+//!         Err(error) => {
+//!             // With a failure on top, as cargo shows the compiler's words only then.
+//!             println!("cargo::error={error}");
+//!             return ExitCode::FAILURE;
+//!         }
+//!     }
+//!     ExitCode::SUCCESS
+//! }
+//! ```
+
+use std::env;
+use std::error;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A guest's sources.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    /// The folder of its package, a workspace of its own with a `Cargo.lock`. Its library is named
+    /// as the package is.
+    pub dir: &'a Path,
+    /// The folder of the WIT that it implements.
+    pub wit: &'a Path,
+    /// What builds it.
+    pub tool: Tool,
+}
+
+/// What makes a component of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `cargo build --target wasm32-wasip2`.
+    Cargo,
+    /// `cargo component build`, which builds for wasm32-wasip1 and adapts what comes of it.
+    CargoComponent,
+}
+
+impl Tool {
+    /// The target that the toolchain must have for it.
+    fn target(self) -> &'static str {
+        match self {
+            Self::Cargo => "wasm32-wasip2",
+            Self::CargoComponent => "wasm32-wasip1",
+        }
+    }
+
+    /// The folder for what it builds: the two name their output alike, so they must not share one.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Cargo => "cargo",
+            Self::CargoComponent => "cargo-component",
+        }
+    }
+}
+
+/// Builds `guest` and puts the component into `OUT_DIR`, whose path to it is returned: a copy, so
+/// that no later build changes the file under a compiler that reads it. Tells cargo by which files
+/// to judge whether the build script must run again.
+///
+/// Blocks while another build script builds a guest in the same target folder.
+///
+/// # Errors
+///
+/// Every [`Error`] says what to do, in one line as `cargo::error=` needs it. What the compiler says
+/// of a guest that does not build is on the standard error output before.
+pub fn build(guest: &Guest<'_>) -> Result<PathBuf, Error> {
+    for watched in ["src", "Cargo.toml", "Cargo.lock"] {
+        println!(
+            "cargo::rerun-if-changed={}",
+            guest.dir.join(watched).display()
+        );
+    }
+    println!("cargo::rerun-if-changed={}", guest.wit.display());
+
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or(Error::NotABuildScript)?);
+    let guests = target_root(&out_dir).join("guests");
+    let name = package_name(&guest.dir.join("Cargo.toml"))?.replace('-', "_");
+    let file = format!("{name}.wasm");
+
+    fs::create_dir_all(&guests).map_err(|source| Error::io(&guests, &source))?;
+    let lock = guests.join(".lock");
+    let _lock = File::create(&lock)
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|source| Error::io(&lock, &source))?;
+
+    require_target(guest.tool.target())?;
+    let target_dir = guests.join(guest.tool.folder());
+    run(guest, &target_dir)?;
+
+    let built = target_dir
+        .join(guest.tool.target())
+        .join("release")
+        .join(&file);
+    let component = fs::read(&built).map_err(|source| Error::io(&built, &source))?;
+    if !is_component(&component) {
+        return Err(Error::NotAComponent(built));
+    }
+    let path = out_dir.join(&file);
+    fs::write(&path, component).map_err(|source| Error::io(&path, &source))?;
+    Ok(path)
+}
+
+/// The version of the `cargo component` in use, or `None` where it is not installed.
+#[must_use]
+pub fn cargo_component_version() -> Option<String> {
+    let output = cargo().args(["component", "--version"]).output().ok()?;
+    let words = String::from_utf8(output.stdout).ok()?;
+    Some(words.split_whitespace().last()?.to_owned()).filter(|_| output.status.success())
+}
+
+/// Why there is no component.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// `OUT_DIR` is not set: this is no build script.
+    NotABuildScript,
+    /// The manifest at this path does not name its package in the plain form `name = "..."`.
+    NoPackageName(PathBuf),
+    /// The toolchain lacks a target, and this command did not install it.
+    NoTarget(String),
+    /// A program could not be started.
+    NotStarted {
+        /// The program.
+        program: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The guest did not build.
+    NotBuilt {
+        /// Where the guest is.
+        dir: PathBuf,
+        /// What was run there.
+        command: String,
+    },
+    /// What was built is no component.
+    NotAComponent(PathBuf),
+    /// A file could not be read or written.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl Error {
+    fn io(path: &Path, source: &io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            reason: source.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotABuildScript => {
+                f.write_str("OUT_DIR is not set: guests are built from build scripts, run by cargo")
+            }
+            Self::NoPackageName(manifest) => {
+                write!(
+                    f,
+                    "{} names no package: write `name = \"...\"` on a line",
+                    manifest.display()
+                )
+            }
+            Self::NoTarget(command) => {
+                write!(
+                    f,
+                    "the toolchain lacks a target that guests are built for: run `{command}`"
+                )
+            }
+            Self::NotStarted { program, reason } => {
+                write!(
+                    f,
+                    "`{program}` did not start ({reason}): install it or put it on the PATH"
+                )
+            }
+            Self::NotBuilt { dir, command } => {
+                let dir = dir.display();
+                write!(
+                    f,
+                    "the guest in {dir} did not build: run `{command}` there and mend what it reports"
+                )
+            }
+            Self::NotAComponent(path) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} is no component (a failed adaptation leaves a core module): remove it and build again"
+                )
+            }
+            Self::Io { path, reason } => write!(f, "{}: {reason}", path.display()),
+        }
+    }
+}
+
+impl error::Error for Error {}
+
+/// Runs the tool. What it prints goes to the standard error output, as the standard output of a
+/// build script is read by cargo.
+fn run(guest: &Guest<'_>, target_dir: &Path) -> Result<(), Error> {
+    let mut command = cargo();
+    if guest.tool == Tool::CargoComponent {
+        command.arg("component");
+    }
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "--target",
+        guest.tool.target(),
+    ]);
+    // By the environment, as cargo component puts files of its own where `--target-dir` does not say.
+    command.env("CARGO_TARGET_DIR", target_dir);
+    command.current_dir(guest.dir).stdout(io::stderr());
+    if status(&mut command)? {
+        return Ok(());
+    }
+    Err(Error::NotBuilt {
+        dir: guest.dir.to_owned(),
+        command: in_words(&command),
+    })
+}
+
+/// Installs `target` where the toolchain lacks it: by name in the toolchain that the outer cargo
+/// runs under, as another may be the default in the guest's folder.
+fn require_target(target: &str) -> Result<(), Error> {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let output = rustc
+        .args(["--print", "sysroot"])
+        .output()
+        .map_err(|source| not_started(&rustc, &source))?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end());
+    if sysroot.join("lib/rustlib").join(target).is_dir() {
+        return Ok(());
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", target]).stdout(io::stderr());
+    if let Some(toolchain) = env::var_os("RUSTUP_TOOLCHAIN") {
+        rustup.arg("--toolchain").arg(toolchain);
+    }
+    println!(
+        "cargo::warning=the toolchain lacks {target}: running `{}`",
+        in_words(&rustup)
+    );
+    match status(&mut rustup) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Error::NoTarget(in_words(&rustup))),
+    }
+}
+
+/// The cargo that runs the build script, in the environment of whoever called it.
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if is_outer(&name) {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Whether a variable is about the outer build alone. What says where cargo is, how it reaches the
+/// network and what it may fetch from is not.
+fn is_outer(name: &OsStr) -> bool {
+    const PREFIXES: [&str; 9] = [
+        "CARGO_BUILD_",
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "CLIPPY_",
+        "DEP_",
+    ];
+    const NAMES: [&str; 19] = [
+        "CARGO_ENCODED_RUSTDOCFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_INCREMENTAL",
+        "CARGO_MAKEFLAGS",
+        "CARGO_PRIMARY_PACKAGE",
+        "DEBUG",
+        "HOST",
+        "LD_LIBRARY_PATH",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "NUM_JOBS",
+        "OPT_LEVEL",
+        "OUT_DIR",
+        "PROFILE",
+        "RUSTC_LINKER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTDOCFLAGS",
+        "RUSTFLAGS",
+        "TARGET",
+    ];
+    let name = name.to_string_lossy();
+    NAMES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn status(command: &mut Command) -> Result<bool, Error> {
+    let status = command
+        .status()
+        .map_err(|source| not_started(command, &source))?;
+    Ok(status.success())
+}
+
+fn not_started(command: &Command, source: &io::Error) -> Error {
+    let program = command.get_program().to_string_lossy().into_owned();
+    Error::NotStarted {
+        program,
+        reason: source.to_string(),
+    }
+}
+
+/// The command as a person would type it.
+fn in_words(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_stem()
+        .unwrap_or_default();
+    let words = [program]
+        .into_iter()
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The outer cargo's target folder. Cargo marks one that it made with a `CACHEDIR.TAG`; in one that
+/// was there before, `OUT_DIR` lies four steps down (`<root>/<profile>/build/<package>/out`).
+fn target_root(out_dir: &Path) -> &Path {
+    let mut ancestors = out_dir.ancestors().take(7);
+    let marked = ancestors.find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    marked
+        .or_else(|| out_dir.ancestors().nth(4))
+        .unwrap_or(out_dir)
+}
+
+fn package_name(manifest: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(manifest).map_err(|source| Error::io(manifest, &source))?;
+    let name = text.lines().find_map(|line| {
+        line.strip_prefix("name")?
+            .trim_start()
+            .strip_prefix('=')?
+            .split('"')
+            .nth(1)
+    });
+    name.map(str::to_owned)
+        .ok_or_else(|| Error::NoPackageName(manifest.to_owned()))
+}
+
+/// Whether `binary` opens as a component does: the Wasm magic, version 13, layer 1. A core module
+/// has version 1, layer 0.
+fn is_component(binary: &[u8]) -> bool {
+    binary.starts_with(b"\0asm\x0d\0\x01\0")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+    use std::{env, fs};
+
+    use super::{Error, in_words, is_component, is_outer, package_name, target_root};
+
+    /// A folder that is removed with its value.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("guest-build-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_core_module_is_no_component() {
+        assert!(is_component(b"\0asm\x0d\0\x01\0\x07"));
+        assert!(!is_component(b"\0asm\x01\0\0\0\x01"));
+        assert!(!is_component(b"\0asm"));
+        assert!(!is_component(b"(component)"));
+    }
+
+    #[test]
+    fn flags_of_the_outer_build_stay_outside() {
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "CARGO_TARGET_DIR",
+            "RUSTC_WORKSPACE_WRAPPER",
+        ] {
+            assert!(is_outer(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_way_to_the_registry_and_the_toolchain_is_kept() {
+        for name in [
+            "CARGO",
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "CARGO_HTTP_PROXY",
+            "CARGO_REGISTRIES_CRATES_IO_PROTOCOL",
+            "HTTPS_PROXY",
+            "PATH",
+            "RUSTC",
+            "RUSTUP_TOOLCHAIN",
+        ] {
+            assert!(!is_outer(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_target_folder_is_the_marked_one_whatever_lies_between() {
+        let root = Folder::new("marked");
+        fs::write(root.0.join("CACHEDIR.TAG"), "").unwrap();
+        let native = root.0.join("debug/build/host-0123/out");
+        let cross = root
+            .0
+            .join("x86_64-unknown-linux-gnu/release/build/host-0123/out");
+        assert_eq!(target_root(&native), root.0);
+        assert_eq!(target_root(&cross), root.0);
+    }
+
+    #[test]
+    fn an_unmarked_target_folder_is_found_by_its_place() {
+        let root = Folder::new("unmarked");
+        let out_dir = root.0.join("debug/build/host-0123/out");
+        assert_eq!(target_root(&out_dir), root.0);
+    }
+
+    #[test]
+    fn the_package_is_named_by_the_manifest() {
+        let folder = Folder::new("manifest");
+        let manifest = folder.0.join("Cargo.toml");
+        fs::write(&manifest, "[package]\nname = \"a-guest\" # a name\n[lib]\n").unwrap();
+        assert_eq!(package_name(&manifest).unwrap(), "a-guest");
+        fs::write(&manifest, "[package]\n").unwrap();
+        assert!(matches!(
+            package_name(&manifest),
+            Err(Error::NoPackageName(_))
+        ));
+    }
+
+    #[test]
+    fn an_error_prints_the_command_to_type() {
+        let mut command = Command::new("/somewhere/bin/cargo");
+        command.args(["component", "build", "--release"]);
+        assert_eq!(in_words(&command), "cargo component build --release");
+    }
+}
