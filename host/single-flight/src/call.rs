@@ -1,0 +1,129 @@
+//! A caller's side of a flight: the future that joins on its first poll, waits, and leaves when it is
+//! dropped. It never runs the work, which belongs to the flight's own task.
+
+use std::fmt;
+use std::hash::Hash;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::execution::{Execution, Unstarted, execute};
+use crate::table::{Seat, Table};
+use crate::{Answer, Error, FlightId, Role};
+
+/// One caller of a key: the future that [`Group::call`](crate::Group::call) returns.
+///
+/// # Panics
+///
+/// Polling it panics after it has completed, and when the first poll has to open a flight outside a tokio
+/// runtime. A panic in the value's `clone` is this caller's own: the others get theirs.
+///
+/// # Cancel safety
+///
+/// Dropping it is how a caller leaves, at any time. Before the first poll nothing has happened, and
+/// nothing does. After it, the flight goes on for its other callers, whichever of them opened it; when
+/// the last one leaves it is cancelled: its key is free at once, and its work is not polled again but
+/// dropped when its task is next scheduled.
+#[must_use = "a call does nothing until it is polled"]
+pub struct Call<'a, K, V, F> {
+    table: &'a Arc<Table<K, V>>,
+    state: State<K, V, F>,
+}
+
+enum State<K, V, F> {
+    /// Not polled yet.
+    Asked { key: K, work: F },
+    /// On a flight. Left when this is dropped, unless the flight is settled.
+    Aboard(Seat<K, V>),
+    /// Has its outcome, was refused, or panicked on the way.
+    Done,
+}
+
+impl<'a, K, V, F> Call<'a, K, V, F> {
+    pub(crate) fn new(table: &'a Arc<Table<K, V>>, key: K, work: F) -> Self {
+        Self {
+            table,
+            state: State::Asked { key, work },
+        }
+    }
+}
+
+impl<K, V, F, Fut> Call<'_, K, V, F>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    F: FnOnce(FlightId) -> Fut + Send + 'static,
+    Fut: Future<Output = V> + Send + 'static,
+{
+    /// Joins the key's flight, or opens one and starts its task.
+    fn board(&self, key: K, work: F, cx: &Context<'_>) -> Result<Seat<K, V>, Error> {
+        let hash = self.table.hash(&key);
+        // Cloned here because a waker's clone is code of an executor, and joining is done under locks.
+        let mut waker = Some(cx.waker().clone());
+        if let Some(joined) = self.table.join(&key, hash, &mut waker) {
+            return joined;
+        }
+        let seat = self.table.open(key, hash, &mut waker)?;
+        if seat.role == Role::Leader {
+            let execution = Execution::new(Arc::clone(self.table), Arc::clone(&seat.flight));
+            // Where there is no runtime this panics, and where it is shutting down it drops the task:
+            // either way the execution is dropped, and ends the flight.
+            tokio::spawn(execute(Unstarted { work, execution }));
+        }
+        Ok(seat)
+    }
+}
+
+impl<K, V, F, Fut> Future for Call<'_, K, V, F>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    F: FnOnce(FlightId) -> Fut + Send + 'static,
+    Fut: Future<Output = V> + Send + 'static,
+{
+    type Output = Result<Answer<V>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let State::Aboard(seat) = &this.state {
+            let settled = ready!(seat.flight.poll_settled(seat.place, cx.waker()));
+            let outcome = seat.outcome(settled);
+            this.state = State::Done;
+            return Poll::Ready(outcome);
+        }
+        let State::Asked { key, work } = mem::replace(&mut this.state, State::Done) else {
+            panic!("a call was polled after it had completed");
+        };
+        // Its waker is on the flight from here on, so nothing that happens to the flight is missed.
+        this.state = State::Aboard(this.board(key, work, cx)?);
+        Poll::Pending
+    }
+}
+
+// A call holds the key and the work unpolled, and never pins them.
+impl<K, V, F> Unpin for Call<'_, K, V, F> {}
+
+impl<K, V, F> Drop for Call<'_, K, V, F> {
+    fn drop(&mut self) {
+        if let State::Aboard(seat) = &self.state
+            && seat.flight.leave(seat.place)
+        {
+            self.table.abandon(&seat.flight);
+        }
+    }
+}
+
+impl<K, V, F> fmt::Debug for Call<'_, K, V, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = f.debug_struct("Call");
+        match &self.state {
+            State::Asked { .. } => call.field("state", &"asked"),
+            State::Aboard(seat) => call
+                .field("flight", &seat.flight.id)
+                .field("role", &seat.role),
+            State::Done => call.field("state", &"done"),
+        };
+        call.finish()
+    }
+}

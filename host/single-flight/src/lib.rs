@@ -1,0 +1,249 @@
+//! Callers that ask for the same key at the same time share one execution.
+//!
+//! A [`Group`] is a table of flights. The first caller of a key opens a flight and is its leader; callers
+//! that come while it is under way join it as followers; all of them get the one outcome. Once it has
+//! landed it is gone, and the next caller opens a new one.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! use single_flight::{Group, Limits};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let group: Group<String, Arc<str>> = Group::new(Limits::default());
+//! let executions = Arc::new(AtomicUsize::new(0));
+//! let fetch = |x: &str| {
+//!     let executions = Arc::clone(&executions);
+//!     group.call(x.to_owned(), move |_flight| async move {
+//!         executions.fetch_add(1, Ordering::Relaxed);
+//!         Arc::from("the items")
+//!     })
+//! };
+//!
+//! // Two fetchers ask for the same thing at the same time.
+//! let (one, other) = tokio::join!(fetch("x"), fetch("x"));
+//! let (one, other) = (one.unwrap(), other.unwrap());
+//! assert_eq!(executions.load(Ordering::Relaxed), 1);
+//! assert!(one.shared() && Arc::ptr_eq(&one.value, &other.value));
+//!
+//! // A flight that has landed is not joined.
+//! assert!(!fetch("x").await.unwrap().shared());
+//! assert_eq!(executions.load(Ordering::Relaxed), 2);
+//! # }
+//! ```
+//!
+//! # Why it is a crate
+//!
+//! So that the compiler keeps it ignorant of what the work does, and the table can be tested, alone, for
+//! every order of join, leave, land, panic and cancel.
+//!
+//! # What it refuses to do
+//!
+//! It retries nothing: an error is a value to it, shared with the callers of the flight and then forgotten.
+//! It caches nothing: a call never gets the outcome of a flight that had landed before it was first polled.
+//! It sets no deadline: a caller's is the caller's (drop the [`Call`]), the flight's belongs in the work.
+//! It polls no work in a caller's future: a flight has a task of its own, so a leader that is held unpolled
+//! or dropped changes nothing for its followers.
+//!
+//! # What a flight goes through
+//!
+//! ```text
+//! open ──────────────> landed | panicked | cancelled
+//!   └──> forgotten ──> landed | panicked | cancelled
+//! ```
+//!
+//! The first poll of a call opens it, and until it ends or is [forgotten](Group::forget) every call of its
+//! key joins it. It lands with what the work returns, or panics with the work. It is cancelled when its
+//! last caller leaves, when a [drain](Group::drain) reaches its deadline, or when its runtime goes away.
+//!
+//! # Invariants
+//!
+//! Each is stated where the state that it binds is declared.
+//!
+//! - Identity: one open flight a key, found and joined in one step, removed as that very flight and not by
+//!   its key (`table.rs`).
+//! - Outcome: a flight is settled once, and its number of callers is final with that (`flight.rs`).
+//! - Cancellation: a flight counts as alive until its work is dropped, and ends even if its task is never
+//!   run (`execution.rs`).
+//! - Bounds: no flight and no caller is let in past its limit, nor a flight once a drain has started
+//!   (`gate.rs`, `flight.rs`).
+//! - No lock is held across user code, a wake, the drop of a user's value, or an await (`table.rs`). The
+//!   exception is the key's `Eq`.
+
+mod call;
+mod execution;
+mod flight;
+mod gate;
+mod outcome;
+mod table;
+mod wakers;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::hash::Hash;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+pub use crate::call::Call;
+pub use crate::flight::FlightId;
+pub use crate::outcome::{Answer, End, Ended, Error, Role};
+use crate::table::Table;
+
+/// A table of flights, each one execution for one key.
+///
+/// Clones are the same table. What is to be shared must go through one table: two groups share nothing.
+///
+/// The key's `Hash` and `Eq` must be plain computations. They must not panic or block, and must not use
+/// the group: `Eq` runs under a lock of the table.
+pub struct Group<K, V> {
+    table: Arc<Table<K, V>>,
+}
+
+/// How much a [`Group`] takes on before it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Flights alive at once, those included that were forgotten or are being cancelled: a flight counts
+    /// until its work is dropped. Default 1,024, as each is a task and whatever its work holds. More
+    /// than 2,147,483,647 are never alive.
+    pub flights: usize,
+    /// Callers on one flight at once. Default 100,000, as each is a waker (16 bytes) here and a future
+    /// elsewhere, and all of them are woken in one go.
+    pub callers_per_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flights: 1_024,
+            callers_per_flight: 100_000,
+        }
+    }
+}
+
+impl<K, V> Group<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            table: Arc::new(Table::new(limits, None)),
+        }
+    }
+
+    /// An empty table that tells `observer` how each flight ended.
+    ///
+    /// The observer is called once for a flight, in the flight's own task, after its callers' outcome is
+    /// settled and with no lock held. For a task that its runtime drops it is called where that happens.
+    /// A slow observer delays a [drain](Group::drain) and nothing else. If it panics, the panic is
+    /// reported by the panic hook and otherwise has no effect.
+    pub fn with_observer(
+        limits: Limits,
+        observer: impl Fn(&K, &Ended<'_, V>) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            table: Arc::new(Table::new(limits, Some(Box::new(observer)))),
+        }
+    }
+
+    /// Asks for the value of `key`: joins the flight that is open for it, or opens one that runs `work`.
+    ///
+    /// Nothing happens before the first poll. It is the first poll that joins or opens, and if it opens,
+    /// it spawns a task on the current tokio runtime. Both calling `work` and polling what it returns
+    /// happen in that task. A follower's `work` is dropped unused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Panicked`] and [`Error::Cancelled`] are the flight's and reach all its callers;
+    /// [`Error::TooManyFlights`], [`Error::TooManyCallers`] and [`Error::Draining`] refuse this caller
+    /// at its first poll and change nothing for others.
+    ///
+    /// # Panics
+    ///
+    /// The first poll panics if it has to open a flight and there is no current tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the call is how its caller leaves; see [`Call`].
+    pub fn call<F, Fut>(&self, key: K, work: F) -> Call<'_, K, V, F>
+    where
+        F: FnOnce(FlightId) -> Fut + Send + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+    {
+        Call::new(&self.table, key, work)
+    }
+
+    /// Closes the key's flight to joiners. True if there was one.
+    ///
+    /// A call first polled after this has returned gets no result of a flight opened before it. Callers
+    /// that are on the flight stay on it and get its outcome. It counts against [`Limits::flights`] until
+    /// it has ended.
+    pub fn forget(&self, key: &K) -> bool {
+        self.table.forget(key)
+    }
+
+    /// Opens no more flights and waits for those under way to end, until `deadline` completes; then
+    /// cancels the ones left and returns how many those were.
+    ///
+    /// It starts with its first poll. From then on a call that would open a flight gets
+    /// [`Error::Draining`], for good, while calls that find an open flight still join it. If it ends in
+    /// time, every flight is terminal, its work is dropped and the observer told. Otherwise the callers of
+    /// those cancelled are told at once, their work is dropped when their tasks are next scheduled, and a
+    /// flight whose work has just returned may still land.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped after its first poll, nothing is cancelled and the group stays closed to new
+    /// flights. It can be called again, also while another drain waits.
+    pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
+        let gate = &self.table.gate;
+        gate.shut();
+        let mut emptied = pin!(gate.emptied());
+        let mut deadline = pin!(deadline);
+        poll_fn(|cx| {
+            if emptied.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(0);
+            }
+            let late = deadline.as_mut().poll(cx);
+            late.map(|()| self.table.cancel_all())
+        })
+        .await
+    }
+
+    /// Flights alive, those included that were forgotten or are being cancelled: all that count against
+    /// [`Limits::flights`].
+    pub fn flights(&self) -> usize {
+        self.table.gate.alive()
+    }
+
+    /// Callers on flights that are under way. Counted flight by flight: not for a hot path.
+    pub fn callers(&self) -> usize {
+        self.table.callers()
+    }
+
+    /// Keys with a flight that is open to joiners. Counted shard by shard: not for a hot path.
+    pub fn entries(&self) -> usize {
+        self.table.entries()
+    }
+}
+
+impl<K, V> Clone for Group<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            table: Arc::clone(&self.table),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Group<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("limits", &self.table.limits)
+            .field("flights", &self.table.gate.alive())
+            .finish_non_exhaustive()
+    }
+}

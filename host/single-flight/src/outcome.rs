@@ -1,0 +1,114 @@
+//! What a flight comes to: for a caller an [`Answer`] or an [`Error`], for the observer an [`Ended`].
+//! A value is the work's own affair: an error the work returns is a value like any other.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::FlightId;
+
+/// A value, and how it came to this caller.
+#[derive(Debug, Clone)]
+pub struct Answer<V> {
+    /// This caller's clone of what the work returned.
+    pub value: V,
+    /// The flight that produced the value.
+    pub flight: FlightId,
+    /// Whether this caller opened the flight or joined it.
+    pub role: Role,
+    /// How many callers were ever on the flight, those that left included. Final, and the same for all
+    /// of them.
+    pub callers: usize,
+}
+
+impl<V> Answer<V> {
+    /// Whether the flight had more than one caller.
+    pub fn shared(&self) -> bool {
+        self.callers > 1
+    }
+}
+
+/// What a caller is to its flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It opened the flight, with its own work.
+    Leader,
+    /// It joined an open flight. Its own work was dropped unused.
+    Follower,
+}
+
+/// A flight that is over, as the observer sees it.
+#[derive(Debug)]
+pub struct Ended<'a, V> {
+    /// Which flight.
+    pub flight: FlightId,
+    /// What it came to.
+    pub end: End<'a, V>,
+    /// How many callers were ever on it, those that left included.
+    pub callers: usize,
+    /// How long ago it opened.
+    pub age: Duration,
+}
+
+/// The terminal state of a flight.
+#[derive(Debug)]
+pub enum End<'a, V> {
+    /// The work returned this value.
+    Landed(&'a V),
+    /// The work panicked with this message: when it was called, polled or dropped.
+    Panicked(&'a str),
+    /// Its last caller left, a drain reached its deadline, or its runtime went away.
+    Cancelled,
+}
+
+/// Why a caller has no answer. Nothing of it is kept: the next call of the key starts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The work panicked, and every caller of the flight is told so.
+    Panicked {
+        /// What the panic said.
+        message: Arc<str>,
+    },
+    /// The flight was cancelled with this caller on it: a drain reached its deadline, or the runtime
+    /// that ran the flight went away.
+    Cancelled,
+    /// A new flight was needed, and as many are alive as [`Limits::flights`](crate::Limits::flights)
+    /// allows.
+    TooManyFlights {
+        /// The limit.
+        limit: usize,
+    },
+    /// The flight has as many callers as
+    /// [`Limits::callers_per_flight`](crate::Limits::callers_per_flight) allows.
+    TooManyCallers {
+        /// The limit.
+        limit: usize,
+    },
+    /// A new flight was needed after a [drain](crate::Group::drain) had started.
+    Draining,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Panicked { message } => {
+                write!(
+                    f,
+                    "the work panicked, the next call runs it anew: {message}"
+                )
+            }
+            Error::Cancelled => f.write_str("the flight was cancelled, ask again"),
+            Error::TooManyFlights { limit } => write!(
+                f,
+                "{limit} flights are alive and no more are allowed, ask again when one has landed"
+            ),
+            Error::TooManyCallers { limit } => write!(
+                f,
+                "{limit} callers are on this flight and no more are allowed, ask again when it has landed"
+            ),
+            Error::Draining => f.write_str("no flight opens while draining, ask another group"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,129 @@
+//! The same promises with real threads: not one certain order, but many, and what holds in all of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use single_flight::{FlightId, Group, Limits, Role};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Barrier;
+use tokio::task::yield_now;
+
+use crate::hands::{Hand, counts};
+
+const CALLERS: usize = 4;
+const ROUNDS: usize = if cfg!(miri) { 20 } else { 1_000 };
+
+fn runtime() -> Runtime {
+    let builder = &mut Builder::new_multi_thread();
+    let runtime = builder.worker_threads(CALLERS).build();
+    runtime.expect("a runtime without drivers")
+}
+
+/// Whether an execution began while another of its key was under way.
+#[derive(Clone)]
+struct Overlapped(bool);
+
+/// One call, in ticks of a clock that all callers share.
+struct Asked {
+    at: usize,
+    answered: usize,
+    flight: FlightId,
+    role: Role,
+}
+
+// 1, 2, 11, 20: executions of a key do not overlap, nobody gets the result of a flight that had landed
+// before it asked, and nothing is left over.
+#[test]
+fn callers_on_many_threads_share_only_what_is_under_way() {
+    let runtime = runtime();
+    let group: Group<usize, Overlapped> = Group::new(Limits::default());
+    let clock = Arc::new(AtomicUsize::new(0));
+    let running = Arc::new(AtomicUsize::new(0));
+    let executions = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let group = group.clone();
+            let [clock, running, executions] = [&clock, &running, &executions].map(Arc::clone);
+            runtime.spawn(async move {
+                let mut calls = Vec::with_capacity(ROUNDS);
+                for _ in 0..ROUNDS {
+                    let [running, executions] = [&running, &executions].map(Arc::clone);
+                    let work = move |_flight| async move {
+                        executions.fetch_add(1, Ordering::SeqCst);
+                        let overlapped = running.fetch_add(1, Ordering::SeqCst) > 0;
+                        yield_now().await;
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        Overlapped(overlapped)
+                    };
+                    let at = clock.fetch_add(1, Ordering::SeqCst);
+                    let answer = group.call(0, work).await.unwrap();
+                    let answered = clock.fetch_add(1, Ordering::SeqCst);
+                    assert!(!answer.value.0);
+                    calls.push(Asked {
+                        at,
+                        answered,
+                        flight: answer.flight,
+                        role: answer.role,
+                    });
+                }
+                calls
+            })
+        })
+        .collect();
+    let callers = runtime.block_on(join_all(callers));
+    let calls: Vec<_> = callers.into_iter().flat_map(Result::unwrap).collect();
+
+    let mut flights: HashMap<FlightId, Vec<&Asked>> = HashMap::new();
+    for call in &calls {
+        flights.entry(call.flight).or_default().push(call);
+    }
+    assert_eq!(flights.len(), executions.load(Ordering::SeqCst));
+    for calls in flights.values() {
+        let leaders = calls.iter().filter(|call| call.role == Role::Leader);
+        assert_eq!(leaders.count(), 1);
+        // One that has an answer proves that the flight has landed.
+        let landed = calls.iter().map(|call| call.answered).min();
+        assert!(calls.iter().all(|call| Some(call.at) < landed));
+    }
+    assert_eq!(counts(&group), [0, 0, 0]);
+}
+
+// 9, 13, 15, 16, 20: with callers that leave, forget and stay in every order, each that stays gets its
+// answer, and nothing is left over.
+#[test]
+fn callers_on_many_threads_leave_nothing_behind() {
+    let runtime = runtime();
+    let group: Group<usize, usize> = Group::new(Limits::default());
+    let start = Arc::new(Barrier::new(CALLERS));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (group, start) = (group.clone(), Arc::clone(&start));
+            runtime.spawn(async move {
+                for round in 0..ROUNDS {
+                    start.wait().await;
+                    let work = move |_flight| async move {
+                        yield_now().await;
+                        round
+                    };
+                    let call = group.call(round % 2, work);
+                    match (caller + round) % CALLERS {
+                        // Polled once, and left.
+                        0 => drop(Hand::new(call).poll()),
+                        1 => {
+                            group.forget(&(round % 2));
+                            assert!(call.await.unwrap().value <= round);
+                        }
+                        _ => assert!(call.await.unwrap().callers <= 2 * CALLERS),
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in runtime.block_on(join_all(callers)) {
+        caller.unwrap();
+    }
+    assert_eq!(runtime.block_on(group.drain(std::future::pending())), 0);
+    assert_eq!(counts(&group), [0, 0, 0]);
+}
