@@ -1,0 +1,172 @@
+//! The flags that describe a client, shared by `get` and `serve`, and the client that they describe.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use http::Uri;
+use ipnet::IpNet;
+use oneflight::upstream::Origin;
+use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Limits, Settings, Sharing, decorate};
+
+/// The name of the client that flags describe.
+pub(super) const NAME: &str = "default";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "The client")]
+pub(super) struct ClientFlags {
+    /// The component to run, instead of the built-in client.
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+
+    /// The upstream's URL: the client's setting BASE_URL, and leave to reach that host.
+    ///
+    /// The built-in client puts the key where the URL says {x}, or appends it as ?x=KEY.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+
+    /// A setting of the client: a variable of its environment.
+    ///
+    /// The built-in client knows BASE_URL, HEADER_<NAME> (a header to send), ITEMS_AT (a JSON
+    /// pointer to the array of items) and ID_AT (one to the id within an item, /id by default).
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<Setting>,
+
+    /// A setting whose value is taken from oneflight's own environment: for secrets.
+    #[arg(long, value_name = "NAME")]
+    set_from_env: Vec<String>,
+
+    /// Lets the client reach [scheme://]host[:port].
+    #[arg(long, value_name = "ORIGIN")]
+    allow: Vec<Origin>,
+
+    /// Lets the names it may reach stand for addresses of this network, private ones included.
+    #[arg(long, value_name = "CIDR")]
+    allow_net: Vec<IpNet>,
+
+    /// How long a flight may take in all, in seconds; a request gets four fifths of it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    deadline: u32,
+
+    /// Makes every call a flight of its own: what oneflight saves, seen from the other side.
+    #[arg(long)]
+    no_coalescing: bool,
+}
+
+/// A client as its flags describe it: decorated, and bare, for its figures.
+pub(super) struct Loaded {
+    pub(super) client: Decorated<ComponentClient>,
+    pub(super) component: ComponentClient,
+    pub(super) limits: Limits,
+}
+
+impl ClientFlags {
+    /// Reads, compiles and decorates the client.
+    pub(super) async fn load(&self) -> anyhow::Result<Loaded> {
+        let settings = self.settings()?;
+        let limits = settings.limits.clone();
+        let engine = Engine::new(&limits)?;
+        let component = match &self.component {
+            None => ComponentClient::load(&engine, BUILTIN, settings).await?,
+            Some(file) => {
+                let binary = std::fs::read(file)
+                    .with_context(|| format!("could not read the component {}", file.display()))?;
+                ComponentClient::load(&engine, binary, settings)
+                    .await
+                    .with_context(|| format!("cannot run {}", file.display()))?
+            }
+        };
+        let sharing = if self.no_coalescing {
+            Sharing::Off
+        } else {
+            Sharing::Coalesced
+        };
+        let client = decorate(NAME, component.clone(), sharing, &limits);
+        Ok(Loaded {
+            client,
+            component,
+            limits,
+        })
+    }
+
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = Settings::new(NAME);
+        settings.policy.allow.clone_from(&self.allow);
+        settings.policy.nets.clone_from(&self.allow_net);
+        settings.env = self.environment()?;
+        settings.limits = Limits::default().with_flight(Duration::from_secs(self.deadline.into()));
+        let base_url = settings.env.iter().find(|(name, _)| name == "BASE_URL");
+        match (base_url, &self.component) {
+            // What an operator names as the upstream is allowed; for a component of theirs only by
+            // the flag, since what a setting named BASE_URL means to it is its own affair.
+            (Some((_, url)), component) if component.is_none() || self.base_url.is_some() => {
+                settings.policy.allow.push(origin(url)?);
+            }
+            (None, None) => anyhow::bail!(
+                "found no upstream for the built-in client; needed its URL: \
+                 add --base-url http://localhost:3000/items"
+            ),
+            _ => {}
+        }
+        Ok(settings)
+    }
+
+    /// The guest's environment; a name that is set twice is refused, since which one counts would be
+    /// the guest's choice.
+    fn environment(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut env: Vec<(String, String)> = Vec::new();
+        let base_url = self
+            .base_url
+            .iter()
+            .map(|url| ("BASE_URL".to_owned(), url.clone()));
+        let set = self
+            .set
+            .iter()
+            .map(|Setting(name, value)| (name.clone(), value.clone()));
+        let from_env = self.set_from_env.iter().map(|name| {
+            let value = std::env::var(name).with_context(|| {
+                format!("found no text in the environment variable {name}; export it, or use --set")
+            });
+            anyhow::Ok((name.clone(), value?))
+        });
+        for setting in base_url.chain(set).map(Ok).chain(from_env) {
+            let (name, value) = setting?;
+            if env.iter().any(|(set, _)| *set == name) {
+                anyhow::bail!("found {name} set twice; needed once: remove one of them");
+            }
+            env.push((name, value));
+        }
+        Ok(env)
+    }
+}
+
+/// The origin of a URL that may have `{x}` in its path.
+fn origin(url: &str) -> anyhow::Result<Origin> {
+    let wanted = || {
+        format!(
+            "found BASE_URL {url:?}; needed http[s]://host[:port]/..., with {{x}} in its path at most"
+        )
+    };
+    let uri: Uri = url.replace("{x}", "x").parse().with_context(wanted)?;
+    let (scheme, authority) = uri.scheme().zip(uri.authority()).with_context(wanted)?;
+    format!("{scheme}://{authority}")
+        .parse()
+        .with_context(wanted)
+}
+
+/// `NAME=VALUE`.
+#[derive(Clone, Debug)]
+struct Setting(String, String);
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self(name.into(), value.into())),
+            _ => Err("needed NAME=VALUE".into()),
+        }
+    }
+}

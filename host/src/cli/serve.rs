@@ -1,0 +1,70 @@
+//! `oneflight serve`: the client that flags describe, over HTTP, until SIGINT or SIGTERM.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use oneflight::server::Service;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::client::{ClientFlags, NAME};
+
+/// Serves the client over HTTP: GET /v1/default/items?x=KEY, /livez, /readyz.
+///
+/// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    client: ClientFlags,
+
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let loaded = self.client.load().await?;
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!(
+                "could not listen on {}; is something else? choose with --listen",
+                self.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                "listening beyond loopback: oneflight does not ask who calls, \
+                 and every caller spends this client's credentials"
+            );
+        }
+        let shutdown = shutdown()?;
+        eprintln!("listening on http://{address}/v1/{NAME}/items?x=KEY");
+        Service::new(NAME, loaded.client, &loaded.limits)
+            .run(listener, shutdown)
+            .await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Ready on the first SIGINT or SIGTERM; the second ends the process.
+pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+        }
+    };
+    Ok(async move {
+        next().await;
+        tracing::info!("ending: flights under way may land");
+        tokio::spawn(async move {
+            next().await;
+            std::process::exit(130);
+        });
+    })
+}

@@ -1,0 +1,204 @@
+//! Why a caller has no items: one variant per decision that a caller can take, each with its code.
+//!
+//! Messages are the host's own words. What a guest said goes to the log, never into one of these.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Why there are no items. All callers of a flight get the same one, and nothing keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// The key means nothing to the client.
+    InvalidKey,
+    /// The key names nothing.
+    NotFound,
+    /// The upstream answered with this HTTP status.
+    UpstreamStatus(u16),
+    /// The upstream could not be reached, or broke off before its answer was whole.
+    UpstreamUnavailable,
+    /// The upstream answered with something that the client cannot read.
+    UpstreamMalformed,
+    /// The client failed in a way that has no case of its own.
+    Other,
+    /// A request was refused before it reached the wire.
+    UpstreamDenied(Denial),
+    /// The upstream's answer, its head or its body, is larger than `limit` bytes.
+    UpstreamResponseTooLarge {
+        /// The cap, in bytes.
+        limit: usize,
+    },
+    /// The upstream took longer than the host allows, or than the flight had left.
+    UpstreamTimeout,
+    /// The upstream asks for fewer calls.
+    RateLimited {
+        /// How long it asks to wait, where it said.
+        retry_after: Option<Duration>,
+    },
+    /// The guest trapped, panicked or exited.
+    GuestTrap,
+    /// The guest's answer breaks the contract: text that is no JSON, an id twice, a bad pointer.
+    GuestMalformed,
+    /// The guest's answer has more bytes or items than the host takes.
+    ResultTooLarge,
+    /// The guest ran longer than its flight or its share of processor time.
+    GuestDeadline,
+    /// A bound was reached, and the call was refused rather than queued.
+    Overloaded(Resource),
+    /// The flight was cancelled under its callers: the host is going down.
+    Cancelled,
+    /// A bug of the host.
+    Internal,
+}
+
+impl ClientError {
+    /// The stable name, for machines: `kebab-case`, the same in HTTP answers, logs and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidKey => "invalid-key",
+            Self::NotFound => "not-found",
+            Self::UpstreamStatus(_) => "upstream-status",
+            Self::UpstreamUnavailable => "upstream-unavailable",
+            Self::UpstreamMalformed => "upstream-malformed",
+            Self::Other => "other",
+            Self::UpstreamDenied(_) => "upstream-denied",
+            Self::UpstreamResponseTooLarge { .. } => "upstream-response-too-large",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::GuestTrap => "guest-trap",
+            Self::GuestMalformed => "guest-malformed",
+            Self::ResultTooLarge => "result-too-large",
+            Self::GuestDeadline => "guest-deadline",
+            Self::Overloaded(_) => "overloaded",
+            Self::Cancelled => "cancelled",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidKey => f.write_str("the client has no use for this key; ask with another"),
+            Self::NotFound => f.write_str("the key names nothing"),
+            Self::UpstreamStatus(status) => write!(f, "the upstream answered with status {status}"),
+            Self::UpstreamUnavailable => {
+                f.write_str("the upstream could not be reached or broke off; try again later")
+            }
+            Self::UpstreamMalformed => {
+                f.write_str("the upstream's answer is not what the client expects")
+            }
+            Self::Other => f.write_str("the client failed; the host's log has its words"),
+            Self::UpstreamDenied(denial) => denial.fmt(f),
+            Self::UpstreamResponseTooLarge { limit } => {
+                write!(f, "the upstream's answer is larger than {limit} bytes")
+            }
+            Self::UpstreamTimeout => f.write_str("the upstream took too long; try again later"),
+            Self::RateLimited { retry_after: None } => {
+                f.write_str("the upstream asks for fewer calls; try again later")
+            }
+            Self::RateLimited {
+                retry_after: Some(wait),
+            } => {
+                write!(
+                    f,
+                    "the upstream asks for fewer calls; try again in {} s",
+                    wait.as_secs()
+                )
+            }
+            Self::GuestTrap => f.write_str("the guest crashed; the host's log has its last words"),
+            Self::GuestMalformed => {
+                f.write_str("the guest's answer breaks the contract; the host's log says how")
+            }
+            Self::ResultTooLarge => {
+                f.write_str("the guest's answer is larger than the host takes; ask for less")
+            }
+            Self::GuestDeadline => f.write_str("the guest took too long"),
+            Self::Overloaded(resource) => write!(f, "{resource}; try again later"),
+            Self::Cancelled => f.write_str("the host is going down; ask another, or again later"),
+            Self::Internal => f.write_str("the host failed; its log says how"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Which bound refused a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The client's open flights.
+    Flights,
+    /// The callers of one flight.
+    Callers,
+    /// The client's permits to execute: none came free within the queue deadline.
+    Executions,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flights => "the client has as many flights open as it may have",
+            Self::Callers => "the key has as many callers waiting as it may have",
+            Self::Executions => "no permit to run the guest came free in time",
+        })
+    }
+}
+
+/// Why the host refused a request of the guest. Its message names the flag that would permit it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// No entry of the allow-list names this origin.
+    NotAllowed {
+        /// `scheme://host:port`, as the guest asked for it.
+        origin: String,
+    },
+    /// The name is on the allow-list, and resolves to an address that such a name may not reach.
+    Address {
+        /// The name.
+        host: String,
+        /// What it resolves to.
+        address: IpAddr,
+        /// What kind of address that is.
+        kind: &'static str,
+    },
+    /// The request's URL is not of the form `http[s]://host[:port]/…`.
+    BadUrl,
+    /// The guest itself reports a refusal that the host knows nothing of.
+    ByGuest,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAllowed { origin } => write!(
+                f,
+                "the client asked for {origin}, which is not on its allow-list; \
+                 if that is meant, add --allow {origin}"
+            ),
+            Self::Address {
+                host,
+                address,
+                kind: kind @ "metadata",
+            } => write!(
+                f,
+                "{host} resolves to {address}, a {kind} address, which no name may reach; \
+                 if that is meant, name the address itself in the URL and in --allow"
+            ),
+            Self::Address {
+                host,
+                address,
+                kind,
+            } => write!(
+                f,
+                "{host} resolves to {address}, a {kind} address; \
+                 if that is meant, add --allow-net {address}/{}",
+                if address.is_ipv4() { 32 } else { 128 }
+            ),
+            Self::BadUrl => {
+                f.write_str("the client asked for a URL that is not http[s]://host[:port]/…")
+            }
+            Self::ByGuest => f.write_str("the client says that its request was refused"),
+        }
+    }
+}

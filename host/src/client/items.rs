@@ -1,0 +1,159 @@
+//! Items: immutable, shared, and rendered as JSON at most once.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The items of one answer. Cloning shares them: an answer given to a thousand callers is in memory
+/// once.
+#[derive(Clone, Debug)]
+pub struct Items(Arc<Shared>);
+
+/// Invariant: the ids of `items` differ from each other. `json` is written by the first reader and
+/// is the same for all that follow.
+#[derive(Debug)]
+struct Shared {
+    items: Box<[Item]>,
+    json: OnceLock<Bytes>,
+}
+
+/// One item of an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Item {
+    id: String,
+    body: Box<RawValue>,
+}
+
+impl Items {
+    /// Takes the items of one answer.
+    ///
+    /// # Errors
+    ///
+    /// When two of them have the same id.
+    pub fn new(items: Vec<Item>) -> Result<Self, MalformedItems> {
+        let mut ids = HashSet::with_capacity(items.len());
+        if items.iter().any(|item| !ids.insert(item.id())) {
+            return Err(MalformedItems::SameId);
+        }
+        Ok(Self(Arc::new(Shared {
+            items: items.into(),
+            json: OnceLock::new(),
+        })))
+    }
+
+    /// The items, in the order in which the guest gave them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Item] {
+        &self.0.items
+    }
+
+    /// The items as a JSON array of `{"id": …, "body": …}`, in UTF-8: rendered by the first caller
+    /// that wants it, and shared as bytes by the others.
+    ///
+    /// # Panics
+    ///
+    /// Never: an item is made of strings and of JSON that was read before.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        let render = || {
+            serde_json::to_vec(self.as_slice())
+                .expect("items are valid JSON")
+                .into()
+        };
+        self.0.json.get_or_init(render).clone()
+    }
+
+    /// Whether both are one answer in memory, and not merely equal ones.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Item {
+    /// Takes an item whose `body` is one JSON document.
+    ///
+    /// # Errors
+    ///
+    /// When `body` is anything else.
+    pub fn new(id: String, body: String) -> Result<Self, MalformedItems> {
+        match RawValue::from_string(body) {
+            Ok(body) => Ok(Self { id, body }),
+            Err(_) => Err(MalformedItems::BodyNotJson),
+        }
+    }
+
+    /// Names the item; unique in its answer.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The item itself, one JSON document.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.body.get()
+    }
+}
+
+/// Why items break the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MalformedItems {
+    /// Two items of one answer have the same id.
+    SameId,
+    /// A body is not one JSON document.
+    BodyNotJson,
+}
+
+impl fmt::Display for MalformedItems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SameId => "two items of one answer have the same id; ids must differ",
+            Self::BodyNotJson => "the body of an item is not one JSON document",
+        })
+    }
+}
+
+impl std::error::Error for MalformedItems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(id: &str, body: &str) -> Item {
+        Item::new(id.into(), body.into()).unwrap()
+    }
+
+    #[test]
+    fn json_is_rendered_once_and_shared_by_all_who_hold_the_items() {
+        let items = Items::new(vec![item("a\"", r#"{"n": 1}"#), item("b", "[]")]).unwrap();
+        let (first, second) = (items.json(), items.clone().json());
+        assert_eq!(
+            first,
+            r#"[{"id":"a\"","body":{"n": 1}},{"id":"b","body":[]}]"#
+        );
+        assert_eq!(first.as_ptr(), second.as_ptr());
+    }
+
+    #[test]
+    fn items_with_one_id_twice_are_refused() {
+        let twice = Items::new(vec![item("a", "1"), item("a", "2")]);
+        assert_eq!(twice.unwrap_err(), MalformedItems::SameId);
+    }
+
+    #[test]
+    fn a_body_that_is_not_one_json_document_is_refused() {
+        for body in ["", "{", "1 2", "nope"] {
+            let refused = Item::new("a".into(), body.into());
+            assert_eq!(
+                refused.unwrap_err(),
+                MalformedItems::BodyNotJson,
+                "{body:?}"
+            );
+        }
+    }
+}

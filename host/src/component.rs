@@ -1,0 +1,254 @@
+//! [`ComponentClient`]: a [`Client`] that is a WebAssembly component.
+//!
+//! A component is loaded once and checked whole; each call then gets a store of its own, made from
+//! what loading prepared, and ends with it. It shares nothing between calls, queues nothing and has
+//! no deadline but that on its own processor time: all that is the decorators'.
+
+mod check;
+mod engine;
+mod output;
+mod store;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use self::bindings::ItemsClientPre;
+use self::bindings::exports::oneflight::client::items as guest;
+use self::output::printable;
+use self::store::{Guest, new_store};
+use crate::client::{
+    Answer, Client, ClientError, Denial, Generation, Item, Items, Key, MalformedItems, Resource,
+};
+use crate::config::Settings;
+use crate::upstream::{Outbound, Upstream};
+
+pub use self::check::{LoadError, Report};
+pub use self::engine::Engine;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "items-client",
+        exports: { default: async },
+    });
+}
+
+/// A component, loaded and ready to be called. Cloning shares it.
+#[derive(Clone)]
+pub struct ComponentClient(Arc<Loaded>);
+
+struct Loaded {
+    generation: Generation,
+    engine: Engine,
+    settings: Settings,
+    component: ItemsClientPre<Guest>,
+    upstream: Arc<Upstream>,
+    report: Report,
+    /// Calls of the guest so far.
+    calls: AtomicU64,
+    /// Calls under way: each holds a clone.
+    running: Arc<()>,
+}
+
+impl ComponentClient {
+    /// Compiles the component in `binary`, checks it, and instantiates it once, so that whatever is
+    /// wrong with it shows here and not at its first caller.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what was found, what is needed and how to mend it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the load; compiling goes on to its end on a thread of its own.
+    pub async fn load(
+        engine: &Engine,
+        binary: impl Into<Arc<[u8]>>,
+        settings: Settings,
+    ) -> Result<Self, LoadError> {
+        let (component, report) = check::compile(engine, binary.into()).await?;
+        let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
+        let store = new_store(engine, &settings, &upstream, &Outbound::of_this_flight());
+        let component = check::start(engine, &component, store, settings.limits.cpu).await?;
+        Ok(Self(Arc::new(Loaded {
+            generation: Generation::next(),
+            engine: engine.clone(),
+            settings,
+            component,
+            upstream,
+            report,
+            calls: AtomicU64::new(0),
+            running: Arc::default(),
+        })))
+    }
+
+    /// What the component is made of.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// What the guest was called for and has sent since it was loaded, and what is under way.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            guest_calls: self.0.calls.load(Ordering::Relaxed),
+            upstream_requests: self.0.upstream.sent(),
+            running: Arc::strong_count(&self.0.running) - 1,
+        }
+    }
+}
+
+/// What a client costs, and has cost so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls of the guest.
+    pub guest_calls: u64,
+    /// Requests that its policy let through to an upstream.
+    pub upstream_requests: u64,
+    /// Calls of the guest that are under way, each with its store.
+    pub running: usize,
+}
+
+impl std::fmt::Debug for ComponentClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ComponentClient")
+            .field(&self.0.settings)
+            .finish()
+    }
+}
+
+impl Client for ComponentClient {
+    fn generation(&self) -> Generation {
+        self.0.generation
+    }
+
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the store: the guest runs no further, and its open requests are
+    /// closed.
+    async fn get_items(&self, key: Key) -> Answer {
+        self.0.call(&key).await.into()
+    }
+}
+
+impl Loaded {
+    async fn call(&self, key: &Key) -> Result<Items, ClientError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        // Before the store, so that it is dropped after it.
+        let _running = Arc::clone(&self.running);
+        let outbound = Outbound::of_this_flight();
+        let mut store = new_store(&self.engine, &self.settings, &self.upstream, &outbound);
+        let run = async {
+            let instance = self.component.instantiate_async(&mut store).await?;
+            instance
+                .oneflight_client_items()
+                .call_get_items(&mut store, key.as_str())
+                .await
+        };
+        let returned = match within(self.settings.limits.cpu, run).await {
+            None => return Err(ClientError::GuestDeadline),
+            Some(returned) => returned,
+        };
+        let failed = match returned {
+            Ok(Ok(items)) => return self.take(items),
+            Ok(Err(error)) => named(error),
+            Err(error) => crashed(&error),
+        };
+        // A guest that gave up because the host failed its request is not the one to name that.
+        Err(outbound.last_failure().unwrap_or(failed))
+    }
+
+    /// The guest's items, if they keep the contract.
+    fn take(&self, items: Vec<guest::Item>) -> Result<Items, ClientError> {
+        if items.len() > self.settings.limits.items {
+            return Err(ClientError::ResultTooLarge);
+        }
+        let items: Result<Vec<_>, MalformedItems> = items
+            .into_iter()
+            .map(|item| Item::new(item.id, item.body))
+            .collect();
+        items.and_then(Items::new).map_err(|reason| {
+            tracing::warn!(%reason, "the guest's answer breaks the contract");
+            ClientError::GuestMalformed
+        })
+    }
+}
+
+/// Runs `future` until it is ready or has used `budget` of processor time: the time spent inside its
+/// polls. A guest yields each tick, so it is overrun by one tick at most.
+async fn within<F: Future>(budget: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut spent = Duration::ZERO;
+    poll_fn(|cx| {
+        let began = Instant::now();
+        let polled = future.as_mut().poll(cx);
+        spent += began.elapsed();
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if spent >= budget => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The guest's own error by its case; its words are for the log.
+fn named(error: guest::Error) -> ClientError {
+    let (named, words) = match error {
+        guest::Error::InvalidKey(words) => (ClientError::InvalidKey, words),
+        guest::Error::NotFound => (ClientError::NotFound, String::new()),
+        guest::Error::UpstreamStatus(status) => {
+            (ClientError::UpstreamStatus(status), String::new())
+        }
+        guest::Error::UpstreamUnavailable(words) => (ClientError::UpstreamUnavailable, words),
+        guest::Error::UpstreamMalformed(words) => (ClientError::UpstreamMalformed, words),
+        guest::Error::Denied(words) => (ClientError::UpstreamDenied(Denial::ByGuest), words),
+        guest::Error::RateLimited(seconds) => {
+            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            (ClientError::RateLimited { retry_after }, String::new())
+        }
+        guest::Error::Other(words) => (ClientError::Other, words),
+    };
+    if !words.is_empty() {
+        let (code, words) = (named.code(), printable(&words));
+        tracing::warn!(target: "oneflight::guest", code, "{words}");
+    }
+    named
+}
+
+/// What ended a guest that did not return.
+fn crashed(error: &wasmtime::Error) -> ClientError {
+    // Wasmtime gives this one no type: a guest that passes more than its transfer fuel allows.
+    const TRANSFER: &str = "fuel allocated for hostcalls has been exhausted";
+    if error.is::<PoolConcurrencyLimitError>() {
+        return ClientError::Overloaded(Resource::Executions);
+    }
+    if error
+        .chain()
+        .any(|cause| cause.to_string().contains(TRANSFER))
+    {
+        return ClientError::ResultTooLarge;
+    }
+    // What has no trap and no frame of the guest was found when its answer was read.
+    let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
+    let named = if in_guest {
+        ClientError::GuestTrap
+    } else {
+        ClientError::GuestMalformed
+    };
+    let words = printable(&format!("{error:#}"));
+    tracing::warn!(target: "oneflight::guest", code = named.code(), "{words}");
+    named
+}

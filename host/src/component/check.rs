@@ -1,0 +1,302 @@
+//! Whether a file is a component that the host can run; and if not, what it is instead, what is
+//! needed, and what to do about it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
+use wasmtime::{Engine as Wasmtime, Store};
+
+use super::bindings::{ItemsClient, ItemsClientPre};
+use super::engine::Engine;
+use super::store::Guest;
+use super::within;
+
+/// The interface that a client exports.
+const ITEMS: &str = "oneflight:client/items@0.1.0";
+
+/// What a component is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The file's size, in bytes.
+    pub bytes: usize,
+    /// The names that it exports.
+    pub exports: Vec<String>,
+    /// The names that it imports.
+    pub imports: Vec<String>,
+}
+
+/// Why a file cannot be run. [`LoadError::found`], [`LoadError::needed`] and [`LoadError::fix`] are
+/// its three halves of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file is empty.
+    Empty,
+    /// The file is text: WebAssembly text, or anything else.
+    Text,
+    /// The file is neither WebAssembly nor text.
+    NotWasm,
+    /// The file is a core module.
+    CoreModule,
+    /// The file was compiled ahead of time, by wasmtime.
+    Precompiled,
+    /// The file begins like a component, and is not a valid one.
+    Invalid(String),
+    /// The component does not export the interface.
+    NoItems {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// The component exports an interface of that name with other types.
+    OtherTypes {
+        /// Its `get-items`, as WIT; or what it has instead.
+        found: String,
+    },
+    /// The component imports what the host does not offer.
+    MissingImport(String),
+    /// The component could not be instantiated.
+    DoesNotStart(String),
+}
+
+impl LoadError {
+    /// What the file is.
+    #[must_use]
+    pub fn found(&self) -> String {
+        match self {
+            Self::Empty => "an empty file".into(),
+            Self::Text => "a text file".into(),
+            Self::NotWasm => "a file that is not WebAssembly".into(),
+            Self::CoreModule => "a core WebAssembly module".into(),
+            Self::Precompiled => "a file that wasmtime compiled ahead of time".into(),
+            Self::Invalid(why) => format!("a component that is not valid: {why}"),
+            Self::NoItems { exports } if exports.is_empty() => "a component without exports".into(),
+            Self::NoItems { exports } => format!("a component that exports {}", exports.join(", ")),
+            Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
+            Self::MissingImport(why) => format!("a component that asks for too much: {why}"),
+            Self::DoesNotStart(why) => format!("a component that does not start: {why}"),
+        }
+    }
+
+    /// What it would have to be.
+    #[must_use]
+    pub fn needed(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Text | Self::NotWasm | Self::CoreModule | Self::Invalid(_) => {
+                "a WebAssembly component, in binary form"
+            }
+            Self::Precompiled => {
+                "the component itself: the host runs no machine code that it did not compile"
+            }
+            Self::NoItems { .. } => "a component that exports oneflight:client/items@0.1.0",
+            Self::OtherTypes { .. } => {
+                "get-items: func(x: string) -> result<list<item>, error>, \
+                 with item and error as in wit/oneflight-client.wit"
+            }
+            Self::MissingImport(_) => {
+                "a component that imports WASI 0.2 alone: http, clocks, random, cli, io, \
+                 filesystem and sockets are linked"
+            }
+            Self::DoesNotStart(_) => "a component that instantiates within its limits",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotWasm | Self::Invalid(_) => {
+                "build it again: cargo component build --release"
+            }
+            Self::Text => {
+                "if it is WebAssembly text: wasm-tools parse FILE -o component.wasm; \
+                 if it is source, build it: cargo component build --release"
+            }
+            Self::CoreModule => {
+                "build it as a component: cargo component build --release, or \
+                 cargo build --release --target wasm32-wasip2; \
+                 from a module: wasm-tools component new FILE --adapt wasi_snapshot_preview1.wasm"
+            }
+            Self::Precompiled => "pass the .wasm file that it was compiled from",
+            Self::NoItems { .. } | Self::OtherTypes { .. } => {
+                "copy wit/oneflight-client.wit into the client's wit folder, let its world be \
+                 items-client, and build it again: cargo component build --release"
+            }
+            Self::MissingImport(_) => {
+                "remove that import from the client's world, and build it again: \
+                 cargo component build --release"
+            }
+            Self::DoesNotStart(_) => {
+                "see the log for what the guest printed; if it needs more memory, raise the limit"
+            }
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "found {}; needed {}; {}",
+            self.found(),
+            self.needed(),
+            self.fix()
+        )
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Compiles `binary`, on a thread where that may take its time, and looks at its exports.
+pub(super) async fn compile(
+    engine: &Engine,
+    binary: Arc<[u8]>,
+) -> Result<(Component, Report), LoadError> {
+    let wasmtime = engine.wasmtime().clone();
+    let compiling = tokio::task::spawn_blocking(move || {
+        preamble(&binary)?;
+        let component = Component::from_binary(&wasmtime, &binary)
+            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let report = report(&wasmtime, &component, binary.len());
+        Ok((component, report))
+    });
+    compiling
+        .await
+        .unwrap_or_else(|panic| Err(LoadError::Invalid(panic.to_string())))
+}
+
+/// Links `component` and instantiates it once in `store`: the types of its functions are compared
+/// only there.
+pub(super) async fn start(
+    engine: &Engine,
+    component: &Component,
+    mut store: Store<Guest>,
+    cpu: Duration,
+) -> Result<ItemsClientPre<Guest>, LoadError> {
+    let linked = engine
+        .linker()
+        .instantiate_pre(component)
+        .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
+    let names = |component: &Component| {
+        let ty = component.component_type();
+        ty.exports(engine.wasmtime())
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    };
+    if component.get_export_index(None, ITEMS).is_none() {
+        return Err(LoadError::NoItems {
+            exports: names(component),
+        });
+    }
+    let other_types = || LoadError::OtherTypes {
+        found: get_items(component),
+    };
+    let ready = ItemsClientPre::new(linked.clone()).map_err(|_| other_types())?;
+    let instance = within(cpu, linked.instantiate_async(&mut store))
+        .await
+        .unwrap_or_else(|| Err(wasmtime::Error::msg("it used up its processor time")))
+        .map_err(|error| LoadError::DoesNotStart(format!("{error:#}")))?;
+    ItemsClient::new(&mut store, &instance).map_err(|_| other_types())?;
+    Ok(ready)
+}
+
+/// What the first bytes say.
+fn preamble(binary: &[u8]) -> Result<(), LoadError> {
+    match binary {
+        [] => Err(LoadError::Empty),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', ..] => Err(LoadError::CoreModule),
+        _ if Wasmtime::detect_precompiled(binary).is_some() => Err(LoadError::Precompiled),
+        _ if std::str::from_utf8(binary).is_ok_and(|text| !text.contains('\0')) => {
+            Err(LoadError::Text)
+        }
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+fn report(engine: &Wasmtime, component: &Component, bytes: usize) -> Report {
+    let ty = component.component_type();
+    let names = |name: &str| name.to_owned();
+    Report {
+        bytes,
+        exports: ty.exports(engine).map(|(name, _)| names(name)).collect(),
+        imports: ty.imports(engine).map(|(name, _)| names(name)).collect(),
+    }
+}
+
+/// The `get-items` that `component` has, as WIT.
+fn get_items(component: &Component) -> String {
+    let items = component.get_export_index(None, ITEMS);
+    match component.get_export(items.as_ref(), "get-items") {
+        Some((ComponentItem::ComponentFunc(func), _)) => format!("get-items: {}", signature(&func)),
+        Some(_) => "a get-items that is no function".into(),
+        None => "no get-items".into(),
+    }
+}
+
+fn signature(func: &ComponentFunc) -> String {
+    let params: Vec<_> = func
+        .params()
+        .map(|(name, ty)| format!("{name}: {}", describe(&ty)))
+        .collect();
+    let results: Vec<_> = func
+        .results()
+        .map(|ty| format!(" -> {}", describe(&ty)))
+        .collect();
+    format!("func({}){}", params.join(", "), results.concat())
+}
+
+/// A type as WIT, its named parts written out.
+fn describe(ty: &Type) -> String {
+    let optional = |ty: Option<Type>| ty.as_ref().map_or("_".into(), describe);
+    match ty {
+        Type::List(list) => format!("list<{}>", describe(&list.ty())),
+        Type::Option(option) => format!("option<{}>", describe(&option.ty())),
+        Type::Result(result) => format!(
+            "result<{}, {}>",
+            optional(result.ok()),
+            optional(result.err())
+        ),
+        Type::Tuple(tuple) => {
+            let types: Vec<_> = tuple.types().map(|ty| describe(&ty)).collect();
+            format!("tuple<{}>", types.join(", "))
+        }
+        Type::Record(record) => {
+            let fields: Vec<_> = record
+                .fields()
+                .map(|field| format!("{}: {}", field.name, describe(&field.ty)))
+                .collect();
+            format!("record {{ {} }}", fields.join(", "))
+        }
+        Type::Variant(variant) => {
+            let cases: Vec<_> = variant
+                .cases()
+                .map(|case| match &case.ty {
+                    Some(ty) => format!("{}({})", case.name, describe(ty)),
+                    None => case.name.to_owned(),
+                })
+                .collect();
+            format!("variant {{ {} }}", cases.join(", "))
+        }
+        Type::Enum(cases) => format!(
+            "enum {{ {} }}",
+            cases.names().collect::<Vec<_>>().join(", ")
+        ),
+        Type::Bool => "bool".into(),
+        Type::S8 => "s8".into(),
+        Type::U8 => "u8".into(),
+        Type::S16 => "s16".into(),
+        Type::U16 => "u16".into(),
+        Type::S32 => "s32".into(),
+        Type::U32 => "u32".into(),
+        Type::S64 => "s64".into(),
+        Type::U64 => "u64".into(),
+        Type::Float32 => "f32".into(),
+        Type::Float64 => "f64".into(),
+        Type::Char => "char".into(),
+        Type::String => "string".into(),
+        _ => "a handle".into(),
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Engine`]: what all clients of a process share of wasmtime: its configuration, the pool that
+//! instances come from, the interfaces that guests find, and the ticker that interrupts them.
+
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context;
+use wasmtime::component::Linker;
+use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::store::Guest;
+use crate::config::{EPOCH_TICK, Limits};
+
+/// Compiles and runs guests. Cloning shares it; one is enough for a process.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Guest>,
+}
+
+impl Engine {
+    /// An engine whose pool has room for `limits.executions` guests of `limits.memory` bytes each,
+    /// so that a client which is limited so never finds it full.
+    ///
+    /// # Errors
+    ///
+    /// When this machine cannot reserve the address space, or start a thread.
+    pub fn new(limits: &Limits) -> anyhow::Result<Self> {
+        let wasmtime = wasmtime::Engine::new(&configuration(limits)?)
+            .map_err(anyhow::Error::from)
+            .context("could not reserve address space for guests; lower the limit of executions")?;
+        let mut linker = Linker::new(&wasmtime);
+        // What a guest's toolchain links is offered whole, since nearly every guest imports it; its
+        // parts that lead outside (files, sockets, arguments, standard input) are given nothing.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        start_ticker(wasmtime.weak())?;
+        Ok(Self(Arc::new(Inner { wasmtime, linker })))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(super) fn linker(&self) -> &Linker<Guest> {
+        &self.0.linker
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+fn configuration(limits: &Limits) -> anyhow::Result<Config> {
+    // A component is several core modules: a Rust guest 3, a JavaScript one up to 10.
+    const MODULES: u32 = 16;
+    const MEMORIES: u32 = 2;
+    const TABLES: u32 = 4;
+    // One more than flights can use, so that a component can be loaded while all are busy.
+    let executions = u32::try_from(limits.executions)
+        .ok()
+        .and_then(|executions| executions.checked_add(1))
+        .context("the limit of executions must be below 4,294,967,295")?;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(executions)
+        .total_stacks(executions)
+        .total_core_instances(executions.saturating_mul(MODULES))
+        .max_core_instances_per_component(MODULES)
+        .total_memories(executions.saturating_mul(MEMORIES))
+        .max_memories_per_component(MEMORIES)
+        .total_tables(executions.saturating_mul(TABLES))
+        .max_tables_per_component(TABLES)
+        .max_memory_size(limits.memory);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        // Guests of WASI 0.2 export plain functions, and calling those is four times as cheap so.
+        .concurrency_support(false)
+        // What guests do not need is not theirs to attack with.
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false);
+    Ok(config)
+}
+
+/// Advances the engine's epoch each tick, for as long as the engine lives. Without it a guest that
+/// spins would hold its thread for ever, and no deadline could reach it.
+///
+/// A thread of its own, not a task: when every thread of the runtime runs a guest that spins, none
+/// is left to run the task that would interrupt them.
+fn start_ticker(engine: EngineWeak) -> anyhow::Result<()> {
+    let tick = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(EPOCH_TICK);
+        }
+    };
+    thread::Builder::new()
+        .name("oneflight-epoch".into())
+        .spawn(tick)
+        .context("could not start the thread that interrupts guests")?;
+    Ok(())
+}

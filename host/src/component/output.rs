@@ -1,0 +1,174 @@
+//! What a guest prints goes to the host's log: line by line, bounded for each execution, and with
+//! control characters made visible, so that a guest cannot write on the operator's terminal.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tracing::Span;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Both output streams of one execution.
+#[derive(Clone)]
+pub(super) struct GuestOutput(Arc<Mutex<Buffers>>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Stdout,
+    Stderr,
+}
+
+/// Invariant: the bytes in `lines` together with those already logged are at most the limit that
+/// `left` began with; whatever comes after is counted in `dropped` and nowhere else.
+struct Buffers {
+    /// The line that each stream is in the middle of.
+    lines: [Vec<u8>; 2],
+    left: usize,
+    dropped: usize,
+    /// The flight's, since streams are also written to from elsewhere.
+    span: Span,
+}
+
+impl GuestOutput {
+    /// Output of which `limit` bytes are logged, in the current span.
+    pub(super) fn new(limit: usize) -> Self {
+        let buffers = Buffers {
+            lines: [vec![], vec![]],
+            left: limit,
+            dropped: 0,
+            span: Span::current(),
+        };
+        Self(Arc::new(Mutex::new(buffers)))
+    }
+
+    pub(super) fn stream(&self, source: Source) -> GuestStream {
+        GuestStream {
+            output: self.clone(),
+            source,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buffers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buffers {
+    fn write(&mut self, source: Source, bytes: &[u8]) {
+        let taken = bytes.len().min(self.left);
+        self.left -= taken;
+        self.dropped += bytes.len() - taken;
+        for part in bytes[..taken].split_inclusive(|byte| *byte == b'\n') {
+            self.lines[source as usize].extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.flush(source);
+            }
+        }
+    }
+
+    fn flush(&mut self, source: Source) {
+        let line = std::mem::take(&mut self.lines[source as usize]);
+        if !line.is_empty() {
+            let line = printable(&String::from_utf8_lossy(&line));
+            let stream = match source {
+                Source::Stdout => "stdout",
+                Source::Stderr => "stderr",
+            };
+            tracing::info!(target: "oneflight::guest", parent: &self.span, stream, "{line}");
+        }
+    }
+}
+
+/// The execution has ended: what it left without a line's end, and how much was too much.
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.flush(Source::Stdout);
+        self.flush(Source::Stderr);
+        if let dropped @ 1.. = self.dropped {
+            tracing::warn!(
+                target: "oneflight::guest", parent: &self.span, dropped,
+                "the guest printed more than its limit; these bytes were dropped"
+            );
+        }
+    }
+}
+
+/// A guest's words as they may stand in a log: on one line, escapes made visible.
+pub(super) fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.trim_end().chars() {
+        if char.is_control() {
+            line.extend(char.escape_default())
+        } else {
+            line.push(char)
+        }
+    }
+    line
+}
+
+/// One output stream. It is always ready, never fails, and drops what is over the limit: a guest is
+/// neither slowed nor ended by its own log.
+pub(super) struct GuestStream {
+    output: GuestOutput,
+    source: Source,
+}
+
+impl StdoutStream for GuestStream {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.output.stream(self.source))
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        unreachable!("only guests of WASI 0.3 ask for it, and none is linked")
+    }
+}
+
+impl IsTerminal for GuestStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl OutputStream for GuestStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.output.lock().write(self.source, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(64 << 10)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestStream {
+    async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_past_the_limit_is_counted_and_not_kept() {
+        let output = GuestOutput::new(8);
+        output.lock().write(Source::Stdout, b"12345");
+        output.lock().write(Source::Stderr, b"67890");
+        let buffers = output.lock();
+        assert_eq!(buffers.lines, [b"12345".to_vec(), b"678".to_vec()]);
+        assert_eq!((buffers.left, buffers.dropped), (0, 2));
+    }
+
+    #[test]
+    fn terminal_escapes_are_inert() {
+        assert_eq!(
+            printable("\x1b[31mred\x1b[0m\r\n"),
+            "\\u{1b}[31mred\\u{1b}[0m"
+        );
+    }
+}

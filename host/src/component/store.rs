@@ -1,0 +1,157 @@
+//! [`Guest`]: what one execution owns, from its first instruction to its last. Nothing of it is left
+//! for the next: dropping the store ends whatever the guest had under way.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView,
+};
+
+use super::engine::Engine;
+use super::output::{GuestOutput, Source};
+use crate::config::Settings;
+use crate::upstream::{self, Outbound, Upstream};
+
+/// The state of a store.
+pub(super) struct Guest {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    memory: MemoryLimit,
+    wire: Wire,
+}
+
+/// A store for one execution, set up as `settings` say.
+pub(super) fn new_store(
+    engine: &Engine,
+    settings: &Settings,
+    upstream: &Arc<Upstream>,
+    outbound: &Arc<Outbound>,
+) -> Store<Guest> {
+    let output = GuestOutput::new(settings.limits.log);
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.envs(&settings.env)
+        .stdout(output.stream(Source::Stdout))
+        .stderr(output.stream(Source::Stderr))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_RESOURCES);
+    let guest = Guest {
+        wasi: wasi.build(),
+        http: WasiHttpCtx::new(),
+        table,
+        memory: MemoryLimit {
+            left: settings.limits.memory,
+        },
+        wire: Wire {
+            upstream: Arc::clone(upstream),
+            outbound: Arc::clone(outbound),
+        },
+    };
+    let mut store = Store::new(engine.wasmtime(), guest);
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(settings.limits.result);
+    // Each tick the guest gives up its thread. What ends it is the future around it: the epoch
+    // itself counts waiting for an upstream too, so trapping on it would blame the guest for that.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+    store
+}
+
+/// Streams, requests and the like that one execution may hold at once.
+const MAX_RESOURCES: usize = 1_000;
+
+/// Bounds the linear memory of a store, all its memories together.
+struct MemoryLimit {
+    /// Bytes that may still be added.
+    left: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let left = self.left.checked_sub(desired.saturating_sub(current));
+        self.left = left.unwrap_or(self.left);
+        Ok(left.is_some())
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The largest guests seen (JavaScript) have 5,000 elements; the pool's slots hold 20,000.
+        Ok(desired <= 20_000)
+    }
+}
+
+/// A guest's way out: every request goes through its client's [`Upstream`].
+struct Wire {
+    upstream: Arc<Upstream>,
+    outbound: Arc<Outbound>,
+}
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Wire {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(upstream::is_forbidden_header)
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Io,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
+        let (upstream, outbound) = (Arc::clone(&self.upstream), Arc::clone(&self.outbound));
+        Box::new(async move {
+            let response = upstream.send(request, options, outbound).await?;
+            Ok((response, Box::new(async { Ok(()) }) as Io))
+        })
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.wire,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories_of_a_store() {
+        let mut limit = MemoryLimit { left: 100 };
+        assert!(limit.memory_growing(0, 60, None).unwrap());
+        assert!(!limit.memory_growing(0, 60, None).unwrap());
+        assert!(limit.memory_growing(60, 100, None).unwrap());
+        assert!(!limit.memory_growing(100, 101, None).unwrap());
+    }
+}

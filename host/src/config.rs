@@ -1,0 +1,154 @@
+//! What can be set: [`Settings`] of one client, and the one table of [`Limits`] with every default,
+//! its unit and its reason.
+//!
+//! Values are checked here, once; whoever receives them need not check again.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::upstream::Policy;
+
+/// Every bound of a client. There is no other place where a default stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Flights open at once: 1,024. What waits costs memory; past it a caller is told at once.
+    pub flights: usize,
+    /// Callers of one flight: 100,000. Far above what one process holds in connections.
+    pub callers: usize,
+    /// Executions at once: 256. Times `memory`, the most that guests hold: 16 GiB.
+    pub executions: usize,
+    /// Waiting for an execution's turn: 1 s. A longer queue only makes late answers later.
+    pub queue: Duration,
+    /// A flight in all, from its opening, queueing included: 10 s. Where most callers give up.
+    pub flight: Duration,
+    /// Processor time of one execution: 1 s. Thousands of times what a list of items takes.
+    pub cpu: Duration,
+    /// Linear memory of one execution, all its memories together: 64 MiB, in bytes.
+    pub memory: usize,
+    /// What a guest and the host may pass each other in one call, in bytes: 8 MiB. As large as an
+    /// upstream's answer; passing it holds a thread for about 1 ms per MiB.
+    pub result: usize,
+    /// Items in one answer: 10,000.
+    pub items: usize,
+    /// A key, in bytes: 4 KiB. About what a URL can carry.
+    pub key: usize,
+    /// What a guest may print in one execution, in bytes: 64 KiB. The rest is dropped and counted.
+    pub log: usize,
+    /// Reaching an upstream, name lookup and TLS included: 3 s. One lost packet is still made up for.
+    pub connect: Duration,
+    /// One request, from its sending to the last byte of the answer: 8 s. The guest learns of it
+    /// while its flight has 2 s left to answer otherwise.
+    pub request: Duration,
+    /// The body of an upstream's answer, in bytes: 8 MiB.
+    pub body: usize,
+    /// What is under way may land before the service ends: 10 s, as long as a flight can take.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flights: 1_024,
+            callers: 100_000,
+            executions: 256,
+            queue: Duration::from_secs(1),
+            flight: Duration::from_secs(10),
+            cpu: Duration::from_secs(1),
+            memory: 64 << 20,
+            result: 8 << 20,
+            items: 10_000,
+            key: 4 << 10,
+            log: 64 << 10,
+            connect: Duration::from_secs(3),
+            request: Duration::from_secs(8),
+            body: 8 << 20,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The same, with `flight` for a flight in all, and what follows from it: a request gets four
+    /// fifths, so that its guest can still answer otherwise, and the service waits for the last.
+    #[must_use]
+    pub fn with_flight(self, flight: Duration) -> Self {
+        Self {
+            flight,
+            request: flight * 4 / 5,
+            grace: flight,
+            ..self
+        }
+    }
+}
+
+/// How often running guests are interrupted so that others get a turn. It is the engine's, so one
+/// value serves all clients.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// What a component is given, and what it may do.
+///
+/// [`fmt::Debug`] leaves the values of `env` out: they may be credentials.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// The client's name, for logs.
+    pub name: String,
+    /// What the guest finds in its environment; the host's own is never passed on.
+    pub env: Vec<(String, String)>,
+    /// What the guest may reach.
+    pub policy: Policy,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Settings of a client that is given nothing and may reach nothing.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Puts `NAME=VALUE` into the guest's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the guest reach `[scheme://]host[:port]`; what follows the port of a URL is ignored.
+    ///
+    /// # Errors
+    ///
+    /// When `origin` is nothing of that form.
+    pub fn allow(mut self, origin: &str) -> anyhow::Result<Self> {
+        self.policy.allow.push(origin.parse()?);
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("env", &names)
+            .field("policy", &self.policy)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_has_the_names_of_settings_and_not_their_values() {
+        let settings = Settings::new("orders").env("HEADER_AUTHORIZATION", "Bearer s3cret");
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("HEADER_AUTHORIZATION"), "{printed}");
+        assert!(!printed.contains("s3cret"), "{printed}");
+    }
+}

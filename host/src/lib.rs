@@ -1,0 +1,93 @@
+//! Runs your client as a WebAssembly component, and makes sure that callers who ask for the same
+//! thing at the same time share one call.
+//!
+//! Load a component, decorate it, hand it to two fetchers:
+//!
+//! ```
+//! use oneflight::{BUILTIN, Client, ComponentClient, Engine, Limits, Settings, Sharing, decorate};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> anyhow::Result<()> {
+//! let limits = Limits::default();
+//! let engine = Engine::new(&limits)?;
+//! let settings = Settings::new("orders")
+//!     .env("BASE_URL", "http://localhost:9/orders?customer={x}")
+//!     .allow("http://localhost:9")?;
+//! let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
+//! let client = decorate("orders", component.clone(), Sharing::Coalesced, &limits);
+//!
+//! // Two places that know nothing of each other. A clone shares the table.
+//! let (invoices, shipping) = (client.clone(), client);
+//! let (a, b) = tokio::join!(invoices.get_items("42".into()), shipping.get_items("42".into()));
+//!
+//! // Nobody listens on that port: both are told so, by the one call that was made for them.
+//! assert_eq!(a.result.unwrap_err().code(), "upstream-unavailable");
+//! assert_eq!(b.result.unwrap_err().code(), "upstream-unavailable");
+//! assert_eq!(component.usage().guest_calls, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of a call
+//!
+//! ```text
+//! HTTP caller ─┐                                               one flight per key
+//! CLI ─────────┤→ telemetry → single-flight → limits → component → upstream policy → upstream
+//! library ─────┘  (every       (N callers      (every flight)       (every request)
+//!                  caller)      → 1 flight)
+//! ```
+//!
+//! It goes one way: no part knows the one before it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`client`] | the words that all parts speak, and one decorator a file |
+//! | [`component`] | a client that is a WebAssembly component |
+//! | [`upstream`] | what a guest may reach, and how |
+//! | [`config`] | what can be set, and every default |
+//! | [`server`] | HTTP in; the only part that knows status codes |
+//!
+//! # Invariants
+//!
+//! - Nothing of a caller reaches a guest but the key, so an answer cannot belong to one caller.
+//! - Each flight owns its store: leaving, deadlines and traps end its work at once, and no other's.
+//! - What a guest says goes to the log; what a caller is told are the host's words.
+//! - No request leaves a guest but through [`upstream`].
+//!
+//! Deliberately absent: caching, retrying, identifying callers.
+
+pub mod client;
+pub mod component;
+pub mod config;
+pub mod server;
+pub mod upstream;
+
+pub use client::{Answer, Client, ClientError, Item, Items, Key, Sharing};
+pub use component::{ComponentClient, Engine, LoadError};
+pub use config::{Limits, Settings};
+
+use client::{WithLimits, WithSingleFlight, WithTelemetry};
+
+/// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
+/// the README.
+pub static BUILTIN: &[u8] = include_bytes!(env!("ONEFLIGHT_BUILTIN_COMPONENT"));
+
+/// A client with everything around it, outermost first.
+pub type Decorated<C> = WithTelemetry<WithSingleFlight<WithLimits<C>>>;
+
+/// Puts the decorators around `client`, whose name in logs is `name`. Clones of what it returns
+/// share one table; what a second call returns has a table of its own.
+pub fn decorate<C: Client>(
+    name: &str,
+    client: C,
+    sharing: Sharing,
+    limits: &Limits,
+) -> Decorated<C> {
+    // Innermost: a flight takes a permit, its callers do not. A follower that needed one would wait
+    // for the very flight that it could have joined.
+    let limited = WithLimits::new(client, limits);
+    // All callers of a key become one flight here.
+    let shared = WithSingleFlight::new(name, limited, sharing, limits);
+    // Outermost: sees every caller, those included that share a flight or are refused one.
+    WithTelemetry::new(name, shared)
+}
