@@ -1,0 +1,149 @@
+//! Requests as nobody should make them, and what comes of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
+    RequestOptions, Scheme,
+};
+use wasip2::io::streams::StreamError;
+
+/// A request to be made.
+pub(crate) struct Ask<'a> {
+    pub(crate) url: &'a str,
+    /// Sent as it is, in place of the URL's path and query.
+    pub(crate) path: Option<&'a str>,
+    pub(crate) header: Option<(&'a str, &'a str)>,
+    /// The length of a body as announced, and as sent, in bytes.
+    pub(crate) post: Option<(usize, usize)>,
+    /// For connecting, the first byte, and between bytes.
+    pub(crate) timeouts: Option<Duration>,
+}
+
+/// A response that was read to its end.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) bytes: usize,
+    pub(crate) location: Option<String>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn get(url: &'a str) -> Self {
+        Self {
+            url,
+            path: None,
+            header: None,
+            post: None,
+            timeouts: None,
+        }
+    }
+
+    pub(crate) fn send(self) -> Result<Response, String> {
+        self.start().and_then(finish)
+    }
+
+    /// Sends the request and waits for nothing.
+    pub(crate) fn start(self) -> Result<FutureIncomingResponse, String> {
+        let (scheme, rest) = self.url.split_once("://").ok_or("no URL")?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let headers = Fields::new();
+        if let Some((name, value)) = self.header {
+            headers
+                .append(name, value.as_bytes())
+                .map_err(|reason| format!("header: {reason:?}"))?;
+        }
+        if let Some((announced, _)) = self.post {
+            let announced = announced.to_string();
+            headers
+                .append("content-length", announced.as_bytes())
+                .map_err(|reason| format!("header: {reason:?}"))?;
+        }
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            other => Scheme::Other(other.to_owned()),
+        };
+        let request = OutgoingRequest::new(headers);
+        request.set_scheme(Some(&scheme)).map_err(|()| "scheme")?;
+        request
+            .set_authority(Some(authority))
+            .map_err(|()| "authority")?;
+        request
+            .set_path_with_query(Some(self.path.unwrap_or(path)))
+            .map_err(|()| "path")?;
+        let options = RequestOptions::new();
+        if let Some(timeout) = self.timeouts {
+            let nanoseconds = u64::try_from(timeout.as_nanos()).ok();
+            options
+                .set_connect_timeout(nanoseconds)
+                .map_err(|()| "connect timeout")?;
+            options
+                .set_first_byte_timeout(nanoseconds)
+                .map_err(|()| "first byte timeout")?;
+            options
+                .set_between_bytes_timeout(nanoseconds)
+                .map_err(|()| "between bytes timeout")?;
+        }
+        let Some((_, sent)) = self.post else {
+            return outgoing_handler::handle(request, Some(options))
+                .map_err(|code| code.to_string());
+        };
+        request.set_method(&Method::Post).map_err(|()| "method")?;
+        let body = request.body().map_err(|()| "body")?;
+        let future =
+            outgoing_handler::handle(request, Some(options)).map_err(|code| code.to_string())?;
+        let stream = body.write().map_err(|()| "body stream")?;
+        for chunk in vec![b'x'; sent].chunks(4096) {
+            if let Err(StreamError::LastOperationFailed(reason)) =
+                stream.blocking_write_and_flush(chunk)
+            {
+                return Err(format!("body: {reason}"));
+            }
+        }
+        drop(stream);
+        OutgoingBody::finish(body, None).map_err(|code| code.to_string())?;
+        Ok(future)
+    }
+}
+
+/// Waits for the response's head.
+pub(crate) fn head(future: FutureIncomingResponse) -> Result<IncomingResponse, String> {
+    future.subscribe().block();
+    let response = future
+        .get()
+        .ok_or("not ready")?
+        .map_err(|()| "taken before")?;
+    response.map_err(|code| code.to_string())
+}
+
+/// Waits for the response and reads it to its end.
+pub(crate) fn finish(future: FutureIncomingResponse) -> Result<Response, String> {
+    let response = head(future)?;
+    let location = response.headers().get("location").into_iter().next();
+    let body = response.consume().map_err(|()| "no body")?;
+    let stream = body.stream().map_err(|()| "no body stream")?;
+    let mut bytes = 0;
+    loop {
+        match stream.blocking_read(64 * 1024) {
+            Ok(chunk) => bytes += chunk.len(),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(reason)) => return Err(format!("body: {reason}")),
+        }
+    }
+    let location = location.and_then(|location| String::from_utf8(location).ok());
+    Ok(Response {
+        status: response.status(),
+        bytes,
+        location,
+    })
+}
+
+/// The body of an item about a request.
+pub(crate) fn outcome(response: Result<Response, String>) -> Value {
+    match response {
+        Ok(response) => json!({ "status": response.status, "bytes": response.bytes }),
+        Err(reason) => json!({ "error": reason }),
+    }
+}

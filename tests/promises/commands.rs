@@ -1,0 +1,200 @@
+//! The command line, as the person in front of it sees it.
+
+use std::process::Output;
+
+use oneflight_tests::artifacts;
+use oneflight_tests::process::run;
+use oneflight_tests::upstream::{Answer, Upstream};
+use serde_json::Value;
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[tokio::test]
+async fn the_demo_shows_the_duplicates_and_their_cure() {
+    let output = run(&["demo", "--json"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let document = json(&output);
+    let counts: Vec<_> = document["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| {
+            let count = |name: &str| run[name].as_u64().unwrap();
+            let way = run["way"].as_str().unwrap();
+            (
+                way,
+                count("callers"),
+                count("guest_calls"),
+                count("upstream_requests"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            ("straight-through", 2, 2, 2),
+            ("single-flight", 2, 1, 1),
+            ("straight-through", 100, 100, 100),
+            ("single-flight", 100, 1, 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_demos_picture_is_plain_text_where_it_is_piped() {
+    let output = run(&["demo"]).await;
+    let picture = out(&output);
+    assert!(picture.contains("100 callers, single flight"), "{picture}");
+    assert!(!picture.contains('\x1b'), "{picture}");
+}
+
+#[tokio::test]
+async fn get_prints_items_to_stdout_and_what_they_cost_to_stderr() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let base_url = format!("{}/items", upstream.origin());
+    let output = run(&["get", "42", "--callers", "200", "--base-url", &base_url]).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        out(&output),
+        "1\t{\"id\":1,\"name\":\"bolt\"}\ntwo\t{\"id\":\"two\",\"name\":\"nut\"}\n"
+    );
+    assert!(
+        err(&output).starts_with("200 callers, 1 flight, 1 upstream request, "),
+        "{output:?}"
+    );
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn get_without_coalescing_makes_every_call() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let args = [
+        "get",
+        "42",
+        "--callers",
+        "20",
+        "--no-coalescing",
+        "--json",
+        "--base-url",
+    ];
+    let output = run(&[&args[..], &[&upstream.origin()]].concat()).await;
+    let document = json(&output);
+    assert_eq!(
+        (
+            &document["callers"],
+            &document["flights"],
+            &document["upstream_requests"]
+        ),
+        (&20.into(), &20.into(), &20.into())
+    );
+    assert_eq!(document["answers"][0]["items"][1]["id"], "two");
+    assert_eq!(upstream.requests(), 20);
+}
+
+#[tokio::test]
+async fn get_of_several_keys_says_which_failed_and_ends_with_1() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let output = run(&["get", "1", "", "--base-url", &upstream.origin()]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).starts_with("1\t1\t{"), "{output:?}");
+    assert!(err(&output).contains("(invalid-key)"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_denial_prints_the_flag_that_would_permit_it() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let key = format!("need:{}", upstream.origin());
+    let args = ["get", &key, "--component", artifacts::MISBEHAVING];
+    let output = run(&args).await;
+    assert_eq!(output.status.code(), Some(1));
+    let flag = format!("--allow {}", upstream.origin());
+    assert!(err(&output).contains(&flag), "{output:?}");
+    assert_eq!(upstream.connections(), 0);
+    let output = run(&[&args[..], &["--allow", &upstream.origin()]].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test]
+async fn no_secret_is_printed_where_a_setting_fails() {
+    let output = oneflight_tests::process::oneflight(&[
+        "get",
+        "1",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--set-from-env",
+        "HEADER_HOST",
+        "--log",
+        "trace",
+    ])
+    .env("HEADER_HOST", "s3cret")
+    .output()
+    .await
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = err(&output);
+    assert!(
+        log.contains("HEADER_HOST") && !log.contains("s3cret"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn check_says_what_a_component_is_or_how_to_mend_it() {
+    let fits = run(&["check", artifacts::SECOND_CLIENT]).await;
+    assert!(fits.status.success(), "{fits:?}");
+    assert!(
+        out(&fits).contains("oneflight:client/items@0.1.0"),
+        "{fits:?}"
+    );
+    for (file, found) in [
+        (artifacts::NO_ITEMS, "exports oneflight:client/things@0.1.0"),
+        (artifacts::OTHER_TYPES, "body: u32"),
+        (artifacts::NEEDS_MORE, "acme:store/kv"),
+    ] {
+        let output = run(&["check", file, "--json"]).await;
+        assert_eq!(output.status.code(), Some(1));
+        let document = json(&output);
+        assert_eq!(document["ok"], false);
+        assert!(
+            document["found"].as_str().unwrap().contains(found),
+            "{document}"
+        );
+        assert!(
+            document["fix"]
+                .as_str()
+                .unwrap()
+                .contains("cargo component build"),
+            "{document}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_ends_with_2_and_says_what_is_needed() {
+    for (args, needed) in [
+        (&["get", "1", "--set", "NAME"][..], "NAME=VALUE"),
+        (
+            &["get", "1", "--allow", "ftp://host"],
+            "[scheme://]host[:port]",
+        ),
+        (&["get"], "<KEY>"),
+        (&["check"], "<FILE>"),
+    ] {
+        let output = run(args).await;
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(err(&output).contains(needed), "{output:?}");
+    }
+    let output = run(&["get", "1"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("add --base-url"), "{output:?}");
+}

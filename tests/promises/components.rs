@@ -1,0 +1,158 @@
+//! Which files can be run, and what is said of those that cannot.
+
+use oneflight::{BUILTIN, ComponentClient, Engine, Limits, LoadError, Settings};
+use oneflight_tests::upstream::{Answer, Upstream};
+use oneflight_tests::{Subject, artifacts, reaching};
+
+async fn load(binary: &[u8]) -> Result<ComponentClient, LoadError> {
+    let engine = Engine::new(&Limits::default()).unwrap();
+    ComponentClient::load(&engine, binary, Settings::new("test")).await
+}
+
+async fn refused(binary: &[u8]) -> LoadError {
+    load(binary).await.unwrap_err()
+}
+
+async fn refused_file(path: &str) -> LoadError {
+    refused(&std::fs::read(path).unwrap()).await
+}
+
+// Row 31.
+#[tokio::test]
+async fn a_file_that_is_no_component_is_named_for_what_it_is() {
+    assert_eq!(refused(b"").await, LoadError::Empty);
+    assert_eq!(refused(b"(component)").await, LoadError::Text);
+    assert_eq!(refused(b"fn main() {}").await, LoadError::Text);
+    assert_eq!(refused(&[0xff, 0xd8, 0, 1]).await, LoadError::NotWasm);
+    assert_eq!(refused(b"\0asm\x01\0\0\0").await, LoadError::CoreModule);
+    assert!(matches!(
+        refused(&BUILTIN[..BUILTIN.len() / 2]).await,
+        LoadError::Invalid(_)
+    ));
+    let precompiled = wasmtime::Engine::default()
+        .precompile_component(BUILTIN)
+        .unwrap();
+    assert_eq!(refused(&precompiled).await, LoadError::Precompiled);
+}
+
+// Row 31.
+#[tokio::test]
+async fn a_component_that_does_not_fit_is_told_what_is_needed() {
+    let exports = vec!["oneflight:client/things@0.1.0".to_owned()];
+    assert_eq!(
+        refused_file(artifacts::NO_ITEMS).await,
+        LoadError::NoItems { exports }
+    );
+
+    let other = refused_file(artifacts::OTHER_TYPES).await;
+    let LoadError::OtherTypes { found } = &other else {
+        panic!("{other:?}")
+    };
+    assert!(
+        found.contains("list<record { id: string, body: u32 }>"),
+        "{found}"
+    );
+
+    let more = refused_file(artifacts::NEEDS_MORE).await;
+    let LoadError::MissingImport(why) = &more else {
+        panic!("{more:?}")
+    };
+    assert!(why.contains("acme:store/kv"), "{why}");
+
+    for error in [other, more] {
+        let message = error.to_string();
+        for part in [&*error.found(), error.needed(), error.fix()] {
+            assert!(!part.is_empty() && message.contains(part), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_says_what_a_component_is_made_of() {
+    let report = load(BUILTIN).await.unwrap().report().clone();
+    assert_eq!(report.exports, ["oneflight:client/items@0.1.0"]);
+    assert!(
+        report
+            .imports
+            .iter()
+            .any(|name| name.starts_with("wasi:http/outgoing-handler@0.2."))
+    );
+    assert_eq!(report.bytes, BUILTIN.len());
+}
+
+#[tokio::test]
+async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
+    println!(
+        "the second client was built with {}",
+        artifacts::SECOND_CLIENT_BUILT_WITH
+    );
+    let upstream = Upstream::start(Answer::Body(r#"{"name":"bolt"}"#)).await;
+    let settings = reaching(&upstream).env("UPSTREAM", &upstream.origin());
+    let subject = Subject::load(artifacts::SECOND_CLIENT, settings).await;
+    let expected = r#"[{"id":"b-1","body":{"name":"bolt"}}]"#;
+    assert_eq!(subject.ask("b-1").await.as_deref(), Ok(expected));
+    assert!(upstream.heads()[0].starts_with("GET /things/b-1 HTTP/1.1"));
+    assert_eq!(subject.ask("b 1").await, Err("invalid-key"));
+}
+
+#[tokio::test]
+async fn the_built_in_client_is_told_by_its_settings_what_to_ask_and_where_the_items_are() {
+    let nested = r#"{"data":[{"key":{"sku":7},"price":1.50}]}"#;
+    let upstream = Upstream::start(Answer::Body(nested)).await;
+    let settings = reaching(&upstream)
+        .env("HEADER_X_API_KEY", "s3cret")
+        .env("ITEMS_AT", "/data")
+        .env("ID_AT", "/key/sku");
+    let base_url = format!("{}/shop/{{x}}/parts", upstream.origin());
+    let subject = Subject::builtin(&base_url, settings).await;
+    let expected = r#"[{"id":"7","body":{"key":{"sku":7},"price":1.50}}]"#;
+    assert_eq!(subject.ask("a/b").await.as_deref(), Ok(expected));
+    let head = &upstream.heads()[0];
+    assert!(
+        head.starts_with("GET /shop/a%2Fb/parts HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("x-api-key: s3cret\r\n"), "{head}");
+    for key in ["", ".", ".."] {
+        assert_eq!(subject.ask(key).await, Err("invalid-key"), "{key:?}");
+    }
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_built_in_client_names_each_failure() {
+    for (answer, code) in [
+        (Answer::Status(404, ""), "not-found"),
+        (Answer::Status(500, ""), "upstream-status"),
+        (
+            Answer::Status(302, "location: /elsewhere\r\n"),
+            "upstream-status",
+        ),
+        (Answer::Status(429, "retry-after: 7\r\n"), "rate-limited"),
+        (Answer::Body("[{]"), "upstream-malformed"),
+        (Answer::Body("{}"), "upstream-malformed"),
+        (Answer::Body(r#"[{"name":"no id"}]"#), "upstream-malformed"),
+        (Answer::HangUp, "upstream-unavailable"),
+    ] {
+        let upstream = Upstream::start(answer.clone()).await;
+        let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
+        assert_eq!(subject.ask("42").await, Err(code), "{answer:?}");
+        assert_eq!(upstream.requests(), 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_built_in_client_refuses_headers_that_are_not_its_own_to_send() {
+    let upstream = Upstream::start(Answer::Items).await;
+    for name in [
+        "HEADER_HOST",
+        "HEADER_CONTENT_LENGTH",
+        "HEADER_TRANSFER_ENCODING",
+        "HEADER_TE",
+    ] {
+        let settings = reaching(&upstream).env(name, "x");
+        let subject = Subject::builtin(&upstream.origin(), settings).await;
+        assert_eq!(subject.ask("42").await, Err("other"), "{name}");
+    }
+    assert_eq!(upstream.connections(), 0);
+}

@@ -1,0 +1,12 @@
+//! What Oneflight promises, each named after its promise, against real components, real servers and
+//! the real binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it is wrong")]
+
+mod bounds;
+mod commands;
+mod components;
+mod guests;
+mod service;
+mod sharing;
+mod upstreams;

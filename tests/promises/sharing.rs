@@ -1,0 +1,239 @@
+//! Who shares what with whom.
+
+use std::pin::pin;
+
+use futures_util::future::join_all;
+use futures_util::poll;
+use oneflight::client::Role;
+use oneflight::{Client, ComponentClient, Decorated, Key, Limits, Sharing, decorate};
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use oneflight_tests::{Subject, failsafe, reaching};
+
+/// The built-in client, asking `upstream`.
+async fn builtin(upstream: &Upstream) -> Subject {
+    Subject::builtin(&format!("{}/items", upstream.origin()), reaching(upstream)).await
+}
+
+/// One place of a service that asks, as another does.
+async fn fetcher(client: Decorated<ComponentClient>, key: &'static str) -> usize {
+    client
+        .get_items(key.into())
+        .await
+        .result
+        .unwrap()
+        .as_slice()
+        .len()
+}
+
+#[tokio::test]
+async fn two_fetchers_that_share_a_decorated_client_make_one_upstream_request() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let client = builtin(&upstream).await.client;
+    let invoices = tokio::spawn(fetcher(client.clone(), "42"));
+    let shipping = tokio::spawn(fetcher(client.clone(), "42"));
+    upstream.requested(1).await;
+    upstream.release();
+    assert_eq!((invoices.await.unwrap(), shipping.await.unwrap()), (2, 2));
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn two_fetchers_that_decorate_it_each_for_itself_make_two() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let component = builtin(&upstream).await.component;
+    let decorated = || {
+        decorate(
+            "test",
+            component.clone(),
+            Sharing::Coalesced,
+            &Limits::default(),
+        )
+    };
+    let invoices = tokio::spawn(fetcher(decorated(), "42"));
+    let shipping = tokio::spawn(fetcher(decorated(), "42"));
+    upstream.requested(2).await;
+    upstream.release();
+    assert_eq!((invoices.await.unwrap(), shipping.await.unwrap()), (2, 2));
+    assert_eq!(upstream.requests(), 2);
+}
+
+// Row 1 of the fault table.
+#[tokio::test]
+async fn n_callers_of_one_key_share_one_answer_in_memory() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    let callers = tokio::spawn({
+        let client = subject.client.clone();
+        async move { join_all((0..100).map(|_| client.get_items("42".into()))).await }
+    });
+    upstream.requested(1).await;
+    upstream.release();
+    let answers = failsafe("the answers", callers).await.unwrap();
+    let first = answers[0].result.as_ref().unwrap();
+    assert_eq!(first.json(), ITEMS_JSON);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.result.as_ref().unwrap().is_same(first))
+    );
+    let seats: Vec<_> = answers.iter().map(|answer| answer.seat.unwrap()).collect();
+    assert_eq!(
+        seats
+            .iter()
+            .filter(|seat| seat.role == Role::Leader)
+            .count(),
+        1
+    );
+    assert!(
+        seats
+            .iter()
+            .all(|seat| seat.callers == 100 && seat.flight == seats[0].flight)
+    );
+    assert_eq!(
+        (upstream.requests(), subject.component.usage().guest_calls),
+        (1, 1)
+    );
+    subject.settled().await;
+}
+
+// Row 2.
+#[tokio::test]
+async fn two_clients_never_share_a_flight_of_one_key() {
+    let (ours, theirs) = (
+        Upstream::start(Answer::Held).await,
+        Upstream::start(Answer::Held).await,
+    );
+    let (our, their) = (builtin(&ours).await, builtin(&theirs).await);
+    let both = tokio::spawn({
+        let (our, their) = (our.client.clone(), their.client.clone());
+        async move { tokio::join!(our.get_items("42".into()), their.get_items("42".into())) }
+    });
+    ours.requested(1).await;
+    theirs.requested(1).await;
+    ours.release();
+    theirs.release();
+    let (our_answer, their_answer) = failsafe("both answers", both).await.unwrap();
+    assert_ne!(
+        our_answer.seat.unwrap().flight,
+        their_answer.seat.unwrap().flight
+    );
+    assert_ne!(our.client.generation(), their.client.generation());
+    assert_eq!((ours.requests(), theirs.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn distinct_keys_are_distinct_flights() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let subject = builtin(&upstream).await;
+    let keys = ["1", "2", "1 ", "a/b", "a%2Fb"];
+    let answers = join_all(keys.map(|key| subject.ask(key))).await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_deref() == Ok(ITEMS_JSON)),
+        "{answers:?}"
+    );
+    let mut paths: Vec<_> = upstream
+        .heads()
+        .iter()
+        .map(|head| head.lines().next().unwrap().to_owned())
+        .collect();
+    paths.sort();
+    assert_eq!(
+        paths,
+        ["1", "1%20", "2", "a%252Fb", "a%2Fb"].map(|x| format!("GET /items?x={x} HTTP/1.1"))
+    );
+}
+
+// Row 3.
+#[tokio::test]
+async fn an_error_is_shared_and_not_kept() {
+    let upstream = Upstream::start(Answer::Status(503, "")).await;
+    let subject = builtin(&upstream).await;
+    let answers = join_all((0..3).map(|_| subject.ask("42"))).await;
+    assert_eq!(answers, [const { Err("upstream-status") }; 3]);
+    assert_eq!(upstream.requests(), 1);
+    assert_eq!(subject.ask("42").await, Err("upstream-status"));
+    assert_eq!(upstream.requests(), 2);
+    subject.settled().await;
+}
+
+// Row 13.
+#[tokio::test]
+async fn the_leader_may_leave_and_the_others_are_served_by_its_flight() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    let mut follower = pin!(subject.client.get_items("42".into()));
+    {
+        let mut leader = pin!(subject.client.get_items("42".into()));
+        assert!(poll!(leader.as_mut()).is_pending());
+        assert!(poll!(follower.as_mut()).is_pending());
+        upstream.requested(1).await;
+    }
+    upstream.release();
+    let answer = failsafe("the follower's answer", follower).await;
+    assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);
+    assert_eq!(answer.seat.unwrap().role, Role::Follower);
+    assert_eq!(
+        (upstream.requests(), subject.component.usage().guest_calls),
+        (1, 1)
+    );
+    subject.settled().await;
+}
+
+// Row 14.
+#[tokio::test]
+async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    {
+        let mut first = pin!(subject.client.get_items("42".into()));
+        let mut second = pin!(subject.client.get_items("42".into()));
+        assert!(poll!(first.as_mut()).is_pending());
+        assert!(poll!(second.as_mut()).is_pending());
+        upstream.requested(1).await;
+    }
+    upstream.abandoned(1).await;
+    subject.settled().await;
+}
+
+// Row 15.
+#[tokio::test]
+async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    {
+        let mut last = pin!(subject.client.get_items("42".into()));
+        assert!(poll!(last.as_mut()).is_pending());
+        upstream.requested(1).await;
+    }
+    // This thread has run nothing since: the cancelled flight's task is still to be dropped.
+    assert_eq!(subject.component.usage().running, 1);
+    let mut newcomer = pin!(subject.client.get_items("42".into()));
+    assert!(poll!(newcomer.as_mut()).is_pending());
+    upstream.requested(2).await;
+    upstream.release();
+    let answer = failsafe("the newcomer's answer", newcomer).await;
+    assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);
+    assert_eq!(answer.seat.unwrap().role, Role::Leader);
+    subject.settled().await;
+}
+
+// Row 16.
+#[tokio::test]
+async fn a_callers_deadline_is_its_own() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    let key = || Key::from("42");
+    let mut patient = pin!(subject.client.get_items(key()));
+    assert!(poll!(patient.as_mut()).is_pending());
+    upstream.requested(1).await;
+    let hasty =
+        tokio::time::timeout_at(tokio::time::Instant::now(), subject.client.get_items(key()));
+    assert!(hasty.await.is_err());
+    upstream.release();
+    let answer = failsafe("the patient caller's answer", patient).await;
+    assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);
+    assert_eq!(upstream.requests(), 1);
+    subject.settled().await;
+}

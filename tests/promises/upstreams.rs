@@ -1,0 +1,267 @@
+//! Upstreams that fail, and upstreams that a guest may not reach.
+
+use std::time::Duration;
+
+use oneflight::upstream::Policy;
+use oneflight::{Limits, Settings};
+use oneflight_tests::upstream::{Answer, ITEMS, Upstream};
+use oneflight_tests::{Subject, reaching};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// What a guest gets that needs this `url`: with a policy that allows `allowed`, and limits short
+/// enough to see upstreams run into them.
+async fn asking(allowed: &[&str], key: &str) -> Result<String, &'static str> {
+    let allow = allowed
+        .iter()
+        .map(|origin| origin.parse().unwrap())
+        .collect();
+    let limits = Limits {
+        connect: Duration::from_millis(200),
+        request: Duration::from_millis(400),
+        ..Limits::default()
+    };
+    let policy = Policy {
+        allow,
+        ..Policy::default()
+    };
+    let subject = Subject::misbehaving(Settings {
+        policy,
+        limits,
+        ..Settings::new("test")
+    })
+    .await;
+    let answer = subject.ask(key).await;
+    subject.settled().await;
+    answer
+}
+
+/// The code that a guest's flight ends with, which needs an answer of this kind.
+async fn needing(answer: Answer) -> &'static str {
+    let upstream = Upstream::start(answer).await;
+    asking(
+        &[&upstream.origin()],
+        &format!("need:{}", upstream.origin()),
+    )
+    .await
+    .unwrap_err()
+}
+
+// Row 23.
+#[tokio::test]
+async fn an_upstream_that_refuses_or_hangs_up_is_unavailable() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = format!("http://{free}");
+    let refused = asking(&[&nobody], &format!("need:{nobody}")).await;
+    assert_eq!(refused, Err("upstream-unavailable"));
+    assert_eq!(needing(Answer::HangUp).await, "upstream-unavailable");
+}
+
+// Rows 23 and 36.
+#[tokio::test]
+async fn an_upstream_that_breaks_off_in_its_body_is_unavailable() {
+    let upstream = Upstream::start(Answer::BrokenBody).await;
+    let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
+    assert_eq!(subject.ask("42").await, Err("upstream-unavailable"));
+    subject.settled().await;
+}
+
+// "Who names a failure": a guest that recovers has an answer, one that gives up does not name it.
+#[tokio::test]
+async fn a_guest_may_recover_from_a_failed_request_but_not_rename_it() {
+    let upstream = Upstream::start(Answer::HangUp).await;
+    let (origin, allowed) = (upstream.origin(), [&*upstream.origin()]);
+    let recovered = asking(&allowed, &format!("ask:{origin}")).await.unwrap();
+    assert!(recovered.contains("ErrorCode::"), "{recovered}");
+    let blamed = asking(&allowed, &format!("blame:not-found:{origin}")).await;
+    assert_eq!(blamed, Err("upstream-unavailable"));
+    let trapped = asking(&allowed, &format!("ask-trap:{origin}")).await;
+    assert_eq!(trapped, Err("upstream-unavailable"));
+    // Once a later request went well, an earlier failure explains nothing.
+    let well = Upstream::start(Answer::Items).await;
+    let both = [&*upstream.origin(), &*well.origin()];
+    let late = asking(&both, &format!("ask2:{origin}|{}", well.origin()))
+        .await
+        .unwrap();
+    assert!(late.contains(r#""status":200"#), "{late}");
+}
+
+// Row 24.
+#[tokio::test]
+async fn an_upstream_that_stalls_in_its_head_or_body_is_cut_off() {
+    for stalled in [Answer::NoHead, Answer::HalfBody] {
+        let upstream = Upstream::start(stalled.clone()).await;
+        let origin = upstream.origin();
+        // The guest asks for an hour; the host's cap counts.
+        let outcome = asking(&[&origin], &format!("patient:{origin}"))
+            .await
+            .unwrap();
+        assert!(outcome.contains("error"), "{stalled:?}: {outcome}");
+        upstream.abandoned(1).await;
+        let needed = asking(&[&origin], &format!("blame:other:{origin}")).await;
+        assert_eq!(needed, Err("upstream-timeout"), "{stalled:?}");
+    }
+}
+
+// Row 24.
+#[tokio::test]
+async fn an_upstream_that_stalls_in_its_tls_handshake_is_cut_off() {
+    let upstream = Upstream::start(Answer::NoHead).await;
+    let origin = upstream.origin().replace("http://", "https://");
+    let stalled = asking(&[&origin], &format!("need:{origin}")).await;
+    assert_eq!(stalled, Err("upstream-timeout"));
+}
+
+// Row 24.
+#[tokio::test]
+async fn an_upstream_that_never_accepts_is_cut_off() {
+    // A full backlog: the system leaves the next connection without a word.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+    {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 100, "the backlog does not fill");
+    }
+    let origin = format!("http://{address}");
+    assert_eq!(
+        asking(&[&origin], &format!("need:{origin}")).await,
+        Err("upstream-timeout")
+    );
+}
+
+// Row 25.
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let body = Upstream::start(Answer::EndlessBody).await;
+    let limits = Limits {
+        body: 100_000,
+        ..Limits::default()
+    };
+    let subject = Subject::misbehaving(Settings {
+        limits,
+        ..reaching(&body)
+    })
+    .await;
+    let answer = subject.ask(format!("blame:other:{}", body.origin())).await;
+    assert_eq!(answer, Err("upstream-response-too-large"));
+    body.abandoned(1).await;
+    assert_eq!(
+        needing(Answer::EndlessHead).await,
+        "upstream-response-too-large"
+    );
+}
+
+// Row 26.
+#[tokio::test]
+async fn a_request_off_the_list_opens_no_socket() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let key = format!("need:{}", upstream.origin());
+    assert_eq!(asking(&[], &key).await, Err("upstream-denied"));
+    let other_port = format!("http://127.0.0.1:{}", upstream.address().port() ^ 1);
+    assert_eq!(asking(&[&other_port], &key).await, Err("upstream-denied"));
+    let other_scheme = upstream.origin().replace("http", "https");
+    assert_eq!(asking(&[&other_scheme], &key).await, Err("upstream-denied"));
+    assert_eq!(upstream.connections(), 0);
+    assert_eq!(
+        asking(&[], "need:http://169.254.169.254/").await,
+        Err("upstream-denied")
+    );
+}
+
+// Row 26.
+#[tokio::test]
+async fn a_name_that_stands_for_an_address_inside_needs_leave_for_that_network() {
+    let upstream = Upstream::start(Answer::Items).await;
+    // A name, since it is not written as an address is; the resolver makes 127.0.0.1 of it.
+    let named = format!("http://127.1:{}", upstream.address().port());
+    let key = format!("need:{named}");
+    assert_eq!(asking(&[&named], &key).await, Err("upstream-denied"));
+    assert_eq!(upstream.connections(), 0);
+
+    let policy = Policy {
+        allow: vec![named.parse().unwrap()],
+        nets: vec!["127.0.0.0/8".parse().unwrap()],
+    };
+    let subject = Subject::misbehaving(Settings {
+        policy,
+        ..Settings::new("test")
+    })
+    .await;
+    let answer = subject.ask(key).await.unwrap();
+    assert!(answer.contains(r#""status":200"#), "{answer}");
+}
+
+// Row 28.
+#[tokio::test]
+async fn a_redirect_that_a_guest_follows_is_a_request_like_any_other() {
+    let secret = Upstream::start(Answer::Items).await;
+    let upstream = Upstream::start(Answer::RedirectTo(secret.origin())).await;
+    let followed = asking(
+        &[&upstream.origin()],
+        &format!("follow:{}", upstream.origin()),
+    )
+    .await;
+    let followed = followed.unwrap();
+    assert!(
+        followed.contains("302") && followed.contains("HttpRequestDenied"),
+        "{followed}"
+    );
+    assert_eq!(secret.connections(), 0);
+}
+
+// Row 29.
+#[tokio::test]
+async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let origin = upstream.origin();
+    for name in [
+        "host",
+        "connection",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+        "expect",
+    ] {
+        let refused = asking(&[&origin], &format!("header:{name}=x:{origin}"))
+            .await
+            .unwrap();
+        assert!(refused.contains("error"), "{name}: {refused}");
+    }
+    assert_eq!(upstream.connections(), 0);
+    let sent = asking(&[&origin], &format!("header:x-mine=yes:{origin}"))
+        .await
+        .unwrap();
+    assert!(
+        sent.contains(&format!(r#""bytes":{}"#, ITEMS.len())),
+        "{sent}"
+    );
+    assert!(
+        upstream.heads()[0].contains("x-mine: yes\r\n"),
+        "{:?}",
+        upstream.heads()
+    );
+}
+
+#[tokio::test]
+async fn requests_of_one_client_use_one_connection_after_another() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let subject = Subject::misbehaving(reaching(&upstream)).await;
+    for n in 0..10 {
+        assert!(
+            subject
+                .ask(format!("need:{}/{n}", upstream.origin()))
+                .await
+                .is_ok()
+        );
+        subject.settled().await;
+    }
+    assert_eq!((upstream.requests(), upstream.connections()), (10, 1));
+}

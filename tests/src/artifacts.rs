@@ -1,0 +1,20 @@
+//! Paths of the guests, as the build script built them.
+
+/// A client that does whatever its key says: `tests/guests/misbehaving`, whose table lists the keys.
+pub const MISBEHAVING: &str = env!("MISBEHAVING_COMPONENT");
+
+/// A client written as a user would write it, which asks `UPSTREAM/things/{x}`:
+/// `tests/guests/second-client`.
+pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");
+
+/// What built [`SECOND_CLIENT`]: `cargo component` and its version where it is installed, or `cargo`.
+pub const SECOND_CLIENT_BUILT_WITH: &str = env!("SECOND_CLIENT_BUILT_WITH");
+
+/// A component that exports the contract's interface with a number for an item's body.
+pub const OTHER_TYPES: &str = env!("OTHER_TYPES_COMPONENT");
+
+/// A component that exports nothing of the contract.
+pub const NO_ITEMS: &str = env!("NO_ITEMS_COMPONENT");
+
+/// A component that exports what the contract asks for and imports `acme:store/kv`.
+pub const NEEDS_MORE: &str = env!("NEEDS_MORE_COMPONENT");

@@ -1,0 +1,108 @@
+//! The harness of the end-to-end tests: an upstream that counts and misbehaves, clients around real
+//! components, the real binary as a process, and an HTTP client with nothing clever in it.
+//!
+//! Nothing here sleeps: tests wait for events, and [`failsafe`] fails the one that waits in vain.
+
+pub mod artifacts;
+pub mod caller;
+pub mod process;
+pub mod upstream;
+
+use std::time::Duration;
+
+use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Key, Settings, Sharing, decorate};
+
+/// The longest that a test waits for anything.
+pub const FAILSAFE: Duration = Duration::from_secs(10);
+
+/// `future`'s output, which must come within [`FAILSAFE`].
+///
+/// # Panics
+///
+/// When it does not; `what` says what was waited for.
+pub async fn failsafe<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(FAILSAFE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {FAILSAFE:?} in vain for {what}"),
+    }
+}
+
+/// A component with its decorators, and without, for its figures.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What callers ask.
+    pub client: Decorated<ComponentClient>,
+    /// What it is made of.
+    pub component: ComponentClient,
+}
+
+impl Subject {
+    /// Loads the component in the file `path`, and decorates it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not load.
+    pub async fn load(path: &str, settings: Settings) -> Self {
+        let binary = std::fs::read(path).expect("the build script has built it");
+        Self::decorating(&binary, settings).await
+    }
+
+    /// The built-in client, which asks `base_url`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not load.
+    pub async fn builtin(base_url: &str, settings: Settings) -> Self {
+        Self::decorating(BUILTIN, settings.env("BASE_URL", base_url)).await
+    }
+
+    /// The guest that does whatever its key says.
+    pub async fn misbehaving(settings: Settings) -> Self {
+        Self::load(artifacts::MISBEHAVING, settings).await
+    }
+
+    async fn decorating(binary: &[u8], settings: Settings) -> Self {
+        let limits = settings.limits.clone();
+        let engine = Engine::new(&limits).expect("address space for guests");
+        let component = ComponentClient::load(&engine, binary, settings).await;
+        let component = component.expect("a component that fits");
+        let client = decorate("test", component.clone(), Sharing::Coalesced, &limits);
+        Self { client, component }
+    }
+
+    /// Asks, and says what came of it: the items' JSON, or the error's code.
+    ///
+    /// # Errors
+    ///
+    /// The code of the error that the caller gets.
+    pub async fn ask(&self, key: impl Into<Key>) -> Result<String, &'static str> {
+        use oneflight::Client;
+        let answer = failsafe("an answer", self.client.get_items(key.into())).await;
+        match answer.result {
+            Ok(items) => Ok(String::from_utf8_lossy(&items.json()).into_owned()),
+            Err(error) => Err(error.code()),
+        }
+    }
+
+    /// Waits until nothing is left of the flights before: none in the table, no guest, no request.
+    pub async fn settled(&self) {
+        failsafe("all flights to be gone", async {
+            while self.client.next().flights() > 0 || self.component.usage().running > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Settings that let a guest reach `upstream`.
+///
+/// # Panics
+///
+/// Never: an upstream's origin is one.
+#[must_use]
+pub fn reaching(upstream: &upstream::Upstream) -> Settings {
+    Settings::new("test")
+        .allow(&upstream.origin())
+        .expect("an origin")
+}
