@@ -11,14 +11,14 @@ pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<It
     let answer: Value = serde_json::from_slice(answer)
         .map_err(|why| malformed(&format!("the answer is not JSON: {why}")))?;
     let array = answer.pointer(items_at).and_then(Value::as_array);
-    let array = array.ok_or_else(|| malformed("no array where ITEMS_AT points"))?;
+    let array = array.ok_or_else(|| malformed("no array where ITEMS_AT points (by default the whole answer)"))?;
     array
         .iter()
         .map(|item| {
             let id = match item.pointer(id_at) {
                 Some(Value::String(id)) => id.clone(),
                 Some(Value::Number(id)) => id.to_string(),
-                _ => return Err(malformed("an item has no id where ID_AT points")),
+                _ => return Err(malformed("an item has no id where ID_AT points (by default /id)")),
             };
             Ok(Item {
                 id,

@@ -7,10 +7,16 @@ mod get;
 mod serve;
 
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs your client as a WebAssembly component. Callers who ask for the same thing at the same time
 /// share one call.
@@ -31,13 +37,13 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Start here:
   oneflight demo                                     see what it does, in a second
-  oneflight get 42 --base-url http://localhost:3000/items
-  oneflight serve --base-url http://localhost:3000/items
+  oneflight get 42 --base-url 'http://localhost:3000/items?id={x}'
+  oneflight serve --base-url 'http://localhost:3000/items?id={x}'
   oneflight check my-client.wasm                     will this component run?
 
 Exit codes:
   0  all went well
-  1  a call brought no items, the component cannot run, or the command failed
+  1  a call failed, the component cannot run, or the command failed
   2  the command line was not understood";
 
 #[derive(Debug, Subcommand)]
@@ -51,15 +57,30 @@ enum Command {
 impl Arguments {
     /// The log goes to stderr, coloured only on a terminal.
     pub(crate) fn start_log(&self) {
-        let level = self.log.unwrap_or(match self.command {
-            Command::Serve(_) => LevelFilter::INFO,
-            Command::Demo(_) | Command::Get(_) | Command::Check(_) => LevelFilter::WARN,
-        });
-        tracing_subscriber::fmt()
-            .with_max_level(level)
+        let shown = match (self.log, &self.command) {
+            (Some(level), _) => Targets::new().with_default(level),
+            (None, Command::Serve(_)) => Targets::new().with_default(LevelFilter::INFO),
+            // These print themselves what came of each call, so a line per flight says it twice.
+            (None, Command::Demo(_) | Command::Get(_) | Command::Check(_)) => Targets::new()
+                .with_default(LevelFilter::WARN)
+                .with_target("oneflight::client::telemetry", LevelFilter::OFF),
+        };
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(std::io::stderr().is_terminal());
+        tracing_subscriber::registry()
+            .with(lines.with_filter(shown))
             .init();
+    }
+
+    /// The threads that the command needs.
+    pub(crate) fn runtime(&self) -> Builder {
+        match self.command {
+            // On one thread all callers have asked before the first flight takes off. On several, a
+            // fast upstream could answer the first caller before the last has come.
+            Command::Get(_) => Builder::new_current_thread(),
+            Command::Demo(_) | Command::Serve(_) | Command::Check(_) => Builder::new_multi_thread(),
+        }
     }
 
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
@@ -70,6 +91,16 @@ impl Arguments {
             Command::Check(check) => check.run().await,
         }
     }
+}
+
+/// `future`'s output; where that takes longer than a person expects, says what is going on.
+async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
+    let mut future = pin!(future);
+    tokio::select! {
+        output = &mut future => return output,
+        () = tokio::time::sleep(Duration::from_secs(1)) => eprintln!("{what} ..."),
+    }
+    future.await
 }
 
 /// `1 flight`, `2 flights`.

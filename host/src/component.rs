@@ -21,7 +21,7 @@ use wasmtime_wasi::I32Exit;
 
 use self::bindings::ItemsClientPre;
 use self::bindings::exports::oneflight::client::items as guest;
-use self::output::printable;
+use self::output::{GuestOutput, printable};
 use self::store::{Guest, new_store};
 use crate::client::{
     Answer, Client, ClientError, Denial, Generation, Item, Items, Key, MalformedItems, Resource,
@@ -79,7 +79,9 @@ impl ComponentClient {
     ) -> Result<Self, LoadError> {
         let (component, report) = check::compile(engine, binary.into()).await?;
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
-        let store = new_store(engine, &settings, &upstream, &Outbound::of_this_flight());
+        let output = GuestOutput::new(settings.limits.log);
+        let outbound = Outbound::of_this_flight();
+        let store = new_store(engine, &settings, &upstream, &outbound, &output);
         let component = check::start(engine, &component, store, settings.limits.cpu).await?;
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
@@ -148,8 +150,16 @@ impl Loaded {
         self.calls.fetch_add(1, Ordering::Relaxed);
         // Before the store, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
+        let limits = &self.settings.limits;
         let outbound = Outbound::of_this_flight();
-        let mut store = new_store(&self.engine, &self.settings, &self.upstream, &outbound);
+        let output = GuestOutput::new(limits.log);
+        let mut store = new_store(
+            &self.engine,
+            &self.settings,
+            &self.upstream,
+            &outbound,
+            &output,
+        );
         let run = async {
             let instance = self.component.instantiate_async(&mut store).await?;
             instance
@@ -157,14 +167,17 @@ impl Loaded {
                 .call_get_items(&mut store, key.as_str())
                 .await
         };
-        let returned = match within(self.settings.limits.cpu, run).await {
-            None => return Err(ClientError::GuestDeadline),
+        let returned = match within(limits.cpu, run).await {
+            None => {
+                tracing::warn!(limit = ?limits.cpu, "the guest used up its processor time");
+                return Err(ClientError::GuestDeadline);
+            }
             Some(returned) => returned,
         };
         let failed = match returned {
             Ok(Ok(items)) => return self.take(items),
             Ok(Err(error)) => named(error),
-            Err(error) => crashed(&error),
+            Err(error) => crashed(&error, &output),
         };
         // A guest that gave up because the host failed its request is not the one to name that.
         Err(outbound.last_failure().unwrap_or(failed))
@@ -229,7 +242,7 @@ fn named(error: guest::Error) -> ClientError {
 }
 
 /// What ended a guest that did not return.
-fn crashed(error: &wasmtime::Error) -> ClientError {
+fn crashed(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
     // Wasmtime gives this one no type: a guest that passes more than its transfer fuel allows.
     const TRANSFER: &str = "fuel allocated for hostcalls has been exhausted";
     if error.is::<PoolConcurrencyLimitError>() {
@@ -248,7 +261,7 @@ fn crashed(error: &wasmtime::Error) -> ClientError {
     } else {
         ClientError::GuestMalformed
     };
-    let words = printable(&format!("{error:#}"));
-    tracing::warn!(target: "oneflight::guest", code = named.code(), "{words}");
+    let (code, words) = (named.code(), printable(&format!("{error:#}")));
+    tracing::warn!(target: "oneflight::guest", code, last_words = output.last_words(), "{words}");
     named
 }

@@ -113,6 +113,7 @@ impl Upstream {
                         },
                     ),
                     ConnectError::Dial(_) => unavailable(error, Error::ConnectionRefused),
+                    ConnectError::Tls(_) => unavailable(error, Error::TlsProtocolError),
                 };
             }
             if cause
@@ -121,9 +122,6 @@ impl Upstream {
             {
                 let named = ClientError::UpstreamResponseTooLarge { limit: self.body };
                 return Failure(named, Error::HttpResponseHeaderSectionSize(None));
-            }
-            if cause.downcast_ref::<rustls::Error>().is_some() {
-                return unavailable(error, Error::TlsProtocolError);
             }
             source = cause.source();
         }

@@ -137,7 +137,10 @@ async fn a_guest_sees_its_settings_and_nothing_of_the_host() {
     assert_eq!(body(&subject.ask("files").await), 0);
     assert_eq!(body(&subject.ask("stdin").await), 0);
     let connected = body(&subject.ask("connect:127.0.0.1:1").await);
-    assert!(connected.as_str().unwrap().starts_with("Permission denied"), "{connected}");
+    assert!(
+        connected.as_str().unwrap().starts_with("Permission denied"),
+        "{connected}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::patiently;
 use anyhow::Context;
 use clap::Args;
 use oneflight::component::Report;
@@ -27,7 +28,13 @@ impl Check {
             executions: 1,
             ..Limits::default()
         })?;
-        let loaded = ComponentClient::load(&engine, binary, Settings::new("check")).await;
+        let compiling = format!(
+            "compiling {} ({} KB)",
+            self.file.display(),
+            binary.len() / 1_000
+        );
+        let load = ComponentClient::load(&engine, binary, Settings::new("check"));
+        let loaded = patiently(&compiling, load).await;
         match (&loaded, self.json) {
             (Ok(client), false) => self.print_fit(client.report()),
             (Err(error), false) => self.print_unfit(error),

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::patiently;
 use anyhow::Context;
 use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
 use oneflight::upstream::Origin;
 use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Limits, Settings, Sharing, decorate};
+
+const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
 /// The name of the client that flags describe.
 pub(super) const NAME: &str = "default";
@@ -43,7 +46,7 @@ pub(super) struct ClientFlags {
     allow: Vec<Origin>,
 
     /// Lets the names it may reach stand for addresses of this network, private ones included.
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_net: Vec<IpNet>,
 
     /// How long a flight may take in all, in seconds; a request gets four fifths of it.
@@ -73,7 +76,9 @@ impl ClientFlags {
             Some(file) => {
                 let binary = std::fs::read(file)
                     .with_context(|| format!("could not read the component {}", file.display()))?;
-                ComponentClient::load(&engine, binary, settings)
+                let compiling =
+                    format!("compiling {} ({} KB)", file.display(), binary.len() / 1_000);
+                patiently(&compiling, ComponentClient::load(&engine, binary, settings))
                     .await
                     .with_context(|| format!("cannot run {}", file.display()))?
             }
@@ -97,6 +102,11 @@ impl ClientFlags {
         settings.policy.nets.clone_from(&self.allow_net);
         settings.env = self.environment()?;
         settings.limits = Limits::default().with_flight(Duration::from_secs(self.deadline.into()));
+        if self.component.is_none() {
+            for (name, _) in &settings.env {
+                known_to_the_built_in_client(name)?;
+            }
+        }
         let base_url = settings.env.iter().find(|(name, _)| name == "BASE_URL");
         match (base_url, &self.component) {
             // What an operator names as the upstream is allowed; for a component of theirs only by
@@ -105,8 +115,7 @@ impl ClientFlags {
                 settings.policy.allow.push(origin(url)?);
             }
             (None, None) => anyhow::bail!(
-                "found no upstream for the built-in client; needed its URL: \
-                 add --base-url http://localhost:3000/items"
+                "found no upstream for the built-in client; needed its URL: add --base-url {EXAMPLE}"
             ),
             _ => {}
         }
@@ -142,18 +151,31 @@ impl ClientFlags {
     }
 }
 
-/// The origin of a URL that may have `{x}` in its path.
+/// The origin of a BASE_URL. Its value may hold a secret, so a complaint does not repeat it.
 fn origin(url: &str) -> anyhow::Result<Origin> {
-    let wanted = || {
-        format!(
-            "found BASE_URL {url:?}; needed http[s]://host[:port]/..., with {{x}} in its path at most"
-        )
-    };
-    let uri: Uri = url.replace("{x}", "x").parse().with_context(wanted)?;
-    let (scheme, authority) = uri.scheme().zip(uri.authority()).with_context(wanted)?;
-    format!("{scheme}://{authority}")
-        .parse()
-        .with_context(wanted)
+    let parsed = url.replace("{x}", "x").parse::<Uri>().ok().and_then(|uri| {
+        let (scheme, authority) = uri.scheme().zip(uri.authority())?;
+        format!("{scheme}://{authority}").parse().ok()
+    });
+    parsed.with_context(|| {
+        let found = if url.contains("://") {
+            "another form of"
+        } else {
+            "no http:// in the"
+        };
+        format!("found {found} BASE_URL; needed http[s]://host[:port]/..., as in {EXAMPLE}")
+    })
+}
+
+/// The built-in client would pass over a setting that it does not know, and a typing error with it.
+fn known_to_the_built_in_client(name: &str) -> anyhow::Result<()> {
+    if matches!(name, "BASE_URL" | "ITEMS_AT" | "ID_AT") || name.starts_with("HEADER_") {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "found the setting {name}, which the built-in client does not know; \
+         needed BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT"
+    )
 }
 
 /// `NAME=VALUE`.
@@ -161,12 +183,17 @@ fn origin(url: &str) -> anyhow::Result<Origin> {
 struct Setting(String, String);
 
 impl FromStr for Setting {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok(Self(name.into(), value.into())),
-            _ => Err("needed NAME=VALUE".into()),
+            _ => Err("needed NAME=VALUE, as in ITEMS_AT=/data"),
         }
     }
+}
+
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    text.parse()
+        .map_err(|_| "needed a network, as in 10.0.0.0/8 or 10.1.2.3/32")
 }

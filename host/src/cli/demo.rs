@@ -19,10 +19,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use self::picture::{draw, figures};
-use self::recorder::{Lane, Recorded, Recorder, Span};
+use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
 use self::upstream::Upstream;
 use super::client::NAME;
-use super::serve::shutdown;
+use super::serve::{address, shutdown};
 
 /// Shows the duplicates and their cure: two fetchers, then 100 callers, ask a small upstream for the
 /// same items, first straight through, then with one shared call.
@@ -41,13 +41,20 @@ pub(super) struct Demo {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8080",
-        requires = "serve"
+        value_parser = address, requires = "serve"
     )]
     listen: SocketAddr,
 
     /// Prints one JSON object with all figures and times.
     #[arg(long)]
     json: bool,
+}
+
+/// What --json prints.
+#[derive(Debug, Serialize)]
+struct Document {
+    upstream_delay_ms: u64,
+    runs: Vec<Run>,
 }
 
 /// One way of asking, by a number of callers at once, and what it came to.
@@ -122,8 +129,11 @@ impl Demo {
             }
         }
         if self.json {
-            let document = serde_json::json!({ "upstream_delay_ms": self.delay, "runs": runs });
-            println!("{document}");
+            let document = Document {
+                upstream_delay_ms: self.delay,
+                runs,
+            };
+            println!("{}", serde_json::to_string(&document)?);
         } else {
             println!("{}", figures(&runs));
         }
@@ -182,7 +192,7 @@ async fn ask<C: Client + Clone>(
     while let Some(result) = tasks.join_next().await {
         result?.context("the demo's own upstream did not answer")?;
     }
-    let milliseconds = began.elapsed().as_secs_f64() * 1_000.0;
+    let milliseconds = milliseconds(began.elapsed());
     let spans = recorder.take(began);
     Ok(Run {
         way,

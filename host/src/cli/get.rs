@@ -85,6 +85,7 @@ impl Get {
     fn print(&self, results: &[(&str, &Result<Items, ClientError>)]) {
         for (key, result) in results {
             match result {
+                Ok(items) if items.as_slice().is_empty() => eprintln!("{key:?}: no items"),
                 Ok(items) => {
                     for item in items.as_slice() {
                         // A line break in a JSON document is white space; within a string it is
@@ -98,7 +99,7 @@ impl Get {
                         println!("{prefix}{}\t{body}", item.id());
                     }
                 }
-                Err(error) => eprintln!("error: {key}: {error} ({})", error.code()),
+                Err(error) => eprintln!("error: {key:?}: {error} ({})", error.code()),
             }
         }
     }

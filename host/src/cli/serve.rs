@@ -20,7 +20,7 @@ pub(super) struct Serve {
     client: ClientFlags,
 
     /// The address to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
 }
 
@@ -29,7 +29,7 @@ impl Serve {
         let loaded = self.client.load().await?;
         let listener = TcpListener::bind(self.listen).await.with_context(|| {
             format!(
-                "could not listen on {}; is something else? choose with --listen",
+                "could not listen on {}; choose another port with --listen",
                 self.listen
             )
         })?;
@@ -47,6 +47,12 @@ impl Serve {
             .await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// An address to listen on.
+pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "needed an IP address and a port, as in 127.0.0.1:8080")
 }
 
 /// Ready on the first SIGINT or SIGTERM; the second ends the process.

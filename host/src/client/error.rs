@@ -84,12 +84,12 @@ impl fmt::Display for ClientError {
             Self::NotFound => f.write_str("the key names nothing"),
             Self::UpstreamStatus(status) => write!(f, "the upstream answered with status {status}"),
             Self::UpstreamUnavailable => {
-                f.write_str("the upstream could not be reached or broke off; try again later")
+                f.write_str("the upstream could not be reached, or broke off")
             }
             Self::UpstreamMalformed => {
                 f.write_str("the upstream's answer is not what the client expects")
             }
-            Self::Other => f.write_str("the client failed; the host's log has its words"),
+            Self::Other => f.write_str("the client failed; its words are in the log"),
             Self::UpstreamDenied(denial) => denial.fmt(f),
             Self::UpstreamResponseTooLarge { limit } => {
                 write!(f, "the upstream's answer is larger than {limit} bytes")
@@ -107,9 +107,9 @@ impl fmt::Display for ClientError {
                     wait.as_secs()
                 )
             }
-            Self::GuestTrap => f.write_str("the guest crashed; the host's log has its last words"),
+            Self::GuestTrap => f.write_str("the guest crashed; its last words are in the log"),
             Self::GuestMalformed => {
-                f.write_str("the guest's answer breaks the contract; the host's log says how")
+                f.write_str("the guest's answer breaks the contract; the log says how")
             }
             Self::ResultTooLarge => {
                 f.write_str("the guest's answer is larger than the host takes; ask for less")
@@ -117,7 +117,7 @@ impl fmt::Display for ClientError {
             Self::GuestDeadline => f.write_str("the guest took too long"),
             Self::Overloaded(resource) => write!(f, "{resource}; try again later"),
             Self::Cancelled => f.write_str("the host is going down; ask another, or again later"),
-            Self::Internal => f.write_str("the host failed; its log says how"),
+            Self::Internal => f.write_str("the host failed; the log says how"),
         }
     }
 }

@@ -56,10 +56,11 @@ impl std::fmt::Debug for Engine {
 }
 
 fn configuration(limits: &Limits) -> anyhow::Result<Config> {
-    // A component is several core modules: a Rust guest 3, a JavaScript one up to 10.
+    // A component is several core modules: a Rust guest 3, a JavaScript one 4; a component made of
+    // components has those of all, a memory each.
     const MODULES: u32 = 16;
-    const MEMORIES: u32 = 2;
-    const TABLES: u32 = 4;
+    const MEMORIES: u32 = 4;
+    const TABLES: u32 = 8;
     // One more than flights can use, so that a component can be loaded while all are busy.
     let executions = u32::try_from(limits.executions)
         .ok()
@@ -81,9 +82,9 @@ fn configuration(limits: &Limits) -> anyhow::Result<Config> {
         .epoch_interruption(true)
         // Guests of WASI 0.2 export plain functions, and calling those is four times as cheap so.
         .concurrency_support(false)
-        // What guests do not need is not theirs to attack with.
+        // What guests do not need is not theirs to attack with. Several memories they do need:
+        // wasmtime's own adapters between the components of a component use two.
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
         .wasm_tail_call(false)
         .wasm_relaxed_simd(false);
     Ok(config)

@@ -1,6 +1,7 @@
 //! What a guest prints goes to the host's log: line by line, bounded for each execution, and with
 //! control characters made visible, so that a guest cannot write on the operator's terminal.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -8,6 +9,9 @@ use tokio::io::AsyncWrite;
 use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// How many lines of standard error are kept for the log line of a crash.
+const LAST_LINES: usize = 4;
 
 /// Both output streams of one execution.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ struct Buffers {
     lines: [Vec<u8>; 2],
     left: usize,
     dropped: usize,
+    /// The last lines of standard error: a guest that crashes says why there.
+    last_words: VecDeque<String>,
     /// The flight's, since streams are also written to from elsewhere.
     span: Span,
 }
@@ -37,6 +43,7 @@ impl GuestOutput {
             lines: [vec![], vec![]],
             left: limit,
             dropped: 0,
+            last_words: VecDeque::new(),
             span: Span::current(),
         };
         Self(Arc::new(Mutex::new(buffers)))
@@ -47,6 +54,14 @@ impl GuestOutput {
             output: self.clone(),
             source,
         }
+    }
+
+    /// The end of what was printed to standard error, on one line.
+    pub(super) fn last_words(&self) -> String {
+        let mut buffers = self.lock();
+        buffers.flush(Source::Stderr);
+        let words: Vec<_> = buffers.last_words.iter().map(String::as_str).collect();
+        words.join(" | ")
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffers> {
@@ -76,6 +91,12 @@ impl Buffers {
                 Source::Stderr => "stderr",
             };
             tracing::info!(target: "oneflight::guest", parent: &self.span, stream, "{line}");
+            if matches!(source, Source::Stderr) {
+                if self.last_words.len() == LAST_LINES {
+                    self.last_words.pop_front();
+                }
+                self.last_words.push_back(line);
+            }
         }
     }
 }
@@ -162,6 +183,14 @@ mod tests {
         let buffers = output.lock();
         assert_eq!(buffers.lines, [b"12345".to_vec(), b"678".to_vec()]);
         assert_eq!((buffers.left, buffers.dropped), (0, 2));
+    }
+
+    #[test]
+    fn the_last_words_are_the_last_lines_of_standard_error() {
+        let output = GuestOutput::new(1_000);
+        output.lock().write(Source::Stdout, b"not these\n");
+        output.lock().write(Source::Stderr, b"1\n2\n3\n4\n5");
+        assert_eq!(output.last_words(), "2 | 3 | 4 | 5");
     }
 
     #[test]

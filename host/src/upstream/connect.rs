@@ -26,6 +26,7 @@ pub(super) enum ConnectError {
     Denied(Denial),
     Lookup(io::Error),
     Dial(io::Error),
+    Tls(BoxError),
     TimedOut,
 }
 
@@ -35,6 +36,12 @@ impl std::fmt::Display for ConnectError {
             Self::Denied(denial) => denial.fmt(f),
             Self::Lookup(error) => write!(f, "its name was not found: {error}"),
             Self::Dial(error) => write!(f, "it did not accept a connection: {error}"),
+            Self::Tls(error) => {
+                write!(
+                    f,
+                    "TLS failed: {error}; if it speaks plain HTTP, ask it with http://"
+                )
+            }
             Self::TimedOut => f.write_str("connecting took too long"),
         }
     }
@@ -71,7 +78,16 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
-        Box::pin(async { connecting.await.map_err(|_| ConnectError::TimedOut)? })
+        Box::pin(async {
+            let connected = connecting.await.map_err(|_| ConnectError::TimedOut)?;
+            connected.map_err(|error| {
+                // What the dialer did not say is what the handshake says.
+                let error = error
+                    .downcast()
+                    .map_or_else(ConnectError::Tls, |error| *error);
+                error.into()
+            })
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! When things began and ended, for the demo's picture.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oneflight::client::{Answer, Client, Generation, Key};
 use serde::Serialize;
@@ -21,6 +21,11 @@ pub(super) struct Span {
     pub(super) lane: Lane,
     pub(super) from: f64,
     pub(super) to: f64,
+}
+
+/// To the microsecond: what is finer says nothing.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 /// Notes what ended since it was last asked.
@@ -45,7 +50,7 @@ impl Recorder {
 
     /// All that ended since the last call, ordered by when it began.
     pub(super) fn take(&self, origin: Instant) -> Vec<Span> {
-        let milliseconds = |at: Instant| at.duration_since(origin).as_secs_f64() * 1_000.0;
+        let milliseconds = |at: Instant| milliseconds(at.duration_since(origin));
         let mut spans: Vec<Span> = self
             .lock()
             .drain(..)
