@@ -80,11 +80,11 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
 }
 
 /// A client of the host's own that panics for one key.
-struct Panicking;
+struct Panicking(Generation);
 
 impl Client for Panicking {
     fn generation(&self) -> Generation {
-        Generation::next()
+        self.0
     }
 
     async fn get_items(&self, key: Key) -> Answer {
@@ -96,7 +96,12 @@ impl Client for Panicking {
 // Row 12.
 #[tokio::test]
 async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
-    let client = decorate("test", Panicking, Sharing::Coalesced, &Limits::default());
+    let client = decorate(
+        "test",
+        Panicking(Generation::next()),
+        Sharing::Coalesced,
+        &Limits::default(),
+    );
     let panicked = client.get_items("panic".into()).await.result.unwrap_err();
     assert_eq!(panicked.code(), "internal");
     assert!(client.get_items("other".into()).await.result.is_ok());

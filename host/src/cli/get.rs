@@ -88,9 +88,7 @@ impl Get {
                 Ok(items) if items.as_slice().is_empty() => eprintln!("{key:?}: no items"),
                 Ok(items) => {
                     for item in items.as_slice() {
-                        // A line break in a JSON document is white space; within a string it is
-                        // escaped. So an item stands on one line and stays the same document.
-                        let body = item.body().replace(['\n', '\r'], " ");
+                        let body = without_spaces(item.body());
                         let prefix = if self.keys.len() > 1 {
                             format!("{key}\t")
                         } else {
@@ -103,6 +101,23 @@ impl Get {
             }
         }
     }
+}
+
+/// A JSON document on one line, without the white space between its parts. What stands in strings
+/// stays, and so do the digits of numbers: it is not read and written anew.
+fn without_spaces(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    json.chars()
+        .filter(|&char| {
+            match char {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = !in_string,
+                _ => {}
+            }
+            in_string || !char.is_ascii_whitespace()
+        })
+        .collect()
 }
 
 /// What the callers of one key got: the first failure, where there was one. With coalescing they got
@@ -182,4 +197,15 @@ fn as_json(
         seconds: summary.time.as_secs_f64(),
     };
     Ok(serde_json::to_string(&document)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_spaces;
+
+    #[test]
+    fn an_item_stands_on_one_line_with_its_strings_and_numbers_as_they_were() {
+        let json = "{\n  \"a \\\" b\": [ 1.00, \"\\\\\" , true ]\r\n}";
+        assert_eq!(without_spaces(json), r#"{"a \" b":[1.00,"\\",true]}"#);
+    }
 }

@@ -111,11 +111,11 @@ mod tests {
 
     /// Never answers; waits for its upstream where the key says so.
     #[derive(Debug)]
-    struct Stuck;
+    struct Stuck(Generation);
 
     impl Client for Stuck {
         fn generation(&self) -> Generation {
-            Generation::next()
+            self.0
         }
 
         async fn get_items(&self, key: Key) -> Answer {
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_is_named_after_what_the_flight_waits_for() {
-        let client = WithLimits::new(Stuck, &limits());
+        let client = WithLimits::new(Stuck(Generation::next()), &limits());
         let start = Instant::now();
         let guest = client.get_items("guest".into()).await;
         assert_eq!(guest.result.unwrap_err(), ClientError::GuestDeadline);
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_execution_that_gets_no_permit_in_time_is_refused() {
-        let client = WithLimits::new(Stuck, &limits());
+        let client = WithLimits::new(Stuck(Generation::next()), &limits());
         let start = Instant::now();
         let mut first = pin!(client.get_items("a".into()));
         assert!(futures_util::poll!(first.as_mut()).is_pending());
@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cancel_safety() {
-        let client = WithLimits::new(Stuck, &limits());
+        let client = WithLimits::new(Stuck(Generation::next()), &limits());
         {
             let mut dropped = pin!(client.get_items("a".into()));
             assert!(futures_util::poll!(dropped.as_mut()).is_pending());

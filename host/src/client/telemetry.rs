@@ -109,3 +109,115 @@ pub(super) fn flight_ended<V>(
 fn code(result: &Result<Items, ClientError>) -> &'static str {
     result.as_ref().map_or_else(ClientError::code, |_| "ok")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+    use tracing_subscriber::registry::LookupSpan;
+
+    use crate::client::{Answer, Client, Generation, Items, Key, Sharing};
+    use crate::config::Limits;
+    use crate::decorate;
+
+    /// What was traced: spans by name with their ids, links, and the fields of everything as text.
+    #[derive(Clone, Default)]
+    struct Trace(Arc<Mutex<Traced>>);
+
+    #[derive(Default)]
+    struct Traced {
+        spans: Vec<(&'static str, u64)>,
+        links: Vec<(u64, u64)>,
+        lines: Vec<String>,
+        fields: String,
+    }
+
+    impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Trace {
+        fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+            let mut traced = self.0.lock().unwrap();
+            traced
+                .spans
+                .push((attributes.metadata().name(), id.into_u64()));
+            attributes.record(&mut Text(&mut traced.fields));
+        }
+
+        fn on_record(&self, _: &Id, values: &Record<'_>, _: Context<'_, S>) {
+            values.record(&mut Text(&mut self.0.lock().unwrap().fields));
+        }
+
+        fn on_follows_from(&self, span: &Id, follows: &Id, _: Context<'_, S>) {
+            self.0
+                .lock()
+                .unwrap()
+                .links
+                .push((span.into_u64(), follows.into_u64()));
+        }
+
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut line = String::new();
+            event.record(&mut Text(&mut line));
+            self.0.lock().unwrap().lines.push(line);
+        }
+    }
+
+    struct Text<'a>(&'a mut String);
+
+    impl Visit for Text<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            *self.0 += &format!("{field}={value:?} ");
+        }
+    }
+
+    struct Empty(Generation);
+
+    impl Client for Empty {
+        fn generation(&self) -> Generation {
+            self.0
+        }
+
+        async fn get_items(&self, _: Key) -> Answer {
+            Answer::from(Ok(Items::new(vec![]).unwrap()))
+        }
+    }
+
+    #[tokio::test]
+    async fn every_caller_has_a_span_that_links_to_its_flight_which_has_one_line() {
+        let trace = Trace::default();
+        let _guard =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(trace.clone()));
+        let client = decorate(
+            "orders",
+            Empty(Generation::next()),
+            Sharing::Coalesced,
+            &Limits::default(),
+        );
+        let ask = || client.get_items("a secret key".into());
+        let (one, other) = tokio::join!(ask(), ask());
+        assert_eq!(one.seat.unwrap().flight, other.seat.unwrap().flight);
+
+        let traced = trace.0.lock().unwrap();
+        let named = |wanted| {
+            let ids = traced.spans.iter().filter(move |(name, _)| *name == wanted);
+            ids.map(|(_, id)| *id).collect::<Vec<_>>()
+        };
+        let (callers, flights) = (named("caller"), named("flight"));
+        assert_eq!((callers.len(), flights.len()), (2, 1));
+        let mut links = traced.links.clone();
+        links.sort_unstable();
+        assert_eq!(links, [(callers[0], flights[0]), (callers[1], flights[0])]);
+        assert_eq!(traced.lines.len(), 1, "{:?}", traced.lines);
+        for part in ["client=\"orders\"", "callers=2", "code=\"ok\""] {
+            assert!(traced.lines[0].contains(part), "{:?}", traced.lines);
+        }
+        assert!(
+            traced.fields.contains("role=\"leader\"")
+                && traced.fields.contains("role=\"follower\"")
+        );
+        assert!(!format!("{}{:?}", traced.fields, traced.lines).contains("secret"));
+    }
+}
