@@ -124,6 +124,25 @@ async fn a_denial_prints_the_flag_that_would_permit_it() {
     assert!(output.status.success(), "{output:?}");
 }
 
+// Row 30.
+#[tokio::test]
+async fn what_a_guest_prints_is_bounded_and_cannot_write_on_the_terminal() {
+    let args = [
+        "get",
+        "log:100000",
+        "--component",
+        artifacts::MISBEHAVING,
+        "--log",
+        "info",
+    ];
+    let output = run(&args).await;
+    assert!(output.status.success(), "{output:?}");
+    let log = err(&output);
+    assert!(log.contains("bytes were dropped dropped="), "{log}");
+    assert!(log.len() < 256 << 10, "{}", log.len());
+    assert!(log.contains("\\u{1b}") && !log.contains('\x1b'), "{log}");
+}
+
 #[tokio::test]
 async fn no_secret_is_printed_where_a_setting_fails() {
     let output = oneflight_tests::process::oneflight(&[

@@ -1,5 +1,7 @@
 //! Which files can be run, and what is said of those that cannot.
 
+use std::io::Write;
+
 use oneflight::{BUILTIN, ComponentClient, Engine, Limits, LoadError, Settings};
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{Subject, artifacts, reaching};
@@ -82,10 +84,13 @@ async fn a_report_says_what_a_component_is_made_of() {
 
 #[tokio::test]
 async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
-    println!(
-        "the second client was built with {}",
-        artifacts::SECOND_CLIENT_BUILT_WITH
-    );
+    // Not by println, which is not shown of a test that passes.
+    let built_with = artifacts::SECOND_CLIENT_BUILT_WITH;
+    writeln!(
+        std::io::stderr(),
+        "the second client was built with {built_with}"
+    )
+    .unwrap();
     let upstream = Upstream::start(Answer::Body(r#"{"name":"bolt"}"#)).await;
     let settings = reaching(&upstream).env("UPSTREAM", &upstream.origin());
     let subject = Subject::load(artifacts::SECOND_CLIENT, settings).await;

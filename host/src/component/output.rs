@@ -10,6 +10,13 @@ use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+/// What a line costs beyond its own bytes: the log puts a time and a flight before it, so a guest that
+/// prints line breaks alone would fill it many times faster than its bytes say.
+const LINE_COST: usize = 100;
+
+/// The longest line that is logged, in bytes: the text of an error can be as large as any result.
+const MOST_WORDS: usize = 4 << 10;
+
 /// How many lines of standard error are kept for the log line of a crash.
 const LAST_LINES: usize = 4;
 
@@ -23,8 +30,9 @@ pub(super) enum Source {
     Stderr,
 }
 
-/// Invariant: the bytes in `lines` together with those already logged are at most the limit that
-/// `left` began with; whatever comes after is counted in `dropped` and nowhere else.
+/// Invariant: the bytes in `lines` and those already logged, with [`LINE_COST`] for each line, are at
+/// most the limit that `left` began with, but for one line; whatever comes after is counted in
+/// `dropped` and nowhere else.
 struct Buffers {
     /// The line that each stream is in the middle of.
     lines: [Vec<u8>; 2],
@@ -71,11 +79,11 @@ impl GuestOutput {
 
 impl Buffers {
     fn write(&mut self, source: Source, bytes: &[u8]) {
-        let taken = bytes.len().min(self.left);
-        self.left -= taken;
-        self.dropped += bytes.len() - taken;
-        for part in bytes[..taken].split_inclusive(|byte| *byte == b'\n') {
-            self.lines[source as usize].extend_from_slice(part);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let taken = part.len().min(self.left);
+            self.left -= taken;
+            self.dropped += part.len() - taken;
+            self.lines[source as usize].extend_from_slice(&part[..taken]);
             if part.ends_with(b"\n") {
                 self.flush(source);
             }
@@ -85,6 +93,7 @@ impl Buffers {
     fn flush(&mut self, source: Source) {
         let line = std::mem::take(&mut self.lines[source as usize]);
         if !line.is_empty() {
+            self.left = self.left.saturating_sub(LINE_COST);
             let line = printable(&String::from_utf8_lossy(&line));
             let stream = match source {
                 Source::Stdout => "stdout",
@@ -115,8 +124,10 @@ impl Drop for Buffers {
     }
 }
 
-/// A guest's words as they may stand in a log: on one line, escapes made visible.
+/// A guest's words as they may stand in a log: on one line, escapes made visible, and no more of them
+/// than [`MOST_WORDS`].
 pub(super) fn printable(text: &str) -> String {
+    let text = &text[..text.floor_char_boundary(MOST_WORDS)];
     let mut line = String::with_capacity(text.len());
     for char in text.trim_end().chars() {
         if char.is_control() {
@@ -191,6 +202,14 @@ mod tests {
         output.lock().write(Source::Stdout, b"not these\n");
         output.lock().write(Source::Stderr, b"1\n2\n3\n4\n5");
         assert_eq!(output.last_words(), "2 | 3 | 4 | 5");
+    }
+
+    #[test]
+    fn a_line_is_cut_where_it_is_too_long() {
+        assert_eq!(
+            printable(&"ü".repeat(MOST_WORDS)),
+            "ü".repeat(MOST_WORDS / 2)
+        );
     }
 
     #[test]
