@@ -1,11 +1,13 @@
 //! Builds the built-in client into the library, so that `cargo run` alone is enough.
 //!
-//! `ONEFLIGHT_BUILTIN=FILE` embeds a component that is ready instead.
+//! `ONEFLIGHT_BUILTIN=FILE` embeds a component that is ready instead; a relative path counts from this
+//! package's folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() {
+fn main() -> ExitCode {
     println!("cargo::rerun-if-env-changed=ONEFLIGHT_BUILTIN");
     match builtin() {
         Ok(path) => {
@@ -13,8 +15,13 @@ fn main() {
                 "cargo::rustc-env=ONEFLIGHT_BUILTIN_COMPONENT={}",
                 path.display()
             );
+            ExitCode::SUCCESS
         }
-        Err(error) => println!("cargo::error={error}"),
+        // Cargo shows what the guest's compiler said only where the script fails.
+        Err(error) => {
+            println!("cargo::error={error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

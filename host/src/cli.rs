@@ -57,13 +57,17 @@ enum Command {
 impl Arguments {
     /// The log goes to stderr, coloured only on a terminal.
     pub(crate) fn start_log(&self) {
+        // Only what oneflight itself says: at the finer levels the crates below it print calls with
+        // their arguments, and keys and settings are among those.
+        let only = |level| Targets::new().with_target("oneflight", level);
         let shown = match (self.log, &self.command) {
-            (Some(level), _) => Targets::new().with_default(level),
-            (None, Command::Serve(_)) => Targets::new().with_default(LevelFilter::INFO),
+            (Some(level), _) => only(level),
+            (None, Command::Serve(_)) => only(LevelFilter::INFO),
             // These print themselves what came of each call, so a line per flight says it twice.
-            (None, Command::Demo(_) | Command::Get(_) | Command::Check(_)) => Targets::new()
-                .with_default(LevelFilter::WARN)
-                .with_target("oneflight::client::telemetry", LevelFilter::OFF),
+            (None, Command::Demo(_) | Command::Get(_) | Command::Check(_)) => {
+                only(LevelFilter::WARN)
+                    .with_target("oneflight::client::telemetry", LevelFilter::OFF)
+            }
         };
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)

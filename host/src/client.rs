@@ -20,7 +20,6 @@ pub use ::single_flight::{FlightId, Role};
 pub use self::error::{ClientError, Denial, Resource};
 pub use self::items::{Item, Items, MalformedItems};
 pub use self::limits::WithLimits;
-pub(crate) use self::limits::{OpenRequest, OutboundRequests};
 pub use self::single_flight::{Sharing, WithSingleFlight};
 pub use self::telemetry::WithTelemetry;
 

@@ -82,7 +82,14 @@ impl ComponentClient {
         let output = GuestOutput::new(settings.limits.log);
         let outbound = Outbound::of_this_flight();
         let store = new_store(engine, &settings, &upstream, &outbound, &output);
-        let component = check::start(engine, &component, store, settings.limits.cpu).await?;
+        let component = check::start(
+            engine,
+            (&component, &report),
+            store,
+            &output,
+            &settings.limits,
+        )
+        .await?;
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
             engine: engine.clone(),
@@ -185,7 +192,9 @@ impl Loaded {
 
     /// The guest's items, if they keep the contract.
     fn take(&self, items: Vec<guest::Item>) -> Result<Items, ClientError> {
-        if items.len() > self.settings.limits.items {
+        let (found, limit) = (items.len(), self.settings.limits.items);
+        if found > limit {
+            tracing::warn!(found, limit, "the guest's answer has too many items");
             return Err(ClientError::ResultTooLarge);
         }
         let items: Result<Vec<_>, MalformedItems> = items
@@ -252,6 +261,7 @@ fn crashed(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
         .chain()
         .any(|cause| cause.to_string().contains(TRANSFER))
     {
+        tracing::warn!("the guest passed the host more bytes than it takes in one go");
         return ClientError::ResultTooLarge;
     }
     // What has no trap and no frame of the guest was found when its answer was read.

@@ -1,21 +1,20 @@
 //! What can be set: [`Settings`] of one client, and the one table of [`Limits`] with every default,
 //! its unit and its reason.
-//!
-//! Values are checked here, once; whoever receives them need not check again.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::upstream::Policy;
 
-/// Every bound of a client. There is no other place where a default stands.
+/// Every bound of a client that can be set. There is no other place where its default stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Flights open at once: 1,024. What waits costs memory; past it a caller is told at once.
     pub flights: usize,
     /// Callers of one flight: 100,000. Far above what one process holds in connections.
     pub callers: usize,
-    /// Executions at once: 256. Times `memory`, the most that guests hold: 16 GiB.
+    /// Executions at once: 256. Times `memory` it is 16 GiB, more than
+    /// guests of the usual size come near.
     pub executions: usize,
     /// Waiting for an execution's turn: 1 s. A longer queue only makes late answers later.
     pub queue: Duration,
@@ -25,8 +24,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Linear memory of one execution, all its memories together: 64 MiB, in bytes.
     pub memory: usize,
-    /// What a guest and the host may pass each other in one call, in bytes: 8 MiB. As large as an
-    /// upstream's answer; passing it holds a thread for about 1 ms per MiB.
+    /// What a guest may pass to the host in one go, its answer above all, in bytes: 8 MiB. As large as
+    /// an upstream's answer; passing it holds a thread for about 1 ms per MiB.
     pub result: usize,
     /// Items in one answer: 10,000.
     pub items: usize,
@@ -39,6 +38,8 @@ pub struct Limits {
     /// One request, from its sending to the last byte of the answer: 8 s. The guest learns of it
     /// while its flight has 2 s left to answer otherwise.
     pub request: Duration,
+    /// Requests under way at once, so connections in use: 256, one for each execution.
+    pub requests: usize,
     /// The body of an upstream's answer, in bytes: 8 MiB.
     pub body: usize,
     /// What is under way may land before the service ends: 10 s, as long as a flight can take.
@@ -61,6 +62,7 @@ impl Default for Limits {
             log: 64 << 10,
             connect: Duration::from_secs(3),
             request: Duration::from_secs(8),
+            requests: 256,
             body: 8 << 20,
             grace: Duration::from_secs(10),
         }
@@ -117,7 +119,7 @@ impl Settings {
         self
     }
 
-    /// Lets the guest reach `[scheme://]host[:port]`; what follows the port of a URL is ignored.
+    /// Lets the guest reach `[scheme://]host[:port]`.
     ///
     /// # Errors
     ///

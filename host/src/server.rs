@@ -225,7 +225,7 @@ fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         | ClientError::UpstreamMalformed
         | ClientError::Other
         | ClientError::UpstreamDenied(_)
-        | ClientError::UpstreamResponseTooLarge { .. }
+        | ClientError::UpstreamResponseTooLarge
         | ClientError::GuestTrap
         | ClientError::GuestMalformed
         | ClientError::ResultTooLarge => StatusCode::BAD_GATEWAY,

@@ -6,11 +6,12 @@
 
 mod body;
 mod connect;
+mod outbound;
 mod policy;
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, Response};
@@ -18,16 +19,22 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody};
 
+pub(crate) use self::outbound::Outbound;
 pub use self::policy::{Origin, Policy};
 
 use self::body::CappedBody;
 use self::connect::{ConnectError, Connector};
+use self::outbound::OpenRequest;
 use self::policy::Target;
-use crate::client::{ClientError, Denial, OpenRequest, OutboundRequests};
+use crate::client::{ClientError, Denial};
 use crate::config::Limits;
+
+/// Connections that are kept open to one upstream while nobody uses them.
+const MOST_IDLE: usize = 32;
 
 /// What one client's guests reach their upstreams through. Its connections are its own, so that
 /// none that was made under one policy serves another.
@@ -36,7 +43,9 @@ pub(crate) struct Upstream {
     policy: Arc<Policy>,
     request: Duration,
     body: usize,
-    /// Requests sent so far.
+    /// One permit per request under way, so per connection in use.
+    connections: Arc<Semaphore>,
+    /// Requests so far that the allow-list let through.
     sent: AtomicU64,
 }
 
@@ -44,25 +53,29 @@ impl Upstream {
     pub(crate) fn new(policy: &Policy, limits: &Limits) -> Self {
         let policy = Arc::new(policy.clone());
         let connector = Connector::new(Arc::clone(&policy), limits.connect);
+        let connections = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
         let http = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(MOST_IDLE)
             .build(connector);
         Self {
             http,
             policy,
             request: limits.request,
             body: limits.body,
+            connections,
             sent: AtomicU64::new(0),
         }
     }
 
-    /// Requests that passed the policy and were sent.
+    /// Requests that the allow-list let through.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends a request of a guest.
+    /// Sends a request of a guest. Where all of the client's connections are in use, it waits for
+    /// one, on its own time.
     ///
     /// # Cancel safety
     ///
@@ -73,13 +86,14 @@ impl Upstream {
         options: Option<RequestOptions>,
         outbound: Arc<Outbound>,
     ) -> Result<Response<WasiBody>, Error> {
-        let open = outbound.begin();
+        let mut open = outbound.begin();
         let permitted = Target::of(request.uri()).and_then(|target| self.policy.permit(&target));
         if let Err(denial) = permitted {
             return Err(denied(denial).told(open));
         }
         self.sent.fetch_add(1, Ordering::Relaxed);
-        // A guest may ask for less time than the host allows, never for more.
+        // A guest may ask for less time than the host allows, never for more. Connecting has a time
+        // of its own, since a connection may serve another request in the end.
         let RequestOptions {
             first_byte_timeout,
             between_bytes_timeout,
@@ -88,73 +102,91 @@ impl Upstream {
         let deadline = Instant::now() + self.request;
         let first_byte = deadline.min(Instant::now() + first_byte_timeout.unwrap_or(self.request));
         let between = between_bytes_timeout.unwrap_or(self.request);
-        match timeout_at(first_byte, self.http.request(request)).await {
+        let exchange = async {
+            // The semaphore is never closed, so there is always a permit in the end.
+            open.permit = Arc::clone(&self.connections).acquire_owned().await.ok();
+            self.http.request(request).await
+        };
+        match timeout_at(first_byte, exchange).await {
             Ok(Ok(response)) => Ok(response.map(|body: Incoming| {
                 CappedBody::new(body, self.body, deadline, between, open).boxed_unsync()
             })),
-            Ok(Err(error)) => Err(self.classify(&error).told(open)),
-            Err(_) => Err(timed_out(Error::HttpResponseTimeout).told(open)),
+            Ok(Err(error)) => Err(failure(&error).told(open)),
+            Err(_) => Err(late("the first byte", Error::HttpResponseTimeout).told(open)),
         }
-    }
-
-    /// What a failed request is to the flight, and what the guest is told.
-    fn classify(&self, error: &legacy::Error) -> Failure {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(cause) = cause.downcast_ref::<ConnectError>() {
-                return match cause {
-                    ConnectError::Denied(denial) => denied(denial.clone()),
-                    ConnectError::TimedOut => timed_out(Error::ConnectionTimeout),
-                    ConnectError::Lookup(_) => unavailable(
-                        error,
-                        Error::DnsError {
-                            rcode: None,
-                            info_code: None,
-                        },
-                    ),
-                    ConnectError::Dial(_) => unavailable(error, Error::ConnectionRefused),
-                    ConnectError::Tls(_) => unavailable(error, Error::TlsProtocolError),
-                };
-            }
-            if cause
-                .downcast_ref::<hyper::Error>()
-                .is_some_and(hyper::Error::is_parse_too_large)
-            {
-                let named = ClientError::UpstreamResponseTooLarge { limit: self.body };
-                return Failure(named, Error::HttpResponseHeaderSectionSize(None));
-            }
-            source = cause.source();
-        }
-        unavailable(error, Error::ConnectionTerminated)
     }
 }
 
-/// A failure on the host's side: what the flight is named after, and what the guest is told.
-struct Failure(ClientError, Error);
+/// A failure on the host's side.
+struct Failure {
+    /// What the flight is named after.
+    named: ClientError,
+    /// What the guest is told.
+    told: Error,
+    /// What the log says.
+    why: String,
+}
 
 impl Failure {
     /// Ends `request` with this failure; what is left is for the guest.
-    fn told(self, request: Request) -> Error {
-        request.failed(self.0);
-        self.1
+    fn told(self, request: OpenRequest) -> Error {
+        request.failed(self.named, &self.why);
+        self.told
     }
 }
 
+/// What a failed request is to the flight, and what the guest is told.
+fn failure(error: &legacy::Error) -> Failure {
+    let unavailable = |told| Failure {
+        named: ClientError::UpstreamUnavailable,
+        told,
+        why: chain(error),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<ConnectError>() {
+            return match cause {
+                ConnectError::Denied(denial) => denied(denial.clone()),
+                ConnectError::TimedOut => late("a connection", Error::ConnectionTimeout),
+                ConnectError::Lookup(_) => unavailable(Error::DnsError {
+                    rcode: None,
+                    info_code: None,
+                }),
+                ConnectError::Dial(_) => unavailable(Error::ConnectionRefused),
+                ConnectError::Tls(_) => unavailable(Error::TlsProtocolError),
+            };
+        }
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(hyper::Error::is_parse_too_large) {
+            let told = Error::HttpResponseHeaderSectionSize(None);
+            let named = ClientError::UpstreamResponseTooLarge;
+            return Failure {
+                named,
+                told,
+                why: chain(error),
+            };
+        }
+        source = cause.source();
+    }
+    unavailable(Error::ConnectionTerminated)
+}
+
 fn denied(denial: Denial) -> Failure {
-    tracing::warn!(%denial, "the guest's request was refused");
-    Failure(
-        ClientError::UpstreamDenied(denial),
-        Error::HttpRequestDenied,
-    )
+    let why = denial.to_string();
+    Failure {
+        named: ClientError::UpstreamDenied(denial),
+        told: Error::HttpRequestDenied,
+        why,
+    }
 }
 
-fn timed_out(told: Error) -> Failure {
-    Failure(ClientError::UpstreamTimeout, told)
-}
-
-fn unavailable(error: &legacy::Error, told: Error) -> Failure {
-    tracing::warn!(error = %chain(error), "the upstream is unavailable");
-    Failure(ClientError::UpstreamUnavailable, told)
+fn late(what: &str, told: Error) -> Failure {
+    let why = format!("{what} did not come in time");
+    Failure {
+        named: ClientError::UpstreamTimeout,
+        told,
+        why,
+    }
 }
 
 /// An error with its causes, on one line.
@@ -166,61 +198,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// The requests of one flight, as the host saw them end.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    open: OutboundRequests,
-    /// Why the last request failed on the host's side. Written when a request begins (none yet) and
-    /// when it fails; read when the guest has ended.
-    last_failure: Mutex<Option<ClientError>>,
-}
-
-impl Outbound {
-    /// Those of the flight that the current task executes.
-    pub(crate) fn of_this_flight() -> Arc<Self> {
-        let open = OutboundRequests::of_this_flight();
-        Arc::new(Self {
-            open,
-            last_failure: Mutex::default(),
-        })
-    }
-
-    /// Why the flight's last request failed, where that was the host's doing or seeing.
-    pub(crate) fn last_failure(&self) -> Option<ClientError> {
-        self.last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn record(&self, failure: Option<ClientError>) {
-        *self
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = failure;
-    }
-
-    fn begin(self: &Arc<Self>) -> Request {
-        self.record(None);
-        Request {
-            outbound: Arc::clone(self),
-            _open: self.open.open(),
-        }
-    }
-}
-
-/// A request under way, until it is dropped.
-struct Request {
-    outbound: Arc<Outbound>,
-    _open: OpenRequest,
-}
-
-impl Request {
-    fn failed(self, named: ClientError) {
-        self.outbound.record(Some(named));
-    }
 }
 
 /// Headers that a guest may not set, because they belong to the connection. `Content-Length` is not

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use oneflight::{BUILTIN, ComponentClient, Engine, Limits, LoadError, Settings};
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{Subject, artifacts, reaching};
+use oneflight_tests::{FAILSAFE, Subject, artifacts, reaching};
 
 async fn load(binary: &[u8]) -> Result<ComponentClient, LoadError> {
     let engine = Engine::new(&Limits::default()).unwrap();
@@ -55,13 +55,16 @@ async fn a_component_that_does_not_fit_is_told_what_is_needed() {
         "{found}"
     );
 
+    let large = refused_file(artifacts::TOO_LARGE).await;
+    assert!(matches!(large, LoadError::TooLarge(_)), "{large:?}");
+
     let more = refused_file(artifacts::NEEDS_MORE).await;
     let LoadError::MissingImport(why) = &more else {
         panic!("{more:?}")
     };
     assert!(why.contains("acme:store/kv"), "{why}");
 
-    for error in [other, more] {
+    for error in [other, large, more] {
         let message = error.to_string();
         for part in [&*error.found(), error.needed(), error.fix()] {
             assert!(!part.is_empty() && message.contains(part), "{message}");
@@ -91,7 +94,7 @@ async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
         "the second client was built with {built_with}"
     )
     .unwrap();
-    let upstream = Upstream::start(Answer::Body(r#"{"name":"bolt"}"#)).await;
+    let upstream = Upstream::start(Answer::Body(r#"{"name":"bolt"}"#.into())).await;
     let settings = reaching(&upstream).env("UPSTREAM", &upstream.origin());
     let subject = Subject::load(artifacts::SECOND_CLIENT, settings).await;
     let expected = r#"[{"id":"b-1","body":{"name":"bolt"}}]"#;
@@ -103,7 +106,7 @@ async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
 #[tokio::test]
 async fn the_built_in_client_is_told_by_its_settings_what_to_ask_and_where_the_items_are() {
     let nested = r#"{"data":[{"key":{"sku":7},"price":1.50}]}"#;
-    let upstream = Upstream::start(Answer::Body(nested)).await;
+    let upstream = Upstream::start(Answer::Body(nested.into())).await;
     let settings = reaching(&upstream)
         .env("HEADER_X_API_KEY", "s3cret")
         .env("ITEMS_AT", "/data")
@@ -134,9 +137,12 @@ async fn the_built_in_client_names_each_failure() {
             "upstream-status",
         ),
         (Answer::Status(429, "retry-after: 7\r\n"), "rate-limited"),
-        (Answer::Body("[{]"), "upstream-malformed"),
-        (Answer::Body("{}"), "upstream-malformed"),
-        (Answer::Body(r#"[{"name":"no id"}]"#), "upstream-malformed"),
+        (Answer::Body("[{]".into()), "upstream-malformed"),
+        (Answer::Body("{}".into()), "upstream-malformed"),
+        (
+            Answer::Body(r#"[{"name":"no id"}]"#.into()),
+            "upstream-malformed",
+        ),
         (Answer::HangUp, "upstream-unavailable"),
     ] {
         let upstream = Upstream::start(answer.clone()).await;
@@ -144,6 +150,31 @@ async fn the_built_in_client_names_each_failure() {
         assert_eq!(subject.ask("42").await, Err(code), "{answer:?}");
         assert_eq!(upstream.requests(), 1, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn the_built_in_client_reads_all_that_the_host_lets_through() {
+    let item = |n: u32| format!(r#"{{"id":{n},"text":"{}"}}"#, "x".repeat(700));
+    let items: Vec<String> = (0..10_000).map(item).collect();
+    let answer = format!("[{}]", items.join(","));
+    assert!((7_000_000..8 << 20).contains(&answer.len()));
+    let upstream = Upstream::start(Answer::Body(answer)).await;
+    let limits = Limits {
+        // A machine that is busy with other tests takes its time.
+        cpu: FAILSAFE,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..reaching(&upstream)
+    };
+    let subject = Subject::builtin(&upstream.origin(), settings).await;
+    let got = subject.ask("42").await.unwrap();
+    let got: Vec<serde_json::Value> = serde_json::from_str(&got).unwrap();
+    assert_eq!(
+        (got.len(), got[9_999]["id"].as_str()),
+        (10_000, Some("9999"))
+    );
 }
 
 #[tokio::test]

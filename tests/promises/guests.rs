@@ -144,6 +144,16 @@ async fn a_guest_sees_its_settings_and_nothing_of_the_host() {
 }
 
 #[tokio::test]
+async fn a_guest_cannot_hold_its_thread_in_one_long_call_of_the_host() {
+    let subject = misbehaving().await;
+    ends(&subject, &[("random:60000000", "guest-trap")]).await;
+    assert!(subject.ask("random:65536").await.is_ok());
+    let kept = subject.ask("resources:1000000").await;
+    assert_eq!(kept, Err("guest-trap"));
+    subject.settled().await;
+}
+
+#[tokio::test]
 async fn nothing_of_one_call_is_left_for_the_next() {
     let subject = misbehaving().await;
     for _ in 0..2 {

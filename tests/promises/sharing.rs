@@ -197,6 +197,57 @@ async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
     subject.settled().await;
 }
 
+#[tokio::test]
+async fn cancel_safety_of_a_bare_component() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let component = builtin(&upstream).await.component;
+    {
+        let mut call = pin!(component.get_items("42".into()));
+        assert!(poll!(call.as_mut()).is_pending());
+        upstream.requested(1).await;
+        assert_eq!(component.usage().running, 1);
+    }
+    assert_eq!(component.usage().running, 0);
+    upstream.abandoned(1).await;
+    upstream.release();
+    assert!(component.get_items("42".into()).await.result.is_ok());
+}
+
+#[tokio::test]
+async fn cancel_safety_of_a_drain() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    let mut under_way = pin!(subject.client.get_items("42".into()));
+    assert!(poll!(under_way.as_mut()).is_pending());
+    {
+        let mut drain = pin!(subject.client.next().drain(std::future::pending()));
+        assert!(poll!(drain.as_mut()).is_pending());
+    }
+    assert_eq!(subject.ask("other").await, Err("cancelled"));
+    upstream.requested(1).await;
+    upstream.release();
+    assert!(
+        failsafe("the flight to land", under_way)
+            .await
+            .result
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_drain_cancels_at_its_deadline_what_has_not_landed() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = builtin(&upstream).await;
+    let mut under_way = pin!(subject.client.get_items("42".into()));
+    assert!(poll!(under_way.as_mut()).is_pending());
+    upstream.requested(1).await;
+    subject.client.next().drain(std::future::ready(())).await;
+    let cancelled = failsafe("the flight to be cancelled", under_way).await;
+    assert_eq!(cancelled.result.unwrap_err().code(), "cancelled");
+    upstream.abandoned(1).await;
+    subject.settled().await;
+}
+
 // Row 15.
 #[tokio::test]
 async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {

@@ -250,6 +250,68 @@ async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
     );
 }
 
+// Row 29.
+#[tokio::test]
+async fn a_request_that_is_framed_wrongly_never_reaches_the_wire_whole() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let origin = upstream.origin();
+    let absolute = format!("path:http://elsewhere/|{origin}");
+    for key in [
+        absolute,
+        format!("path:no-slash|{origin}"),
+        format!("ask:http://u:p@{}", upstream.address()),
+    ] {
+        let refused = asking(&[&origin], &key).await;
+        assert!(
+            refused.as_ref().is_ok_and(|body| body.contains("error")),
+            "{key}: {refused:?}"
+        );
+    }
+    assert_eq!(upstream.requests(), 0);
+    let longer = asking(&[&origin], &format!("post:5:9:{origin}"))
+        .await
+        .unwrap();
+    assert!(longer.contains("HttpRequestBodySize"), "{longer}");
+    assert!(
+        upstream
+            .heads()
+            .iter()
+            .all(|head| head.starts_with("POST / ")),
+        "{:?}",
+        upstream.heads()
+    );
+}
+
+#[tokio::test]
+async fn a_client_has_no_more_connections_in_use_than_it_may() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let limits = Limits {
+        requests: 4,
+        ..Limits::default()
+    };
+    let subject = Subject::misbehaving(Settings {
+        limits,
+        ..reaching(&upstream)
+    })
+    .await;
+    let asking = tokio::spawn({
+        let (subject, key) = (
+            subject.clone(),
+            format!("together:40:{}", upstream.origin()),
+        );
+        async move { subject.ask(key).await }
+    });
+    upstream.requested(4).await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((upstream.requests(), upstream.connections()), (4, 4));
+    upstream.release();
+    let answers = asking.await.unwrap().unwrap();
+    assert_eq!(answers.matches(r#""status":200"#).count(), 40, "{answers}");
+    subject.settled().await;
+}
+
 #[tokio::test]
 async fn requests_of_one_client_use_one_connection_after_another() {
     let upstream = Upstream::start(Answer::Items).await;

@@ -18,3 +18,6 @@ pub const NO_ITEMS: &str = env!("NO_ITEMS_COMPONENT");
 
 /// A component that exports what the contract asks for and imports `acme:store/kv`.
 pub const NEEDS_MORE: &str = env!("NEEDS_MORE_COMPONENT");
+
+/// A component with a memory of 1,100 pages: 69 MiB.
+pub const TOO_LARGE: &str = env!("TOO_LARGE_COMPONENT");

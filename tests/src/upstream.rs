@@ -21,7 +21,7 @@ pub enum Answer {
     /// This status, with an empty body and these header lines.
     Status(u16, &'static str),
     /// 200 with this body.
-    Body(&'static str),
+    Body(String),
     /// 302 to this URL.
     RedirectTo(String),
     /// Nothing at all: the connection stays open.

@@ -1,16 +1,23 @@
 //! `oneflight check`: can the host run this component, and if not, what to do about it.
 
+use std::fmt::Write as _;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::patiently;
 use anyhow::Context;
 use clap::Args;
 use oneflight::component::Report;
 use oneflight::{ComponentClient, Engine, Limits, LoadError, Settings};
+use serde_json::json;
+
+use super::patiently;
 
 /// Says whether a file is a component that oneflight can run, and if not, how to mend it.
+///
+/// It is compiled and started as `get` and `serve` would, and not called.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Check {
     /// The component, a .wasm file.
     file: PathBuf,
@@ -20,40 +27,34 @@ pub(super) struct Check {
     json: bool,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  oneflight check target/wasm32-wasip1/release/my_client.wasm
+  oneflight check my-client.wasm --json && oneflight serve --component my-client.wasm";
+
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let binary = std::fs::read(&self.file)
-            .with_context(|| format!("could not read {}", self.file.display()))?;
+        let file = self.file.display();
+        let binary = std::fs::read(&self.file).with_context(|| format!("could not read {file}"))?;
         let engine = Engine::new(&Limits {
             executions: 1,
             ..Limits::default()
         })?;
-        let compiling = format!(
-            "compiling {} ({} KB)",
-            self.file.display(),
-            binary.len() / 1_000
-        );
+        let compiling = format!("compiling {file} ({} KB)", binary.len() / 1_000);
         let load = ComponentClient::load(&engine, binary, Settings::new("check"));
         let loaded = patiently(&compiling, load).await;
-        match (&loaded, self.json) {
-            (Ok(client), false) => self.print_fit(client.report()),
-            (Err(error), false) => self.print_unfit(error),
-            (Ok(client), true) => {
-                println!(
-                    "{}",
-                    serde_json::json!({ "ok": true, "component": client.report() })
-                );
+        let said = match &loaded {
+            Ok(client) if self.json => {
+                json!({ "ok": true, "component": client.report() }).to_string()
             }
-            (Err(error), true) => println!(
-                "{}",
-                serde_json::json!({
-                    "ok": false,
-                    "found": error.found(),
-                    "needed": error.needed(),
-                    "fix": error.fix(),
-                })
-            ),
-        }
+            Ok(client) => self.fit(client.report()),
+            Err(error) if self.json => {
+                let (found, needed, fix) = (error.found(), error.needed(), error.fix());
+                json!({ "ok": false, "found": found, "needed": needed, "fix": fix }).to_string()
+            }
+            Err(error) => self.unfit(error),
+        };
+        writeln!(stdout(), "{said}")?;
         Ok(if loaded.is_ok() {
             ExitCode::SUCCESS
         } else {
@@ -61,30 +62,25 @@ impl Check {
         })
     }
 
-    fn print_fit(&self, report: &Report) {
-        println!(
-            "{} is a component that oneflight can run\n",
-            self.file.display()
-        );
-        println!("  size     {} bytes", report.bytes);
+    fn fit(&self, report: &Report) -> String {
+        let file = self.file.display();
+        let mut text = format!("{file} is a component that oneflight can run\n\n");
+        let _ = writeln!(text, "  size     {} bytes", report.bytes);
         for (label, names) in [("exports", &report.exports), ("imports", &report.imports)] {
             for (nth, name) in names.iter().enumerate() {
-                println!("  {:<8} {name}", if nth == 0 { label } else { "" });
+                let _ = writeln!(text, "  {:<8} {name}", if nth == 0 { label } else { "" });
             }
         }
-        println!(
-            "\nTry it:  oneflight get KEY --component {}",
-            self.file.display()
-        );
+        text + &format!("\nTry it:  oneflight get KEY --component {file}")
     }
 
-    fn print_unfit(&self, error: &LoadError) {
-        println!(
-            "{} is nothing that oneflight can run\n",
-            self.file.display()
-        );
-        println!("  found    {}", error.found());
-        println!("  needed   {}", error.needed());
-        println!("  mend it  {}", error.fix());
+    fn unfit(&self, error: &LoadError) -> String {
+        format!(
+            "{} is nothing that oneflight can run\n\n  found    {}\n  needed   {}\n  mend it  {}",
+            self.file.display(),
+            error.found(),
+            error.needed(),
+            error.fix()
+        )
     }
 }

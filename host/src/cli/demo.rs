@@ -4,6 +4,7 @@ mod picture;
 mod recorder;
 mod upstream;
 
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,14 +16,13 @@ use oneflight::client::Client;
 use oneflight::server::Service;
 use oneflight::{BUILTIN, ComponentClient, Engine, Key, Limits, Settings, Sharing, decorate};
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use self::picture::{draw, figures};
 use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
 use self::upstream::Upstream;
 use super::client::NAME;
-use super::serve::{address, shutdown};
+use super::serve::{address, listen, shutdown};
 
 /// Shows the duplicates and their cure: two fetchers, then 100 callers, ask a small upstream for the
 /// same items, first straight through, then with one shared call.
@@ -100,11 +100,12 @@ impl Demo {
             .allow(&upstream.origin())?;
         let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
         if !self.json {
-            println!(
+            writeln!(
+                stdout(),
                 "An upstream that takes {} ms, and the built-in client: a component of {} KB.\n",
                 self.delay,
                 component.report().bytes / 1_000
-            );
+            )?;
         }
 
         let bare = Recorded::new(component.clone(), Arc::clone(&recorder));
@@ -123,7 +124,7 @@ impl Demo {
                     }
                 };
                 if !self.json {
-                    println!("{}", draw(&run));
+                    writeln!(stdout(), "{}", draw(&run))?;
                 }
                 runs.push(run);
             }
@@ -133,14 +134,14 @@ impl Demo {
                 upstream_delay_ms: self.delay,
                 runs,
             };
-            println!("{}", serde_json::to_string(&document)?);
+            writeln!(stdout(), "{}", serde_json::to_string(&document)?)?;
         } else {
-            println!("{}", figures(&runs));
+            writeln!(stdout(), "{}", figures(&runs))?;
         }
         if self.serve {
             self.serve(component, &upstream, &limits).await?;
         } else if !self.json {
-            println!("Play with it:  oneflight demo --serve");
+            writeln!(stdout(), "Play with it:  oneflight demo --serve")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -151,12 +152,7 @@ impl Demo {
         upstream: &Upstream,
         limits: &Limits,
     ) -> anyhow::Result<()> {
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!(
-                "could not listen on {}; choose another with --listen",
-                self.listen
-            )
-        })?;
+        let listener = listen(self.listen).await?;
         let shutdown = shutdown()?;
         let (url, origin) = (listener.local_addr()?, upstream.origin());
         eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");

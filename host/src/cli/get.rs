@@ -1,6 +1,8 @@
 //! `oneflight get`: real calls from a terminal.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,14 +10,16 @@ use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
 use oneflight::{Answer, ClientError, Items, Key};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
 use super::count;
 
 /// Asks for the items of each KEY, and prints them: id, tab, item; before them the key, where there
-/// are several.
+/// are several. What the calls came to goes to stderr.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Get {
     /// What to ask for.
     #[arg(value_name = "KEY", required = true)]
@@ -33,78 +37,132 @@ pub(super) struct Get {
     json: bool,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  oneflight get 42 --base-url 'http://localhost:3000/items?id={x}' --callers 200
+  oneflight get 42 --base-url https://api.example.com/items \\
+      --set ITEMS_AT=/data --set-from-env HEADER_AUTHORIZATION
+  oneflight get 42 --component my-client.wasm --allow https://api.example.com";
+
+/// What the callers of one key got.
+struct OfKey<'a> {
+    key: &'a str,
+    answers: Vec<Answer>,
+}
+
+impl OfKey<'_> {
+    /// The first failure, where there was one. With coalescing all got the same; without, each its own.
+    fn outcome(&self) -> &Result<Items, ClientError> {
+        let failed = self.answers.iter().find(|answer| answer.result.is_err());
+        &failed.unwrap_or(&self.answers[0]).result
+    }
+
+    fn failures(&self) -> usize {
+        self.answers
+            .iter()
+            .filter(|answer| answer.result.is_err())
+            .count()
+    }
+}
+
 /// What the calls came to.
+#[derive(Serialize)]
 struct Summary {
     callers: usize,
     flights: usize,
     upstream_requests: u64,
-    time: Duration,
+    seconds: f64,
+}
+
+impl Summary {
+    fn new(keys: &[OfKey<'_>], upstream_requests: u64, time: Duration) -> Self {
+        let answers = || keys.iter().flat_map(|of| &of.answers);
+        let flights = answers()
+            .filter_map(|answer| answer.seat)
+            .map(|seat| seat.flight);
+        Self {
+            callers: answers().count(),
+            flights: flights.collect::<HashSet<_>>().len(),
+            upstream_requests,
+            seconds: time.as_secs_f64(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let callers = count(self.callers as u64, "caller");
+        let flights = count(self.flights as u64, "flight");
+        let requests = count(self.upstream_requests, "upstream request");
+        write!(f, "{callers}, {flights}, {requests}, {:.3} s", self.seconds)
+    }
 }
 
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let loaded = self.client.load().await?;
-        let began = Instant::now();
-        let answers: Vec<Vec<Answer>> = join_all(self.keys.iter().map(|key| {
-            let key = Key::from(key.as_str());
-            join_all(
-                (0..self.callers)
-                    .map(move |_| key.clone())
-                    .map(|key| loaded.client.get_items(key)),
-            )
-        }))
-        .await;
-        let time = began.elapsed();
-        let seats = answers.iter().flatten().filter_map(|answer| answer.seat);
-        let summary = Summary {
-            callers: answers.iter().map(Vec::len).sum(),
-            flights: seats.map(|seat| seat.flight).collect::<HashSet<_>>().len(),
-            upstream_requests: loaded.component.usage().upstream_requests,
-            time,
+        let ask = |key: &str| {
+            let key = Key::from(key);
+            join_all((0..self.callers).map(|_| loaded.client.get_items(key.clone())))
         };
-        let results: Vec<(&str, &Result<Items, ClientError>)> = self
+        let began = Instant::now();
+        let asked = join_all(self.keys.iter().map(|key| ask(key))).await;
+        let time = began.elapsed();
+        let keys: Vec<OfKey<'_>> = self
             .keys
             .iter()
-            .map(String::as_str)
-            .zip(answers.iter().map(|of_key| outcome(of_key)))
+            .zip(asked)
+            .map(|(key, answers)| OfKey { key, answers })
             .collect();
+        let summary = Summary::new(&keys, loaded.component.usage().upstream_requests, time);
         if self.json {
-            println!("{}", as_json(&results, &summary)?);
+            writeln!(stdout(), "{}", as_json(&keys, &summary)?)?;
         } else {
-            self.print(&results);
+            print(&keys)?;
             eprintln!("{summary}");
         }
-        let ok = answers.iter().flatten().all(|answer| answer.result.is_ok());
-        Ok(if ok {
-            ExitCode::SUCCESS
-        } else {
+        let failed = keys.iter().any(|of| of.failures() > 0);
+        Ok(if failed {
             ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
         })
-    }
-
-    fn print(&self, results: &[(&str, &Result<Items, ClientError>)]) {
-        for (key, result) in results {
-            match result {
-                Ok(items) if items.as_slice().is_empty() => eprintln!("{key:?}: no items"),
-                Ok(items) => {
-                    for item in items.as_slice() {
-                        let body = without_spaces(item.body());
-                        let prefix = if self.keys.len() > 1 {
-                            format!("{key}\t")
-                        } else {
-                            String::new()
-                        };
-                        println!("{prefix}{}\t{body}", item.id());
-                    }
-                }
-                Err(error) => eprintln!("error: {key:?}: {error} ({})", error.code()),
-            }
-        }
     }
 }
 
-/// A JSON document on one line, without the white space between its parts. What stands in strings
-/// stays, and so do the digits of numbers: it is not read and written anew.
+fn print(keys: &[OfKey<'_>]) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    for of in keys {
+        let key = of.key;
+        match of.outcome() {
+            Ok(items) if items.as_slice().is_empty() => eprintln!("{key:?}: no items"),
+            Ok(items) => {
+                let prefix = if keys.len() > 1 {
+                    format!("{}\t", visible(key))
+                } else {
+                    String::new()
+                };
+                for item in items.as_slice() {
+                    let body = visible(&without_spaces(item.body()));
+                    writeln!(out, "{prefix}{}\t{body}", visible(item.id()))?;
+                }
+            }
+            Err(error) => {
+                let (failures, callers) = (of.failures(), of.answers.len());
+                let some = if failures < callers {
+                    format!(", {failures} of {callers} callers")
+                } else {
+                    String::new()
+                };
+                eprintln!("error: {key:?}: {error} ({}{some})", error.code());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A JSON document without the white space between its parts. What stands in strings stays, and so do
+/// the digits of numbers: it is not read and written anew.
 fn without_spaces(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     json.chars()
@@ -120,37 +178,22 @@ fn without_spaces(json: &str) -> String {
         .collect()
 }
 
-/// What the callers of one key got: the first failure, where there was one. With coalescing they got
-/// the same; without, each its own.
-fn outcome(answers: &[Answer]) -> &Result<Items, ClientError> {
-    let failed = answers.iter().find(|answer| answer.result.is_err());
-    &failed.unwrap_or(&answers[0]).result
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            callers,
-            flights,
-            upstream_requests,
-            time,
-        } = self;
-        write!(
-            f,
-            "{}, {}, {}, {:.3} s",
-            count(*callers as u64, "caller"),
-            count(*flights as u64, "flight"),
-            count(*upstream_requests, "upstream request"),
-            time.as_secs_f64()
-        )
+/// Control characters as JSON escapes them, so that an upstream can neither break a line nor write on
+/// the terminal.
+fn visible(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            line += &format!("\\u{:04x}", u32::from(char));
+        } else {
+            line.push(char);
+        }
     }
+    line
 }
 
-fn as_json(
-    results: &[(&str, &Result<Items, ClientError>)],
-    summary: &Summary,
-) -> anyhow::Result<String> {
-    #[derive(serde::Serialize)]
+fn as_json(keys: &[OfKey<'_>], summary: &Summary) -> anyhow::Result<String> {
+    #[derive(Serialize)]
     #[serde(untagged)]
     enum Entry<'a> {
         Items {
@@ -163,49 +206,47 @@ fn as_json(
             error: String,
         },
     }
-    #[derive(serde::Serialize)]
+    #[derive(Serialize)]
     struct Document<'a> {
         answers: Vec<Entry<'a>>,
-        callers: usize,
-        flights: usize,
-        upstream_requests: u64,
-        seconds: f64,
+        #[serde(flatten)]
+        summary: &'a Summary,
     }
-    fn entry<'a>(
-        &(key, result): &(&'a str, &Result<Items, ClientError>),
-    ) -> anyhow::Result<Entry<'a>> {
-        match result {
+    let mut answers = Vec::with_capacity(keys.len());
+    for of in keys {
+        answers.push(match of.outcome() {
             Ok(items) => {
                 let json = String::from_utf8(items.json().into())?;
-                Ok(Entry::Items {
-                    key,
+                Entry::Items {
+                    key: of.key,
                     items: RawValue::from_string(json)?,
-                })
+                }
             }
-            Err(error) => Ok(Entry::Error {
-                key,
+            Err(error) => Entry::Error {
+                key: of.key,
                 code: error.code(),
                 error: error.to_string(),
-            }),
-        }
+            },
+        });
     }
-    let document = Document {
-        answers: results.iter().map(entry).collect::<Result<_, _>>()?,
-        callers: summary.callers,
-        flights: summary.flights,
-        upstream_requests: summary.upstream_requests,
-        seconds: summary.time.as_secs_f64(),
-    };
-    Ok(serde_json::to_string(&document)?)
+    Ok(serde_json::to_string(&Document { answers, summary })?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_spaces;
+    use super::{visible, without_spaces};
 
     #[test]
-    fn an_item_stands_on_one_line_with_its_strings_and_numbers_as_they_were() {
+    fn an_item_loses_its_spaces_and_keeps_its_strings_and_numbers() {
         let json = "{\n  \"a \\\" b\": [ 1.00, \"\\\\\" , true ]\r\n}";
         assert_eq!(without_spaces(json), r#"{"a \" b":[1.00,"\\",true]}"#);
+    }
+
+    #[test]
+    fn what_an_upstream_says_can_neither_break_a_line_nor_write_on_the_terminal() {
+        assert_eq!(
+            visible("a\x1b[31m\nb\tü\u{9b}"),
+            r"a\u001b[31m\u000ab\u0009ü\u009b"
+        );
     }
 }

@@ -15,6 +15,7 @@ use super::client::{ClientFlags, NAME};
 ///
 /// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     #[command(flatten)]
     client: ClientFlags,
@@ -24,22 +25,20 @@ pub(super) struct Serve {
     listen: SocketAddr,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  oneflight serve --base-url 'http://localhost:3000/items?id={x}'
+  curl 'http://127.0.0.1:8080/v1/default/items?x=42'
+
+  HEADER_AUTHORIZATION='Bearer ...' oneflight serve --base-url https://api.example.com/items \\
+      --set-from-env HEADER_AUTHORIZATION
+  oneflight serve --component my-client.wasm --allow https://api.example.com --listen 127.0.0.1:9000";
+
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let loaded = self.client.load().await?;
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!(
-                "could not listen on {}; choose another port with --listen",
-                self.listen
-            )
-        })?;
+        let listener = listen(self.listen).await?;
         let address = listener.local_addr()?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(
-                "listening beyond loopback: oneflight does not ask who calls, \
-                 and every caller spends this client's credentials"
-            );
-        }
         let shutdown = shutdown()?;
         eprintln!("listening on http://{address}/v1/{NAME}/items?x=KEY");
         Service::new(NAME, loaded.client, &loaded.limits)
@@ -47,6 +46,20 @@ impl Serve {
             .await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Listens; warns where that lets others in than this machine's own.
+pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("could not listen on {address}; choose another port with --listen")
+    })?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "listening beyond loopback: oneflight does not ask who calls, \
+             and every caller spends this client's credentials"
+        );
+    }
+    Ok(listener)
 }
 
 /// An address to listen on.

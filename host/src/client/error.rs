@@ -23,11 +23,8 @@ pub enum ClientError {
     Other,
     /// A request was refused before it reached the wire.
     UpstreamDenied(Denial),
-    /// The upstream's answer, its head or its body, is larger than `limit` bytes.
-    UpstreamResponseTooLarge {
-        /// The cap, in bytes.
-        limit: usize,
-    },
+    /// The upstream's answer, its head or its body, is larger than the host takes.
+    UpstreamResponseTooLarge,
     /// The upstream took longer than the host allows, or than the flight had left.
     UpstreamTimeout,
     /// The upstream asks for fewer calls.
@@ -63,7 +60,7 @@ impl ClientError {
             Self::UpstreamMalformed => "upstream-malformed",
             Self::Other => "other",
             Self::UpstreamDenied(_) => "upstream-denied",
-            Self::UpstreamResponseTooLarge { .. } => "upstream-response-too-large",
+            Self::UpstreamResponseTooLarge => "upstream-response-too-large",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::RateLimited { .. } => "rate-limited",
             Self::GuestTrap => "guest-trap",
@@ -91,8 +88,8 @@ impl fmt::Display for ClientError {
             }
             Self::Other => f.write_str("the client failed; its words are in the log"),
             Self::UpstreamDenied(denial) => denial.fmt(f),
-            Self::UpstreamResponseTooLarge { limit } => {
-                write!(f, "the upstream's answer is larger than {limit} bytes")
+            Self::UpstreamResponseTooLarge => {
+                f.write_str("the upstream's answer is larger than the host takes")
             }
             Self::UpstreamTimeout => f.write_str("the upstream took too long; try again later"),
             Self::RateLimited { retry_after: None } => {

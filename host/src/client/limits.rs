@@ -6,7 +6,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Client, ClientError, Generation, Key, Resource};
 use crate::config::Limits;
+use crate::upstream::Outbound;
 
 /// Runs at most a number of executions at once, and ends each at its deadline.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<C> WithLimits<C> {
     pub fn new(next: C, limits: &Limits) -> Self {
         Self {
             next,
-            permits: Semaphore::new(limits.executions),
+            permits: Semaphore::new(limits.executions.min(Semaphore::MAX_PERMITS)),
             queue: limits.queue,
             deadline: limits.flight,
         }
@@ -53,8 +53,8 @@ impl<C: Client> Client for WithLimits<C> {
         let Ok(Ok(_permit)) = queued.await else {
             return Err(ClientError::Overloaded(Resource::Executions)).into();
         };
-        let outbound = OutboundRequests::default();
-        let mut execution = pin!(OUTBOUND.scope(outbound.clone(), self.next.get_items(key)));
+        let outbound = Arc::<Outbound>::default();
+        let mut execution = pin!(Arc::clone(&outbound).around(self.next.get_items(key)));
         // The execution is polled by reference: at the deadline it must still be there, so that an
         // open request is counted. Dropped first, it would always look like the guest's own fault.
         match timeout_at(opened + self.deadline, &mut execution).await {
@@ -62,44 +62,6 @@ impl<C: Client> Client for WithLimits<C> {
             Err(_) if outbound.any_open() => Err(ClientError::UpstreamTimeout).into(),
             Err(_) => Err(ClientError::GuestDeadline).into(),
         }
-    }
-}
-
-tokio::task_local! {
-    /// Set by [`WithLimits`] for the execution inside it. A flight is one task from there to the
-    /// guest's call, so what reads it is sure to find its own flight's.
-    static OUTBOUND: OutboundRequests;
-}
-
-/// How many requests a flight has open at its upstream: written where they are sent, read at the
-/// flight's deadline to name what it was waiting for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OutboundRequests(Arc<AtomicUsize>);
-
-/// One open request; closed by its drop.
-#[derive(Debug)]
-pub(crate) struct OpenRequest(OutboundRequests);
-
-impl OutboundRequests {
-    /// Those of the flight that the current task executes; outside of any, a count of its own.
-    pub(crate) fn of_this_flight() -> Self {
-        OUTBOUND.try_with(Clone::clone).unwrap_or_default()
-    }
-
-    /// Counts a request until the guard is dropped.
-    pub(crate) fn open(&self) -> OpenRequest {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        OpenRequest(self.clone())
-    }
-
-    fn any_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -119,8 +81,7 @@ mod tests {
         }
 
         async fn get_items(&self, key: Key) -> Answer {
-            let _open =
-                (key.as_str() == "upstream").then(|| OutboundRequests::of_this_flight().open());
+            let _open = (key.as_str() == "upstream").then(|| Outbound::of_this_flight().begin());
             pending().await
         }
     }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use single_flight::{Error, Group};
-use tracing::Instrument;
-use tracing::span;
+use tracing::{Instrument, Span};
 
 use super::{Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, telemetry};
 use crate::config::Limits;
@@ -62,8 +61,9 @@ struct FlightKey {
 #[derive(Clone, Debug)]
 struct Landing {
     result: Result<Items, ClientError>,
-    /// The flight's span, for its callers' spans to link to.
-    span: Option<span::Id>,
+    /// The flight's span, for its callers' spans to link to. The span itself and not its id: a span
+    /// that has closed before its callers wake could not be linked to.
+    span: Span,
 }
 
 impl<C: Client> WithSingleFlight<C> {
@@ -136,18 +136,18 @@ impl<C: Client> Client for WithSingleFlight<C> {
         let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
         let call = self.table.call(flight_key, move |flight| {
             let span = telemetry::flight_span(&name, flight, &key);
-            let id = span.id();
+            let landed = span.clone();
             async move {
                 Landing {
                     result: next.get_items(key).await.result,
-                    span: id,
+                    span: landed,
                 }
             }
             .instrument(span)
         });
         match call.await {
             Ok(landed) => {
-                tracing::Span::current().follows_from(landed.value.span);
+                Span::current().follows_from(&landed.value.span);
                 let seat = Seat {
                     flight: landed.flight,
                     role: landed.role,

@@ -150,7 +150,11 @@ mod tests {
             values.record(&mut Text(&mut self.0.lock().unwrap().fields));
         }
 
-        fn on_follows_from(&self, span: &Id, follows: &Id, _: Context<'_, S>) {
+        fn on_follows_from(&self, span: &Id, follows: &Id, context: Context<'_, S>) {
+            assert!(
+                context.span(follows).is_some(),
+                "a link to a span that is gone"
+            );
             self.0
                 .lock()
                 .unwrap()

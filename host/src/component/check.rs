@@ -3,17 +3,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::timeout;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::{Engine as Wasmtime, Store};
 
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::engine::Engine;
+use super::output::{GuestOutput, printable};
 use super::store::Guest;
 use super::within;
+use crate::config::Limits;
 
 /// The interface that a client exports.
 const ITEMS: &str = "oneflight:client/items@0.1.0";
@@ -29,8 +31,8 @@ pub struct Report {
     pub imports: Vec<String>,
 }
 
-/// Why a file cannot be run. [`LoadError::found`], [`LoadError::needed`] and [`LoadError::fix`] are
-/// its three halves of a message.
+/// Why a file cannot be run. What was found, what is needed and what to do about it are the three
+/// parts of its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadError {
     /// The file is empty.
@@ -45,6 +47,8 @@ pub enum LoadError {
     Precompiled,
     /// The file begins like a component, and is not a valid one.
     Invalid(String),
+    /// The component is valid, and larger than what this host makes room for.
+    TooLarge(String),
     /// The component does not export the interface.
     NoItems {
         /// What it exports.
@@ -72,6 +76,7 @@ impl LoadError {
             Self::CoreModule => "a core WebAssembly module".into(),
             Self::Precompiled => "a file that wasmtime compiled ahead of time".into(),
             Self::Invalid(why) => format!("a component that is not valid: {why}"),
+            Self::TooLarge(why) => format!("a component that is too large: {why}"),
             Self::NoItems { exports } if exports.is_empty() => "a component without exports".into(),
             Self::NoItems { exports } => format!("a component that exports {}", exports.join(", ")),
             Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
@@ -89,6 +94,10 @@ impl LoadError {
             }
             Self::Precompiled => {
                 "the component itself: the host runs no machine code that it did not compile"
+            }
+            Self::TooLarge(_) => {
+                "a component of at most 16 core modules, 4 memories and 8 tables, \
+                 whose memory begins below its limit"
             }
             Self::NoItems { .. } => "a component that exports oneflight:client/items@0.1.0",
             Self::OtherTypes { .. } => {
@@ -119,6 +128,7 @@ impl LoadError {
                  cargo build --release --target wasm32-wasip2; \
                  from a module: wasm-tools component new FILE --adapt wasi_snapshot_preview1.wasm"
             }
+            Self::TooLarge(_) => "make it smaller; in the library, Limits::memory sets the limit",
             Self::Precompiled => "pass the .wasm file that it was compiled from",
             Self::NoItems { .. } | Self::OtherTypes { .. } => {
                 "copy wit/oneflight-client.wit into the client's wit folder, let its world be \
@@ -129,7 +139,8 @@ impl LoadError {
                  cargo component build --release"
             }
             Self::DoesNotStart(_) => {
-                "see the log for what the guest printed; if it needs more memory, raise the limit"
+                "do less before get-items is called; \
+                 in the library, Limits::memory and Limits::cpu set the limits"
             }
         }
     }
@@ -157,8 +168,15 @@ pub(super) async fn compile(
     let wasmtime = engine.wasmtime().clone();
     let compiling = tokio::task::spawn_blocking(move || {
         preamble(&binary)?;
-        let component = Component::from_binary(&wasmtime, &binary)
-            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let component = Component::from_binary(&wasmtime, &binary).map_err(|error| {
+            let why = format!("{error:#}");
+            // Wasmtime gives this one no type: a valid component that no slot of the pool can hold.
+            if why.contains("pooling allocator") {
+                LoadError::TooLarge(why)
+            } else {
+                LoadError::Invalid(why)
+            }
+        })?;
         let report = report(&wasmtime, &component, binary.len());
         Ok((component, report))
     });
@@ -167,37 +185,42 @@ pub(super) async fn compile(
         .unwrap_or_else(|panic| Err(LoadError::Invalid(panic.to_string())))
 }
 
-/// Links `component` and instantiates it once in `store`: the types of its functions are compared
-/// only there.
+/// Links `component` and instantiates it once in `store`, within `limits`: the types of its functions
+/// are compared only there. `output` is where the store prints to.
 pub(super) async fn start(
     engine: &Engine,
-    component: &Component,
+    (component, report): (&Component, &Report),
     mut store: Store<Guest>,
-    cpu: Duration,
+    output: &GuestOutput,
+    limits: &Limits,
 ) -> Result<ItemsClientPre<Guest>, LoadError> {
     let linked = engine
         .linker()
         .instantiate_pre(component)
         .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
-    let names = |component: &Component| {
-        let ty = component.component_type();
-        ty.exports(engine.wasmtime())
-            .map(|(name, _)| name.to_owned())
-            .collect()
-    };
     if component.get_export_index(None, ITEMS).is_none() {
         return Err(LoadError::NoItems {
-            exports: names(component),
+            exports: report.exports.clone(),
         });
     }
     let other_types = || LoadError::OtherTypes {
         found: get_items(component),
     };
     let ready = ItemsClientPre::new(linked.clone()).map_err(|_| other_types())?;
-    let instance = within(cpu, linked.instantiate_async(&mut store))
-        .await
-        .unwrap_or_else(|| Err(wasmtime::Error::msg("it used up its processor time")))
-        .map_err(|error| LoadError::DoesNotStart(format!("{error:#}")))?;
+    let starting = within(limits.cpu, linked.instantiate_async(&mut store));
+    let started = match timeout(limits.flight, starting).await {
+        Ok(Some(Ok(instance))) => Ok(instance),
+        Ok(Some(Err(error))) => Err(format!("{error:#}")),
+        Ok(None) => Err(format!("it used up its processor time of {:?}", limits.cpu)),
+        Err(_) => Err(format!("it took longer than {:?}", limits.flight)),
+    };
+    let instance = started.map_err(|why| {
+        let said = match output.last_words() {
+            words if words.is_empty() => String::new(),
+            words => format!("; it printed: {words}"),
+        };
+        LoadError::DoesNotStart(printable(&why) + &said)
+    })?;
     ItemsClient::new(&mut store, &instance).map_err(|_| other_types())?;
     Ok(ready)
 }

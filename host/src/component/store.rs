@@ -37,6 +37,7 @@ pub(super) fn new_store(
     wasi.envs(&settings.env)
         .stdout(output.stream(Source::Stdout))
         .stderr(output.stream(Source::Stderr))
+        .max_random_size(MAX_RANDOM)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
@@ -64,6 +65,9 @@ pub(super) fn new_store(
     store
 }
 
+/// Random bytes in one go. They are made in one host call, which no deadline interrupts.
+const MAX_RANDOM: u64 = 64 << 10;
+
 /// Streams, requests and the like that one execution may hold at once.
 const MAX_RESOURCES: usize = 1_000;
 
@@ -78,8 +82,11 @@ impl ResourceLimiter for MemoryLimit {
         &mut self,
         current: usize,
         desired: usize,
-        _: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let left = self.left.checked_sub(desired.saturating_sub(current));
         self.left = left.unwrap_or(self.left);
         Ok(left.is_some())
@@ -153,5 +160,12 @@ mod tests {
         assert!(!limit.memory_growing(0, 60, None).unwrap());
         assert!(limit.memory_growing(60, 100, None).unwrap());
         assert!(!limit.memory_growing(100, 101, None).unwrap());
+    }
+
+    #[test]
+    fn memory_that_a_memory_cannot_have_is_not_counted() {
+        let mut limit = MemoryLimit { left: 100 };
+        assert!(!limit.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(limit.memory_growing(0, 100, None).unwrap());
     }
 }

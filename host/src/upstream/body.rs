@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use super::Request;
+use super::outbound::OpenRequest;
+use super::{Failure, chain, late};
 use crate::client::ClientError;
 
 /// An upstream's body.
@@ -25,7 +26,7 @@ pub(super) struct CappedBody {
     deadline: Instant,
     between: Duration,
     /// Dropped when the body has ended: from then on the flight waits for its guest alone.
-    request: Option<Request>,
+    request: Option<OpenRequest>,
 }
 
 impl CappedBody {
@@ -34,7 +35,7 @@ impl CappedBody {
         limit: usize,
         deadline: Instant,
         between: Duration,
-        request: Request,
+        request: OpenRequest,
     ) -> Self {
         let due = Box::pin(tokio::time::sleep_until(
             deadline.min(Instant::now() + between),
@@ -50,16 +51,10 @@ impl CappedBody {
         }
     }
 
-    /// Ends the body: tells the guest `error`, and the flight what it will be named after.
-    fn fail(
-        &mut self,
-        named: ClientError,
-        error: Error,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(request) = self.request.take() {
-            request.failed(named);
-        }
-        Poll::Ready(Some(Err(error)))
+    /// Ends the body with a failure.
+    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let request = self.request.take();
+        Poll::Ready(request.map(|request| Err(failure.told(request))))
     }
 }
 
@@ -78,7 +73,7 @@ impl Body for CappedBody {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.due.as_mut().poll(cx));
-                return self.fail(ClientError::UpstreamTimeout, Error::HttpResponseTimeout);
+                return self.fail(late("the rest of the body", Error::HttpResponseTimeout));
             }
         };
         let frame = match frame {
@@ -87,21 +82,22 @@ impl Body for CappedBody {
                 return Poll::Ready(None);
             }
             Some(Err(error)) => {
-                tracing::warn!(error = %super::chain(&error), "the upstream broke off");
-                return self.fail(
-                    ClientError::UpstreamUnavailable,
-                    Error::HttpResponseIncomplete,
-                );
+                return self.fail(Failure {
+                    named: ClientError::UpstreamUnavailable,
+                    told: Error::HttpResponseIncomplete,
+                    why: format!("the body broke off: {}", chain(&error)),
+                });
             }
             Some(Ok(frame)) => frame,
         };
         let length = frame.data_ref().map_or(0, Bytes::len);
         let Some(left) = self.left.checked_sub(length) else {
             let limit = self.limit;
-            return self.fail(
-                ClientError::UpstreamResponseTooLarge { limit },
-                Error::HttpResponseBodySize(Some(limit as u64)),
-            );
+            return self.fail(Failure {
+                named: ClientError::UpstreamResponseTooLarge,
+                told: Error::HttpResponseBodySize(Some(limit as u64)),
+                why: format!("the body has more than {limit} bytes"),
+            });
         };
         self.left = left;
         let due = self.deadline.min(Instant::now() + self.between);

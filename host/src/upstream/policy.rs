@@ -52,14 +52,14 @@ impl Policy {
         })
     }
 
-    /// The addresses among `resolved` that `target` may be reached at; never none.
+    /// The addresses among `resolved` that `name` may stand for; an error where that leaves none.
     ///
-    /// `localhost` and literal addresses stand for themselves, since whoever allowed them knew what
-    /// they are. Any other name may stand for public addresses and for those in `nets`; metadata
-    /// services give credentials to whoever asks, so those no name may stand for.
+    /// `localhost` may stand for this machine, since whoever allowed it knew what it is. Any name may
+    /// stand for public addresses and for those in `nets`; metadata services give credentials to
+    /// whoever asks, so those no name may stand for.
     pub(crate) fn admit(
         &self,
-        target: &Target,
+        name: &str,
         resolved: impl IntoIterator<Item = SocketAddr>,
     ) -> Result<Vec<SocketAddr>, Denial> {
         let mut denial = None;
@@ -67,13 +67,12 @@ impl Policy {
         for address in resolved {
             let ip = address.ip().to_canonical();
             let kind = Kind::of(ip);
-            let named_so = target.host.parse() == Ok(address.ip())
-                || (target.host == "localhost" && kind == Kind::Loopback);
+            let itself = kind == Kind::Loopback && name.eq_ignore_ascii_case("localhost");
             let in_nets = kind != Kind::Metadata && self.nets.iter().any(|net| net.contains(&ip));
-            if named_so || kind == Kind::Public || in_nets {
+            if itself || kind == Kind::Public || in_nets {
                 admitted.push(address);
             } else {
-                let host = target.host.clone();
+                let host = name.to_owned();
                 denial = Some(Denial::Address {
                     host,
                     address: ip,
@@ -139,15 +138,16 @@ impl Target {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(Denial::BadUrl);
         };
-        // What follows the host is a port or nothing. A user before it is refused too: where it
-        // would have to be sent is the upstream's secret, and no log should show it.
+        // A user before the host is refused: where it has to be sent it is a secret of the upstream's,
+        // and none that a log should show. What follows the host is a port or nothing.
+        let user = authority.as_str().contains('@');
         let after = authority.as_str().strip_prefix(authority.host());
-        let sound = after.is_some_and(|after| after.is_empty() || authority.port_u16().is_some());
+        let port = after.is_some_and(|after| after.is_empty() || authority.port_u16().is_some());
         let host = authority
             .host()
             .trim_start_matches('[')
             .trim_end_matches(']');
-        if host.is_empty() || !sound || !is_http(scheme) {
+        if host.is_empty() || user || !port || !is_http(scheme) {
             return Err(Denial::BadUrl);
         }
         let port = authority.port_u16().unwrap_or(default_port(scheme));
@@ -204,9 +204,12 @@ impl Kind {
     }
 
     fn of_v4(ip: Ipv4Addr) -> Self {
-        // Amazon, Google, Microsoft and others; Alibaba; Oracle; Microsoft's wire server.
-        const METADATA: [Ipv4Addr; 4] = [
+        // Amazon, Google, Microsoft and others; Amazon's for containers and for pods; Alibaba;
+        // Oracle; Microsoft's wire server.
+        const METADATA: [Ipv4Addr; 6] = [
             Ipv4Addr::new(169, 254, 169, 254),
+            Ipv4Addr::new(169, 254, 170, 2),
+            Ipv4Addr::new(169, 254, 170, 23),
             Ipv4Addr::new(100, 100, 100, 200),
             Ipv4Addr::new(192, 0, 0, 192),
             Ipv4Addr::new(168, 63, 129, 16),
@@ -226,9 +229,10 @@ impl Kind {
     }
 
     fn of_v6(ip: Ipv6Addr) -> Self {
-        // Amazon's; Google's.
-        const METADATA: [Ipv6Addr; 2] = [
+        // Amazon's; Amazon's for pods; Google's.
+        const METADATA: [Ipv6Addr; 3] = [
             Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+            Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
             Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
         ];
         let embedded = |high: u16, low: u16| {
@@ -244,8 +248,9 @@ impl Kind {
             [0x2002, high, low, ..] => embedded(high, low),
             _ if ip.is_unique_local() => Self::Private,
             _ if ip.is_unicast_link_local() => Self::LinkLocal,
-            // Protocol assignments (Teredo among them); documentation.
+            // Protocol assignments (Teredo among them); documentation, twice.
             [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] => Self::Reserved,
+            [0x3fff, 0..=0xfff, ..] => Self::Reserved,
             // Only 2000::/3 is given out for the public internet.
             [first, ..] if first & 0xe000 == 0x2000 => Self::Public,
             _ => Self::Reserved,
@@ -279,9 +284,9 @@ mod tests {
         }
     }
 
-    fn admits(policy: &Policy, url: &str, address: &str) -> bool {
+    fn admits(policy: &Policy, name: &str, address: &str) -> bool {
         let address = SocketAddr::new(address.parse().unwrap(), 80);
-        policy.admit(&target(url), [address]).is_ok()
+        policy.admit(name, [address]).is_ok()
     }
 
     #[test]
@@ -324,9 +329,7 @@ mod tests {
         );
         let names = policy(&["db.example"], &[]);
         let address = "10.1.2.3:80".parse().unwrap();
-        let denial = names
-            .admit(&target("http://db.example/"), [address])
-            .unwrap_err();
+        let denial = names.admit("db.example", [address]).unwrap_err();
         assert!(
             denial.to_string().ends_with("add --allow-net 10.1.2.3/32"),
             "{denial}"
@@ -337,7 +340,7 @@ mod tests {
     fn a_name_reaches_public_addresses_only() {
         let none = policy(&[], &[]);
         for public in ["93.184.216.34", "2606:2800:220:1::1"] {
-            assert!(admits(&none, "http://name.example/", public), "{public}");
+            assert!(admits(&none, "name.example", public), "{public}");
         }
         for inward in [
             "127.0.0.1",
@@ -364,36 +367,34 @@ mod tests {
             "2001:db8::1",
             "2001::1",
         ] {
-            assert!(!admits(&none, "http://name.example/", inward), "{inward}");
+            assert!(!admits(&none, "name.example", inward), "{inward}");
         }
     }
 
     #[test]
-    fn localhost_and_literal_addresses_stand_for_themselves() {
+    fn localhost_stands_for_this_machine_and_no_other() {
         let none = policy(&[], &[]);
-        assert!(admits(&none, "http://localhost/", "127.0.0.1"));
-        assert!(admits(&none, "http://localhost/", "::1"));
-        assert!(!admits(&none, "http://localhost/", "10.0.0.1"));
-        assert!(admits(&none, "http://10.0.0.1/", "10.0.0.1"));
-        assert!(admits(&none, "http://169.254.169.254/", "169.254.169.254"));
-        assert!(!admits(&none, "http://10.0.0.1/", "10.0.0.2"));
+        assert!(admits(&none, "localhost", "127.0.0.1"));
+        assert!(admits(&none, "LOCALHOST", "::1"));
+        assert!(!admits(&none, "localhost", "10.0.0.1"));
+        assert!(!admits(&none, "localhost.", "127.0.0.1"));
     }
 
     #[test]
     fn a_network_admits_its_addresses_but_no_metadata_service() {
         let nets = policy(&[], &["10.0.0.0/8", "169.254.0.0/16"]);
-        assert!(admits(&nets, "http://name.example/", "10.9.9.9"));
-        assert!(admits(&nets, "http://name.example/", "::ffff:10.9.9.9"));
-        assert!(admits(&nets, "http://name.example/", "169.254.1.1"));
-        assert!(!admits(&nets, "http://name.example/", "169.254.169.254"));
-        assert!(!admits(&nets, "http://name.example/", "192.168.0.1"));
+        assert!(admits(&nets, "name.example", "10.9.9.9"));
+        assert!(admits(&nets, "name.example", "::ffff:10.9.9.9"));
+        assert!(admits(&nets, "name.example", "169.254.1.1"));
+        assert!(!admits(&nets, "name.example", "169.254.169.254"));
+        assert!(!admits(&nets, "name.example", "192.168.0.1"));
     }
 
     #[test]
     fn only_the_admitted_of_several_addresses_are_dialled() {
         let public: SocketAddr = "93.184.216.34:80".parse().unwrap();
         let private: SocketAddr = "10.0.0.1:80".parse().unwrap();
-        let admitted = policy(&[], &[]).admit(&target("http://name.example/"), [private, public]);
+        let admitted = policy(&[], &[]).admit("name.example", [private, public]);
         assert_eq!(admitted, Ok(vec![public]));
     }
 
@@ -404,6 +405,8 @@ mod tests {
             "ftp://host",
             "http://",
             "user:pw@host",
+            "host@host",
+            "host:80@host:80",
             "host/path",
             "host:99999",
             "a b",

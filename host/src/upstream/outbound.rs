@@ -1,0 +1,133 @@
+//! The requests of one flight: how many are open, and why the last one failed.
+//!
+//! Written where requests are sent; read when the guest has ended or its deadline has come, to name
+//! what went wrong. The layers between know nothing of it.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::client::ClientError;
+
+tokio::task_local! {
+    /// Set around the execution of a flight. A flight is one task from there to the guest's call, so
+    /// what reads it is sure to find its own flight's.
+    static CURRENT: Arc<Outbound>;
+}
+
+/// How many failures of one flight are logged: a guest may ask for what is denied all day.
+const MOST_LOGGED: usize = 4;
+
+/// The requests of one flight, as the host saw them.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    /// Up when a request begins, down when its guard is dropped.
+    open: AtomicUsize,
+    /// Failures so far.
+    failures: AtomicUsize,
+    newest: Mutex<Newest>,
+}
+
+/// Invariant: `failure` is that of request `number`, the last that began; where it did not fail, or not
+/// yet, it is none. An earlier request that fails later explains nothing.
+#[derive(Debug, Default)]
+struct Newest {
+    number: usize,
+    failure: Option<ClientError>,
+}
+
+impl Outbound {
+    /// Runs `execution` as the flight whose requests these are.
+    pub(crate) fn around<F: Future>(
+        self: Arc<Self>,
+        execution: F,
+    ) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, execution)
+    }
+
+    /// Those of the flight that the current task executes; outside of any, some of their own.
+    pub(crate) fn of_this_flight() -> Arc<Self> {
+        CURRENT.try_with(Arc::clone).unwrap_or_default()
+    }
+
+    /// A request begins; it ends with the guard.
+    pub(crate) fn begin(self: &Arc<Self>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let mut newest = self.newest();
+        *newest = Newest {
+            number: newest.number + 1,
+            failure: None,
+        };
+        OpenRequest {
+            outbound: Arc::clone(self),
+            number: newest.number,
+            permit: None,
+        }
+    }
+
+    /// Whether any request is under way.
+    pub(crate) fn any_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// Why the last request failed, where that was the host's doing or seeing.
+    pub(crate) fn last_failure(&self) -> Option<ClientError> {
+        self.newest().failure.clone()
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request under way, until it is dropped.
+pub(crate) struct OpenRequest {
+    outbound: Arc<Outbound>,
+    number: usize,
+    /// One of its client's, once it has one.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+impl OpenRequest {
+    /// It failed: `named` is what its flight is called after, `why` is for the log.
+    pub(super) fn failed(self, named: ClientError, why: &dyn Display) {
+        if self.outbound.failures.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {
+            tracing::warn!(code = named.code(), "a request of the guest failed: {why}");
+        }
+        let mut newest = self.outbound.newest();
+        if newest.number == self.number {
+            newest.failure = Some(named);
+        }
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.outbound.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_request_names_a_failure() {
+        let outbound = Arc::<Outbound>::default();
+        let (first, second) = (outbound.begin(), outbound.begin());
+        first.failed(ClientError::UpstreamTimeout, &"late");
+        assert_eq!(outbound.last_failure(), None);
+        second.failed(ClientError::UpstreamUnavailable, &"gone");
+        assert_eq!(
+            outbound.last_failure(),
+            Some(ClientError::UpstreamUnavailable)
+        );
+        let third = outbound.begin();
+        assert_eq!(outbound.last_failure(), None);
+        assert!(outbound.any_open());
+        drop(third);
+        assert!(!outbound.any_open());
+    }
+}
