@@ -147,6 +147,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_flights_deadline_brings_a_shorter_one_for_requests_and_as_long_a_grace() {
+        let limits = Limits::default().with_flight(Duration::from_secs(30));
+        let (request, grace) = (Duration::from_secs(24), Duration::from_secs(30));
+        assert_eq!((limits.request, limits.grace), (request, grace));
+    }
+
+    #[test]
     fn debug_output_has_the_names_of_settings_and_not_their_values() {
         let settings = Settings::new("orders").env("HEADER_AUTHORIZATION", "Bearer s3cret");
         let printed = format!("{settings:?}");

@@ -217,3 +217,55 @@ async fn a_command_line_that_is_not_understood_ends_with_2_and_says_what_is_need
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("add --base-url"), "{output:?}");
 }
+
+#[tokio::test]
+async fn a_setting_that_is_set_twice_or_that_nobody_knows_is_refused() {
+    let base_url = ["get", "1", "--base-url", "http://127.0.0.1:9"];
+    for (more, found) in [
+        (
+            &["--set", "BASE_URL=http://127.0.0.1:8"][..],
+            "found BASE_URL set twice",
+        ),
+        (
+            &["--set", "ID_AT=/a", "--set", "ID_AT=/b"],
+            "found ID_AT set twice",
+        ),
+        (&["--set", "ITEM_AT=/data"], "found the setting ITEM_AT"),
+    ] {
+        let output = run(&[&base_url[..], more].concat()).await;
+        assert_eq!(output.status.code(), Some(1), "{more:?}");
+        assert!(err(&output).contains(found), "{output:?}");
+    }
+}
+
+// In a process of its own: a guest that is not interrupted would hold this one for ever.
+#[tokio::test]
+async fn a_component_that_never_starts_is_refused() {
+    let output = run(&["check", artifacts::SPINS_AT_START]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).contains("processor time"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_component_reaches_what_its_flags_name_and_nothing_that_a_setting_does() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let origin = upstream.origin();
+    let named = origin.replace("127.0.0.1", "127.1");
+    let setting = format!("BASE_URL={origin}");
+    for (url, more, reached) in [
+        (&origin, &["--set", &setting][..], false),
+        (&origin, &["--base-url", &origin], true),
+        (&named, &["--allow", &named], false),
+        (
+            &named,
+            &["--allow", &named, "--allow-net", "127.0.0.0/8"],
+            true,
+        ),
+    ] {
+        let key = format!("need:{url}");
+        let args = ["get", &key, "--component", artifacts::MISBEHAVING];
+        let output = run(&[&args[..], more].concat()).await;
+        assert_eq!(output.status.success(), reached, "{output:?}");
+    }
+    assert_eq!(upstream.requests(), 2);
+}

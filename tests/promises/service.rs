@@ -1,14 +1,18 @@
 //! The service, as its callers and its operator see it, over real sockets.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use oneflight::Limits;
 use oneflight::server::Service;
 use oneflight_tests::caller::{code, get, header};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{Subject, artifacts, failsafe, process, reaching};
-use tokio::net::TcpListener;
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// What callers ask for.
 const ITEMS: &str = "/v1/test/items?x=42";
@@ -20,11 +24,7 @@ async fn in_front_of(upstream: &Upstream) -> (Subject, SocketAddr) {
         Subject::builtin(&format!("{}/items", upstream.origin()), reaching(upstream)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = Service::new(
-        "test",
-        subject.client.clone(),
-        &oneflight::Limits::default(),
-    );
+    let service = Service::new("test", subject.client.clone(), &Limits::default());
     tokio::spawn(service.run(listener, std::future::pending()));
     (subject, address)
 }
@@ -210,7 +210,7 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
     upstream.requested(1).await;
     service.terminate();
     failsafe("the service to accept no more", async {
-        while tokio::net::TcpStream::connect(address).await.is_ok() {}
+        while TcpStream::connect(address).await.is_ok() {}
     })
     .await;
     upstream.release();
@@ -234,4 +234,145 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
         !lines[0].contains("42 ") && !lines[0].contains("=42"),
         "{log}"
     );
+}
+
+// Row 34, the leftovers.
+#[tokio::test]
+async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits {
+        grace: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let service = Service::new("test", subject.client.clone(), &limits);
+    let (shutdown, ended) = oneshot::channel::<()>();
+    let running = tokio::spawn(service.run(listener, async move { drop(ended.await) }));
+    let caller = tokio::spawn(get(address, ITEMS));
+    upstream.requested(1).await;
+    shutdown.send(()).unwrap();
+    let answer = failsafe("the caller to be told", caller).await.unwrap();
+    assert_eq!(
+        (answer.status(), &*code(&answer)),
+        (StatusCode::SERVICE_UNAVAILABLE, "cancelled")
+    );
+    assert_eq!(header(&answer, "retry-after"), "1");
+    failsafe("the service to end", running).await.unwrap();
+    upstream.abandoned(1).await;
+    subject.settled().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_service_at_once() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let args = ["--deadline", "3600", "--base-url", &upstream.origin()];
+    let service = process::Service::start(&args).await;
+    let address = service.address;
+    let request = "GET /v1/default/items?x=42 HTTP/1.1\r\nhost: test\r\n\r\n";
+    let _caller = sending(address, request).await;
+    upstream.requested(1).await;
+    service.terminate();
+    failsafe("the service to accept no more", async {
+        while TcpStream::connect(address).await.is_ok() {}
+    })
+    .await;
+    service.terminate();
+    assert_eq!(service.ended().await.0, Some(130));
+}
+
+// Row 30, where the guest does not print: its errors and its last words.
+#[tokio::test]
+async fn what_a_guest_says_stands_in_the_log_as_harmless_lines() {
+    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    for key in ["panic", "error:other:s3cret"] {
+        get(service.address, &format!("/v1/default/items?x={key}")).await;
+    }
+    service.terminate();
+    let (_, log) = service.ended().await;
+    let is_line = |line: &str| line.contains(" INFO ") || line.contains(" WARN ");
+    assert!(log.lines().all(is_line), "{log}");
+    assert!(log.contains("on demand") && !log.contains('\x1b'), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[tokio::test]
+async fn what_is_not_shared_says_so() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let args = ["--no-coalescing", "--base-url", &upstream.origin()];
+    let service = process::Service::start(&args).await;
+    let answer = get(service.address, "/v1/default/items?x=42").await;
+    assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
+}
+
+/// A connection on which this was sent.
+async fn sending(server: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// All that comes until the connection is closed.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    rest
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_read_at_the_end_is_read_whole() {
+    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    let request = "GET /v1/default/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";
+    let reader = sending(service.address, request).await;
+    failsafe("the answer to begin", reader.readable())
+        .await
+        .unwrap();
+    service.terminate();
+    failsafe("the service to accept no more", async {
+        while TcpStream::connect(service.address).await.is_ok() {}
+    })
+    .await;
+    let answer = failsafe("the rest", rest(reader)).await;
+    assert!(answer.len() > 8_000_000, "{}", answer.len());
+    assert_eq!(service.ended().await.0, Some(0));
+}
+
+// Row 35.
+#[tokio::test]
+async fn a_request_whose_head_is_slow_long_or_ambiguous_is_refused() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let (subject, address) = in_front_of(&upstream).await;
+    let lines = |lines: &str| format!("GET {ITEMS} HTTP/1.1\r\nhost: test\r\n{lines}\r\n");
+    let many = sending(address, &lines(&"a: b\r\n".repeat(150))).await;
+    assert!(rest(many).await.starts_with("HTTP/1.1 431 "));
+    let two = "content-length: 1\r\ncontent-length: 2\r\n";
+    let ambiguous = sending(address, &lines(two)).await;
+    assert!(rest(ambiguous).await.starts_with("HTTP/1.1 400 "));
+    let slow = sending(address, "GET / HTTP/1.1\r\n").await;
+    // From here on time goes as fast as nothing else happens.
+    tokio::time::pause();
+    let closed = tokio::time::timeout(NEVER, rest(slow)).await;
+    assert!(closed.is_ok(), "it waits for ever");
+    assert_eq!(subject.component.usage().guest_calls, 0);
+}
+
+#[tokio::test]
+async fn items_are_read_with_get_and_a_denial_keeps_its_reason_to_the_log() {
+    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    let post =
+        "POST /v1/default/items?x=echo:a HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    let refused = rest(sending(service.address, post).await).await;
+    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
+    assert!(refused.contains("allow: GET\r\n"), "{refused}");
+    let denied = get(service.address, "/v1/default/items?x=need:http://10.1.2.3/").await;
+    assert_eq!(
+        (denied.status(), &*code(&denied)),
+        (StatusCode::BAD_GATEWAY, "upstream-denied")
+    );
+    let told = String::from_utf8_lossy(denied.body()).into_owned();
+    assert!(!told.contains("10.1.2.3"), "{told}");
+    service.terminate();
+    let (_, log) = service.ended().await;
+    assert!(log.contains("add --allow http://10.1.2.3"), "{log}");
 }

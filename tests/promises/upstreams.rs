@@ -5,21 +5,41 @@ use std::time::Duration;
 use oneflight::upstream::Policy;
 use oneflight::{Limits, Settings};
 use oneflight_tests::upstream::{Answer, ITEMS, Upstream};
-use oneflight_tests::{Subject, reaching};
+use oneflight_tests::{NEVER, Subject, reaching};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// What a guest gets that needs this `url`: with a policy that allows `allowed`, and limits short
-/// enough to see upstreams run into them.
+/// What a guest gets for `key`: with a policy that allows `allowed`, and a request limit short enough
+/// to see upstreams run into it.
 async fn asking(allowed: &[&str], key: &str) -> Result<String, &'static str> {
+    let limits = Limits {
+        connect: NEVER,
+        request: Duration::from_millis(400),
+        flight: NEVER,
+        ..Limits::default()
+    };
+    asking_within(limits, allowed, key).await
+}
+
+/// The same for a limit on connecting, and no other that a test would see.
+async fn connecting(origin: &str) -> Result<String, &'static str> {
+    let limits = Limits {
+        connect: Duration::from_millis(200),
+        request: NEVER,
+        flight: NEVER,
+        ..Limits::default()
+    };
+    asking_within(limits, &[origin], &format!("need:{origin}")).await
+}
+
+async fn asking_within(
+    limits: Limits,
+    allowed: &[&str],
+    key: &str,
+) -> Result<String, &'static str> {
     let allow = allowed
         .iter()
         .map(|origin| origin.parse().unwrap())
         .collect();
-    let limits = Limits {
-        connect: Duration::from_millis(200),
-        request: Duration::from_millis(400),
-        ..Limits::default()
-    };
     let policy = Policy {
         allow,
         ..Policy::default()
@@ -81,12 +101,13 @@ async fn a_guest_may_recover_from_a_failed_request_but_not_rename_it() {
     let trapped = asking(&allowed, &format!("ask-trap:{origin}")).await;
     assert_eq!(trapped, Err("upstream-unavailable"));
     // Once a later request went well, an earlier failure explains nothing.
-    let well = Upstream::start(Answer::Items).await;
-    let both = [&*upstream.origin(), &*well.origin()];
-    let late = asking(&both, &format!("ask2:{origin}|{}", well.origin()))
-        .await
-        .unwrap();
-    assert!(late.contains(r#""status":200"#), "{late}");
+    let other = Upstream::start(Answer::Items).await;
+    let well = other.origin();
+    let both = [&*origin, &*well];
+    let late = asking(&both, &format!("blame:not-found:{origin}|{well}")).await;
+    assert_eq!(late, Err("not-found"));
+    let early = asking(&both, &format!("blame:not-found:{well}|{origin}")).await;
+    assert_eq!(early, Err("upstream-unavailable"));
 }
 
 // Row 24.
@@ -106,13 +127,24 @@ async fn an_upstream_that_stalls_in_its_head_or_body_is_cut_off() {
     }
 }
 
+#[tokio::test]
+async fn a_guest_may_ask_for_less_time_than_the_host_allows() {
+    for stalled in [Answer::NoHead, Answer::HalfBody] {
+        let upstream = Upstream::start(stalled.clone()).await;
+        let subject = Subject::misbehaving(reaching(&upstream)).await;
+        let outcome = subject.ask(format!("hasty:{}", upstream.origin())).await;
+        let outcome = outcome.unwrap();
+        assert!(outcome.contains("error"), "{stalled:?}: {outcome}");
+        upstream.abandoned(1).await;
+    }
+}
+
 // Row 24.
 #[tokio::test]
 async fn an_upstream_that_stalls_in_its_tls_handshake_is_cut_off() {
     let upstream = Upstream::start(Answer::NoHead).await;
     let origin = upstream.origin().replace("http://", "https://");
-    let stalled = asking(&[&origin], &format!("need:{origin}")).await;
-    assert_eq!(stalled, Err("upstream-timeout"));
+    assert_eq!(connecting(&origin).await, Err("upstream-timeout"));
 }
 
 // Row 24.
@@ -131,10 +163,7 @@ async fn an_upstream_that_never_accepts_is_cut_off() {
         assert!(waiting.len() < 100, "the backlog does not fill");
     }
     let origin = format!("http://{address}");
-    assert_eq!(
-        asking(&[&origin], &format!("need:{origin}")).await,
-        Err("upstream-timeout")
-    );
+    assert_eq!(connecting(&origin).await, Err("upstream-timeout"));
 }
 
 // Row 25.
@@ -227,6 +256,7 @@ async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
         "connection",
         "transfer-encoding",
         "te",
+        "trailer",
         "upgrade",
         "expect",
     ] {

@@ -21,3 +21,6 @@ pub const NEEDS_MORE: &str = env!("NEEDS_MORE_COMPONENT");
 
 /// A component with a memory of 1,100 pages: 69 MiB.
 pub const TOO_LARGE: &str = env!("TOO_LARGE_COMPONENT");
+
+/// A component that exports what the contract asks for, and loops for ever where it should start.
+pub const SPINS_AT_START: &str = env!("SPINS_AT_START_COMPONENT");

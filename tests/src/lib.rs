@@ -10,10 +10,15 @@ pub mod upstream;
 
 use std::time::Duration;
 
-use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Key, Settings, Sharing, decorate};
+use oneflight::{
+    BUILTIN, ComponentClient, Decorated, Engine, Key, Limits, Settings, Sharing, decorate,
+};
 
 /// The longest that a test waits for anything.
 pub const FAILSAFE: Duration = Duration::from_secs(10);
+
+/// Longer than any test waits: with this limit, an end that comes is not the limit's.
+pub const NEVER: Duration = Duration::from_secs(3_600);
 
 /// `future`'s output, which must come within [`FAILSAFE`].
 ///
@@ -95,14 +100,23 @@ impl Subject {
     }
 }
 
-/// Settings that let a guest reach `upstream`.
+/// Settings that let a guest reach `upstream`, with no deadline that falls within a test: a connection
+/// that is closed was closed for another reason.
 ///
 /// # Panics
 ///
 /// Never: an upstream's origin is one.
 #[must_use]
 pub fn reaching(upstream: &upstream::Upstream) -> Settings {
-    Settings::new("test")
-        .allow(&upstream.origin())
-        .expect("an origin")
+    let limits = Limits {
+        connect: NEVER,
+        request: NEVER,
+        flight: NEVER,
+        ..Limits::default()
+    };
+    let settings = Settings::new("test").allow(&upstream.origin());
+    Settings {
+        limits,
+        ..settings.expect("an origin")
+    }
 }

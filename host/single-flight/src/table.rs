@@ -295,8 +295,8 @@ mod tests {
     use super::{Seat, Table};
     use crate::flight::Outcome;
     use crate::{Error, Limits, Role};
-    use std::sync::Arc;
-    use std::task::Waker;
+    use std::sync::{Arc, OnceLock};
+    use std::task::{Wake, Waker};
 
     type Steps = Table<&'static str, Arc<str>>;
     type Boarded = Seat<&'static str, Arc<str>>;
@@ -398,6 +398,26 @@ mod tests {
         table.abandon(&leader.flight);
         assert!(newcomer.flight.settled().is_none());
         assert_eq!((table.callers(), table.entries()), (1, 0));
+    }
+
+    /// Looks for an open flight when it is woken, and keeps whether there was one.
+    struct Looks(Arc<Steps>, OnceLock<bool>);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let found = join(&self.0).is_some();
+            self.1.set(found).expect("a caller is woken once");
+        }
+    }
+
+    #[test]
+    fn whoever_is_woken_by_a_landing_finds_the_key_free() {
+        let table = Arc::new(table());
+        let looks = Arc::new(Looks(Arc::clone(&table), OnceLock::new()));
+        let waker = &mut Some(Waker::from(Arc::clone(&looks)));
+        let leader = table.open("k", table.hash(&"k"), waker).ok().unwrap();
+        table.close(&leader.flight, Outcome::Landed(Arc::from("v")));
+        assert_eq!(looks.1.get(), Some(&false));
     }
 
     // 8

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Never answers; waits for its upstream where the key says so.
+    /// Never answers; waits for its upstream where the key says so, or has its answer already.
     #[derive(Debug)]
     struct Stuck(Generation);
 
@@ -81,7 +81,11 @@ mod tests {
         }
 
         async fn get_items(&self, key: Key) -> Answer {
-            let _open = (key.as_str() == "upstream").then(|| Outbound::of_this_flight().begin());
+            let request = || Outbound::of_this_flight().begin();
+            let _open = (key.as_str() == "upstream").then(request);
+            if key.as_str() == "answered" {
+                drop(request());
+            }
             pending().await
         }
     }
@@ -104,6 +108,8 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::from_secs(10));
         let upstream = client.get_items("upstream".into()).await;
         assert_eq!(upstream.result.unwrap_err(), ClientError::UpstreamTimeout);
+        let answered = client.get_items("answered".into()).await;
+        assert_eq!(answered.result.unwrap_err(), ClientError::GuestDeadline);
     }
 
     #[tokio::test(start_paused = true)]

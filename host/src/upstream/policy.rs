@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_name_reaches_public_addresses_only() {
         let none = policy(&[], &[]);
-        for public in ["93.184.216.34", "2606:2800:220:1::1"] {
+        for public in ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"] {
             assert!(admits(&none, "name.example", public), "{public}");
         }
         for inward in [
@@ -382,6 +382,22 @@ mod tests {
 
     #[test]
     fn a_network_admits_its_addresses_but_no_metadata_service() {
+        let all = policy(&[], &["0.0.0.0/0", "::/0"]);
+        for metadata in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.170.23",
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+        ] {
+            assert!(!admits(&all, "name.example", metadata), "{metadata}");
+        }
         let nets = policy(&[], &["10.0.0.0/8", "169.254.0.0/16"]);
         assert!(admits(&nets, "name.example", "10.9.9.9"));
         assert!(admits(&nets, "name.example", "::ffff:10.9.9.9"));

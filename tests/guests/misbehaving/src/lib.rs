@@ -25,6 +25,7 @@
 //! | `files` | an item with the number of folders it was given |
 //! | `stdin` | an item with the number of bytes on its standard input, or the error |
 //! | `connect:ADDRESS` | an item that says what a TCP connection to ADDRESS came to |
+//! | `resolve:NAME` | an item with the number of addresses that NAME has, or the error |
 //! | `random:BYTES` | asks for that many random bytes at once; an item with their sum |
 //! | `resources:N` | keeps N resources of the host; an item |
 //! | `calls` | an item with the number of calls that this instance has had |
@@ -33,11 +34,12 @@
 //! | `together:N:URL` | N GETs at the same time; an item each |
 //! | `follow:URL` | a GET, and another to where its `location` points; an item each |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
+//! | `hasty:URL` | a GET with timeouts of 100 ms; an item with the outcome |
 //! | `header:NAME=VALUE:URL` | a GET with that header; an item with the outcome |
 //! | `path:PATH\|URL` | a GET with PATH, as it is, for the URL's path; an item with the outcome |
 //! | `post:LENGTH:BYTES:URL` | a POST that announces LENGTH and sends BYTES; an item with the outcome |
 //! | `need:URL` | a GET; an item with the outcome, or the error `other` where there was no response |
-//! | `blame:CASE:URL` | a GET, then the error CASE (without number) whatever came of it |
+//! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever came of them |
 //! | `ask-trap:URL` | a GET, then a trap whatever came of it |
 //! | `hold:URL` | a GET of which it reads the head, then waits for ever |
 //!
@@ -49,7 +51,7 @@ mod ask;
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, io, iter, mem, process, thread};
@@ -177,6 +179,13 @@ fn sights(what: &str, how: &str) -> Answer {
                 &json!(outcome.unwrap_or_else(|error| error.to_string())),
             )]
         }
+        "resolve" => {
+            let found = (how, 80).to_socket_addrs().map(Iterator::count);
+            vec![item(
+                "addresses",
+                &found.map_or_else(|error| json!(error.to_string()), |n| json!(n)),
+            )]
+        }
         "calls" => vec![item("calls", &json!(CALLS.load(Ordering::Relaxed)))],
         _ => return None,
     }))
@@ -213,13 +222,8 @@ fn requests(what: &str, how: &str) -> Answer {
                 .map(|(n, response)| item(n, &ask::outcome(response)))
                 .collect())
         }
-        "patient" => {
-            let patient = Ask {
-                timeouts: Some(Duration::from_secs(3600)),
-                ..Ask::get(how)
-            };
-            Ok(vec![item(0, &ask::outcome(patient.send()))])
-        }
+        "patient" => Ok(timed(how, Duration::from_secs(3600))),
+        "hasty" => Ok(timed(how, Duration::from_millis(100))),
         "header" => pair(how, ':').and_then(|(header, url)| {
             let with_header = Ask {
                 header: Some(pair(header, '=')?),
@@ -246,8 +250,10 @@ fn requests(what: &str, how: &str) -> Answer {
             Ok(response) => Ok(vec![item(0, &ask::outcome(Ok(response)))]),
             Err(reason) => Err(Error::Other(reason)),
         },
-        "blame" => pair(how, ':').and_then(|(case, url)| {
-            drop(Ask::get(url).send());
+        "blame" => pair(how, ':').and_then(|(case, urls)| {
+            for url in urls.split('|') {
+                drop(Ask::get(url).send());
+            }
             Err(error(case))
         }),
         "ask-trap" => {
@@ -261,6 +267,14 @@ fn requests(what: &str, how: &str) -> Answer {
         }
         _ => return None,
     })
+}
+
+fn timed(url: &str, timeout: Duration) -> Vec<Item> {
+    let timed = Ask {
+        timeouts: Some(timeout),
+        ..Ask::get(url)
+    };
+    vec![item(0, &ask::outcome(timed.send()))]
 }
 
 fn item(id: impl ToString, body: &Value) -> Item {
@@ -282,7 +296,7 @@ fn pair(text: &str, separator: char) -> Result<(&str, &str), Error> {
 }
 
 fn error(how: &str) -> Error {
-    let said = || "said on demand".to_owned();
+    let said = || "said\n\x1b[7mon demand".to_owned();
     let (case, rest) = how.split_once(':').unwrap_or((how, ""));
     match case {
         "invalid-key" => Error::InvalidKey(said()),
