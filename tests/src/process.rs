@@ -24,7 +24,16 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    let built = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // Cargo tells a test which package it is of and where that builds. Build scripts ask to be run
+    // again where that differs, so with it this build would undo the one that the tests are part of.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let built = cargo
         .args([
             "build",
             "--quiet",
@@ -35,6 +44,7 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
             "--target-dir",
         ])
         .arg(target)
+        .env_remove("OUT_DIR")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo");
