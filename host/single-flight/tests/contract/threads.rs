@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use single_flight::{FlightId, Group, Limits, Role};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::hands::{Hand, counts};
 
@@ -17,8 +19,15 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 1_000 };
 
 fn runtime() -> Runtime {
     let builder = &mut Builder::new_multi_thread();
-    let runtime = builder.worker_threads(CALLERS).build();
-    runtime.expect("a runtime without drivers")
+    let runtime = builder.worker_threads(CALLERS).enable_time().build();
+    runtime.expect("a runtime with a timer")
+}
+
+/// What `future` comes to. A caller that is never woken fails its test rather than hanging it.
+fn finish<F: Future>(runtime: &Runtime, future: F) -> F::Output {
+    const FAILSAFE: Duration = Duration::from_secs(60);
+    let finished = runtime.block_on(async { timeout(FAILSAFE, future).await });
+    finished.expect("a caller still waits")
 }
 
 /// Whether an execution began while another of its key was under way.
@@ -72,7 +81,7 @@ fn callers_on_many_threads_share_only_what_is_under_way() {
             })
         })
         .collect();
-    let callers = runtime.block_on(join_all(callers));
+    let callers = finish(&runtime, join_all(callers));
     let calls: Vec<_> = callers.into_iter().flat_map(Result::unwrap).collect();
 
     let mut flights: HashMap<FlightId, Vec<&Asked>> = HashMap::new();
@@ -121,9 +130,9 @@ fn callers_on_many_threads_leave_nothing_behind() {
             })
         })
         .collect();
-    for caller in runtime.block_on(join_all(callers)) {
+    for caller in finish(&runtime, join_all(callers)) {
         caller.unwrap();
     }
-    assert_eq!(runtime.block_on(group.drain(std::future::pending())), 0);
+    assert_eq!(finish(&runtime, group.drain(std::future::pending())), 0);
     assert_eq!(counts(&group), [0, 0, 0]);
 }
