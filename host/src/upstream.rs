@@ -1,6 +1,6 @@
 //! What a guest may reach and how: the only way out of a guest.
 //!
-//! Every request of a guest passes [`Upstream::send`]: the [`Policy`] is asked, a connection of this
+//! Every request of a guest is sent from here: the [`Policy`] is asked, a connection of this
 //! client's own pool is used, and size and time are bounded by the host whatever the guest asks for.
 //! A request follows no redirect, is not retried once it was written, and ends with its flight.
 

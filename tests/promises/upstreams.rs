@@ -128,6 +128,21 @@ async fn an_upstream_that_stalls_in_its_head_or_body_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_request_is_open_until_its_body_was_read() {
+    let upstream = Upstream::start(Answer::HalfBody).await;
+    let settings = reaching(&upstream);
+    let limits = Limits {
+        flight: Duration::from_millis(200),
+        ..settings.limits.clone()
+    };
+    let subject = Subject::misbehaving(Settings { limits, ..settings }).await;
+    let held = subject.ask(format!("hold:{}", upstream.origin())).await;
+    assert_eq!(held, Err("upstream-timeout"));
+    upstream.abandoned(1).await;
+    subject.settled().await;
+}
+
+#[tokio::test]
 async fn a_guest_may_ask_for_less_time_than_the_host_allows() {
     for stalled in [Answer::NoHead, Answer::HalfBody] {
         let upstream = Upstream::start(stalled.clone()).await;

@@ -30,7 +30,6 @@
 //! | `resources:N` | keeps N resources of the host; an item |
 //! | `calls` | an item with the number of calls that this instance has had |
 //! | `ask:URL` | one GET; an item with the outcome |
-//! | `ask2:URL\|URL` | two GETs, one after the other; an item each |
 //! | `together:N:URL` | N GETs at the same time; an item each |
 //! | `follow:URL` | a GET, and another to where its `location` points; an item each |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
@@ -195,11 +194,6 @@ fn sights(what: &str, how: &str) -> Answer {
 fn requests(what: &str, how: &str) -> Answer {
     Some(match what {
         "ask" => Ok(vec![item(0, &ask::outcome(Ask::get(how).send()))]),
-        "ask2" => pair(how, '|').map(|(first, second)| {
-            let urls = [first, second].into_iter().enumerate();
-            urls.map(|(n, url)| item(n, &ask::outcome(Ask::get(url).send())))
-                .collect()
-        }),
         "together" => pair(how, ':').and_then(|(n, url)| {
             let asks: Vec<_> = (0..number(n)?).map(|_| Ask::get(url).start()).collect();
             let responses = asks
