@@ -136,7 +136,7 @@ impl Demo {
             };
             writeln!(stdout(), "{}", serde_json::to_string(&document)?)?;
         } else {
-            writeln!(stdout(), "{}", figures(&runs))?;
+            write!(stdout(), "{}", figures(&runs))?;
         }
         if self.serve {
             self.serve(component, &upstream, &limits).await?;

@@ -9,24 +9,27 @@ use crate::cli::count;
 /// The picture's width, in columns.
 const WIDTH: usize = 56;
 
+/// The width of what stands before it, in columns.
+const LABEL: usize = 21;
+
 /// What fits as a bar of its own; more of a lane is drawn as how many there are at a time.
 const BARS: usize = 4;
 
 /// Who asked, who was called and what reached the upstream, over the time of one run.
 pub(super) fn draw(run: &Run) -> String {
     let who = if run.callers == 2 {
-        "2 fetchers".to_owned()
+        "fetcher"
     } else {
-        format!("{} callers", run.callers)
+        "caller"
     };
     let end = run
         .spans
         .iter()
         .map(|span| span.to)
         .fold(run.milliseconds, f64::max);
-    let mut picture = format!("{who}, {}\n", run.way.name());
+    let mut picture = format!("{}, {}\n", count(run.callers as u64, who), run.way.name());
     for (lane, name, line) in [
-        (Lane::Caller, "caller", '─'),
+        (Lane::Caller, who, '─'),
         (Lane::GuestCall, "guest call", '━'),
         (Lane::UpstreamRequest, "upstream request", '█'),
     ] {
@@ -39,15 +42,20 @@ pub(super) fn draw(run: &Run) -> String {
         if spans.len() <= BARS {
             for (nth, span) in spans.iter().enumerate() {
                 let label = format!("{name} {}", nth + 1);
-                let _ = writeln!(picture, "  {label:<20} {}", bar(span, end, line));
+                let _ = writeln!(picture, "  {label:<LABEL$} {}", bar(span, end, line));
             }
         } else {
             let label = count(spans.len() as u64, name);
-            let _ = writeln!(picture, "  {label:<20} {}", heights(&spans, end));
+            let _ = writeln!(picture, "  {label:<LABEL$} {}", heights(&spans, end));
         }
     }
     let scale = format!("{end:.0} ms");
-    let _ = writeln!(picture, "  {:<20} 0{scale:>width$}", "", width = WIDTH - 1);
+    let _ = writeln!(
+        picture,
+        "  {:<LABEL$} 0{scale:>width$}",
+        "",
+        width = WIDTH - 1
+    );
     picture
 }
 
