@@ -7,11 +7,14 @@ mod get;
 mod serve;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use oneflight::{ComponentClient, Engine, LoadError, Settings};
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -97,14 +100,24 @@ impl Arguments {
     }
 }
 
-/// `future`'s output; where that takes longer than a person expects, says what is going on.
-async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
-    let mut future = pin!(future);
+/// Loads the component in `file`; where that takes longer than a person expects, says so. The inner
+/// result is the component's own: whether it can be run.
+async fn load_file(
+    engine: &Engine,
+    file: &Path,
+    settings: Settings,
+) -> anyhow::Result<Result<ComponentClient, LoadError>> {
+    let binary =
+        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    let kilobytes = binary.len() / 1_000;
+    let mut loading = pin!(ComponentClient::load(engine, binary, settings));
     tokio::select! {
-        output = &mut future => return output,
-        () = tokio::time::sleep(Duration::from_secs(1)) => eprintln!("{what} ..."),
+        loaded = &mut loading => return Ok(loaded),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {
+            eprintln!("compiling {} ({kilobytes} KB) ...", file.display());
+        }
     }
-    future.await
+    Ok(loading.await)
 }
 
 /// `1 flight`, `2 flights`.

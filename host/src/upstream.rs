@@ -9,7 +9,6 @@ mod connect;
 mod outbound;
 mod policy;
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -142,8 +141,7 @@ fn failure(error: &legacy::Error) -> Failure {
         told,
         why: chain(error),
     };
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in causes(error) {
         if let Some(cause) = cause.downcast_ref::<ConnectError>() {
             return match cause {
                 ConnectError::Denied(denial) => denied(denial.clone()),
@@ -166,7 +164,6 @@ fn failure(error: &legacy::Error) -> Failure {
                 why: chain(error),
             };
         }
-        source = cause.source();
     }
     unavailable(Error::ConnectionTerminated)
 }
@@ -189,15 +186,17 @@ fn late(what: &str, told: Error) -> Failure {
     }
 }
 
+/// An error, what caused it, what caused that, and so on.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
 /// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let words: Vec<_> = causes(error).map(ToString::to_string).collect();
+    words.join(": ")
 }
 
 /// Headers that a guest may not set, because they belong to the connection. `Content-Length` is not

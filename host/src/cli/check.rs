@@ -5,13 +5,12 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use oneflight::component::Report;
-use oneflight::{ComponentClient, Engine, Limits, LoadError, Settings};
+use oneflight::{Engine, Limits, LoadError, Settings};
 use serde_json::json;
 
-use super::patiently;
+use super::load_file;
 
 /// Says whether a file is a component that oneflight can run, and if not, how to mend it.
 ///
@@ -34,15 +33,11 @@ Examples:
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let file = self.file.display();
-        let binary = std::fs::read(&self.file).with_context(|| format!("could not read {file}"))?;
         let engine = Engine::new(&Limits {
             executions: 1,
             ..Limits::default()
         })?;
-        let compiling = format!("compiling {file} ({} KB)", binary.len() / 1_000);
-        let load = ComponentClient::load(&engine, binary, Settings::new("check"));
-        let loaded = patiently(&compiling, load).await;
+        let loaded = load_file(&engine, &self.file, Settings::new("check")).await?;
         let said = match &loaded {
             Ok(client) if self.json => {
                 json!({ "ok": true, "component": client.report() }).to_string()

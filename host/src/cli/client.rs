@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::patiently;
 use anyhow::Context;
 use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
 use oneflight::upstream::Origin;
 use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Limits, Settings, Sharing, decorate};
+
+use super::load_file;
 
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
@@ -73,15 +74,9 @@ impl ClientFlags {
         let engine = Engine::new(&limits)?;
         let component = match &self.component {
             None => ComponentClient::load(&engine, BUILTIN, settings).await?,
-            Some(file) => {
-                let binary = std::fs::read(file)
-                    .with_context(|| format!("could not read the component {}", file.display()))?;
-                let compiling =
-                    format!("compiling {} ({} KB)", file.display(), binary.len() / 1_000);
-                patiently(&compiling, ComponentClient::load(&engine, binary, settings))
-                    .await
-                    .with_context(|| format!("cannot run {}", file.display()))?
-            }
+            Some(file) => load_file(&engine, file, settings)
+                .await?
+                .with_context(|| format!("cannot run {}", file.display()))?,
         };
         let sharing = if self.no_coalescing {
             Sharing::Off

@@ -23,6 +23,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tower_service::Service;
 
 use super::policy::Policy;
+use super::{causes, chain};
 use crate::client::Denial;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -70,19 +71,17 @@ impl ConnectError {
                 _ => error.to_string(),
             });
         }
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<Self>() {
-                return error.clone();
+        for cause in causes(error) {
+            if let Some(named) = cause.downcast_ref::<Self>() {
+                return named.clone();
             }
             // The last of several addresses had its share of the time.
-            let io = error.downcast_ref::<io::Error>();
+            let io = cause.downcast_ref::<io::Error>();
             if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
                 return Self::TimedOut;
             }
-            cause = error.source();
         }
-        Self::Dial(super::chain(error))
+        Self::Dial(chain(error))
     }
 }
 
