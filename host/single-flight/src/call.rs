@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::execution::{Execution, Unstarted, execute};
-use crate::table::{Seat, Table};
+use crate::execution::Execution;
+use crate::hold::Holds;
+use crate::sync::spawn;
+use crate::table::Seat;
 use crate::{Answer, Error, FlightId, Role};
 
 /// One caller of a key: the future that [`Group::call`](crate::Group::call) returns.
@@ -26,8 +28,8 @@ use crate::{Answer, Error, FlightId, Role};
 /// the last one leaves it is cancelled: its key is free at once, and its work is not polled again but
 /// dropped when its task is next scheduled.
 #[must_use = "a call does nothing until it is polled"]
-pub struct Call<'a, K, V, F> {
-    table: &'a Arc<Table<K, V>>,
+pub struct Call<'a, K: Eq, V, F> {
+    table: &'a Holds<K, V>,
     state: State<K, V, F>,
 }
 
@@ -40,8 +42,8 @@ enum State<K, V, F> {
     Done,
 }
 
-impl<'a, K, V, F> Call<'a, K, V, F> {
-    pub(crate) fn new(table: &'a Arc<Table<K, V>>, key: K, work: F) -> Self {
+impl<'a, K: Eq, V, F> Call<'a, K, V, F> {
+    pub(crate) fn new(table: &'a Holds<K, V>, key: K, work: F) -> Self {
         Self {
             table,
             state: State::Asked { key, work },
@@ -58,18 +60,12 @@ where
 {
     /// Joins the key's flight, or opens one and starts its task.
     fn board(&self, key: K, work: F, cx: &Context<'_>) -> Result<Seat<K, V>, Error> {
-        let hash = self.table.hash(&key);
-        // Cloned here because a waker's clone is code of an executor, and joining is done under locks.
-        let mut waker = Some(cx.waker().clone());
-        if let Some(joined) = self.table.join(&key, hash, &mut waker) {
-            return joined;
-        }
-        let seat = self.table.open(key, hash, &mut waker)?;
+        let seat = self.table.board(key, cx.waker())?;
         if seat.role == Role::Leader {
-            let execution = Execution::new(Arc::clone(self.table), Arc::clone(&seat.flight));
+            let hold = Arc::clone(self.table.here());
             // Where there is no runtime this panics, and where it is shutting down it drops the task:
             // either way the execution is dropped, and ends the flight.
-            tokio::spawn(execute(Unstarted { work, execution }));
+            spawn(Execution::new(hold, Arc::clone(&seat.flight), work));
         }
         Ok(seat)
     }
@@ -88,6 +84,7 @@ where
         let this = self.get_mut();
         if let State::Aboard(seat) = &this.state {
             let settled = ready!(seat.flight.poll_settled(seat.place, cx.waker()));
+            seat.disembark();
             let outcome = seat.outcome(settled);
             this.state = State::Done;
             return Poll::Ready(outcome);
@@ -102,19 +99,17 @@ where
 }
 
 // A call holds the key and the work unpolled, and never pins them.
-impl<K, V, F> Unpin for Call<'_, K, V, F> {}
+impl<K: Eq, V, F> Unpin for Call<'_, K, V, F> {}
 
-impl<K, V, F> Drop for Call<'_, K, V, F> {
+impl<K: Eq, V, F> Drop for Call<'_, K, V, F> {
     fn drop(&mut self) {
-        if let State::Aboard(seat) = &self.state
-            && seat.flight.leave(seat.place)
-        {
-            self.table.abandon(&seat.flight);
+        if let State::Aboard(seat) = &self.state {
+            self.table.leave(seat);
         }
     }
 }
 
-impl<K, V, F> fmt::Debug for Call<'_, K, V, F> {
+impl<K: Eq, V, F> fmt::Debug for Call<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut call = f.debug_struct("Call");
         match &self.state {

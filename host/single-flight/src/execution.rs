@@ -1,85 +1,149 @@
 //! The task of a flight: it calls the work, polls it, stops it when nobody wants the result, and drops
 //! it. No caller's future does any of this, so no caller can stall or end it for the others. Whatever
-//! happens to the task, its [`Execution`] ends the flight.
+//! happens to the task, its [`Ending`] ends the flight.
 
 use std::any::Any;
-use std::future::poll_fn;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
 
 use crate::FlightId;
 use crate::flight::{Flight, Outcome};
-use crate::table::Table;
+use crate::hold::Hold;
+use crate::waits;
 
-/// The task's hold on its flight. Dropping it ends the flight, with the outcome it has by then: a runtime
-/// that goes away, or never runs the task, ends the flight as cancelled.
-///
-/// Invariant: it is dropped after the work, so a flight counts as alive until its work is gone.
-pub(crate) struct Execution<K, V> {
-    table: Arc<Table<K, V>>,
-    flight: Arc<Flight<K, V>>,
-    outcome: Outcome<V>,
+pin_project! {
+    /// The task of a flight.
+    ///
+    /// Invariant: the work is dropped before the flight ends, so a flight counts as alive until its work
+    /// is gone. Fields drop in the order they are declared in, so it holds also for a task that is
+    /// dropped.
+    pub(crate) struct Execution<K: Eq, V, F, Fut> {
+        #[pin]
+        work: Work<F, Fut>,
+        ending: Ending<K, V>,
+        // Whether the flight has the waker of this task, which stays the same.
+        kept: bool,
+    }
 }
 
-impl<K, V> Execution<K, V> {
-    pub(crate) fn new(table: Arc<Table<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
+pin_project! {
+    #[project = WorkProjection]
+    enum Work<F, Fut> {
+        Uncalled { work: Option<F> },
+        Called { #[pin] future: Fut },
+        Gone,
+    }
+}
+
+impl<K: Eq, V, F, Fut> Execution<K, V, F, Fut> {
+    pub(crate) fn new(hold: Arc<Hold<K, V>>, flight: Arc<Flight<K, V>>, work: F) -> Self {
         Self {
-            table,
-            flight,
-            outcome: Outcome::Cancelled,
+            work: Work::Uncalled { work: Some(work) },
+            ending: Ending {
+                hold,
+                flight,
+                ended: false,
+            },
+            kept: false,
         }
     }
 }
 
-impl<K, V> Drop for Execution<K, V> {
-    fn drop(&mut self) {
-        let outcome = mem::replace(&mut self.outcome, Outcome::Cancelled);
-        self.table.close(&self.flight, outcome);
-    }
-}
-
-/// Work that has not been called, and its flight.
-///
-/// One value, and in this order: fields drop in the order they are declared in, so the work goes first
-/// also when the task is dropped before its first poll.
-pub(crate) struct Unstarted<K, V, F> {
-    pub(crate) work: F,
-    pub(crate) execution: Execution<K, V>,
-}
-
-/// The task of a flight.
-pub(crate) async fn execute<K, V, F, Fut>(unstarted: Unstarted<K, V, F>)
+impl<K: Eq, V, F, Fut> Future for Execution<K, V, F, Fut>
 where
     F: FnOnce(FlightId) -> Fut,
     Fut: Future<Output = V>,
 {
-    // Locals drop in reverse: the work before the execution.
-    let Unstarted {
-        work,
-        mut execution,
-    } = unstarted;
-    let flight = Arc::clone(&execution.flight);
-    let id = flight.id;
-    // One future that calls the work and then polls and drops what it returns, so that one catch is
-    // enough for a panic in any of them.
-    let mut work = pin!(async move { work(id).await });
+    type Output = ();
 
-    execution.outcome = poll_fn(|cx| {
-        if flight.poll_stopped(cx.waker()).is_ready() {
-            return Poll::Ready(Outcome::Cancelled);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let flight = &this.ending.flight;
+        let mut outcome = Outcome::Cancelled;
+        if !flight.is_settled() {
+            match this.work.as_mut().run(flight.id, cx) {
+                Poll::Ready(ended) => outcome = ended,
+                Poll::Pending if *this.kept => return Poll::Pending,
+                // Asked after the poll, and with the waker kept: whoever settles the flight from here
+                // on wakes this task.
+                Poll::Pending if !flight.keep_task(cx.waker()) => {
+                    *this.kept = true;
+                    return Poll::Pending;
+                }
+                Poll::Pending => {}
+            }
         }
+        if let Err(message) = caught(|| this.work.set(Work::Gone)) {
+            outcome = Outcome::Panicked(message);
+        }
+        this.ending.end(outcome);
+        Poll::Ready(())
+    }
+}
+
+impl<F, Fut> Work<F, Fut> {
+    /// Calls the work if that has not been done, and polls what it returned.
+    fn run<V>(mut self: Pin<&mut Self>, flight: FlightId, cx: &mut Context<'_>) -> Poll<Outcome<V>>
+    where
+        F: FnOnce(FlightId) -> Fut,
+        Fut: Future<Output = V>,
+    {
         // Nothing that a panic leaves half done is seen again: the work is only dropped.
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(polled) => polled.map(Outcome::Landed),
-            Err(payload) => Poll::Ready(Outcome::Panicked(message(payload.as_ref()))),
+        let polled = caught(|| {
+            waits::within(flight, || {
+                if let WorkProjection::Uncalled { work } = self.as_mut().project() {
+                    let work = work.take().expect("work is called once");
+                    let future = work(flight);
+                    self.as_mut().set(Work::Called { future });
+                }
+                match self.as_mut().project() {
+                    WorkProjection::Called { future } => future.poll(cx),
+                    _ => unreachable!("work that is gone is not run"),
+                }
+            })
+        });
+        match polled {
+            Ok(polled) => Poll::Ready(Outcome::Landed(ready!(polled))),
+            Err(message) => Poll::Ready(Outcome::Panicked(message)),
         }
+    }
+}
+
+/// The task's hold on its flight. Dropping it ends the flight as cancelled: a runtime that goes away, or
+/// never runs the task, does that.
+struct Ending<K: Eq, V> {
+    hold: Arc<Hold<K, V>>,
+    flight: Arc<Flight<K, V>>,
+    ended: bool,
+}
+
+impl<K: Eq, V> Ending<K, V> {
+    fn end(&mut self, outcome: Outcome<V>) {
+        self.ended = true;
+        self.hold.close(&self.flight, outcome);
+    }
+}
+
+impl<K: Eq, V> Drop for Ending<K, V> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Outcome::Cancelled);
+        }
+    }
+}
+
+/// Runs code of the user, and returns what it said if it panicked.
+fn caught<R>(run: impl FnOnce() -> R) -> Result<R, Arc<str>> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let message = message(payload.as_ref());
+        // A payload is anything, and may panic again when it is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        message
     })
-    .await;
-    // Work that was stopped is dropped here. If that panics, the execution still ends the flight, and
-    // the runtime takes the panic.
 }
 
 /// What a panic said.

@@ -4,34 +4,39 @@
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::num::NonZeroU64;
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::Error;
+use crate::sync::{Mutex, MutexGuard, OnceLock};
 use crate::wakers::{Wakers, wake};
 
 /// The name of a flight, unique in this process. Names say nothing about order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FlightId(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(NonZeroU64);
 
 impl FlightId {
     fn next() -> Self {
+        // Not of `crate::sync`: which id a flight gets changes nothing for a schedule.
+        use std::sync::atomic::{AtomicU64, Ordering};
+        use std::thread_local;
+
         // Threads take ids by the block, so that flights of different threads share no counter.
         const BLOCK: u64 = 1 << 10;
         static BLOCKS: AtomicU64 = AtomicU64::new(0);
         thread_local! {
-            static NEXT: Cell<u64> = const { Cell::new(0) };
+            static LAST: Cell<u64> = const { Cell::new(0) };
         }
-        NEXT.with(|next| {
-            let id = if next.get().is_multiple_of(BLOCK) {
+        LAST.with(|last| {
+            let before = if last.get().is_multiple_of(BLOCK) {
                 BLOCKS.fetch_add(BLOCK, Ordering::Relaxed)
             } else {
-                next.get()
+                last.get()
             };
-            next.set(id + 1);
-            FlightId(id)
+            last.set(before + 1);
+            FlightId(NonZeroU64::MIN.saturating_add(before))
         })
     }
 }
@@ -48,15 +53,16 @@ impl fmt::Display for FlightId {
 /// number of callers in `settled` is final, and every waker is either taken by the one who settles or
 /// never kept.
 ///
-/// Invariant: callers join only while the table lists the flight, under the lock of its shard. A flight
-/// that is unlisted and deserted stays so.
+/// Invariant: callers join only while the flight is open, under the lock of its shard. A flight that is
+/// no longer open and deserted stays so.
 pub(crate) struct Flight<K, V> {
     /// Written when the flight is made, as are `key`, `hash` and `opened`.
     pub(crate) id: FlightId,
     pub(crate) key: K,
     /// The hash of `key` in the table that lists this flight.
     pub(crate) hash: u64,
-    pub(crate) opened: Instant,
+    /// Where the table's policy or its observer asks for the age of flights.
+    pub(crate) opened: Option<Instant>,
     /// Written once, under `crowd`: by the task when the work has ended, or by whoever cancels. Read
     /// without a lock.
     settled: OnceLock<Settled<V>>,
@@ -79,7 +85,6 @@ pub(crate) enum Outcome<V> {
 }
 
 /// Who is on a flight, until it is settled. After that nobody reads it.
-#[derive(Default)]
 struct Crowd {
     /// Callers on the flight now. Up in `join`, down in `leave`.
     attached: usize,
@@ -87,10 +92,13 @@ struct Crowd {
     joined: usize,
     /// One waker for each attached caller.
     wakers: Wakers,
-    /// The waker of the flight's task. Written by the task before each poll of the work, taken by the
-    /// one who settles.
+    /// The waker of the flight's task. Written by the task once its work waits, taken by the one who
+    /// settles.
     task: Option<Waker>,
 }
+
+/// The leader's place.
+pub(crate) const FIRST: u32 = 0;
 
 /// Whom to wake about a flight that was just settled.
 #[must_use = "callers that are not woken hang"]
@@ -109,21 +117,26 @@ impl Freed {
 }
 
 impl<K, V> Flight<K, V> {
-    /// A flight that nobody is on yet.
-    pub(crate) fn new(key: K, hash: u64) -> Self {
+    /// A flight with its leader on it, at place [`FIRST`].
+    pub(crate) fn new(key: K, hash: u64, opened: Option<Instant>, leader: Waker) -> Self {
         Self {
             id: FlightId::next(),
             key,
             hash,
-            opened: Instant::now(),
+            opened,
             settled: OnceLock::new(),
-            crowd: Mutex::default(),
+            crowd: Mutex::new(Crowd {
+                attached: 1,
+                joined: 1,
+                wakers: Wakers::new(leader),
+                task: None,
+            }),
         }
     }
 
     /// Puts a caller on the flight and returns its place. Takes the waker only if that succeeds, so that
     /// no waker is dropped under a lock. The caller of this holds the lock of the flight's shard.
-    pub(crate) fn join(&self, limit: usize, waker: &mut Option<Waker>) -> Result<usize, Error> {
+    pub(crate) fn join(&self, limit: usize, waker: &mut Option<Waker>) -> Result<u32, Error> {
         let mut crowd = self.lock();
         if crowd.attached >= limit {
             return Err(Error::TooManyCallers { limit });
@@ -134,8 +147,8 @@ impl<K, V> Flight<K, V> {
         Ok(crowd.wakers.insert(waker))
     }
 
-    /// Takes a caller off the flight. True if the flight is deserted now, and is to be abandoned.
-    pub(crate) fn leave(&self, place: usize) -> bool {
+    /// Takes a caller off the flight. True if the flight is deserted now.
+    pub(crate) fn leave(&self, place: u32) -> bool {
         let mut crowd = self.lock();
         if self.is_settled() {
             return false;
@@ -159,8 +172,8 @@ impl<K, V> Flight<K, V> {
         self.settle_under(self.lock(), outcome)
     }
 
-    /// Cancels the flight if nobody is on it. Only for a flight that is unlisted: one that is listed
-    /// could be joined in its cancelled state.
+    /// Cancels the flight if nobody is on it. Only for a flight that is not open: one that is could be
+    /// joined in its cancelled state.
     pub(crate) fn cancel_if_deserted(&self) -> Option<Freed> {
         let crowd = self.lock();
         if crowd.attached > 0 {
@@ -177,7 +190,7 @@ impl<K, V> Flight<K, V> {
         let callers = crowd.joined;
         match self.settled.set(Settled { outcome, callers }) {
             Ok(()) => Ok(Freed {
-                callers: mem::take(&mut crowd.wakers),
+                callers: mem::replace(&mut crowd.wakers, Wakers::empty()),
                 task: crowd.task.take(),
             }),
             Err(rejected) => Err(rejected.outcome),
@@ -188,26 +201,12 @@ impl<K, V> Flight<K, V> {
         self.settled.get()
     }
 
-    fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.settled.get().is_some()
     }
 
     /// Waits, as the caller at `place`, for the flight to be settled.
-    pub(crate) fn poll_settled(&self, place: usize, waker: &Waker) -> Poll<&Settled<V>> {
-        self.poll_with(waker, |crowd| crowd.wakers.at(place))
-    }
-
-    /// Waits, as the flight's task, for another to settle the flight: then the work must stop.
-    pub(crate) fn poll_stopped(&self, waker: &Waker) -> Poll<()> {
-        self.poll_with(waker, |crowd| &mut crowd.task).map(|_| ())
-    }
-
-    /// Waits for the flight to be settled, with the waker kept in `place`.
-    fn poll_with(
-        &self,
-        waker: &Waker,
-        place: impl Fn(&mut Crowd) -> &mut Option<Waker>,
-    ) -> Poll<&Settled<V>> {
+    pub(crate) fn poll_settled(&self, place: u32, waker: &Waker) -> Poll<&Settled<V>> {
         // Before the lock, so that the callers of a flight that has landed do not queue for it.
         if let Some(settled) = self.settled() {
             return Poll::Ready(settled);
@@ -216,22 +215,41 @@ impl<K, V> Flight<K, V> {
         if let Some(settled) = self.settled() {
             return Poll::Ready(settled);
         }
-        if let Some(kept) = place(&mut crowd)
-            && kept.will_wake(waker)
+        if crowd
+            .wakers
+            .get(place)
+            .is_some_and(|kept| kept.will_wake(waker))
         {
             return Poll::Pending;
         }
         // Cloning and dropping a waker runs code of its executor, so the lock is given back for it, and
         // the flight may have been settled when it is taken again.
         drop(crowd);
-        let mut exchanged = Some(waker.clone());
+        let waker = waker.clone();
         let mut crowd = self.lock();
         let settled = self.settled();
-        if settled.is_none() {
-            mem::swap(place(&mut crowd), &mut exchanged);
-        }
+        let outdated = match settled {
+            None => crowd.wakers.replace(place, waker),
+            Some(_) => Some(waker),
+        };
         drop(crowd);
+        drop(outdated);
         settled.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Keeps the waker of the flight's task, to be woken when another settles the flight. True if one
+    /// has, and the task must stop instead.
+    pub(crate) fn keep_task(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut crowd = self.lock();
+        if self.is_settled() {
+            drop(crowd);
+            return true;
+        }
+        let before = crowd.task.replace(waker);
+        drop(crowd);
+        drop(before);
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, Crowd> {

@@ -1,103 +1,193 @@
 //! The gate counts flights and shuts for draining. It is the one place that says whether a flight may
 //! open, so the flight limit is exact. It knows nothing of keys, callers or outcomes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::sync::Notify;
+use std::array;
 
 use crate::Error;
+use crate::sync::{AtomicU64, AtomicUsize, Notify, Ordering, thread_number};
 
-/// One flight that counts against the limit.
-const ALIVE: u64 = 1;
-/// One flight whose task has yet to do its last act.
-const UNFINISHED: u64 = 1 << 32;
+/// As many as threads are expected to open flights at once.
+pub(crate) const STRIPES: usize = if cfg!(shuttle) { 2 } else { 16 };
+
+/// The most permits there are.
+const MOST: u64 = (1 << 32) - 1;
 /// No flight opens any more.
-const DRAINING: u64 = 1 << 63;
-/// The largest number of flights either count can hold.
-const MOST: u64 = (1 << 31) - 1;
+const SHUT: u64 = 1 << 32;
+/// Added with each change, so that a word that reads the same twice did not change in between. It may
+/// carry out of the word.
+const CHANGE: u64 = 1 << 33;
 
 /// Counts flights, exactly.
 ///
-/// The count is one word for the whole group, which every flight writes three times. A striped count
-/// would contend less, but it cannot refuse exactly the flight that is one past the limit.
+/// A flight is counted twice, because two readers need different ends of it. Its permit is given back
+/// before the callers learn the outcome: a caller that got its answer and asks again must not be refused
+/// on account of the flight that answered it. It is `unfinished` until everything else is done: when a
+/// drain ends, every outcome is settled and every observer told.
 ///
-/// A flight is counted twice, because two readers need different ends of it. `ALIVE` is given back
-/// before the callers learn the outcome: a caller that got its answer and asks again must not be
-/// refused on account of the flight that answered it. `UNFINISHED` is given back after everything
-/// else: when a drain ends, every outcome is settled and every observer told.
+/// The counts are in stripes, one a thread, so that threads with flights of different keys write to
+/// different lines of memory. A flight may be counted in by one thread and out by another.
 ///
-/// Invariant: `ALIVE <= UNFINISHED <= MOST`, and no count rises once `DRAINING` is set.
+/// Invariant: the permits in the stripes and those of the flights alive are together as many as the
+/// limit.
+///
+/// Invariant: no permit is taken from a stripe that is shut.
 pub(crate) struct Gate {
-    word: AtomicU64,
-    /// Notified when `UNFINISHED` reaches zero while `DRAINING` is set.
-    emptied: Notify,
+    permits: u64,
+    stripes: [Stripe; STRIPES],
+    /// Notified when a flight finishes in a stripe that is shut.
+    finished: Notify,
+}
+
+/// A thread's part of the counts, on lines of memory that no other stripe has a part in.
+#[repr(align(128))]
+struct Stripe {
+    /// Free permits, [`SHUT`], and the number of changes.
+    permits: AtomicU64,
+    /// Flights counted in here less those counted out here, wrapping.
+    unfinished: AtomicUsize,
 }
 
 impl Gate {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
+        let permits = MOST.min(limit as u64);
+        let (each, over) = (permits / STRIPES as u64, permits % STRIPES as u64);
         Self {
-            word: AtomicU64::new(0),
-            emptied: Notify::new(),
+            permits,
+            stripes: array::from_fn(|stripe| Stripe {
+                permits: AtomicU64::new(each + u64::from((stripe as u64) < over)),
+                unfinished: AtomicUsize::new(0),
+            }),
+            finished: Notify::new(),
         }
     }
 
     /// Counts one more flight, or says why none may open.
-    pub(crate) fn enter(&self, limit: usize) -> Result<(), Error> {
-        // A compare-and-swap, not an add that is taken back: the excess of one refused call would
-        // refuse others for whom there is room.
-        let entered = self
-            .word
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-                let room = alive(word) < limit && unfinished(word) < MOST;
-                (!draining(word) && room).then_some(word + ALIVE + UNFINISHED)
-            });
-        match entered {
-            Ok(_) => Ok(()),
-            Err(word) if draining(word) => Err(Error::Draining),
-            Err(_) => Err(Error::TooManyFlights { limit }),
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        let own = stripe();
+        let stripes = (own..STRIPES).chain(0..own);
+        let mut taken = Taken::None;
+        for stripe in stripes {
+            taken = self.stripes[stripe].take();
+            if !matches!(taken, Taken::None) {
+                break;
+            }
+        }
+        match taken {
+            Taken::Permit => {}
+            Taken::Shut => return Err(Error::Draining),
+            Taken::None => self.enter_last()?,
+        }
+        self.stripes[own].unfinished.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes a permit, or finds that at one moment all of them were taken. A permit can move from a
+    /// stripe that has not been looked at to one that has: the stripes are looked at until none of them
+    /// has changed from one look to the next.
+    fn enter_last(&self) -> Result<(), Error> {
+        let mut before: Option<[u64; STRIPES]> = None;
+        loop {
+            let words = self.words();
+            if words.iter().any(|word| word & SHUT != 0) {
+                return Err(Error::Draining);
+            }
+            if before == Some(words) {
+                let limit = self.permits as usize;
+                return Err(Error::TooManyFlights { limit });
+            }
+            before = Some(words);
+            let mut free = (0..STRIPES).filter(|stripe| words[*stripe] & MOST > 0);
+            if free.any(|stripe| matches!(self.stripes[stripe].take(), Taken::Permit)) {
+                return Ok(());
+            }
         }
     }
 
-    /// Takes a flight off the limit. Once for each [`Gate::enter`].
+    /// Gives the permit of a flight back. Once for each [`Gate::enter`].
     pub(crate) fn leave(&self) {
-        self.word.fetch_sub(ALIVE, Ordering::Relaxed);
+        let stripe = &self.stripes[stripe()];
+        stripe.permits.fetch_add(CHANGE + 1, Ordering::SeqCst);
     }
 
     /// Takes a flight off what a drain waits for. Once for each [`Gate::leave`], after it.
     pub(crate) fn finish(&self) {
-        let before = self.word.fetch_sub(UNFINISHED, Ordering::AcqRel);
-        if draining(before) && unfinished(before) == 1 {
-            self.emptied.notify_waiters();
+        let stripe = &self.stripes[stripe()];
+        stripe.unfinished.fetch_sub(1, Ordering::SeqCst);
+        if stripe.permits.load(Ordering::SeqCst) & SHUT != 0 {
+            self.finished.notify_waiters();
         }
     }
 
     /// Lets no more flights in, for good.
     pub(crate) fn shut(&self) {
-        self.word.fetch_or(DRAINING, Ordering::AcqRel);
+        for stripe in &self.stripes {
+            stripe.permits.fetch_or(SHUT, Ordering::SeqCst);
+        }
     }
 
     /// Waits until every flight has finished. Only for a gate that is shut: another may fill again.
     pub(crate) async fn emptied(&self) {
-        // Created before the count is read: a flight that finishes in between still notifies it.
-        let emptied = self.emptied.notified();
-        if unfinished(self.word.load(Ordering::Acquire)) > 0 {
-            emptied.await;
+        loop {
+            // Created before the counts are read: a flight that finishes in between still notifies it.
+            let finished = self.finished.notified();
+            if self.is_empty() {
+                return;
+            }
+            finished.await;
         }
     }
 
+    /// Whether every flight has finished, of a gate that is shut.
+    ///
+    /// The permits are read first. A flight that has one and is not counted in `unfinished` yet is seen
+    /// here; once all are back, every flight has been counted in, and is seen there until it finishes.
+    fn is_empty(&self) -> bool {
+        self.alive() == 0 && self.unfinished() == 0
+    }
+
+    /// Flights that have a permit. Exact while no flight opens or ends.
     pub(crate) fn alive(&self) -> usize {
-        alive(self.word.load(Ordering::Relaxed))
+        let free: u64 = self.words().iter().map(|word| word & MOST).sum();
+        self.permits.saturating_sub(free) as usize
+    }
+
+    fn unfinished(&self) -> usize {
+        let stripes = self.stripes.iter();
+        let counts = stripes.map(|stripe| stripe.unfinished.load(Ordering::SeqCst));
+        counts.fold(0, usize::wrapping_add)
+    }
+
+    fn words(&self) -> [u64; STRIPES] {
+        array::from_fn(|stripe| self.stripes[stripe].permits.load(Ordering::SeqCst))
     }
 }
 
-fn alive(word: u64) -> usize {
-    (word & MOST) as usize
+/// What came of asking a stripe for a permit.
+enum Taken {
+    Permit,
+    None,
+    Shut,
 }
 
-fn unfinished(word: u64) -> u64 {
-    (word / UNFINISHED) & MOST
+impl Stripe {
+    fn take(&self) -> Taken {
+        // A compare-and-swap, not a subtraction that is taken back: the lack that one refused call left
+        // for a moment would refuse others for whom there is room.
+        let taken = self
+            .permits
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
+                let free = word & SHUT == 0 && word & MOST > 0;
+                free.then(|| word.wrapping_add(CHANGE - 1))
+            });
+        match taken {
+            Ok(_) => Taken::Permit,
+            Err(word) if word & SHUT != 0 => Taken::Shut,
+            Err(_) => Taken::None,
+        }
+    }
 }
 
-fn draining(word: u64) -> bool {
-    word & DRAINING != 0
+/// The stripe of the current thread.
+pub(crate) fn stripe() -> usize {
+    thread_number() % STRIPES
 }

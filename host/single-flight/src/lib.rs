@@ -8,11 +8,11 @@
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicUsize, Ordering};
 //!
-//! use single_flight::{Group, Limits};
+//! use single_flight::{Group, Policy};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let group: Group<String, Arc<str>> = Group::new(Limits::default());
+//! let group: Group<String, Arc<str>> = Group::new(Policy::default());
 //! let executions = Arc::new(AtomicUsize::new(0));
 //! let fetch = |x: &str| {
 //!     let executions = Arc::clone(&executions);
@@ -72,12 +72,18 @@
 //! - No lock is held across user code, a wake, the drop of a user's value, or an await (`table.rs`). The
 //!   exception is the key's `Eq`.
 
+mod apart;
 mod call;
 mod execution;
 mod flight;
 mod gate;
+mod hold;
+mod name;
 mod outcome;
+mod policy;
+mod sync;
 mod table;
+mod waits;
 mod wakers;
 
 use std::fmt;
@@ -86,10 +92,14 @@ use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 pub use crate::call::Call;
 pub use crate::flight::FlightId;
 pub use crate::outcome::{Answer, End, Ended, Error, Role};
+pub use crate::policy::{Abandoned, Policy, Sharing};
+
+use crate::hold::Holds;
 use crate::table::Table;
 
 /// A table of flights, each one execution for one key.
@@ -99,28 +109,7 @@ use crate::table::Table;
 /// The key's `Hash` and `Eq` must be plain computations. They must not panic or block, and must not use
 /// the group: `Eq` runs under a lock of the table.
 pub struct Group<K, V> {
-    table: Arc<Table<K, V>>,
-}
-
-/// How much a [`Group`] takes on before it refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Flights alive at once, those included that were forgotten or are being cancelled: a flight counts
-    /// until its work is dropped. Default 1,024, as each is a task and whatever its work holds. More
-    /// than 2,147,483,647 are never alive.
-    pub flights: usize,
-    /// Callers on one flight at once. Default 100,000, as each is a waker (16 bytes) here and a future
-    /// elsewhere, and all of them are woken in one go.
-    pub callers_per_flight: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            flights: 1_024,
-            callers_per_flight: 100_000,
-        }
-    }
+    table: Arc<Holds<K, V>>,
 }
 
 impl<K, V> Group<K, V>
@@ -129,10 +118,13 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// An empty table.
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            table: Arc::new(Table::new(limits, None)),
-        }
+    pub fn new(policy: Policy) -> Self {
+        Self::with_clock(policy, Instant::now)
+    }
+
+    /// An empty table that reads `clock` where [`Policy::join_window`] asks for the age of a flight.
+    pub fn with_clock(policy: Policy, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self::of(Table::new(policy, Box::new(clock), None))
     }
 
     /// An empty table that tells `observer` how each flight ended.
@@ -142,11 +134,20 @@ where
     /// A slow observer delays a [drain](Group::drain) and nothing else. If it panics, the panic is
     /// reported by the panic hook and otherwise has no effect.
     pub fn with_observer(
-        limits: Limits,
+        policy: Policy,
+        clock: impl Fn() -> Instant + Send + Sync + 'static,
         observer: impl Fn(&K, &Ended<'_, V>) + Send + Sync + 'static,
     ) -> Self {
+        Self::of(Table::new(
+            policy,
+            Box::new(clock),
+            Some(Box::new(observer)),
+        ))
+    }
+
+    fn of(table: Table<K, V>) -> Self {
         Self {
-            table: Arc::new(Table::new(limits, Some(Box::new(observer)))),
+            table: Arc::new(Holds::new(table)),
         }
     }
 
@@ -180,7 +181,7 @@ where
     /// Closes the key's flight to joiners. True if there was one.
     ///
     /// A call first polled after this has returned gets no result of a flight opened before it. Callers
-    /// that are on the flight stay on it and get its outcome. It counts against [`Limits::flights`] until
+    /// that are on the flight stay on it and get its outcome. It counts against [`Policy::flights`] until
     /// it has ended.
     pub fn forget(&self, key: &K) -> bool {
         self.table.forget(key)
@@ -215,7 +216,7 @@ where
     }
 
     /// Flights alive, those included that were forgotten or are being cancelled: all that count against
-    /// [`Limits::flights`].
+    /// [`Policy::flights`].
     pub fn flights(&self) -> usize {
         self.table.gate.alive()
     }
@@ -242,7 +243,7 @@ impl<K, V> Clone for Group<K, V> {
 impl<K, V> fmt::Debug for Group<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group")
-            .field("limits", &self.table.limits)
+            .field("policy", &self.table.policy)
             .field("flights", &self.table.gate.alive())
             .finish_non_exhaustive()
     }

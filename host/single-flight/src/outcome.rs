@@ -48,6 +48,10 @@ pub struct Ended<'a, V> {
     pub callers: usize,
     /// How long ago it opened.
     pub age: Duration,
+    /// With [`Sharing::Observed`](crate::Sharing::Observed), the flight that this one's caller would have
+    /// joined: the one that was alone when it opened, of the executions of the key that have overlapped
+    /// without a gap since then. `None` for that one itself, and where callers share.
+    pub would_have_joined: Option<FlightId>,
 }
 
 /// The terminal state of a flight.
@@ -66,24 +70,38 @@ pub enum End<'a, V> {
 pub enum Error {
     /// The work panicked, and every caller of the flight is told so.
     Panicked {
+        /// The flight.
+        flight: FlightId,
         /// What the panic said.
         message: Arc<str>,
     },
     /// The flight was cancelled with this caller on it: a drain reached its deadline, or the runtime
     /// that ran the flight went away.
-    Cancelled,
-    /// A new flight was needed, and as many are alive as [`Limits::flights`](crate::Limits::flights)
+    Cancelled {
+        /// The flight.
+        flight: FlightId,
+    },
+    /// A new flight was needed, and as many are alive as [`Policy::flights`](crate::Policy::flights)
     /// allows.
     TooManyFlights {
         /// The limit.
         limit: usize,
     },
     /// The flight has as many callers as
-    /// [`Limits::callers_per_flight`](crate::Limits::callers_per_flight) allows.
+    /// [`Policy::callers_per_flight`](crate::Policy::callers_per_flight) allows.
     TooManyCallers {
         /// The limit.
         limit: usize,
     },
+    /// A new flight was needed, and as many executions of the key are alive, superseded and stopping ones
+    /// included, as [`Policy::executions_per_key`](crate::Policy::executions_per_key) allows.
+    TooManyExecutions {
+        /// The limit.
+        limit: usize,
+    },
+    /// The call was made in the task of a flight that the flight it would have joined waits for, or is:
+    /// neither could ever land.
+    WouldDeadlock,
     /// A new flight was needed after a [drain](crate::Group::drain) had started.
     Draining,
 }
@@ -91,13 +109,13 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Panicked { message } => {
+            Error::Panicked { message, .. } => {
                 write!(
                     f,
                     "the work panicked, the next call runs it anew: {message}"
                 )
             }
-            Error::Cancelled => f.write_str("the flight was cancelled, ask again"),
+            Error::Cancelled { .. } => f.write_str("the flight was cancelled, ask again"),
             Error::TooManyFlights { limit } => write!(
                 f,
                 "{limit} flights are alive and no more are allowed, ask again when one has landed"
@@ -105,6 +123,13 @@ impl fmt::Display for Error {
             Error::TooManyCallers { limit } => write!(
                 f,
                 "{limit} callers are on this flight and no more are allowed, ask again when it has landed"
+            ),
+            Error::TooManyExecutions { limit } => write!(
+                f,
+                "{limit} executions of this key are alive and no more are allowed, ask again when one has ended"
+            ),
+            Error::WouldDeadlock => f.write_str(
+                "the work asked for a flight that waits for it, make it ask for something else",
             ),
             Error::Draining => f.write_str("no flight opens while draining, ask another group"),
         }

@@ -1,174 +1,292 @@
 //! The table: which flight a key has, and every step that must be one step for all callers of a key:
 //! open, join, forget, abandon, cancel, close. It neither polls nor spawns anything, and takes wakers and
 //! outcomes as they come.
-//!
-//! The map is used by shard, because the table needs what its usual interface hides: a lookup by a hash
-//! that was computed before, and a removal that asks for one certain flight and not for a key.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use dashmap::{DashMap, SharedValue};
-
-use crate::flight::{Flight, Outcome, Settled};
+use crate::apart::Apart;
+use crate::flight::{FIRST, Flight, Outcome, Settled};
 use crate::gate::Gate;
-use crate::{Answer, End, Ended, Error, FlightId, Limits, Role};
+use crate::name::{Asked, Borrowed, Keyed, Name};
+use crate::sync::{DashMap, Entry, KeyHasher};
+use crate::waits::{self, Nested};
+use crate::{Abandoned, Answer, End, Ended, Error, FlightId, Policy, Role, Sharing};
 
 pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &Ended<'_, V>) + Send + Sync>;
+pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 
 /// The flights of a group.
 ///
-/// Invariant: a flight is in `open` exactly while callers may join it. They do so under its shard's lock
-/// (read), and it is unlisted under the same lock (write), before it is settled. So whoever finds a
+/// Invariant: a flight is open exactly while `open` lists it. Callers join it under its shard's lock
+/// (read), and it is taken out under the same lock (write), before it is settled. So whoever finds a
 /// flight there joins it, and what `open` lists is never settled.
 ///
-/// Invariant: a flight whose work has not ended is in `open`, in `superseded` or settled, so a drain
-/// reaches it.
+/// Invariant: a flight is in `open` or `apart` from its opening until its work has been dropped, so a
+/// drain reaches it and its key's executions are counted. It moves from the one to the other under its
+/// shard's lock, and never back.
 ///
-/// Lock order: a shard of `open`, then `superseded` or a flight. Under them runs no code of a user but
-/// the key's `Eq`, and none of their values is dropped.
+/// Lock order: the waits, then a shard of `open`, then `apart` or a flight. Under them runs no code of a
+/// user but the key's `Eq`, and none of their values is dropped.
 pub(crate) struct Table<K, V> {
-    pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
     pub(crate) gate: Gate,
-    /// A key's hash and its flight. The key itself lives in the flight.
-    open: DashMap<u64, Arc<Flight<K, V>>>,
-    /// Flights that were forgotten and are still under way. Written in `forget`, and when they end.
-    superseded: Mutex<HashMap<FlightId, Arc<Flight<K, V>>>>,
+    open: DashMap<Name<K, V>, ()>,
+    apart: Apart<K, V>,
+    hasher: KeyHasher,
+    /// Where the age of flights is asked for.
+    clock: Option<Clock>,
     observer: Option<Observer<K, V>>,
 }
 
-/// A caller's place on a flight. Whoever holds it must [leave](Flight::leave), or see the flight settled.
+/// A caller's place on a flight. Whoever holds it must [leave](Table::leave), or see the flight settled
+/// and then [disembark](Seat::disembark).
 pub(crate) struct Seat<K, V> {
     pub(crate) flight: Arc<Flight<K, V>>,
-    pub(crate) place: usize,
+    pub(crate) place: u32,
     pub(crate) role: Role,
+    /// The flight from whose task this call is made.
+    waiter: Option<FlightId>,
 }
+
+/// What came of going aboard: a seat, or a refusal.
+type Boarded<K, V> = Result<Seat<K, V>, Error>;
 
 impl<K, V: Clone> Seat<K, V> {
     /// What this caller gets from a flight that came to this. Clones the value.
     pub(crate) fn outcome(&self, settled: &Settled<V>) -> Result<Answer<V>, Error> {
+        let flight = self.flight.id;
         match &settled.outcome {
             Outcome::Landed(value) => Ok(Answer {
                 value: value.clone(),
-                flight: self.flight.id,
+                flight,
                 role: self.role,
                 callers: settled.callers,
             }),
             Outcome::Panicked(message) => Err(Error::Panicked {
+                flight,
                 message: Arc::clone(message),
             }),
-            Outcome::Cancelled => Err(Error::Cancelled),
+            Outcome::Cancelled => Err(Error::Cancelled { flight }),
         }
     }
 }
 
-impl<K, V> Table<K, V> {
-    pub(crate) fn new(limits: Limits, observer: Option<Observer<K, V>>) -> Self {
+impl<K, V> Seat<K, V> {
+    /// The leader's, on a flight that has just been opened.
+    fn first(flight: Arc<Flight<K, V>>, nested: Option<Nested>) -> Self {
         Self {
-            limits,
-            gate: Gate::new(),
-            open: DashMap::new(),
-            superseded: Mutex::default(),
+            place: FIRST,
+            role: Role::Leader,
+            waiter: nested.map(|mut nested| nested.waits_for(flight.id)),
+            flight,
+        }
+    }
+
+    /// Ends what the flight of this call's task waits for.
+    pub(crate) fn disembark(&self) {
+        if let Some(waiter) = self.waiter {
+            waits::end(waiter, self.flight.id);
+        }
+    }
+}
+
+impl<K: Eq, V> Table<K, V> {
+    pub(crate) fn new(policy: Policy, clock: Clock, observer: Option<Observer<K, V>>) -> Self {
+        let aged = policy.join_window.is_some() || observer.is_some();
+        Self {
+            policy,
+            gate: Gate::new(match policy.sharing {
+                Sharing::Shared => policy.flights,
+                Sharing::Observed => usize::MAX,
+            }),
+            open: DashMap::default(),
+            apart: Apart::new(),
+            hasher: KeyHasher::default(),
+            clock: aged.then_some(clock),
             observer,
         }
+    }
+
+    fn now(&self) -> Option<Instant> {
+        self.clock.as_ref().map(|clock| clock())
+    }
+
+    /// Whether a flight is older than a caller of this moment may join.
+    fn is_stale(&self, flight: &Flight<K, V>, now: Option<Instant>) -> bool {
+        let (Some(window), Some(opened), Some(now)) = (self.policy.join_window, flight.opened, now)
+        else {
+            return false;
+        };
+        now.saturating_duration_since(opened) > window
     }
 }
 
 impl<K: Hash + Eq, V> Table<K, V> {
-    /// The hash under which the table lists a key. Keyed, so that callers cannot choose keys that
-    /// collide, and computed once for a call.
-    pub(crate) fn hash(&self, key: &K) -> u64 {
-        self.open.hasher().hash_one(key)
+    /// Puts a caller on the key's flight, opening one if none is open. The leader must have the flight's
+    /// task run.
+    pub(crate) fn board(&self, key: K, waker: &Waker) -> Boarded<K, V> {
+        // Hashed once, with a random key, so that callers cannot choose keys that collide.
+        let hash = self.hasher.hash_one(&key);
+        let asked = Asked { key, hash };
+        // Read before the flight is looked for: the join window is about what a caller that asks now
+        // may get, however long it then waits for a lock.
+        let now = self.now();
+        // Cloned here because a waker's clone is code of an executor, and joining is done under locks.
+        let mut cloned = Some(waker.clone());
+        let waiter = waits::current();
+        let shared = self.policy.sharing == Sharing::Shared;
+        if shared && let Some(joined) = self.join(&asked, now, waiter, &mut cloned) {
+            return joined;
+        }
+        let leader = cloned
+            .take()
+            .expect("only a caller that joined has given its waker");
+        // Made before a lock is taken and, where it comes to nothing, dropped after.
+        let mut fresh = Arc::new(Flight::new(asked.key, hash, now, leader));
+        if !shared {
+            return self.open_alone(fresh);
+        }
+        loop {
+            fresh = match self.open(fresh, waiter) {
+                Ok(opened) => return opened,
+                Err(fresh) => fresh,
+            };
+            // Another caller has opened one since this one found none.
+            if let Some(joined) = self.join(&*fresh, now, waiter, &mut Some(waker.clone())) {
+                return joined;
+            }
+        }
     }
 
-    /// Joins the key's flight, if one is open.
+    /// Joins the key's flight, if one is open that is young enough.
     pub(crate) fn join(
         &self,
-        key: &K,
-        hash: u64,
+        asked: &dyn Keyed<K>,
+        now: Option<Instant>,
+        waiter: Option<FlightId>,
         waker: &mut Option<Waker>,
-    ) -> Option<Result<Seat<K, V>, Error>> {
-        let shard = self.open.shards()[self.shard_of(hash)].read();
-        let (_, flight) = shard.get(hash, is_of(key, hash))?;
-        Some(self.seat(flight.get(), Role::Follower, waker))
+    ) -> Option<Boarded<K, V>> {
+        let nested = waiter.map(Nested::new);
+        let listed = self.open.get(asked)?;
+        let flight = &listed.key().0;
+        if !self.is_stale(flight, now) {
+            return Some(self.seat(flight, nested, waker));
+        }
+        drop(listed);
+        self.set_apart(asked, |flight| self.is_stale(flight, now));
+        None
     }
 
-    /// Opens a flight for the key, or joins the one that another caller has opened since this one found
-    /// none. The leader must have the flight's task run.
+    fn seat(
+        &self,
+        flight: &Arc<Flight<K, V>>,
+        mut nested: Option<Nested>,
+        waker: &mut Option<Waker>,
+    ) -> Boarded<K, V> {
+        if let Some(nested) = &nested {
+            nested.may_wait_for(flight.id)?;
+        }
+        let place = flight.join(self.policy.callers_per_flight, waker)?;
+        Ok(Seat {
+            flight: Arc::clone(flight),
+            place,
+            role: Role::Follower,
+            waiter: nested.as_mut().map(|nested| nested.waits_for(flight.id)),
+        })
+    }
+
+    /// Opens a flight with its leader on it. Gives the flight back if its key has an open one.
     pub(crate) fn open(
         &self,
-        key: K,
-        hash: u64,
-        waker: &mut Option<Waker>,
-    ) -> Result<Seat<K, V>, Error> {
-        // Made before the lock is taken and, where it comes to nothing, dropped after.
-        let fresh = Arc::new(Flight::new(key, hash));
-        let mut shard = self.open.shards()[self.shard_of(hash)].write();
-        if let Some((_, flight)) = shard.get(hash, is_of(&fresh.key, hash)) {
-            return self.seat(flight.get(), Role::Follower, waker);
-        }
-        let seat = self.seat(&fresh, Role::Leader, waker)?;
-        // Counted under the shard's lock: if it were counted before, a caller of the same key could be
+        fresh: Arc<Flight<K, V>>,
+        waiter: Option<FlightId>,
+    ) -> Result<Boarded<K, V>, Arc<Flight<K, V>>> {
+        let nested = waiter.map(Nested::new);
+        let Entry::Vacant(slot) = self.open.entry(Name(Arc::clone(&fresh))) else {
+            return Err(fresh);
+        };
+        // Admitted under the shard's lock: if that were done before, a caller of the same key could be
         // refused for want of room while the flight it should join is on its way into the table.
-        self.gate.enter(self.limits.flights)?;
-        let listed = (hash, SharedValue::new(Arc::clone(&fresh)));
-        shard.insert(hash, listed, |&(hash, _)| hash);
-        Ok(seat)
+        if let Err(refused) = self.admit(&fresh) {
+            drop(slot);
+            return Ok(Err(refused));
+        }
+        slot.insert(());
+        Ok(Ok(Seat::first(fresh, nested)))
+    }
+
+    /// Whether there is room for one more flight of this key. Counts it if there is.
+    fn admit(&self, fresh: &Flight<K, V>) -> Result<(), Error> {
+        let limit = self.policy.callers_per_flight;
+        if limit == 0 {
+            return Err(Error::TooManyCallers { limit });
+        }
+        // Only ever fewer while the shard is locked.
+        if let Some(limit) = self.policy.executions_per_key.map(|limit| limit.max(2))
+            && self.apart.executions(fresh) >= limit
+        {
+            return Err(Error::TooManyExecutions { limit });
+        }
+        self.gate.enter()
+    }
+
+    /// Opens a flight for this caller alone.
+    fn open_alone(&self, fresh: Arc<Flight<K, V>>) -> Boarded<K, V> {
+        // In one step: a drain that has shut the gate finds every flight that it let through.
+        self.apart.insert_if(&fresh, || self.gate.enter())?;
+        Ok(Seat::first(fresh, None))
     }
 
     /// Closes the key's flight to joiners. True if there was one.
     pub(crate) fn forget(&self, key: &K) -> bool {
-        let hash = self.hash(key);
-        let mut shard = self.open.shards()[self.shard_of(hash)].write();
-        let Some((_, flight)) = shard.remove_entry(hash, is_of(key, hash)) else {
-            return false;
-        };
-        let flight = flight.into_inner();
-        // Still under the shard's lock: were the flight for an instant in neither place, it could end
-        // there and would then stay in `superseded` for good.
-        self.superseded().insert(flight.id, flight);
-        true
+        let hash = self.hasher.hash_one(key);
+        self.set_apart(&Borrowed { key, hash }, |_| true)
     }
 }
 
-impl<K, V> Table<K, V> {
+impl<K: Eq, V> Table<K, V> {
+    /// Closes the key's flight to joiners if it is one of `which`. True if there was one and it is.
+    fn set_apart(
+        &self,
+        key: &dyn Keyed<K>,
+        mut which: impl FnMut(&Arc<Flight<K, V>>) -> bool,
+    ) -> bool {
+        let taken = self.open.remove_if(key, |Name(flight), ()| {
+            let chosen = which(flight);
+            if chosen {
+                self.apart.insert(flight);
+            }
+            chosen
+        });
+        taken.is_some()
+    }
+
+    /// Takes a caller off its flight, which nobody may be on then.
+    pub(crate) fn leave(&self, seat: &Seat<K, V>) {
+        seat.disembark();
+        let deserted = seat.flight.leave(seat.place);
+        if deserted && self.policy.abandoned == Abandoned::Cancel {
+            self.abandon(&seat.flight);
+        }
+    }
+
     /// Cancels a flight that its last caller has left.
     pub(crate) fn abandon(&self, flight: &Arc<Flight<K, V>>) {
-        // Unlisted first: a newcomer joined before that, and keeps the flight, or opens its own.
-        if !self.unlist_if_deserted(flight) {
-            return;
-        }
-        // Asked again: the flight may have been rejoined and then forgotten before it was looked for.
-        if let Some(freed) = flight.cancel_if_deserted() {
+        // Closed first: a newcomer joined before that, and keeps the flight, or opens its own.
+        let mut rejoined = false;
+        self.set_apart(&**flight, |open| {
+            let this = Arc::ptr_eq(open, flight);
+            rejoined = this && flight.attached() > 0;
+            this && !rejoined
+        });
+        // Asked again where it is closed, whoever did that: it may have been rejoined before.
+        if !rejoined && let Some(freed) = flight.cancel_if_deserted() {
             freed.wake_all();
-        }
-    }
-
-    /// Unlists a flight if nobody is on it. True if it is not listed now, whoever unlisted it.
-    fn unlist_if_deserted(&self, flight: &Arc<Flight<K, V>>) -> bool {
-        let mut shard = self.open.shards()[self.shard_of(flight.hash)].write();
-        if shard.get(flight.hash, is_same(flight)).is_none() {
-            return true;
-        }
-        if flight.attached() > 0 {
-            return false;
-        }
-        let listed = shard.remove_entry(flight.hash, is_same(flight));
-        drop(shard);
-        drop(listed);
-        true
-    }
-
-    /// Unlists a flight, and no other flight of its key, wherever it is listed.
-    fn unlist(&self, flight: &Arc<Flight<K, V>>) {
-        let shard = &self.open.shards()[self.shard_of(flight.hash)];
-        let listed = shard.write().remove_entry(flight.hash, is_same(flight));
-        if listed.is_none() {
-            let superseded = self.superseded().remove(&flight.id);
-            drop(superseded);
         }
     }
 
@@ -182,7 +300,7 @@ impl<K, V> Table<K, V> {
 
     /// Cancels a flight with callers on it. True if it was under way.
     fn cancel(&self, flight: &Arc<Flight<K, V>>) -> bool {
-        self.unlist(flight);
+        self.set_apart(&**flight, |open| Arc::ptr_eq(open, flight));
         match flight.settle(Outcome::Cancelled) {
             Ok(freed) => {
                 freed.wake_all();
@@ -194,9 +312,9 @@ impl<K, V> Table<K, V> {
 
     /// Ends a flight whose work is over and dropped. Called by its task, once.
     pub(crate) fn close(&self, flight: &Arc<Flight<K, V>>, outcome: Outcome<V>) {
-        // Unlisted before settled: no call that starts after a flight has landed gets its result. Off
-        // the limit before settled: see `Gate`.
-        self.unlist(flight);
+        // Taken out before it is settled: no call that starts after a flight has landed gets its result.
+        // Its permit given back before it is settled: see `Gate`.
+        let would_have_joined = self.remove(flight);
         self.gate.leave();
         let rejected = match flight.settle(outcome) {
             Ok(freed) => {
@@ -205,27 +323,50 @@ impl<K, V> Table<K, V> {
             }
             Err(outcome) => Some(outcome),
         };
-        self.tell_observer(flight);
+        self.tell_observer(flight, would_have_joined);
         self.gate.finish();
         // Last, because dropping a value may panic: nobody was waiting for this one.
         drop(rejected);
     }
 
-    fn tell_observer(&self, flight: &Flight<K, V>) {
+    /// Takes a flight out of the table, and no other flight of its key. Returns the one that it would
+    /// have joined, where nothing is shared.
+    fn remove(&self, flight: &Arc<Flight<K, V>>) -> Option<FlightId> {
+        if self.policy.sharing == Sharing::Observed {
+            return self.apart.remove(flight);
+        }
+        let key: &dyn Keyed<K> = &**flight;
+        let open = self
+            .open
+            .remove_if(key, |name, ()| Arc::ptr_eq(&name.0, flight));
+        if open.is_none() {
+            self.apart.remove(flight);
+        }
+        None
+    }
+
+    fn tell_observer(&self, flight: &Flight<K, V>, would_have_joined: Option<FlightId>) {
         let (Some(observer), Some(settled)) = (&self.observer, flight.settled()) else {
             return;
         };
-        let ended = Ended {
-            flight: flight.id,
-            end: match &settled.outcome {
-                Outcome::Landed(value) => End::Landed(value),
-                Outcome::Panicked(message) => End::Panicked(message),
-                Outcome::Cancelled => End::Cancelled,
-            },
-            callers: settled.callers,
-            age: flight.opened.elapsed(),
+        let tell = || {
+            let age = self.now().zip(flight.opened);
+            let ended = Ended {
+                flight: flight.id,
+                end: match &settled.outcome {
+                    Outcome::Landed(value) => End::Landed(value),
+                    Outcome::Panicked(message) => End::Panicked(message),
+                    Outcome::Cancelled => End::Cancelled,
+                },
+                callers: settled.callers,
+                age: age.map_or(Duration::ZERO, |(now, opened)| {
+                    now.saturating_duration_since(opened)
+                }),
+                would_have_joined,
+            };
+            observer(&flight.key, &ended);
         };
-        let _ = catch_unwind(AssertUnwindSafe(|| observer(&flight.key, &ended)));
+        let _ = catch_unwind(AssertUnwindSafe(tell));
     }
 
     /// Callers on flights that are under way.
@@ -239,53 +380,18 @@ impl<K, V> Table<K, V> {
         self.open.len()
     }
 
-    fn seat(
-        &self,
-        flight: &Arc<Flight<K, V>>,
-        role: Role,
-        waker: &mut Option<Waker>,
-    ) -> Result<Seat<K, V>, Error> {
-        let place = flight.join(self.limits.callers_per_flight, waker)?;
-        let flight = Arc::clone(flight);
-        Ok(Seat {
-            flight,
-            place,
-            role,
-        })
-    }
-
     /// The flights whose work has not ended.
-    fn under_way(&self) -> HashMap<FlightId, Arc<Flight<K, V>>> {
-        let by_id = |flight: &Arc<Flight<K, V>>| (flight.id, Arc::clone(flight));
-        let mut flights: HashMap<_, _> = self.open.iter().map(|listed| by_id(&listed)).collect();
-        // After `open`, because a flight that is forgotten meanwhile moves from there to here: it is
-        // found at least once, and counts once by its id.
-        flights.extend(self.superseded().values().map(by_id));
+    fn under_way(&self) -> BTreeMap<FlightId, Arc<Flight<K, V>>> {
+        let open = self.open.iter();
+        let mut flights: BTreeMap<_, _> = open
+            .map(|listed| (listed.key().0.id, Arc::clone(&listed.key().0)))
+            .collect();
+        // After `open`, because that is where a flight goes from there: it is found at least once, and
+        // counts once by its id.
+        let apart = self.apart.flights();
+        flights.extend(apart.into_iter().map(|flight| (flight.id, flight)));
         flights
     }
-
-    fn superseded(&self) -> MutexGuard<'_, HashMap<FlightId, Arc<Flight<K, V>>>> {
-        // Nothing under this lock panics, so what a poisoned one guards is whole.
-        self.superseded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shard_of(&self, hash: u64) -> usize {
-        self.open.determine_shard(hash as usize)
-    }
-}
-
-type Listed<K, V> = (u64, SharedValue<Arc<Flight<K, V>>>);
-
-/// Matches the flight of a key: by the whole key, and by the hash first because that is cheap.
-fn is_of<K: Eq, V>(key: &K, hash: u64) -> impl Fn(&Listed<K, V>) -> bool {
-    move |(listed, flight)| *listed == hash && flight.get().key == *key
-}
-
-/// Matches one flight, by identity: never another flight of the same key.
-fn is_same<K, V>(flight: &Arc<Flight<K, V>>) -> impl Fn(&Listed<K, V>) -> bool {
-    move |(_, listed)| Arc::ptr_eq(listed.get(), flight)
 }
 
 #[cfg(test)]
@@ -293,33 +399,56 @@ mod tests {
     //! A call takes several steps, and other callers can come between them. Here they do.
 
     use super::{Seat, Table};
-    use crate::flight::Outcome;
-    use crate::{Error, Limits, Role};
+    use crate::flight::{Flight, Outcome};
+    use crate::name::Asked;
+    use crate::{Error, Policy, Role};
+    use std::hash::BuildHasher;
     use std::sync::{Arc, OnceLock};
     use std::task::{Wake, Waker};
+    use std::time::Instant;
 
     type Steps = Table<&'static str, Arc<str>>;
-    type Boarded = Seat<&'static str, Arc<str>>;
+    type Aboard = Seat<&'static str, Arc<str>>;
 
     fn table() -> Steps {
-        Table::new(Limits::default(), None)
+        of(Policy::default())
+    }
+
+    fn of(policy: Policy) -> Steps {
+        Table::new(policy, Box::new(Instant::now), None)
+    }
+
+    fn hash(table: &Steps) -> u64 {
+        table.hasher.hash_one("k")
     }
 
     /// The first step of a call.
-    fn join(table: &Steps) -> Option<Boarded> {
+    fn join(table: &Steps) -> Option<Aboard> {
         let waker = &mut Some(Waker::noop().clone());
-        let joined = table.join(&"k", table.hash(&"k"), waker)?;
+        let asked = Asked {
+            key: "k",
+            hash: hash(table),
+        };
+        let joined = table.join(&asked, None, None, waker)?;
         Some(joined.expect("there is room on the flight"))
     }
 
     /// The second step of a call that found no flight in the first.
-    fn open(table: &Steps) -> Boarded {
-        let waker = &mut Some(Waker::noop().clone());
-        let opened = table.open("k", table.hash(&"k"), waker);
+    fn open(table: &Steps) -> Option<Result<Aboard, Error>> {
+        open_with(table, Waker::noop())
+    }
+
+    fn open_with(table: &Steps, waker: &Waker) -> Option<Result<Aboard, Error>> {
+        let flight = Flight::new("k", hash(table), None, waker.clone());
+        table.open(Arc::new(flight), None).ok()
+    }
+
+    fn opened(table: &Steps) -> Aboard {
+        let opened = open(table).expect("no flight is open");
         opened.expect("there is room for the flight")
     }
 
-    fn leave(seat: &Boarded) -> bool {
+    fn leave(seat: &Aboard) -> bool {
         seat.flight.leave(seat.place)
     }
 
@@ -329,7 +458,9 @@ mod tests {
         let table = table();
         assert!(join(&table).is_none());
         assert!(join(&table).is_none());
-        let (one, other) = (open(&table), open(&table));
+        let one = opened(&table);
+        assert!(open(&table).is_none());
+        let other = join(&table).expect("the flight is open");
         assert_eq!((one.role, other.role), (Role::Leader, Role::Follower));
         assert!(Arc::ptr_eq(&one.flight, &other.flight));
         assert_eq!((table.gate.alive(), table.callers()), (1, 2));
@@ -338,14 +469,13 @@ mod tests {
     // 19
     #[test]
     fn a_caller_whose_flight_was_opened_meanwhile_needs_no_room_for_one() {
-        let limits = Limits {
+        let table = of(Policy {
             flights: 1,
-            ..Limits::default()
-        };
-        let table = Table::new(limits, None);
+            ..Policy::default()
+        });
         assert!(join(&table).is_none());
-        open(&table);
-        assert_eq!(open(&table).role, Role::Follower);
+        opened(&table);
+        assert!(open(&table).is_none());
     }
 
     // 23
@@ -354,7 +484,7 @@ mod tests {
         let table = table();
         assert!(join(&table).is_none());
         table.gate.shut();
-        let refused = table.open("k", table.hash(&"k"), &mut Some(Waker::noop().clone()));
+        let refused = open(&table).expect("no flight is open");
         assert_eq!(refused.err(), Some(Error::Draining));
         assert_eq!((table.gate.alive(), table.entries()), (0, 0));
     }
@@ -363,7 +493,7 @@ mod tests {
     #[test]
     fn a_newcomer_between_the_last_leave_and_the_cancel_keeps_the_flight() {
         let table = table();
-        let leader = open(&table);
+        let leader = opened(&table);
         assert!(leave(&leader));
         let newcomer = join(&table).expect("the flight is open");
         table.abandon(&leader.flight);
@@ -375,13 +505,13 @@ mod tests {
     #[test]
     fn a_newcomer_that_leaves_again_cancels_the_flight_once() {
         let table = table();
-        let leader = open(&table);
+        let leader = opened(&table);
         assert!(leave(&leader));
         let newcomer = join(&table).expect("the flight is open");
         assert!(leave(&newcomer));
         table.abandon(&newcomer.flight);
         assert!(leader.flight.settled().is_some());
-        let successor = open(&table);
+        let successor = opened(&table);
         table.abandon(&leader.flight);
         assert!(successor.flight.settled().is_none());
         assert_eq!((table.callers(), table.entries()), (1, 1));
@@ -391,7 +521,7 @@ mod tests {
     #[test]
     fn a_newcomer_to_a_flight_that_is_then_forgotten_keeps_it() {
         let table = table();
-        let leader = open(&table);
+        let leader = opened(&table);
         assert!(leave(&leader));
         let newcomer = join(&table).expect("the flight is open");
         assert!(table.forget(&"k"));
@@ -414,8 +544,8 @@ mod tests {
     fn whoever_is_woken_by_a_landing_finds_the_key_free() {
         let table = Arc::new(table());
         let looks = Arc::new(Looks(Arc::clone(&table), OnceLock::new()));
-        let waker = &mut Some(Waker::from(Arc::clone(&looks)));
-        let leader = table.open("k", table.hash(&"k"), waker).ok().unwrap();
+        let waker = Waker::from(Arc::clone(&looks));
+        let leader = open_with(&table, &waker).unwrap().ok().unwrap();
         table.close(&leader.flight, Outcome::Landed(Arc::from("v")));
         assert_eq!(looks.1.get(), Some(&false));
     }
@@ -426,14 +556,14 @@ mod tests {
         let table = table();
         let value: Arc<str> = Arc::from("v");
         // Cancelled while its value is on the way: the value is dropped.
-        let leader = open(&table);
+        let leader = opened(&table);
         assert!(leave(&leader));
         table.abandon(&leader.flight);
         table.close(&leader.flight, Outcome::Landed(Arc::clone(&value)));
-        assert_eq!(settled(&leader), Err(Error::Cancelled));
+        assert_eq!(settled(&leader), Err(cancelled(&leader)));
         assert_eq!(Arc::strong_count(&value), 1);
         // Landed while its last caller leaves: it stays landed.
-        let leader = open(&table);
+        let leader = opened(&table);
         table.close(&leader.flight, Outcome::Landed(value));
         assert!(!leave(&leader));
         table.abandon(&leader.flight);
@@ -445,7 +575,7 @@ mod tests {
     #[test]
     fn a_drain_that_cancels_a_landed_flight_does_not_count_it() {
         let table = table();
-        let leader = open(&table);
+        let leader = opened(&table);
         table.forget(&"k");
         table.close(&leader.flight, Outcome::Landed(Arc::from("v")));
         table.gate.shut();
@@ -453,8 +583,13 @@ mod tests {
         assert_eq!(settled(&leader), Ok(1));
     }
 
+    fn cancelled(seat: &Aboard) -> Error {
+        let flight = seat.flight.id;
+        Error::Cancelled { flight }
+    }
+
     /// How the flight of a seat ended: the number of its callers, or the error.
-    fn settled(seat: &Boarded) -> Result<usize, Error> {
+    fn settled(seat: &Aboard) -> Result<usize, Error> {
         let settled = seat.flight.settled().expect("the flight is settled");
         seat.outcome(settled).map(|answer| answer.callers)
     }

@@ -2,60 +2,102 @@
 //! constant time. The first needs no allocation: most flights have one caller. Nothing here takes a
 //! lock or runs a waker's code, but for [`Wakers::wake_all`], which takes the wakers by value.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// Wakers by place.
 ///
-/// Invariant: a place is either held by one caller or listed in `vacant`. Place 0 is `first`, place
-/// `n` is `rest[n - 1]`.
-#[derive(Default)]
+/// Invariant: a place is either held by one caller or on the list of vacant ones. Place 0 is `first`,
+/// place `n` is `rest[n - 1]`.
 pub(crate) struct Wakers {
-    first: Option<Waker>,
-    rest: Vec<Option<Waker>>,
-    /// Places given back, to be given out again before new ones.
-    vacant: Vec<usize>,
-    /// How many places were ever given out.
-    places: usize,
+    first: Place,
+    rest: Vec<Place>,
+    /// The place to give out next: a vacant one, or else one past the last.
+    next: u32,
+}
+
+/// As big as a waker.
+enum Place {
+    Held(Waker),
+    /// The vacant place to give out after this one.
+    Vacant(u32),
 }
 
 impl Wakers {
-    /// Gives out a place.
-    pub(crate) fn insert(&mut self, waker: Waker) -> usize {
-        if let Some(place) = self.vacant.pop() {
-            *self.at(place) = Some(waker);
-            return place;
+    /// With one waker, at place 0.
+    pub(crate) fn new(first: Waker) -> Self {
+        Self {
+            first: Place::Held(first),
+            rest: Vec::new(),
+            next: 1,
         }
-        let place = self.places;
-        self.places += 1;
-        match place {
-            0 => self.first = Some(waker),
-            _ => self.rest.push(Some(waker)),
+    }
+
+    /// With no waker and no place given out.
+    pub(crate) fn empty() -> Self {
+        Self {
+            first: Place::Vacant(1),
+            rest: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Gives out a place.
+    pub(crate) fn insert(&mut self, waker: Waker) -> u32 {
+        let place = self.next;
+        if place as usize > self.rest.len() {
+            self.rest.push(Place::Held(waker));
+            self.next = place + 1;
+        } else if let Place::Vacant(next) = mem::replace(self.at(place), Place::Held(waker)) {
+            self.next = next;
         }
         place
     }
 
     /// Takes a place back. The waker is returned, to be dropped where no lock is held.
-    pub(crate) fn remove(&mut self, place: usize) -> Option<Waker> {
-        self.vacant.push(place);
-        self.at(place).take()
+    pub(crate) fn remove(&mut self, place: u32) -> Option<Waker> {
+        let vacant = Place::Vacant(self.next);
+        self.next = place;
+        mem::replace(self.at(place), vacant).held()
     }
 
     /// The waker at a place that is held.
-    pub(crate) fn at(&mut self, place: usize) -> &mut Option<Waker> {
-        match place {
-            0 => &mut self.first,
-            _ => &mut self.rest[place - 1],
+    pub(crate) fn get(&mut self, place: u32) -> Option<&Waker> {
+        match self.at(place) {
+            Place::Held(waker) => Some(waker),
+            Place::Vacant(_) => None,
         }
     }
 
+    /// Puts another waker at a place that is held, and returns the one that was there.
+    pub(crate) fn replace(&mut self, place: u32, waker: Waker) -> Option<Waker> {
+        mem::replace(self.at(place), Place::Held(waker)).held()
+    }
+
     pub(crate) fn wake_all(self) {
-        for waker in self
-            .first
-            .into_iter()
-            .chain(self.rest.into_iter().flatten())
-        {
+        if let Place::Held(waker) = self.first {
             wake(waker);
+        }
+        // Asked first, because most flights have one caller.
+        if !self.rest.is_empty() {
+            self.rest.into_iter().filter_map(Place::held).for_each(wake);
+        }
+    }
+
+    fn at(&mut self, place: u32) -> &mut Place {
+        match place {
+            0 => &mut self.first,
+            _ => &mut self.rest[place as usize - 1],
+        }
+    }
+}
+
+impl Place {
+    fn held(self) -> Option<Waker> {
+        match self {
+            Self::Held(waker) => Some(waker),
+            Self::Vacant(_) => None,
         }
     }
 }
@@ -67,18 +109,33 @@ pub(crate) fn wake(waker: Waker) {
 
 #[cfg(test)]
 mod tests {
-    use super::Wakers;
+    use super::{Place, Wakers};
     use std::task::Waker;
+
+    fn insert(wakers: &mut Wakers) -> u32 {
+        wakers.insert(Waker::noop().clone())
+    }
 
     #[test]
     fn places_given_back_are_given_out_again() {
-        let mut wakers = Wakers::default();
-        let places = [(); 3].map(|()| wakers.insert(Waker::noop().clone()));
-        assert_eq!(places, [0, 1, 2]);
-        assert!(wakers.remove(0).is_some());
-        assert!(wakers.remove(2).is_some());
-        assert_eq!(wakers.insert(Waker::noop().clone()), 2);
-        assert_eq!(wakers.insert(Waker::noop().clone()), 0);
-        assert_eq!(wakers.insert(Waker::noop().clone()), 3);
+        for mut wakers in [Wakers::new(Waker::noop().clone()), {
+            let mut empty = Wakers::empty();
+            assert_eq!(insert(&mut empty), 0);
+            empty
+        }] {
+            assert_eq!((insert(&mut wakers), insert(&mut wakers)), (1, 2));
+            assert!(wakers.remove(0).is_some());
+            assert!(wakers.get(0).is_none());
+            assert!(wakers.remove(2).is_some());
+            assert_eq!(insert(&mut wakers), 2);
+            assert_eq!(insert(&mut wakers), 0);
+            assert_eq!(insert(&mut wakers), 3);
+        }
+    }
+
+    // 22: what a follower costs here.
+    #[test]
+    fn a_place_is_as_big_as_a_waker() {
+        assert_eq!(size_of::<Place>(), size_of::<Waker>());
     }
 }

@@ -6,8 +6,9 @@
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use single_flight::{Error, Group};
+use single_flight::{Error, Group, Policy};
 use tracing::{Instrument, Span};
 
 use super::{Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, telemetry};
@@ -71,11 +72,12 @@ impl<C: Client> WithSingleFlight<C> {
     /// `name` is the client's, for its spans and log lines.
     pub fn new(name: &str, next: C, sharing: Sharing, limits: &Limits) -> Self {
         let name: Arc<str> = name.into();
-        let limits = single_flight::Limits {
+        let policy = Policy {
             flights: limits.flights,
             callers_per_flight: limits.callers,
+            ..Policy::default()
         };
-        let table = Group::with_observer(limits, {
+        let table = Group::with_observer(policy, Instant::now, {
             let name = Arc::clone(&name);
             move |key: &FlightKey, ended: &single_flight::Ended<'_, Landing>| {
                 telemetry::flight_ended(&name, &key.key, ended, |landing| &landing.result);
@@ -176,9 +178,12 @@ impl Sharing {
 /// What a caller is told when the table has no outcome for it.
 fn told(error: &Error) -> ClientError {
     match error {
-        Error::Panicked { .. } => ClientError::Internal,
-        Error::Cancelled | Error::Draining => ClientError::Cancelled,
-        Error::TooManyFlights { .. } => ClientError::Overloaded(Resource::Flights),
+        // A client of the host's own that calls itself: no guest can.
+        Error::Panicked { .. } | Error::WouldDeadlock => ClientError::Internal,
+        Error::Cancelled { .. } | Error::Draining => ClientError::Cancelled,
+        Error::TooManyFlights { .. } | Error::TooManyExecutions { .. } => {
+            ClientError::Overloaded(Resource::Flights)
+        }
         Error::TooManyCallers { .. } => ClientError::Overloaded(Resource::Callers),
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use single_flight::{Answer, Error, FlightId, Group, Limits};
+use single_flight::{Answer, Error, FlightId, Group, Policy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 /// A group of the kind most tests want.
 pub(crate) fn group() -> Group<&'static str, u32> {
-    Group::new(Limits::default())
+    Group::new(Policy::default())
 }
 
 /// Every count a group has: flights, callers, entries.

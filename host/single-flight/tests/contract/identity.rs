@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use single_flight::{Group, Limits, Role};
+use single_flight::{Group, Policy, Role};
 
 use crate::hands::{Hand, Job, Stage, answer, counts, error, group, never};
 
@@ -113,7 +113,7 @@ impl Hash for Colliding {
 #[test]
 fn keys_with_one_hash_are_told_apart() {
     let stage = Stage::new();
-    let group: Group<Colliding, u32> = Group::new(Limits::default());
+    let group: Group<Colliding, u32> = Group::new(Policy::default());
     let (mut jobs, mut leaders) = (Vec::new(), Vec::new());
     for key in 0..8 {
         let (job, work) = Job::new();

@@ -3,15 +3,20 @@
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
-use single_flight::{End, Error, Group, Limits, Role};
+use std::time::Instant;
+
+use single_flight::{Answer, End, Error, Group, Policy, Role};
 
 use crate::hands::{Hand, Job, Stage, answer, counts, error, group, never, panic_of, ready};
 
-fn panicked(message: &str) -> Error {
-    let message = message.into();
-    Error::Panicked { message }
+/// What the work of a call that must have panicked said.
+fn panic_in(poll: Poll<Result<Answer<u32>, Error>>) -> String {
+    match error(poll) {
+        Error::Panicked { message, .. } => message.to_string(),
+        other => panic!("the work must have panicked, not: {other}"),
+    }
 }
 
 // 9, 10, 13
@@ -108,7 +113,7 @@ fn callers_counts_all_who_joined_those_who_left_too() {
 #[test]
 fn an_error_is_a_value_that_all_see_and_nobody_keeps() {
     let stage = Stage::new();
-    let group: Group<&str, Result<u32, Arc<str>>> = Group::new(Limits::default());
+    let group: Group<&str, Result<u32, Arc<str>>> = Group::new(Policy::default());
     let fail = |_flight| async { Err(Arc::from("not found")) };
     let mut leader = Hand::new(group.call("k", fail));
     let mut follower = Hand::new(group.call("k", fail));
@@ -141,8 +146,8 @@ fn a_panic_while_the_work_is_polled_reaches_every_caller() {
     job.panic("out of items");
     stage.run();
     assert_eq!((leader.wakes(), follower.wakes()), (1, 1));
-    assert_eq!(error(leader.poll()), panicked("out of items"));
-    assert_eq!(error(follower.poll()), panicked("out of items"));
+    assert_eq!(panic_in(leader.poll()), "out of items");
+    assert_eq!(panic_in(follower.poll()), "out of items");
     assert_eq!(job.seen(), [1, 2, 1]);
     assert_eq!(counts(&group), [0, 0, 0]);
 }
@@ -158,7 +163,7 @@ fn a_panic_while_the_work_is_called_reaches_every_caller() {
     assert!(stage.poll(&mut follower).is_pending());
     stage.run();
     let told = error(leader.poll());
-    assert!(matches!(&told, Error::Panicked { message } if message.ends_with("for you")));
+    assert!(matches!(&told, Error::Panicked { message, .. } if message.ends_with("for you")));
     assert_eq!(error(follower.poll()), told);
     assert_eq!(counts(&group), [0, 0, 0]);
 }
@@ -189,8 +194,8 @@ fn a_panic_while_the_work_is_dropped_reaches_every_caller() {
     assert!(stage.poll(&mut leader).is_pending());
     assert!(stage.poll(&mut follower).is_pending());
     stage.run();
-    assert_eq!(error(leader.poll()), panicked("of a drop"));
-    assert_eq!(error(follower.poll()), panicked("of a drop"));
+    assert_eq!(panic_in(leader.poll()), "of a drop");
+    assert_eq!(panic_in(follower.poll()), "of a drop");
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
@@ -222,7 +227,7 @@ fn a_panic_that_is_not_text_is_still_told() {
     let mut call = Hand::new(group.call("k", |_flight| async { panic_any(7_u32) }));
     assert!(stage.poll(&mut call).is_pending());
     stage.run();
-    assert_eq!(error(call.poll()), panicked("a value that is not text"));
+    assert_eq!(panic_in(call.poll()), "a value that is not text");
 }
 
 /// A value whose second clone panics.
@@ -239,7 +244,7 @@ impl Clone for Brittle {
 #[test]
 fn a_panic_in_a_values_clone_belongs_to_that_caller_alone() {
     let stage = Stage::new();
-    let group: Group<&str, Brittle> = Group::new(Limits::default());
+    let group: Group<&str, Brittle> = Group::new(Policy::default());
     let mut calls: Vec<_> = (0..3)
         .map(|_| Hand::new(group.call("k", |_flight| async { Brittle(Arc::default()) })))
         .collect();
@@ -258,7 +263,7 @@ fn a_panic_in_a_values_clone_belongs_to_that_caller_alone() {
 #[test]
 fn no_caller_sees_what_another_makes_of_its_value() {
     let stage = Stage::new();
-    let group: Group<&str, Arc<Vec<u32>>> = Group::new(Limits::default());
+    let group: Group<&str, Arc<Vec<u32>>> = Group::new(Policy::default());
     let items = |_flight| async { Arc::new(vec![3, 1, 2]) };
     let mut leader = Hand::new(group.call("k", items));
     let mut follower = Hand::new(group.call("k", items));
@@ -286,8 +291,8 @@ fn callers_of_a_runtime_that_goes_away_are_cancelled() {
         }
         drop(stage);
         assert_eq!((leader.wakes(), follower.wakes()), (1, 1));
-        assert_eq!(error(leader.poll()), Error::Cancelled);
-        assert_eq!(error(follower.poll()), Error::Cancelled);
+        assert!(matches!(error(leader.poll()), Error::Cancelled { .. }));
+        assert!(matches!(error(follower.poll()), Error::Cancelled { .. }));
         assert_eq!(job.seen(), [usize::from(started), usize::from(started), 1]);
         assert_eq!(counts(&group), [0, 0, 0]);
     }
@@ -302,7 +307,7 @@ fn a_flight_opened_on_a_runtime_that_is_gone_is_cancelled() {
     let _entered = gone.enter();
     assert!(call.poll().is_pending());
     assert_eq!(call.wakes(), 1);
-    assert_eq!(error(call.poll()), Error::Cancelled);
+    assert!(matches!(error(call.poll()), Error::Cancelled { .. }));
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
@@ -360,7 +365,7 @@ fn the_observer_is_told_once_how_each_flight_ended() {
             told.lock().unwrap().push((*key, end, ended.callers));
         }
     };
-    let group = Group::with_observer(Limits::default(), observer);
+    let group = Group::with_observer(Policy::default(), Instant::now, observer);
     let stage = Stage::new();
     let open = |key, callers: usize| {
         let (job, work) = Job::new();
@@ -405,7 +410,9 @@ fn the_observer_is_told_once_how_each_flight_ended() {
 #[test]
 fn an_observer_that_panics_changes_nothing() {
     let stage = Stage::new();
-    let group = Group::with_observer(Limits::default(), |_: &&str, _| panic!("of an observer"));
+    let group = Group::with_observer(Policy::default(), Instant::now, |_: &&str, _| {
+        panic!("of an observer")
+    });
     let mut leader = Hand::new(group.call("k", |_flight| async { 7 }));
     let mut follower = Hand::new(group.call("k", never));
     assert!(stage.poll(&mut leader).is_pending());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use single_flight::{FlightId, Group, Limits, Role};
+use single_flight::{FlightId, Group, Policy, Role};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
@@ -47,7 +47,7 @@ struct Asked {
 #[test]
 fn callers_on_many_threads_share_only_what_is_under_way() {
     let runtime = runtime();
-    let group: Group<usize, Overlapped> = Group::new(Limits::default());
+    let group: Group<usize, Overlapped> = Group::new(Policy::default());
     let clock = Arc::new(AtomicUsize::new(0));
     let running = Arc::new(AtomicUsize::new(0));
     let executions = Arc::new(AtomicUsize::new(0));
@@ -104,7 +104,7 @@ fn callers_on_many_threads_share_only_what_is_under_way() {
 #[test]
 fn callers_on_many_threads_leave_nothing_behind() {
     let runtime = runtime();
-    let group: Group<usize, usize> = Group::new(Limits::default());
+    let group: Group<usize, usize> = Group::new(Policy::default());
     let start = Arc::new(Barrier::new(CALLERS));
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
