@@ -83,18 +83,18 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let State::Aboard(seat) = &this.state {
-            let settled = ready!(seat.flight.poll_settled(seat.place, cx.waker()));
-            seat.disembark();
-            let outcome = seat.outcome(settled);
-            this.state = State::Done;
-            return Poll::Ready(outcome);
+            ready!(seat.flight.poll_settled(seat.place, cx.waker()));
         }
-        let State::Asked { key, work } = mem::replace(&mut this.state, State::Done) else {
-            panic!("a call was polled after it had completed");
-        };
-        // Its waker is on the flight from here on, so nothing that happens to the flight is missed.
-        this.state = State::Aboard(this.board(key, work, cx)?);
-        Poll::Pending
+        match mem::replace(&mut this.state, State::Done) {
+            State::Asked { key, work } => {
+                // Its waker is on the flight from here on, so nothing that happens to the flight is
+                // missed.
+                this.state = State::Aboard(this.board(key, work, cx)?);
+                Poll::Pending
+            }
+            State::Aboard(seat) => Poll::Ready(seat.outcome()),
+            State::Done => panic!("a call was polled after it had completed"),
+        }
     }
 }
 

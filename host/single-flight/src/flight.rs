@@ -206,20 +206,17 @@ impl<K, V> Flight<K, V> {
     }
 
     /// Waits, as the caller at `place`, for the flight to be settled.
-    pub(crate) fn poll_settled(&self, place: u32, waker: &Waker) -> Poll<&Settled<V>> {
+    pub(crate) fn poll_settled(&self, place: u32, waker: &Waker) -> Poll<()> {
         // Before the lock, so that the callers of a flight that has landed do not queue for it.
-        if let Some(settled) = self.settled() {
-            return Poll::Ready(settled);
+        if self.is_settled() {
+            return Poll::Ready(());
         }
         let mut crowd = self.lock();
-        if let Some(settled) = self.settled() {
-            return Poll::Ready(settled);
+        if self.is_settled() {
+            return Poll::Ready(());
         }
-        if crowd
-            .wakers
-            .get(place)
-            .is_some_and(|kept| kept.will_wake(waker))
-        {
+        let kept = crowd.wakers.get(place);
+        if kept.is_some_and(|kept| kept.will_wake(waker)) {
             return Poll::Pending;
         }
         // Cloning and dropping a waker runs code of its executor, so the lock is given back for it, and
@@ -227,14 +224,14 @@ impl<K, V> Flight<K, V> {
         drop(crowd);
         let waker = waker.clone();
         let mut crowd = self.lock();
-        let settled = self.settled();
-        let outdated = match settled {
-            None => crowd.wakers.replace(place, waker),
-            Some(_) => Some(waker),
+        let (polled, outdated) = if self.is_settled() {
+            (Poll::Ready(()), Some(waker))
+        } else {
+            (Poll::Pending, crowd.wakers.replace(place, waker))
         };
         drop(crowd);
         drop(outdated);
-        settled.map_or(Poll::Pending, Poll::Ready)
+        polled
     }
 
     /// Keeps the waker of the flight's task, to be woken when another settles the flight. True if one

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::apart::Apart;
-use crate::flight::{FIRST, Flight, Outcome, Settled};
+use crate::flight::{FIRST, Flight, Outcome};
 use crate::gate::Gate;
 use crate::name::{Asked, Borrowed, Keyed, Name};
 use crate::sync::{DashMap, Entry, KeyHasher};
@@ -43,8 +43,8 @@ pub(crate) struct Table<K, V> {
     observer: Option<Observer<K, V>>,
 }
 
-/// A caller's place on a flight. Whoever holds it must [leave](Table::leave), or see the flight settled
-/// and then [disembark](Seat::disembark).
+/// A caller's place on a flight. Whoever holds it must [leave](Table::leave), or take the
+/// [outcome](Seat::outcome) once the flight is settled.
 pub(crate) struct Seat<K, V> {
     pub(crate) flight: Arc<Flight<K, V>>,
     pub(crate) place: u32,
@@ -57,9 +57,11 @@ pub(crate) struct Seat<K, V> {
 type Boarded<K, V> = Result<Seat<K, V>, Error>;
 
 impl<K, V: Clone> Seat<K, V> {
-    /// What this caller gets from a flight that came to this. Clones the value.
-    pub(crate) fn outcome(&self, settled: &Settled<V>) -> Result<Answer<V>, Error> {
+    /// What this caller gets from a flight that is settled. Clones the value.
+    pub(crate) fn outcome(self) -> Result<Answer<V>, Error> {
+        self.disembark();
         let flight = self.flight.id;
+        let settled = self.flight.settled().expect("the flight is settled");
         match &settled.outcome {
             Outcome::Landed(value) => Ok(Answer {
                 value: value.clone(),
@@ -88,7 +90,7 @@ impl<K, V> Seat<K, V> {
     }
 
     /// Ends what the flight of this call's task waits for.
-    pub(crate) fn disembark(&self) {
+    fn disembark(&self) {
         if let Some(waiter) = self.waiter {
             waits::end(waiter, self.flight.id);
         }
@@ -560,14 +562,15 @@ mod tests {
         assert!(leave(&leader));
         table.abandon(&leader.flight);
         table.close(&leader.flight, Outcome::Landed(Arc::clone(&value)));
-        assert_eq!(settled(&leader), Err(cancelled(&leader)));
+        let cancelled = cancelled(&leader);
+        assert_eq!(settled(leader), Err(cancelled));
         assert_eq!(Arc::strong_count(&value), 1);
         // Landed while its last caller leaves: it stays landed.
         let leader = opened(&table);
         table.close(&leader.flight, Outcome::Landed(value));
         assert!(!leave(&leader));
         table.abandon(&leader.flight);
-        assert_eq!(settled(&leader), Ok(1));
+        assert_eq!(settled(leader), Ok(1));
         assert_eq!((table.gate.alive(), table.entries()), (0, 0));
     }
 
@@ -580,7 +583,7 @@ mod tests {
         table.close(&leader.flight, Outcome::Landed(Arc::from("v")));
         table.gate.shut();
         assert_eq!(table.cancel_all(), 0);
-        assert_eq!(settled(&leader), Ok(1));
+        assert_eq!(settled(leader), Ok(1));
     }
 
     fn cancelled(seat: &Aboard) -> Error {
@@ -589,8 +592,7 @@ mod tests {
     }
 
     /// How the flight of a seat ended: the number of its callers, or the error.
-    fn settled(seat: &Aboard) -> Result<usize, Error> {
-        let settled = seat.flight.settled().expect("the flight is settled");
-        seat.outcome(settled).map(|answer| answer.callers)
+    fn settled(seat: Aboard) -> Result<usize, Error> {
+        seat.outcome().map(|answer| answer.callers)
     }
 }

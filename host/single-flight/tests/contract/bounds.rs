@@ -450,3 +450,58 @@ fn a_drain_ends_after_every_observer_was_told() {
     assert_eq!(ready(drain.poll()), 0);
     assert_eq!(told.load(Ordering::Relaxed), 1);
 }
+
+/// Counts how often any key is hashed and compared.
+#[derive(Clone)]
+struct Counted {
+    key: usize,
+    effort: Arc<[AtomicUsize; 2]>,
+}
+
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.effort[0].fetch_add(1, Ordering::Relaxed);
+        self.key.hash(state);
+    }
+}
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Self) -> bool {
+        self.effort[1].fetch_add(1, Ordering::Relaxed);
+        self.key == other.key
+    }
+}
+
+impl Eq for Counted {}
+
+// 22: a join hashes once and compares once, however many callers are on the flight, and however many
+// flights are in the table. What else it costs is counted in instructions, by the benchmark.
+#[test]
+fn joining_hashes_once_and_compares_once() {
+    const MANY: usize = if cfg!(miri) { 100 } else { 1_000 };
+    let stage = Stage::new();
+    let group: Group<Counted, u32> = Group::new(Policy {
+        flights: 2 * MANY,
+        ..Policy::default()
+    });
+    let effort: Arc<[AtomicUsize; 2]> = Arc::default();
+    let call = |key| {
+        let effort = Arc::clone(&effort);
+        Hand::new(group.call(Counted { key, effort }, endless))
+    };
+    let spent = || [0, 1].map(|kind: usize| effort[kind].swap(0, Ordering::Relaxed));
+    let mut calls: Vec<_> = (0..MANY).map(call).collect();
+    for call in &mut calls {
+        assert!(stage.poll(call).is_pending());
+    }
+    assert_eq!(spent(), [MANY, 0]);
+    for _ in 0..MANY {
+        let mut follower = call(7);
+        assert!(stage.poll(&mut follower).is_pending());
+        calls.push(follower);
+        assert_eq!(spent(), [1, 1]);
+    }
+    drop(calls);
+    stage.run();
+    assert_eq!(spent(), [0, 0]);
+}

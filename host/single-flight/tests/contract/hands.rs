@@ -5,8 +5,9 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use single_flight::{Answer, Error, FlightId, Group, Policy};
 use tokio::runtime::{Builder, Runtime};
@@ -87,6 +88,11 @@ impl<F: Future> Hand<F> {
 
     pub(crate) fn poll_with(&mut self, waker: &Waker) -> Poll<F::Output> {
         self.future.as_mut().poll(&mut Context::from_waker(waker))
+    }
+
+    /// Leaves the hand: polled by whoever awaits it.
+    pub(crate) fn finish(self) -> Pin<Box<F>> {
+        self.future
     }
 
     /// How often the future was woken.
@@ -213,4 +219,30 @@ pub(crate) async fn never(_flight: FlightId) -> u32 {
 /// Work that ends only by being dropped.
 pub(crate) async fn endless(_flight: FlightId) -> u32 {
     std::future::pending().await
+}
+
+/// Time that passes when a test says so.
+#[derive(Clone)]
+pub(crate) struct Time {
+    start: Instant,
+    passed: Arc<AtomicU64>,
+}
+
+impl Time {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            passed: Arc::default(),
+        }
+    }
+
+    /// The clock of a group.
+    pub(crate) fn clock(&self) -> impl Fn() -> Instant + Send + Sync + 'static {
+        let Self { start, passed } = self.clone();
+        move || start + Duration::from_millis(passed.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn pass(&self, milliseconds: u64) {
+        self.passed.fetch_add(milliseconds, Ordering::Relaxed);
+    }
 }

@@ -259,6 +259,38 @@ fn a_panic_in_a_values_clone_belongs_to_that_caller_alone() {
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
+/// A value that panics when it is dropped, unless that is while another panic unwinds.
+#[derive(Clone)]
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "of a drop");
+    }
+}
+
+// 9: a value that panics when it is dropped does so where that happens. The flight's own is dropped with
+// the last of its callers, or in its task where nobody waits for it.
+#[test]
+fn a_panic_in_a_values_drop_leaves_the_table_usable() {
+    let stage = Stage::new();
+    let group: Group<&str, Explosive> = Group::new(Policy::default());
+    let mut first = Hand::new(group.call("k", |_flight| async { Explosive }));
+    let mut second = Hand::new(group.call("k", |_flight| async { Explosive }));
+    assert!(stage.poll(&mut first).is_pending());
+    assert!(stage.poll(&mut second).is_pending());
+    stage.run();
+    assert_eq!(panic_of(|| drop(first.poll())), "of a drop");
+    assert_eq!(panic_of(|| second.poll()), "of a drop");
+    assert_eq!(counts(&group), [0, 0, 0]);
+
+    let mut left = Hand::new(group.call("k", |_flight| async { Explosive }));
+    assert!(stage.poll(&mut left).is_pending());
+    drop(left);
+    stage.run();
+    assert_eq!(counts(&group), [0, 0, 0]);
+}
+
 // 24
 #[test]
 fn no_caller_sees_what_another_makes_of_its_value() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use single_flight::{FlightId, Group, Policy, Role};
+use single_flight::{Error, FlightId, Group, Policy, Role};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
@@ -135,4 +135,50 @@ fn callers_on_many_threads_leave_nothing_behind() {
     }
     assert_eq!(finish(&runtime, group.drain(std::future::pending())), 0);
     assert_eq!(counts(&group), [0, 0, 0]);
+}
+
+// 9, 10, 20: a runtime that shuts down under its flights, wherever each of them is.
+#[test]
+fn callers_of_a_runtime_that_shuts_down_are_all_told() {
+    const KEYS: usize = 8;
+    let survivor = runtime();
+    let group: Group<usize, usize> = Group::new(Policy::default());
+    for _ in 0..ROUNDS / 10 {
+        let doomed = runtime();
+        let calls: Vec<_> = (0..KEYS)
+            .map(|key| {
+                let group = group.clone();
+                let doomed = doomed.handle().clone();
+                survivor.spawn(async move {
+                    let mut call = Hand::new(group.call(key, move |_flight| async move {
+                        yield_now().await;
+                        key
+                    }));
+                    let entered = doomed.enter();
+                    let first = call.poll();
+                    drop(entered);
+                    match first {
+                        std::task::Poll::Ready(outcome) => outcome,
+                        std::task::Poll::Pending => call.finish().await,
+                    }
+                })
+            })
+            .collect();
+        doomed.shutdown_background();
+        for (key, outcome) in finish(&survivor, join_all(calls)).into_iter().enumerate() {
+            match outcome.expect("a caller does not panic") {
+                Ok(answer) => assert_eq!(answer.value, key),
+                Err(error) => assert!(matches!(error, Error::Cancelled { .. })),
+            }
+        }
+        assert_eq!(finish(&survivor, idle(&group)), [0, 0, 0]);
+    }
+}
+
+/// The counts of a group that nobody is on, once its last tasks are gone.
+async fn idle(group: &Group<usize, usize>) -> [usize; 3] {
+    while group.flights() > 0 {
+        yield_now().await;
+    }
+    counts(group)
 }
