@@ -125,6 +125,10 @@ impl Gate {
         }
     }
 
+    pub(crate) fn is_shut(&self) -> bool {
+        self.stripes[stripe()].permits.load(Ordering::SeqCst) & SHUT != 0
+    }
+
     /// Waits until every flight has finished. Only for a gate that is shut: another may fill again.
     pub(crate) async fn emptied(&self) {
         loop {

@@ -224,17 +224,24 @@ impl<K: Hash + Eq, V> Table<K, V> {
 
     /// Whether there is room for one more flight of this key. Counts it if there is.
     fn admit(&self, fresh: &Flight<K, V>) -> Result<(), Error> {
+        match self.over_limit(fresh) {
+            None => self.gate.enter(),
+            // While draining there is none however much room there is.
+            Some(_) if self.gate.is_shut() => Err(Error::Draining),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// The limit that one more flight of this key would exceed, but for that of all flights.
+    fn over_limit(&self, fresh: &Flight<K, V>) -> Option<Error> {
         let limit = self.policy.callers_per_flight;
         if limit == 0 {
-            return Err(Error::TooManyCallers { limit });
+            return Some(Error::TooManyCallers { limit });
         }
-        // Only ever fewer while the shard is locked.
-        if let Some(limit) = self.policy.executions_per_key.map(|limit| limit.max(2))
-            && self.apart.executions(fresh) >= limit
-        {
-            return Err(Error::TooManyExecutions { limit });
-        }
-        self.gate.enter()
+        let limit = self.policy.executions_per_key?.max(2);
+        // While the shard is locked these only become fewer.
+        let executions = self.apart.executions(fresh);
+        (executions >= limit).then_some(Error::TooManyExecutions { limit })
     }
 
     /// Opens a flight for this caller alone.

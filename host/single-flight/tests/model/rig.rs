@@ -1,0 +1,390 @@
+//! The table, and whatever is needed to do things to it in a certain order: a clock that stands still,
+//! calls that are polled by hand, and a runtime for each call, so that a flight's task runs when a script
+//! says so and no other with it. It does not know what must come of anything.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::mem;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_flight::{Answer, Error, FlightId, Group};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::model::{CallNo, Word};
+use crate::outcome::{End, Ended, Work};
+use crate::script::{Bell, Hashing, Name, Script, Telling, Temper};
+
+/// What a call came to.
+pub(crate) type Outcome = Result<Answer<u32>, Error>;
+
+pub(crate) struct Rig {
+    group: Group<Key, u32>,
+    hashing: Hashing,
+    /// Milliseconds since the clock was made.
+    clock: Arc<AtomicU64>,
+    /// By number.
+    calls: Vec<Call>,
+    /// The calls that the test makes.
+    held: BTreeMap<CallNo, Caller>,
+    drains: Vec<Drain>,
+    ended: Arc<Mutex<Vec<Ended<FlightId>>>>,
+    heard: Heard,
+}
+
+/// What the calls of works came to.
+type Heard = Arc<Mutex<Vec<(CallNo, Outcome)>>>;
+
+/// What belongs to a call, whoever makes it.
+struct Call {
+    /// Runs the task of its flight, if it opens one.
+    runtime: Option<Runtime>,
+    words: UnboundedSender<Word<Caller>>,
+    seen: Arc<Seen>,
+    wakes: [Arc<Wakes>; 2],
+}
+
+struct Drain {
+    future: Pin<Box<dyn Future<Output = usize>>>,
+    deadline: Option<oneshot::Sender<()>>,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Rig {
+    pub(crate) fn new(script: &Script) -> Self {
+        let millis = Arc::new(AtomicU64::new(0));
+        let clock = {
+            let (start, millis) = (Instant::now(), Arc::clone(&millis));
+            move || start + Duration::from_millis(millis.load(Ordering::Relaxed))
+        };
+        let ended = Arc::default();
+        let observer = {
+            let ended: Arc<Mutex<Vec<_>>> = Arc::clone(&ended);
+            move |key: &Key, told: &single_flight::Ended<'_, u32>| {
+                ended.lock().unwrap().push(seen_ended(key, told));
+            }
+        };
+        Self {
+            group: match script.telling {
+                Telling::Observer => Group::with_observer(script.policy, clock, observer),
+                Telling::Nobody => Group::with_clock(script.policy, clock),
+            },
+            hashing: script.hashing,
+            clock: millis,
+            calls: Vec::new(),
+            held: BTreeMap::new(),
+            drains: Vec::new(),
+            ended,
+            heard: Arc::default(),
+        }
+    }
+
+    /// Makes a call, with the number that comes next.
+    pub(crate) fn make(&mut self, name: Name, temper: Temper) -> Caller {
+        let call = self.calls.len();
+        let runtime = Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime without drivers");
+        let (words, told) = unbounded_channel();
+        let seen = Arc::new(Seen::default());
+        let job = Job {
+            call,
+            temper,
+            told,
+            asks: Vec::new(),
+            heard: Arc::clone(&self.heard),
+            dropped: Dropped(Arc::clone(&seen)),
+        };
+        let (group, hashing) = (self.group.clone(), self.hashing);
+        let asked = async move { group.call(Key { name, hashing }, job.work()).await };
+        let caller = Caller {
+            call,
+            runtime: runtime.handle().clone(),
+            future: Box::pin(asked),
+        };
+        self.calls.push(Call {
+            runtime: Some(runtime),
+            words,
+            seen,
+            wakes: Default::default(),
+        });
+        caller
+    }
+
+    pub(crate) fn hold(&mut self, caller: Caller) {
+        self.held.insert(caller.call, caller);
+    }
+
+    pub(crate) fn poll(&mut self, call: CallNo, bell: Bell) -> Poll<Outcome> {
+        let waker = Waker::from(Arc::clone(&self.calls[call].wakes[bell as usize]));
+        let caller = self.held.get_mut(&call).expect("the call is held");
+        let polled = caller.poll(&mut Context::from_waker(&waker));
+        if polled.is_ready() {
+            self.leave(call);
+        }
+        polled
+    }
+
+    pub(crate) fn leave(&mut self, call: CallNo) {
+        self.held.remove(&call);
+    }
+
+    pub(crate) fn forget(&self, name: Name) -> bool {
+        let hashing = self.hashing;
+        self.group.forget(&Key { name, hashing })
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock
+            .fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells the work of a flight's leader.
+    pub(crate) fn tell(&self, leader: CallNo, word: Word<Caller>) {
+        // Its work may be dropped; then there is nobody to hear it.
+        let _ = self.calls[leader].words.send(word);
+    }
+
+    /// Runs the task of a flight's leader for as long as it can go on.
+    pub(crate) fn run(&self, leader: CallNo) {
+        let runtime = self.calls[leader].runtime.as_ref();
+        // One turn would do, as a task that is polled has heard all that it was told.
+        runtime.expect("the runtime is there").block_on(async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    pub(crate) fn lose_runtime(&mut self, leader: CallNo) {
+        self.calls[leader].runtime = None;
+    }
+
+    pub(crate) fn drain(&mut self) {
+        let (deadline, late) = oneshot::channel();
+        let group = self.group.clone();
+        let late = async { late.await.expect("the sender is kept with the drain") };
+        self.drains.push(Drain {
+            future: Box::pin(async move { group.drain(late).await }),
+            deadline: Some(deadline),
+            wakes: Arc::default(),
+        });
+    }
+
+    pub(crate) fn deadline(&mut self, drain: usize) {
+        if let Some(deadline) = self.drains[drain].deadline.take() {
+            deadline.send(()).expect("the drain waits for it");
+        }
+    }
+
+    pub(crate) fn poll_drain(&mut self, number: usize) -> Option<usize> {
+        let drain = &mut self.drains[number];
+        drain.wakes.0.store(0, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&drain.wakes));
+        match drain.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(cancelled) => {
+                self.drop_drain(number);
+                Some(cancelled)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    pub(crate) fn drop_drain(&mut self, drain: usize) {
+        self.drains.remove(drain);
+    }
+
+    /// Whether a drain was woken since its last poll.
+    pub(crate) fn is_woken(&self, drain: usize) -> bool {
+        self.drains[drain].wakes.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Flights, callers, entries.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let group = &self.group;
+        [group.flights(), group.callers(), group.entries()]
+    }
+
+    /// What became of the work of a call.
+    pub(crate) fn work(&self, call: CallNo) -> Work {
+        let seen = &self.calls[call].seen;
+        Work {
+            calls: seen.calls.load(Ordering::Relaxed),
+            polls: seen.polls.load(Ordering::Relaxed),
+            drops: seen.drops.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How often each of the wakers of a call was woken.
+    pub(crate) fn wakes(&self, call: CallNo) -> [usize; 2] {
+        let wakes = self.calls[call].wakes.each_ref();
+        wakes.map(|wakes| wakes.0.load(Ordering::Relaxed))
+    }
+
+    /// What the observer was told since this was last asked.
+    pub(crate) fn take_ended(&self) -> Vec<Ended<FlightId>> {
+        mem::take(&mut *self.ended.lock().unwrap())
+    }
+
+    /// What the calls of works came to since this was last asked.
+    pub(crate) fn take_heard(&self) -> Vec<(CallNo, Outcome)> {
+        mem::take(&mut *self.heard.lock().unwrap())
+    }
+}
+
+fn seen_ended(key: &Key, told: &single_flight::Ended<'_, u32>) -> Ended<FlightId> {
+    Ended {
+        key: key.name,
+        flight: told.flight,
+        end: match told.end {
+            single_flight::End::Landed(value) => End::Landed(*value),
+            single_flight::End::Panicked(message) => End::Panicked(message.to_owned()),
+            single_flight::End::Cancelled => End::Cancelled,
+        },
+        callers: told.callers,
+        age: told.age,
+        would_have_joined: told.would_have_joined,
+    }
+}
+
+/// A key of the table.
+struct Key {
+    name: Name,
+    hashing: Hashing,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key {}
+
+// 3
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.hashing {
+            Hashing::Apart => self.name.hash(state),
+            Hashing::Colliding => {}
+        }
+    }
+}
+
+/// A call, in the hands of whoever makes it: the test, or the work of another call.
+pub(crate) struct Caller {
+    call: CallNo,
+    runtime: Handle,
+    future: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+impl Caller {
+    /// Polls the call, on the runtime that is its own.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let _entered = self.runtime.enter();
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// Work that does as it is told.
+struct Job {
+    call: CallNo,
+    temper: Temper,
+    told: UnboundedReceiver<Word<Caller>>,
+    asks: Vec<Caller>,
+    heard: Heard,
+    dropped: Dropped,
+}
+
+#[derive(Default)]
+struct Seen {
+    calls: AtomicUsize,
+    polls: AtomicUsize,
+    drops: AtomicUsize,
+}
+
+/// Counts the drop of the work, or of the future that it became.
+struct Dropped(Arc<Seen>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.drops.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Job {
+    fn work(self) -> impl FnOnce(FlightId) -> Called + Send {
+        move |_flight| {
+            self.dropped.0.calls.fetch_add(1, Ordering::Relaxed);
+            if self.temper == Temper::Rash {
+                panic_with("called");
+            }
+            Called(self)
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<u32> {
+        self.dropped.0.polls.fetch_add(1, Ordering::Relaxed);
+        for ask in mem::take(&mut self.asks) {
+            self.ask(ask, cx);
+        }
+        while let Poll::Ready(Some(word)) = self.told.poll_recv(cx) {
+            match word {
+                Word::Land => return Poll::Ready(self.call as u32),
+                Word::Panic => {
+                    self.temper = Temper::Calm;
+                    panic_with("polled");
+                }
+                Word::Ask(ask) => self.ask(ask, cx),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn ask(&mut self, mut ask: Caller, cx: &mut Context<'_>) {
+        match ask.poll(cx) {
+            Poll::Pending => self.asks.push(ask),
+            Poll::Ready(outcome) => self.heard.lock().unwrap().push((ask.call, outcome)),
+        }
+    }
+}
+
+/// What the work returns when it is called.
+struct Called(Job);
+
+impl Future for Called {
+    type Output = u32;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+        self.0.poll(cx)
+    }
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        // A second panic, of a test that fails, would end the process.
+        if self.0.temper == Temper::Sore && !thread::panicking() {
+            panic_with("dropped");
+        }
+    }
+}
+
+/// Panics, past the panic hook: of thousands that must happen none need be printed.
+fn panic_with(message: &'static str) -> ! {
+    resume_unwind(Box::new(message))
+}

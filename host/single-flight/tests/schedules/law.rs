@@ -1,0 +1,174 @@
+//! What must hold of a run, whatever its schedule was. The numbers are the contract's.
+
+use std::collections::HashMap;
+
+use single_flight::{Answer, Error, FlightId, Role, Sharing};
+
+use crate::script::may_refuse;
+use crate::world::{Value, World};
+
+/// What was seen in one run.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) forgets: Vec<Forget>,
+    pub(crate) ended: Vec<Ended>,
+    /// Calls that were put on a flight.
+    pub(crate) aboard: usize,
+    /// Whether a call left its flight.
+    pub(crate) left: bool,
+    /// When a drain had ended.
+    pub(crate) drained: Option<u64>,
+    /// The most executions alive at once, of one key and of all.
+    pub(crate) most_of_a_key: usize,
+    pub(crate) most: usize,
+}
+
+/// A call that came to its outcome. Stamps are of one order for the whole run; times are the clock's.
+pub(crate) struct Ask {
+    pub(crate) key: u8,
+    /// Before its first poll, and after it.
+    pub(crate) before: u64,
+    pub(crate) aboard: u64,
+    pub(crate) answered: u64,
+    pub(crate) asked_at: u64,
+    pub(crate) aboard_at: u64,
+    pub(crate) outcome: Result<Answer<Value>, Error>,
+}
+
+pub(crate) struct Forget {
+    pub(crate) key: u8,
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+}
+
+/// A flight that is over, as the observer was told.
+pub(crate) struct Ended {
+    pub(crate) key: u8,
+    pub(crate) flight: FlightId,
+    pub(crate) callers: usize,
+    pub(crate) came: Came,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Came {
+    Landed(Value),
+    Panicked,
+    Cancelled,
+}
+
+pub(crate) fn check(world: &World) {
+    let group = &world.group;
+    // 20
+    assert_eq!((group.flights(), group.callers()), (0, 0));
+    assert_eq!((group.entries(), world.executions()), (0, 0));
+
+    let seen = world.seen();
+    let flights = flights(&seen);
+    for ask in &seen.asks {
+        check_outcome(world, ask, &flights);
+    }
+    check_sharing(world, &seen);
+    check_bounds(world, &seen);
+}
+
+/// Every flight, told once.
+fn flights(seen: &Seen) -> HashMap<FlightId, &Ended> {
+    let flights: HashMap<_, _> = seen
+        .ended
+        .iter()
+        .map(|ended| (ended.flight, ended))
+        .collect();
+    // 8
+    assert_eq!(flights.len(), seen.ended.len());
+    // 13: exact for all flights together, leavers included.
+    let callers: usize = seen.ended.iter().map(|ended| ended.callers).sum();
+    assert_eq!(callers, seen.aboard);
+    flights
+}
+
+fn check_outcome(world: &World, ask: &Ask, flights: &HashMap<FlightId, &Ended>) {
+    let came = |flight: &FlightId| flights[flight].came;
+    // 9
+    match &ask.outcome {
+        Ok(answer) => {
+            let ended = flights[&answer.flight];
+            assert_eq!(ended.came, Came::Landed(answer.value));
+            assert_eq!(answer.value, answer.flight);
+            assert_eq!((ended.key, ended.callers), (ask.key, answer.callers));
+        }
+        // 12
+        Err(Error::Panicked { flight, .. }) => assert_eq!(came(flight), Came::Panicked),
+        Err(Error::Cancelled { flight }) => assert_eq!(came(flight), Came::Cancelled),
+        Err(refused) => assert!(may_refuse(refused, &world.policy), "{refused}"),
+    }
+}
+
+/// Points 1, 5, 6 and 11, and that no answer is of before the call.
+fn check_sharing(world: &World, seen: &Seen) {
+    let mut of: HashMap<FlightId, Vec<(&Ask, Role)>> = HashMap::new();
+    for ask in &seen.asks {
+        if let Ok(answer) = &ask.outcome {
+            of.entry(answer.flight)
+                .or_default()
+                .push((ask, answer.role));
+        }
+    }
+    for asks in of.values() {
+        let leaders: Vec<_> = asks
+            .iter()
+            .filter(|(_, role)| *role == Role::Leader)
+            .collect();
+        // 2
+        assert!(leaders.len() <= 1);
+        // 11: whoever has an answer proves that the flight had landed by then.
+        let known = asks.iter().map(|(ask, _)| ask.answered).min();
+        assert!(asks.iter().all(|(ask, _)| Some(ask.before) < known));
+        let Some((leader, _)) = leaders.first() else {
+            continue;
+        };
+        for (ask, _) in asks {
+            // 5
+            let forgotten = seen.forgets.iter().any(|forget| {
+                forget.key == ask.key && leader.aboard < forget.before && forget.after < ask.before
+            });
+            assert!(!forgotten, "a caller joined a flight that was forgotten");
+            // 6: the flight was opened by then at the latest.
+            if let Some(window) = world.policy.join_window {
+                let age = ask.asked_at.saturating_sub(leader.aboard_at);
+                assert!(u128::from(age) <= window.as_millis());
+            }
+        }
+    }
+}
+
+/// Points 1, 7, 19 and 23.
+fn check_bounds(world: &World, seen: &Seen) {
+    // 23
+    for ask in &seen.asks {
+        if seen.drained.is_some_and(|drained| drained < ask.before) {
+            assert_eq!(ask.outcome.as_ref().err(), Some(&Error::Draining));
+        }
+    }
+    if world.policy.sharing == Sharing::Observed {
+        return;
+    }
+    // 19
+    assert!(seen.most <= world.policy.flights);
+    let most_callers = seen.ended.iter().map(|ended| ended.callers).max();
+    if !seen.left && seen.drained.is_none() {
+        assert!(most_callers.unwrap_or(0) <= world.policy.callers_per_flight);
+    }
+    // 7
+    if let Some(limit) = world.policy.executions_per_key {
+        assert!(seen.most_of_a_key <= limit);
+    }
+    // 1: where nothing closes a flight before it lands, executions of a key do not overlap.
+    let undisturbed = seen.forgets.is_empty()
+        && !seen.left
+        && world.policy.join_window.is_none()
+        && seen.ended.iter().all(|ended| ended.came != Came::Cancelled);
+    if undisturbed {
+        assert!(seen.most_of_a_key <= 1);
+    }
+}

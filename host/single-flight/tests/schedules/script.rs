@@ -1,0 +1,191 @@
+//! What happens in one run: a policy and a few actors, chosen by the explorer's own dice, so that a
+//! schedule is a whole run.
+
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join};
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::rand::{Rng, thread_rng};
+use single_flight::{Abandoned, Error, FlightId, Policy, Sharing};
+
+use crate::law::{self, Ask, Forget};
+use crate::world::{KEYS, Value, World};
+
+const ACTORS: usize = 3;
+const ACTIONS: usize = 2;
+
+/// How some work ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    Land,
+    Panic,
+    /// It asks for the next key first, whose work asks for one after that.
+    Ask(u8),
+}
+
+/// What a caller does once it is aboard.
+#[derive(Clone, Copy, PartialEq)]
+enum Staying {
+    Stay,
+    Leave,
+}
+
+pub(crate) fn run() {
+    block_on(async {
+        let world = Arc::new(World::new(policy()));
+        let drained = world.flip(4);
+        let actors: Vec<_> = (0..ACTORS)
+            .map(|_| spawn(act(Arc::clone(&world))))
+            .chain(drained.then(|| spawn(drain(Arc::clone(&world)))))
+            .collect();
+        for actor in actors {
+            actor.await.expect("an actor does not panic");
+        }
+        // What was left to finish, or is being stopped, ends by itself.
+        world.group.drain(pending()).await;
+        law::check(&world);
+    });
+}
+
+fn policy() -> Policy {
+    let mut dice = thread_rng();
+    let mut rarely = |one_in: u32| dice.gen_range(0..one_in) == 0;
+    Policy {
+        flights: if rarely(3) { 2 } else { 100 },
+        callers_per_flight: if rarely(3) { 2 } else { 100 },
+        executions_per_key: rarely(3).then_some(2),
+        join_window: rarely(2).then_some(Duration::from_millis(1)),
+        abandoned: if rarely(3) {
+            Abandoned::Finish
+        } else {
+            Abandoned::Cancel
+        },
+        sharing: if rarely(10) {
+            Sharing::Observed
+        } else {
+            Sharing::Shared
+        },
+    }
+}
+
+async fn act(world: Arc<World>) {
+    for _ in 0..ACTIONS {
+        let key = thread_rng().gen_range(0..KEYS) as u8;
+        match thread_rng().gen_range(0..9) {
+            0 => forget(&world, key),
+            1 => world.pass_time(),
+            2 | 3 => ask(&world, key, ending(), Staying::Leave).await,
+            4 => {
+                let one = ask(&world, key, ending(), Staying::Stay);
+                let other = ask(&world, key, ending(), Staying::Stay);
+                join(one, other).await;
+            }
+            _ => ask(&world, key, ending(), Staying::Stay).await,
+        }
+    }
+}
+
+fn ending() -> Ending {
+    match thread_rng().gen_range(0..6) {
+        0 => Ending::Panic,
+        1 => Ending::Ask(1),
+        2 => Ending::Ask(2),
+        _ => Ending::Land,
+    }
+}
+
+fn forget(world: &World, key: u8) {
+    let before = world.stamp();
+    world.group.forget(&key);
+    let after = world.stamp();
+    world.note_forget(Forget { key, before, after });
+}
+
+async fn drain(world: Arc<World>) {
+    let deadline = async {
+        for _ in 0..thread_rng().gen_range(0..4) {
+            yield_now().await;
+        }
+    };
+    world.group.drain(deadline).await;
+    let after = world.stamp();
+    world.note_drained(after);
+}
+
+/// One call, from its first poll to its outcome or to its leaving.
+async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
+    let mut call = pin!(world.group.call(key, work(world, key, ending)));
+    let (before, asked_at) = (world.stamp(), world.now());
+    let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    let (aboard, aboard_at) = (world.stamp(), world.now());
+    if first.is_pending() {
+        world.note_aboard(staying == Staying::Leave);
+    }
+    let outcome = match first {
+        Poll::Ready(refused) => refused,
+        Poll::Pending if staying == Staying::Leave => return,
+        Poll::Pending => call.await,
+    };
+    let answered = world.stamp();
+    world.note_ask(Ask {
+        key,
+        before,
+        aboard,
+        answered,
+        asked_at,
+        aboard_at,
+        outcome,
+    });
+}
+
+/// Some work: it waits a while, or not, and ends.
+fn work(
+    world: &Arc<World>,
+    key: u8,
+    ending: Ending,
+) -> impl FnOnce(FlightId) -> BoxFuture<'static, Value> + Send + use<> {
+    let world = Arc::clone(world);
+    move |flight| {
+        let execution = world.execute(key);
+        Box::pin(async move {
+            for _ in 0..thread_rng().gen_range(0..3) {
+                yield_now().await;
+            }
+            match ending {
+                Ending::Land => {}
+                // Not a panic that is reported: it is part of the script.
+                Ending::Panic => std::panic::resume_unwind(Box::new("as the script says")),
+                Ending::Ask(more) => {
+                    let next = (key + 1) % KEYS as u8;
+                    let ending = match more {
+                        1 => Ending::Land,
+                        more => Ending::Ask(more - 1),
+                    };
+                    ask_further(&execution.world, next, ending).await;
+                }
+            }
+            drop(execution);
+            flight
+        })
+    }
+}
+
+/// A call from a flight's own task. Boxed, because its work may make such a call again.
+fn ask_further<'a>(world: &'a Arc<World>, key: u8, ending: Ending) -> BoxFuture<'a, ()> {
+    Box::pin(ask(world, key, ending, Staying::Stay))
+}
+
+/// What a refusal says is so.
+pub(crate) fn may_refuse(error: &Error, policy: &Policy) -> bool {
+    match error {
+        Error::TooManyFlights { limit } => *limit == policy.flights,
+        Error::TooManyCallers { limit } => *limit == policy.callers_per_flight,
+        Error::TooManyExecutions { limit } => Some(*limit) == policy.executions_per_key,
+        Error::WouldDeadlock | Error::Draining => true,
+        Error::Panicked { .. } | Error::Cancelled { .. } => false,
+    }
+}
