@@ -195,3 +195,42 @@ impl Stripe {
 pub(crate) fn stripe() -> usize {
     thread_number() % STRIPES
 }
+
+#[cfg(all(test, shuttle))]
+mod explored {
+    use super::Gate;
+    use shuttle::thread;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    // 19: none past the limit is let in, and none below it is refused, however permits move between the
+    // stripes meanwhile. Of two threads with two permits each finds one.
+    #[test]
+    fn a_gate_lets_in_exactly_as_many_as_its_limit() {
+        const LIMIT: usize = 2;
+        let run = || {
+            let gate = Arc::new(Gate::new(LIMIT));
+            let inside = Arc::new(AtomicUsize::new(0));
+            let enter = |_| {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                thread::spawn(move || {
+                    for _ in 0..3 {
+                        gate.enter().expect("there is room");
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < LIMIT);
+                        thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        gate.leave();
+                        gate.finish();
+                    }
+                })
+            };
+            let threads: Vec<_> = (0..LIMIT).map(enter).collect();
+            for thread in threads {
+                thread.join().expect("a thread does not panic");
+            }
+            assert_eq!((gate.alive(), gate.unfinished()), (0, 0));
+        };
+        shuttle::check_random(run, 50_000);
+        shuttle::check_pct(run, 20_000, 3);
+    }
+}

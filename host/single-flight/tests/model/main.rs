@@ -16,12 +16,12 @@ mod rig;
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::task::Poll;
 use std::time::Duration;
+use std::{env, fmt};
 
+use proptest::proptest;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError};
-use proptest::{prop_assert, prop_assert_eq, proptest};
 use single_flight::FlightId;
 
 use crate::model::{By, CallNo, FlightNo, Model, OneOf, Word};
@@ -37,16 +37,14 @@ proptest! {
     fn the_table_does_what_the_model_says(script in script()) {
         let mut case = Case::new(&script);
         for (step, op) in script.ops.iter().enumerate() {
-            let seen = case.step(*op);
-            seen.map_err(|error| TestCaseError::fail(format!("step {step}, {op:?}: {error}")))?;
+            case.step(*op).map_err(|error| error.at(&format!("step {step}, {op:?}")))?;
         }
-        let seen = case.finish();
-        seen.map_err(|error| TestCaseError::fail(format!("at the end: {error}")))?;
+        case.finish().map_err(|error| error.at("the end"))?;
     }
 }
 
 /// About five seconds of an unoptimised build.
-const CASES: u32 = if cfg!(miri) { 4 } else { 2_000 };
+const CASES: u32 = if cfg!(miri) { 4 } else { 3_000 };
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -60,7 +58,25 @@ fn config() -> Config {
     config
 }
 
-type Checked = Result<(), TestCaseError>;
+/// What the table did that the model did not, in a sentence.
+struct Difference(String);
+
+type Checked = Result<(), Difference>;
+
+impl Difference {
+    /// The reason for which a case fails.
+    fn at(self, place: &str) -> TestCaseError {
+        TestCaseError::fail(format!("{place}: {}", self.0))
+    }
+}
+
+fn same<T: PartialEq + fmt::Debug>(what: &str, seen: &T, expected: &T) -> Checked {
+    if seen == expected {
+        return Ok(());
+    }
+    let difference = format!("{what}: saw {seen:?}, expected {expected:?}");
+    Err(Difference(difference))
+}
 
 /// A table and its model, to which the same is done.
 struct Case {
@@ -104,6 +120,7 @@ impl Case {
             Op::Land(flight) => self.land(flight.of(&flights)?),
             Op::Panic(flight) => self.panic(flight.of(&flights)?),
             Op::Ask(flight, key, temper) => self.ask(flight.of(&flights)?, key, temper),
+            Op::Withdraw(flight) => self.withdraw(flight.of(&flights)?),
             Op::Run(flight) => self.run(flight.of(&flights)?),
             Op::RunAll => flights.into_iter().for_each(|flight| self.run(flight)),
             Op::LoseRuntime(flight) => self.lose_runtime(flight.of(&flights)?),
@@ -129,11 +146,10 @@ impl Case {
         }
         self.land_all()?;
         // 20
-        prop_assert_eq!(self.rig.counts(), [0, 0, 0]);
-        // 8: one id a flight, and one flight an id.
+        same("counts", &self.rig.counts(), &[0, 0, 0])?;
+        // 8: a flight has one id. That an id has one flight, every step has shown.
         let flights: BTreeSet<_> = self.names.values().collect();
-        prop_assert_eq!(flights.len(), self.names.len(), "{:?}", self.names);
-        Ok(())
+        same("flights by id", &self.names.len(), &flights.len())
     }
 }
 
@@ -170,8 +186,8 @@ impl Case {
     }
 
     fn forget(&mut self, key: Name) -> Checked {
-        prop_assert_eq!(self.rig.forget(key), self.model.forget(key));
-        Ok(())
+        // 5
+        same("forgotten", &self.rig.forget(key), &self.model.forget(key))
     }
 
     fn land(&mut self, flight: FlightNo) {
@@ -189,6 +205,11 @@ impl Case {
         self.rig.tell(self.model.leader(flight), Word::Ask(caller));
         let call = self.model.make(key, temper, By::Work);
         self.model.tell(flight, Word::Ask(call));
+    }
+
+    fn withdraw(&mut self, flight: FlightNo) {
+        self.rig.tell(self.model.leader(flight), Word::Withdraw);
+        self.model.tell(flight, Word::Withdraw);
     }
 
     fn run(&mut self, flight: FlightNo) {
@@ -219,8 +240,8 @@ impl Case {
 
     fn poll_drain(&mut self, drain: usize) -> Checked {
         // 23
-        prop_assert_eq!(self.rig.poll_drain(drain), self.model.poll_drain(drain));
-        Ok(())
+        let (seen, expected) = (self.rig.poll_drain(drain), self.model.poll_drain(drain));
+        same("cancelled by a drain", &seen, &expected)
     }
 
     fn drop_drain(&mut self, drain: usize) {
@@ -234,19 +255,19 @@ impl Case {
     fn compare(&mut self) -> Checked {
         // 13, 19, 20
         let counts = self.rig.counts();
-        prop_assert_eq!(counts, self.model.counts(), "flights, callers, entries");
+        same("flights, callers, entries", &counts, &self.model.counts())?;
         for call in self.model.calls() {
             // 14, 15: called once, polled by its task alone and dropped in time, or dropped unused.
             let (seen, expected) = (self.rig.work(call), self.model.work(call));
-            prop_assert_eq!(&seen, expected, "the work of call {}", call);
+            same(&format!("work of call {call}"), &seen, expected)?;
             // 10
             let (seen, expected) = (self.rig.wakes(call), self.model.wakes(call));
-            prop_assert_eq!(seen, expected, "wakes of call {}", call);
+            same(&format!("wakes of call {call}"), &seen, &expected)?;
         }
         for drain in self.model.drains() {
             // 23: it may be woken for less.
             let is_woken = self.rig.is_woken(drain) || !self.model.is_drained(drain);
-            prop_assert!(is_woken, "drain {} is over and was not woken", drain);
+            same(&format!("wake of drain {drain}"), &is_woken, &true)?;
         }
         self.compare_heard()?;
         self.compare_ended()
@@ -259,22 +280,19 @@ impl Case {
         };
         let flight = self.model.flight(call);
         let seen = seen.named(|id| self.name(id, flight));
-        prop_assert!(
-            expected.contains(&seen),
-            "call {} came to {:?}, not to one of {:?}",
-            call,
-            seen,
-            expected
-        );
-        Ok(())
+        if expected.contains(&seen) {
+            return Ok(());
+        }
+        let difference = format!("call {call}: saw {seen:?}, expected one of {expected:?}");
+        Err(Difference(difference))
     }
 
     /// 8, 9, 18: what the calls of works came to.
     fn compare_heard(&mut self) -> Checked {
         let (seen, expected) = (self.rig.take_heard(), self.model.take_heard());
         let calls: Vec<_> = seen.iter().map(|(call, _)| *call).collect();
-        let expected_calls: Vec<_> = expected.iter().map(|(call, _)| *call).collect();
-        prop_assert_eq!(calls, expected_calls, "calls of works that are over");
+        let expected_calls = expected.iter().map(|(call, _)| *call).collect();
+        same("calls of works that are over", &calls, &expected_calls)?;
         for ((call, outcome), (_, expected)) in seen.into_iter().zip(expected) {
             self.compare_polled(call, Poll::Ready(outcome), &expected)?;
         }
@@ -287,11 +305,11 @@ impl Case {
         if let Telling::Nobody = self.telling {
             return Ok(());
         }
-        prop_assert_eq!(seen.len(), expected.len(), "{:?}: {:?}", seen, expected);
+        same("flights that ended", &seen.len(), &expected.len())?;
         for (seen, expected) in seen.into_iter().zip(expected) {
             let mut names = [Some(expected.flight), expected.would_have_joined].into_iter();
             let seen = seen.named(|id| self.name(id, names.next().flatten()));
-            prop_assert_eq!(seen, expected);
+            same("told", &seen, &expected)?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ pub(crate) enum Word<C> {
     Land,
     Panic,
     Ask(C),
+    Withdraw,
 }
 
 pub(crate) struct Model {
@@ -201,11 +202,11 @@ impl Model {
     }
 
     fn refusals_to_open(&self, key: Name) -> Vec<Error> {
-        let mut refusals = Vec::new();
-        // 23
+        // 23: for good, however much room there is.
         if self.draining {
-            refusals.push(Error::Draining);
+            return vec![Error::Draining];
         }
+        let mut refusals = Vec::new();
         // 25: no limit applies.
         if self.policy.sharing == Sharing::Observed {
             return refusals;
@@ -277,9 +278,10 @@ impl Model {
             Some(End::Landed(value)) => Polled::Answered {
                 value,
                 flight: number,
-                role: match flight.leader == call {
-                    true => Role::Leader,
-                    false => Role::Follower,
+                role: if flight.leader == call {
+                    Role::Leader
+                } else {
+                    Role::Follower
                 },
                 // 13: all who joined, leavers included.
                 callers: flight.joined,
@@ -354,7 +356,7 @@ impl Model {
         let told = mem::take(&mut flight.told);
         let unheard = told.into_iter().filter_map(|word| match word {
             Word::Ask(call) => Some(call),
-            Word::Land | Word::Panic => None,
+            _ => None,
         });
         let leader = flight.leader;
         self.calls[leader].work.drops = 1;
@@ -449,6 +451,11 @@ impl Model {
                         self.flights[number].asks.push(call);
                     } else {
                         self.heard.push((call, polled));
+                    }
+                }
+                Word::Withdraw => {
+                    for ask in mem::take(&mut self.flights[number].asks) {
+                        self.leave(ask);
                     }
                 }
             }

@@ -7,8 +7,9 @@ use std::hash::{Hash, Hasher};
 use std::mem;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,12 +36,15 @@ pub(crate) struct Rig {
     /// The calls that the test makes.
     held: BTreeMap<CallNo, Caller>,
     drains: Vec<Drain>,
-    ended: Arc<Mutex<Vec<Ended<FlightId>>>>,
-    heard: Heard,
+    /// What the observer is told.
+    ended: Receiver<Ended<FlightId>>,
+    /// What the calls of works come to.
+    heard: Receiver<Heard>,
+    hears: Sender<Heard>,
 }
 
-/// What the calls of works came to.
-type Heard = Arc<Mutex<Vec<(CallNo, Outcome)>>>;
+/// What a call of some work came to.
+type Heard = (CallNo, Outcome);
 
 /// What belongs to a call, whoever makes it.
 struct Call {
@@ -73,13 +77,12 @@ impl Rig {
             let (start, millis) = (Instant::now(), Arc::clone(&millis));
             move || start + Duration::from_millis(millis.load(Ordering::Relaxed))
         };
-        let ended = Arc::default();
-        let observer = {
-            let ended: Arc<Mutex<Vec<_>>> = Arc::clone(&ended);
-            move |key: &Key, told: &single_flight::Ended<'_, u32>| {
-                ended.lock().unwrap().push(seen_ended(key, told));
-            }
+        let (tell, ended) = channel();
+        let observer = move |key: &Key, told: &single_flight::Ended<'_, u32>| {
+            let kept = tell.send(seen_ended(key, told));
+            kept.expect("the rig outlives what is done to it");
         };
+        let (hears, heard) = channel();
         Self {
             group: match script.telling {
                 Telling::Observer => Group::with_observer(script.policy, clock, observer),
@@ -91,7 +94,8 @@ impl Rig {
             held: BTreeMap::new(),
             drains: Vec::new(),
             ended,
-            heard: Arc::default(),
+            heard,
+            hears,
         }
     }
 
@@ -107,7 +111,7 @@ impl Rig {
             temper,
             told,
             asks: Vec::new(),
-            heard: Arc::clone(&self.heard),
+            hears: self.hears.clone(),
             dropped: Dropped(Arc::clone(&seen)),
         };
         let (group, hashing) = (self.group.clone(), self.hashing);
@@ -238,12 +242,12 @@ impl Rig {
 
     /// What the observer was told since this was last asked.
     pub(crate) fn take_ended(&self) -> Vec<Ended<FlightId>> {
-        mem::take(&mut *self.ended.lock().unwrap())
+        self.ended.try_iter().collect()
     }
 
     /// What the calls of works came to since this was last asked.
-    pub(crate) fn take_heard(&self) -> Vec<(CallNo, Outcome)> {
-        mem::take(&mut *self.heard.lock().unwrap())
+    pub(crate) fn take_heard(&self) -> Vec<Heard> {
+        self.heard.try_iter().collect()
     }
 }
 
@@ -307,7 +311,7 @@ struct Job {
     temper: Temper,
     told: UnboundedReceiver<Word<Caller>>,
     asks: Vec<Caller>,
-    heard: Heard,
+    hears: Sender<Heard>,
     dropped: Dropped,
 }
 
@@ -351,6 +355,7 @@ impl Job {
                     panic_with("polled");
                 }
                 Word::Ask(ask) => self.ask(ask, cx),
+                Word::Withdraw => self.asks.clear(),
             }
         }
         Poll::Pending
@@ -359,7 +364,10 @@ impl Job {
     fn ask(&mut self, mut ask: Caller, cx: &mut Context<'_>) {
         match ask.poll(cx) {
             Poll::Pending => self.asks.push(ask),
-            Poll::Ready(outcome) => self.heard.lock().unwrap().push((ask.call, outcome)),
+            Poll::Ready(outcome) => {
+                let kept = self.hears.send((ask.call, outcome));
+                kept.expect("the rig outlives what is done to it");
+            }
         }
     }
 }

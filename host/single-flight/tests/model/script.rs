@@ -84,6 +84,8 @@ pub(crate) enum Op {
     Panic(Pick),
     /// Tells the work of a flight to make a call of its own and wait for it.
     Ask(Pick, Name, Temper),
+    /// Tells the work of a flight to drop the calls that it has made and still waits for.
+    Withdraw(Pick),
     /// Runs the task of a flight for as long as it can go on.
     Run(Pick),
     /// Runs the task of each flight once, in the order in which they opened.
@@ -185,6 +187,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => pick().prop_map(Op::Land),
         3 => pick().prop_map(Op::Panic),
         12 => (pick(), name(), temper()).prop_map(|(flight, key, temper)| Op::Ask(flight, key, temper)),
+        2 => pick().prop_map(Op::Withdraw),
         10 => pick().prop_map(Op::Run),
         6 => Just(Op::RunAll),
         1 => pick().prop_map(Op::LoseRuntime),

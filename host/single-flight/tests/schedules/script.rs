@@ -1,5 +1,4 @@
-//! What happens in one run: a policy and a few actors, chosen by the explorer's own dice, so that a
-//! schedule is a whole run.
+//! What happens in one run: a policy and a few actors, chosen by the dice.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -8,10 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
-use shuttle::future::{block_on, spawn, yield_now};
-use shuttle::rand::{Rng, thread_rng};
 use single_flight::{Abandoned, Error, FlightId, Policy, Sharing};
 
+use crate::ground::{spawn, throw, yield_now};
 use crate::law::{self, Ask, Forget};
 use crate::world::{KEYS, Value, World};
 
@@ -34,26 +32,27 @@ enum Staying {
     Leave,
 }
 
-pub(crate) fn run() {
-    block_on(async {
-        let world = Arc::new(World::new(policy()));
-        let drained = world.flip(4);
-        let actors: Vec<_> = (0..ACTORS)
-            .map(|_| spawn(act(Arc::clone(&world))))
-            .chain(drained.then(|| spawn(drain(Arc::clone(&world)))))
-            .collect();
-        for actor in actors {
-            actor.await.expect("an actor does not panic");
-        }
-        // What was left to finish, or is being stopped, ends by itself.
-        world.group.drain(pending()).await;
-        law::check(&world);
-    });
+pub(crate) async fn run() {
+    let world = Arc::new(World::new(policy()));
+    let mut actors: Vec<_> = (0..ACTORS)
+        .map(|_| spawn(act(Arc::clone(&world))))
+        .collect();
+    if rarely(4) {
+        actors.push(spawn(drain(Arc::clone(&world))));
+    }
+    for actor in actors {
+        actor.await.expect("an actor does not panic");
+    }
+    // What was left to finish, or is being stopped, ends by itself.
+    world.group.drain(pending()).await;
+    law::check(&world);
+}
+
+fn rarely(one_in: usize) -> bool {
+    throw(one_in) == 0
 }
 
 fn policy() -> Policy {
-    let mut dice = thread_rng();
-    let mut rarely = |one_in: u32| dice.gen_range(0..one_in) == 0;
     Policy {
         flights: if rarely(3) { 2 } else { 100 },
         callers_per_flight: if rarely(3) { 2 } else { 100 },
@@ -74,8 +73,8 @@ fn policy() -> Policy {
 
 async fn act(world: Arc<World>) {
     for _ in 0..ACTIONS {
-        let key = thread_rng().gen_range(0..KEYS) as u8;
-        match thread_rng().gen_range(0..9) {
+        let key = throw(KEYS) as u8;
+        match throw(9) {
             0 => forget(&world, key),
             1 => world.pass_time(),
             2 | 3 => ask(&world, key, ending(), Staying::Leave).await,
@@ -90,7 +89,7 @@ async fn act(world: Arc<World>) {
 }
 
 fn ending() -> Ending {
-    match thread_rng().gen_range(0..6) {
+    match throw(6) {
         0 => Ending::Panic,
         1 => Ending::Ask(1),
         2 => Ending::Ask(2),
@@ -107,7 +106,7 @@ fn forget(world: &World, key: u8) {
 
 async fn drain(world: Arc<World>) {
     let deadline = async {
-        for _ in 0..thread_rng().gen_range(0..4) {
+        for _ in 0..throw(4) {
             yield_now().await;
         }
     };
@@ -152,7 +151,7 @@ fn work(
     move |flight| {
         let execution = world.execute(key);
         Box::pin(async move {
-            for _ in 0..thread_rng().gen_range(0..3) {
+            for _ in 0..throw(3) {
                 yield_now().await;
             }
             match ending {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use shuttle::rand::{Rng, thread_rng};
 use single_flight::{End, FlightId, Group, Policy};
 
 use crate::law::{Ask, Came, Ended, Forget, Seen};
@@ -56,11 +55,6 @@ impl World {
             alive: Default::default(),
             seen,
         }
-    }
-
-    /// One in `of`.
-    pub(crate) fn flip(&self, of: u32) -> bool {
-        thread_rng().gen_range(0..of) == 0
     }
 
     /// A moment after all that were stamped before.
