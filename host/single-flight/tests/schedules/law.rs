@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub(crate) asks: Vec<Ask>,
     pub(crate) forgets: Vec<Forget>,
     pub(crate) ended: Vec<Ended>,
+    /// When the work of a flight was about to return.
+    pub(crate) landings: HashMap<FlightId, u64>,
     /// Calls that were put on a flight.
     pub(crate) aboard: usize,
     /// Whether a call left its flight.
@@ -34,6 +36,13 @@ pub(crate) struct Ask {
     pub(crate) asked_at: u64,
     pub(crate) aboard_at: u64,
     pub(crate) outcome: Result<Answer<Value>, Error>,
+}
+
+impl Ask {
+    fn led(&self) -> bool {
+        let answer = self.outcome.as_ref();
+        answer.is_ok_and(|answer| answer.role == Role::Leader)
+    }
 }
 
 pub(crate) struct Forget {
@@ -104,45 +113,68 @@ fn check_outcome(world: &World, ask: &Ask, flights: &HashMap<FlightId, &Ended>) 
     }
 }
 
-/// Points 1, 5, 6 and 11, and that no answer is of before the call.
+/// Points 1, 2, 5, 6 and 11.
 fn check_sharing(world: &World, seen: &Seen) {
-    let mut of: HashMap<FlightId, Vec<(&Ask, Role)>> = HashMap::new();
+    let mut of: HashMap<FlightId, Vec<&Ask>> = HashMap::new();
     for ask in &seen.asks {
         if let Ok(answer) = &ask.outcome {
-            of.entry(answer.flight)
-                .or_default()
-                .push((ask, answer.role));
+            of.entry(answer.flight).or_default().push(ask);
         }
     }
     for asks in of.values() {
-        let leaders: Vec<_> = asks
-            .iter()
-            .filter(|(_, role)| *role == Role::Leader)
-            .collect();
-        // 2
+        let leaders: Vec<_> = asks.iter().filter(|ask| ask.led()).collect();
         assert!(leaders.len() <= 1);
         // 11: whoever has an answer proves that the flight had landed by then.
-        let known = asks.iter().map(|(ask, _)| ask.answered).min();
-        assert!(asks.iter().all(|(ask, _)| Some(ask.before) < known));
-        let Some((leader, _)) = leaders.first() else {
+        let known = asks.iter().map(|ask| ask.answered).min();
+        assert!(asks.iter().all(|ask| Some(ask.before) < known));
+        let Some(leader) = leaders.first() else {
             continue;
         };
-        for (ask, _) in asks {
+        for ask in asks {
             // 5
-            let forgotten = seen.forgets.iter().any(|forget| {
-                forget.key == ask.key && leader.aboard < forget.before && forget.after < ask.before
-            });
-            assert!(!forgotten, "a caller joined a flight that was forgotten");
-            // 6: the flight was opened by then at the latest.
+            let forgotten = |forget: &Forget| {
+                let after_opening = leader.aboard < forget.before;
+                forget.key == ask.key && after_opening && forget.after < ask.before
+            };
+            assert!(!seen.forgets.iter().any(forgotten));
+            // 6: the flight was open by the time of the leader's first poll at the latest.
             if let Some(window) = world.policy.join_window {
                 let age = ask.asked_at.saturating_sub(leader.aboard_at);
                 assert!(u128::from(age) <= window.as_millis());
             }
         }
+        if world.policy.sharing == Sharing::Shared {
+            check_leader(world, seen, leader, &of);
+        }
     }
 }
 
-/// Points 1, 7, 19 and 23.
+/// 1, 2: whoever opened a flight had none to join.
+fn check_leader(world: &World, seen: &Seen, leader: &Ask, of: &HashMap<FlightId, Vec<&Ask>>) {
+    for (flight, asks) in of {
+        // A flight of the key, with a caller on it that stays, from before the leader came ...
+        let on_it = |ask: &&&Ask| ask.key == leader.key && ask.aboard < leader.before;
+        let Some(on_it) = asks.iter().find(on_it) else {
+            continue;
+        };
+        let opened_by = asks.iter().find(|ask| ask.led());
+        // ... until after it was aboard its own ...
+        let landed = seen.landings[flight] < leader.aboard;
+        // ... that was not forgotten by then ...
+        let forgotten = |forget: &Forget| {
+            forget.key == leader.key && forget.before < leader.aboard && forget.after > on_it.before
+        };
+        // ... and not too old.
+        let old = world.policy.join_window.is_some_and(|window| {
+            let opened_at = opened_by.map_or(0, |opener| opener.asked_at);
+            u128::from(leader.aboard_at - opened_at) > window.as_millis()
+        });
+        let open = !landed && !old && !seen.forgets.iter().any(forgotten);
+        assert!(!open, "a caller opened a flight where one was open");
+    }
+}
+
+/// Points 7, 19 and 23.
 fn check_bounds(world: &World, seen: &Seen) {
     // 23
     for ask in &seen.asks {
@@ -162,13 +194,5 @@ fn check_bounds(world: &World, seen: &Seen) {
     // 7
     if let Some(limit) = world.policy.executions_per_key {
         assert!(seen.most_of_a_key <= limit);
-    }
-    // 1: where nothing closes a flight before it lands, executions of a key do not overlap.
-    let undisturbed = seen.forgets.is_empty()
-        && !seen.left
-        && world.policy.join_window.is_none()
-        && seen.ended.iter().all(|ended| ended.came != Came::Cancelled);
-    if undisturbed {
-        assert!(seen.most_of_a_key <= 1);
     }
 }

@@ -1,9 +1,9 @@
 //! What happens in one run: a policy and a few actors, chosen by the dice.
 
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
@@ -23,19 +23,36 @@ enum Ending {
     Panic,
     /// It asks for the next key first, whose work asks for one after that.
     Ask(u8),
+    /// It does not end: it is stopped.
+    Never,
 }
 
 /// What a caller does once it is aboard.
 #[derive(Clone, Copy, PartialEq)]
 enum Staying {
     Stay,
+    /// It stays, and is polled with another waker each time, also when nobody woke it.
+    Restless,
     Leave,
 }
 
+/// What the callers of a run do.
+#[derive(Clone, Copy, PartialEq)]
+enum Mood {
+    Mixed,
+    /// All of them leave, from work that never ends by itself.
+    Fleeting,
+}
+
 pub(crate) async fn run() {
-    let world = Arc::new(World::new(policy()));
+    let mood = if rarely(5) {
+        Mood::Fleeting
+    } else {
+        Mood::Mixed
+    };
+    let world = Arc::new(World::new(policy(mood)));
     let mut actors: Vec<_> = (0..ACTORS)
-        .map(|_| spawn(act(Arc::clone(&world))))
+        .map(|_| spawn(act(Arc::clone(&world), mood)))
         .collect();
     if rarely(4) {
         actors.push(spawn(drain(Arc::clone(&world))));
@@ -45,6 +62,10 @@ pub(crate) async fn run() {
     }
     // What was left to finish, or is being stopped, ends by itself.
     world.group.drain(pending()).await;
+    // A flight is gone a moment after it has ended.
+    while world.keys() > 0 {
+        yield_now().await;
+    }
     law::check(&world);
 }
 
@@ -52,13 +73,13 @@ fn rarely(one_in: usize) -> bool {
     throw(one_in) == 0
 }
 
-fn policy() -> Policy {
+fn policy(mood: Mood) -> Policy {
     Policy {
         flights: if rarely(3) { 2 } else { 100 },
         callers_per_flight: if rarely(3) { 2 } else { 100 },
         executions_per_key: rarely(3).then_some(2),
         join_window: rarely(2).then_some(Duration::from_millis(1)),
-        abandoned: if rarely(3) {
+        abandoned: if mood == Mood::Mixed && rarely(3) {
             Abandoned::Finish
         } else {
             Abandoned::Cancel
@@ -71,18 +92,20 @@ fn policy() -> Policy {
     }
 }
 
-async fn act(world: Arc<World>) {
+async fn act(world: Arc<World>, mood: Mood) {
     for _ in 0..ACTIONS {
         let key = throw(KEYS) as u8;
         match throw(9) {
             0 => forget(&world, key),
             1 => world.pass_time(),
+            _ if mood == Mood::Fleeting => ask(&world, key, Ending::Never, Staying::Leave).await,
             2 | 3 => ask(&world, key, ending(), Staying::Leave).await,
             4 => {
                 let one = ask(&world, key, ending(), Staying::Stay);
-                let other = ask(&world, key, ending(), Staying::Stay);
+                let other = ask(&world, key, ending(), Staying::Restless);
                 join(one, other).await;
             }
+            5 => ask(&world, key, ending(), Staying::Restless).await,
             _ => ask(&world, key, ending(), Staying::Stay).await,
         }
     }
@@ -99,7 +122,7 @@ fn ending() -> Ending {
 
 fn forget(world: &World, key: u8) {
     let before = world.stamp();
-    world.group.forget(&key);
+    world.group.forget(&world.key(key));
     let after = world.stamp();
     world.note_forget(Forget { key, before, after });
 }
@@ -117,7 +140,7 @@ async fn drain(world: Arc<World>) {
 
 /// One call, from its first poll to its outcome or to its leaving.
 async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
-    let mut call = pin!(world.group.call(key, work(world, key, ending)));
+    let mut call = pin!(world.group.call(world.key(key), work(world, key, ending)));
     let (before, asked_at) = (world.stamp(), world.now());
     let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
     let (aboard, aboard_at) = (world.stamp(), world.now());
@@ -126,8 +149,11 @@ async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
     }
     let outcome = match first {
         Poll::Ready(refused) => refused,
-        Poll::Pending if staying == Staying::Leave => return,
-        Poll::Pending => call.await,
+        Poll::Pending => match staying {
+            Staying::Stay => call.await,
+            Staying::Restless => restless(call).await,
+            Staying::Leave => return,
+        },
     };
     let answered = world.stamp();
     world.note_ask(Ask {
@@ -139,6 +165,29 @@ async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
         aboard_at,
         outcome,
     });
+}
+
+async fn restless<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+    let mut poll = move |cx: &mut Context<'_>| {
+        let waker = Waker::from(Arc::new(Forward(cx.waker().clone())));
+        future.as_mut().poll(&mut Context::from_waker(&waker))
+    };
+    for _ in 0..throw(3) {
+        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(poll(cx))).await {
+            return outcome;
+        }
+        yield_now().await;
+    }
+    poll_fn(poll).await
+}
+
+/// Wakes another, and is equal to none.
+struct Forward(Waker);
+
+impl Wake for Forward {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
 }
 
 /// Some work: it waits a while, or not, and ends.
@@ -166,8 +215,9 @@ fn work(
                     };
                     ask_further(&execution.world, next, ending).await;
                 }
+                Ending::Never => pending().await,
             }
-            drop(execution);
+            execution.world.note_landing(flight);
             flight
         })
     }

@@ -1,6 +1,7 @@
 //! The table of one run, and what is seen of it. What is noted here is no point at which the explorer
 //! switches, so noting changes no schedule.
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,9 +15,31 @@ pub(crate) const KEYS: usize = 2;
 /// What work returns: the flight that it is of.
 pub(crate) type Value = FlightId;
 
+/// A key, and a part that shows how many of it there are.
+#[derive(Debug)]
+pub(crate) struct Key {
+    key: u8,
+    _kept: Arc<()>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
 pub(crate) struct World {
     pub(crate) policy: Policy,
-    pub(crate) group: Group<u8, Value>,
+    pub(crate) group: Group<Key, Value>,
+    kept: Arc<()>,
     time: Arc<AtomicU64>,
     stamps: AtomicU64,
     /// Executions of each key that were called and are not dropped.
@@ -33,7 +56,7 @@ impl World {
         };
         let observer = {
             let seen = Arc::clone(&seen);
-            move |key: &u8, ended: &single_flight::Ended<'_, Value>| {
+            move |Key { key, .. }: &Key, ended: &single_flight::Ended<'_, Value>| {
                 let came = match ended.end {
                     End::Landed(value) => Came::Landed(*value),
                     End::Panicked(_) => Came::Panicked,
@@ -50,11 +73,22 @@ impl World {
         Self {
             policy,
             group: Group::with_observer(policy, clock, observer),
+            kept: Arc::default(),
             time,
             stamps: AtomicU64::new(0),
             alive: Default::default(),
             seen,
         }
+    }
+
+    pub(crate) fn key(&self, key: u8) -> Key {
+        let _kept = Arc::clone(&self.kept);
+        Key { key, _kept }
+    }
+
+    /// Keys that somebody still has.
+    pub(crate) fn keys(&self) -> usize {
+        Arc::strong_count(&self.kept) - 1
     }
 
     /// A moment after all that were stamped before.
@@ -93,6 +127,12 @@ impl World {
 
     pub(crate) fn note_ask(&self, ask: Ask) {
         lock(&self.seen).asks.push(ask);
+    }
+
+    /// Notes that the work of a flight is about to return.
+    pub(crate) fn note_landing(&self, flight: FlightId) {
+        let stamp = self.stamp();
+        lock(&self.seen).landings.insert(flight, stamp);
     }
 
     pub(crate) fn note_forget(&self, forget: Forget) {
