@@ -24,9 +24,10 @@ use crate::{Answer, Error, FlightId, Role};
 /// # Cancel safety
 ///
 /// Dropping it is how a caller leaves, at any time. Before the first poll nothing has happened, and
-/// nothing does. After it, the flight goes on for its other callers, whichever of them opened it; when
-/// the last one leaves it is cancelled: its key is free at once, and its work is not polled again but
-/// dropped when its task is next scheduled.
+/// nothing does. After it, the flight goes on for its other callers, whichever of them opened it. When
+/// the last one leaves, the flight is cancelled: its key is free at once, and its work is not polled again
+/// but dropped when its task is next scheduled. With [`Abandoned::Finish`](crate::Abandoned::Finish) it goes
+/// on instead, and can be joined until it lands.
 #[must_use = "a call does nothing until it is polled"]
 pub struct Call<'a, K: Eq, V, F> {
     table: &'a Holds<K, V>,

@@ -63,28 +63,20 @@ impl Gate {
 
     /// Counts one more flight, or says why none may open.
     pub(crate) fn enter(&self) -> Result<(), Error> {
-        let own = stripe();
-        let stripes = (own..STRIPES).chain(0..own);
-        let mut taken = Taken::None;
-        for stripe in stripes {
-            taken = self.stripes[stripe].take();
-            if !matches!(taken, Taken::None) {
-                break;
-            }
-        }
-        match taken {
+        let own = &self.stripes[stripe()];
+        match own.take() {
             Taken::Permit => {}
+            Taken::None => self.enter_by_another()?,
             Taken::Shut => return Err(Error::Draining),
-            Taken::None => self.enter_last()?,
         }
-        self.stripes[own].unfinished.fetch_add(1, Ordering::SeqCst);
+        own.unfinished.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Takes a permit, or finds that at one moment all of them were taken. A permit can move from a
-    /// stripe that has not been looked at to one that has: the stripes are looked at until none of them
-    /// has changed from one look to the next.
-    fn enter_last(&self) -> Result<(), Error> {
+    /// Takes a permit of any stripe, or finds that at one moment all of them were taken. A permit can move
+    /// from a stripe that has not been looked at to one that has: the stripes are looked at until none of
+    /// them has changed from one look to the next.
+    fn enter_by_another(&self) -> Result<(), Error> {
         let mut before: Option<[u64; STRIPES]> = None;
         loop {
             let words = self.words();

@@ -45,18 +45,20 @@
 //! It caches nothing: a call never gets the outcome of a flight that had landed before it was first polled.
 //! It sets no deadline: a caller's is the caller's (drop the [`Call`]), the flight's belongs in the work.
 //! It polls no work in a caller's future: a flight has a task of its own, so a leader that is held unpolled
-//! or dropped changes nothing for its followers.
+//! or dropped changes nothing for its followers. That task is on the runtime of the leader, and ends with it.
 //!
 //! # What a flight goes through
 //!
 //! ```text
-//! open ──────────────> landed | panicked | cancelled
-//!   └──> forgotten ──> landed | panicked | cancelled
+//! open ────────────────────> landed | panicked | cancelled
+//!   └──> closed to joiners ──> landed | panicked | cancelled
 //! ```
 //!
-//! The first poll of a call opens it, and until it ends or is [forgotten](Group::forget) every call of its
-//! key joins it. It lands with what the work returns, or panics with the work. It is cancelled when its
-//! last caller leaves, when a [drain](Group::drain) reaches its deadline, or when its runtime goes away.
+//! The first poll of a call opens it, and until it ends, is [forgotten](Group::forget) or outlives the
+//! [join window](Policy::join_window) every call of its key joins it. It lands with what the work returns,
+//! or panics with the work. It is cancelled when its last caller leaves (unless it is
+//! [to finish](Abandoned::Finish)), when a [drain](Group::drain) reaches its deadline, or when its runtime
+//! goes away.
 //!
 //! # Invariants
 //!
@@ -68,9 +70,14 @@
 //! - Cancellation: a flight counts as alive until its work is dropped, and ends even if its task is never
 //!   run (`execution.rs`).
 //! - Bounds: no flight and no caller is let in past its limit, nor a flight once a drain has started
-//!   (`gate.rs`, `flight.rs`).
+//!   (`gate.rs`, `flight.rs`, `apart.rs`).
+//! - Deadlock: there is no circle of flights that wait for each other, as the wait that would close it is
+//!   refused (`waits.rs`).
 //! - No lock is held across user code, a wake, the drop of a user's value, or an await (`table.rs`). The
 //!   exception is the key's `Eq`.
+//!
+//! Nothing that all threads write is on the way of a flight: permits and the count of who holds the table
+//! are in stripes (`gate.rs`, `hold.rs`).
 
 mod apart;
 mod call;
@@ -123,6 +130,9 @@ where
     }
 
     /// An empty table that reads `clock` where [`Policy::join_window`] asks for the age of a flight.
+    ///
+    /// The clock is read once for a call, before the call looks for a flight and with no lock held. If it
+    /// goes back, a flight counts as just opened.
     pub fn with_clock(policy: Policy, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self::of(Table::new(policy, Box::new(clock), None))
     }
@@ -132,7 +142,7 @@ where
     /// The observer is called once for a flight, in the flight's own task, after its callers' outcome is
     /// settled and with no lock held. For a task that its runtime drops it is called where that happens.
     /// A slow observer delays a [drain](Group::drain) and nothing else. If it panics, the panic is
-    /// reported by the panic hook and otherwise has no effect.
+    /// reported by the panic hook and otherwise has no effect. `clock` is read for each call and each end.
     pub fn with_observer(
         policy: Policy,
         clock: impl Fn() -> Instant + Send + Sync + 'static,
@@ -159,9 +169,10 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Panicked`] and [`Error::Cancelled`] are the flight's and reach all its callers;
-    /// [`Error::TooManyFlights`], [`Error::TooManyCallers`] and [`Error::Draining`] refuse this caller
-    /// at its first poll and change nothing for others.
+    /// [`Error::Panicked`] and [`Error::Cancelled`] are the flight's and reach all its callers. The others
+    /// refuse this caller at its first poll and change nothing for others: [`Error::TooManyFlights`],
+    /// [`Error::TooManyCallers`], [`Error::TooManyExecutions`], [`Error::Draining`], and
+    /// [`Error::WouldDeadlock`] for a call that work makes in its flight's own task.
     ///
     /// # Panics
     ///
@@ -170,6 +181,23 @@ where
     /// # Cancel safety
     ///
     /// Dropping the call is how its caller leaves; see [`Call`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Error, Group, Policy, Role};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<u32, String> = Group::new(Policy::default());
+    /// let answer = group.call(7, |_flight| async { "seven".to_owned() }).await;
+    /// let answer = answer.expect("there is room, and the work does not panic");
+    /// assert_eq!((answer.value.as_str(), answer.role), ("seven", Role::Leader));
+    ///
+    /// // A panic reaches the callers as an error, and the next call starts anew.
+    /// let failed = group.call(7, |_flight| async { panic!("no eight") }).await;
+    /// assert!(matches!(failed, Err(Error::Panicked { message, .. }) if &*message == "no eight"));
+    /// # }
+    /// ```
     pub fn call<F, Fut>(&self, key: K, work: F) -> Call<'_, K, V, F>
     where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
@@ -181,8 +209,28 @@ where
     /// Closes the key's flight to joiners. True if there was one.
     ///
     /// A call first polled after this has returned gets no result of a flight opened before it. Callers
-    /// that are on the flight stay on it and get its outcome. It counts against [`Policy::flights`] until
-    /// it has ended.
+    /// that are on the flight stay on it and get its outcome. It counts against [`Policy::flights`] and
+    /// [`Policy::executions_per_key`] until it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Group, Policy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let before = group.call("x", |_flight| async {
+    ///     tokio::task::yield_now().await;
+    ///     1
+    /// });
+    /// let after = async {
+    ///     assert!(group.forget(&"x"));
+    ///     group.call("x", |_flight| async { 2 }).await
+    /// };
+    /// let (before, after) = tokio::join!(before, after);
+    /// assert_eq!((before.unwrap().value, after.unwrap().value), (1, 2));
+    /// # }
+    /// ```
     pub fn forget(&self, key: &K) -> bool {
         self.table.forget(key)
     }
@@ -194,12 +242,29 @@ where
     /// [`Error::Draining`], for good, while calls that find an open flight still join it. If it ends in
     /// time, every flight is terminal, its work is dropped and the observer told. Otherwise the callers of
     /// those cancelled are told at once, their work is dropped when their tasks are next scheduled, and a
-    /// flight whose work has just returned may still land.
+    /// flight whose work has just returned may still land. A deadline that has passed cancels at once.
     ///
     /// # Cancel safety
     ///
     /// If it is dropped after its first poll, nothing is cancelled and the group stays closed to new
     /// flights. It can be called again, also while another drain waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Error, Group, Policy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let endless = group.call("x", |_flight| std::future::pending());
+    /// let stop_at_once = async {};
+    /// let (told, cancelled) = tokio::join!(endless, group.drain(stop_at_once));
+    /// assert!(matches!(told, Err(Error::Cancelled { .. })));
+    /// assert_eq!(cancelled, 1);
+    /// let late = group.call("x", |_flight| async { 1 }).await;
+    /// assert_eq!(late.err(), Some(Error::Draining));
+    /// # }
+    /// ```
     pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
         let gate = &self.table.gate;
         gate.shut();
@@ -216,7 +281,28 @@ where
     }
 
     /// Flights alive, those included that were forgotten or are being cancelled: all that count against
-    /// [`Policy::flights`].
+    /// [`Policy::flights`]. Exact while none opens or ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Group, Policy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let counts = || (group.flights(), group.callers(), group.entries());
+    /// let mut call = Box::pin(group.call("x", |_flight| std::future::pending()));
+    /// assert_eq!(counts(), (0, 0, 0));
+    /// assert!(futures_util::poll!(&mut call).is_pending());
+    /// assert_eq!(counts(), (1, 1, 1));
+    ///
+    /// // The key is free at once, the flight is gone when its task has dropped the work.
+    /// drop(call);
+    /// assert_eq!(counts(), (1, 0, 0));
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(counts(), (0, 0, 0));
+    /// # }
+    /// ```
     pub fn flights(&self) -> usize {
         self.table.gate.alive()
     }

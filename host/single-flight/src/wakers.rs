@@ -12,10 +12,13 @@ use std::task::Waker;
 /// place `n` is `rest[n - 1]`.
 pub(crate) struct Wakers {
     first: Place,
-    rest: Vec<Place>,
+    /// None until there is a second caller: to take and drop the wakers of one is then next to nothing.
+    rest: Option<Box<Rest>>,
     /// The place to give out next: a vacant one, or else one past the last.
     next: u32,
 }
+
+struct Rest(Vec<Place>);
 
 /// As big as a waker.
 enum Place {
@@ -29,7 +32,7 @@ impl Wakers {
     pub(crate) fn new(first: Waker) -> Self {
         Self {
             first: Place::Held(first),
-            rest: Vec::new(),
+            rest: None,
             next: 1,
         }
     }
@@ -38,7 +41,7 @@ impl Wakers {
     pub(crate) fn empty() -> Self {
         Self {
             first: Place::Vacant(1),
-            rest: Vec::new(),
+            rest: None,
             next: 0,
         }
     }
@@ -46,8 +49,10 @@ impl Wakers {
     /// Gives out a place.
     pub(crate) fn insert(&mut self, waker: Waker) -> u32 {
         let place = self.next;
-        if place as usize > self.rest.len() {
-            self.rest.push(Place::Held(waker));
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.0.len());
+        if place as usize > rest {
+            let rest = self.rest.get_or_insert_with(|| Box::new(Rest(Vec::new())));
+            rest.0.push(Place::Held(waker));
             self.next = place + 1;
         } else if let Place::Vacant(next) = mem::replace(self.at(place), Place::Held(waker)) {
             self.next = next;
@@ -79,16 +84,21 @@ impl Wakers {
         if let Place::Held(waker) = self.first {
             wake(waker);
         }
-        // Asked first, because most flights have one caller.
-        if !self.rest.is_empty() {
-            self.rest.into_iter().filter_map(Place::held).for_each(wake);
+        if let Some(rest) = self.rest {
+            rest.0.into_iter().filter_map(Place::held).for_each(wake);
         }
     }
 
     fn at(&mut self, place: u32) -> &mut Place {
         match place {
             0 => &mut self.first,
-            _ => &mut self.rest[place as usize - 1],
+            _ => {
+                let rest = self
+                    .rest
+                    .as_mut()
+                    .expect("a place but the first was given out");
+                &mut rest.0[place as usize - 1]
+            }
         }
     }
 }

@@ -4,27 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::mem;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use single_flight::{Answer, Error, FlightId, Group};
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use single_flight::{FlightId, Group};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use crate::job::{Caller, Heard, Job, Outcome, Seen};
 use crate::model::{CallNo, Word};
 use crate::outcome::{End, Ended, Work};
 use crate::script::{Bell, Hashing, Name, Script, Telling, Temper};
-
-/// What a call came to.
-pub(crate) type Outcome = Result<Answer<u32>, Error>;
 
 pub(crate) struct Rig {
     group: Group<Key, u32>,
@@ -42,9 +37,6 @@ pub(crate) struct Rig {
     heard: Receiver<Heard>,
     hears: Sender<Heard>,
 }
-
-/// What a call of some work came to.
-type Heard = (CallNo, Outcome);
 
 /// What belongs to a call, whoever makes it.
 struct Call {
@@ -80,7 +72,7 @@ impl Rig {
         let (tell, ended) = channel();
         let observer = move |key: &Key, told: &single_flight::Ended<'_, u32>| {
             let kept = tell.send(seen_ended(key, told));
-            kept.expect("the rig outlives what is done to it");
+            kept.expect("the test listens");
         };
         let (hears, heard) = channel();
         Self {
@@ -105,15 +97,8 @@ impl Rig {
         let runtime = Builder::new_current_thread().build();
         let runtime = runtime.expect("a runtime without drivers");
         let (words, told) = unbounded_channel();
-        let seen = Arc::new(Seen::default());
-        let job = Job {
-            call,
-            temper,
-            told,
-            asks: Vec::new(),
-            hears: self.hears.clone(),
-            dropped: Dropped(Arc::clone(&seen)),
-        };
+        let job = Job::new(call, temper, told, self.hears.clone());
+        let seen = job.seen();
         let (group, hashing) = (self.group.clone(), self.hashing);
         let asked = async move { group.call(Key { name, hashing }, job.work()).await };
         let caller = Caller {
@@ -167,7 +152,8 @@ impl Rig {
     /// Runs the task of a flight's leader for as long as it can go on.
     pub(crate) fn run(&self, leader: CallNo) {
         let runtime = self.calls[leader].runtime.as_ref();
-        // One turn would do, as a task that is polled has heard all that it was told.
+        // One turn would do, as a task that is polled once has heard all that it was told, but tokio does
+        // not promise that a turn polls it.
         runtime.expect("the runtime is there").block_on(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
@@ -226,12 +212,7 @@ impl Rig {
 
     /// What became of the work of a call.
     pub(crate) fn work(&self, call: CallNo) -> Work {
-        let seen = &self.calls[call].seen;
-        Work {
-            calls: seen.calls.load(Ordering::Relaxed),
-            polls: seen.polls.load(Ordering::Relaxed),
-            drops: seen.drops.load(Ordering::Relaxed),
-        }
+        self.calls[call].seen.work()
     }
 
     /// How often each of the wakers of a call was woken.
@@ -288,111 +269,4 @@ impl Hash for Key {
             Hashing::Colliding => {}
         }
     }
-}
-
-/// A call, in the hands of whoever makes it: the test, or the work of another call.
-pub(crate) struct Caller {
-    call: CallNo,
-    runtime: Handle,
-    future: Pin<Box<dyn Future<Output = Outcome> + Send>>,
-}
-
-impl Caller {
-    /// Polls the call, on the runtime that is its own.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let _entered = self.runtime.enter();
-        self.future.as_mut().poll(cx)
-    }
-}
-
-/// Work that does as it is told.
-struct Job {
-    call: CallNo,
-    temper: Temper,
-    told: UnboundedReceiver<Word<Caller>>,
-    asks: Vec<Caller>,
-    hears: Sender<Heard>,
-    dropped: Dropped,
-}
-
-#[derive(Default)]
-struct Seen {
-    calls: AtomicUsize,
-    polls: AtomicUsize,
-    drops: AtomicUsize,
-}
-
-/// Counts the drop of the work, or of the future that it became.
-struct Dropped(Arc<Seen>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        self.0.drops.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Job {
-    fn work(self) -> impl FnOnce(FlightId) -> Called + Send {
-        move |_flight| {
-            self.dropped.0.calls.fetch_add(1, Ordering::Relaxed);
-            if self.temper == Temper::Rash {
-                panic_with("called");
-            }
-            Called(self)
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<u32> {
-        self.dropped.0.polls.fetch_add(1, Ordering::Relaxed);
-        for ask in mem::take(&mut self.asks) {
-            self.ask(ask, cx);
-        }
-        while let Poll::Ready(Some(word)) = self.told.poll_recv(cx) {
-            match word {
-                Word::Land => return Poll::Ready(self.call as u32),
-                Word::Panic => {
-                    self.temper = Temper::Calm;
-                    panic_with("polled");
-                }
-                Word::Ask(ask) => self.ask(ask, cx),
-                Word::Withdraw => self.asks.clear(),
-            }
-        }
-        Poll::Pending
-    }
-
-    fn ask(&mut self, mut ask: Caller, cx: &mut Context<'_>) {
-        match ask.poll(cx) {
-            Poll::Pending => self.asks.push(ask),
-            Poll::Ready(outcome) => {
-                let kept = self.hears.send((ask.call, outcome));
-                kept.expect("the rig outlives what is done to it");
-            }
-        }
-    }
-}
-
-/// What the work returns when it is called.
-struct Called(Job);
-
-impl Future for Called {
-    type Output = u32;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
-        self.0.poll(cx)
-    }
-}
-
-impl Drop for Called {
-    fn drop(&mut self) {
-        // A second panic, of a test that fails, would end the process.
-        if self.0.temper == Temper::Sore && !thread::panicking() {
-            panic_with("dropped");
-        }
-    }
-}
-
-/// Panics, past the panic hook: of thousands that must happen none need be printed.
-fn panic_with(message: &'static str) -> ! {
-    resume_unwind(Box::new(message))
 }

@@ -10,9 +10,9 @@ use proptest::sample::select;
 use single_flight::{Abandoned, Policy, Sharing};
 
 /// The most operations before a drain: enough for a few generations of flights of one key.
-const LONGEST: usize = 48;
+const LONGEST: usize = if cfg!(miri) { 12 } else { 48 };
 /// The most operations after a drain has started.
-const LONGEST_DRAIN: usize = 12;
+const LONGEST_DRAIN: usize = if cfg!(miri) { 4 } else { 12 };
 
 /// A table, and what is done to it.
 #[derive(Clone)]
@@ -67,45 +67,86 @@ pub(crate) enum Bell {
 #[derive(Clone, Copy)]
 pub(crate) struct Pick(usize);
 
+/// `P` says which call, flight or drain: by a [`Pick`], or by number once that is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Op {
+pub(crate) enum Op<P = Pick> {
     /// Makes a call and polls it.
     Call(Name, Temper),
     /// Makes a call.
     Make(Name, Temper),
     /// Polls a call that is not over, be it for the first time.
-    Poll(Pick, Bell),
+    Poll(P, Bell),
     /// Drops a call that is not over.
-    Leave(Pick),
+    Leave(P),
     Forget(Name),
     /// Tells the work of a flight to return.
-    Land(Pick),
+    Land(P),
     /// Tells the work of a flight to panic.
-    Panic(Pick),
+    Panic(P),
     /// Tells the work of a flight to make a call of its own and wait for it.
-    Ask(Pick, Name, Temper),
+    Ask(P, Name, Temper),
     /// Tells the work of a flight to drop the calls that it has made and still waits for.
-    Withdraw(Pick),
+    Withdraw(P),
     /// Runs the task of a flight for as long as it can go on.
-    Run(Pick),
+    Run(P),
     /// Runs the task of each flight once, in the order in which they opened.
     RunAll,
     /// Drops the runtime of a flight.
-    LoseRuntime(Pick),
+    LoseRuntime(P),
     /// Puts the clock forward, in milliseconds.
     Advance(u64),
     /// Starts a drain.
     Drain,
     /// Has the deadline of a drain come.
-    Deadline(Pick),
-    PollDrain(Pick),
-    DropDrain(Pick),
+    Deadline(P),
+    PollDrain(P),
+    DropDrain(P),
+}
+
+/// What an operation can be done to.
+pub(crate) struct There {
+    /// Calls that the test makes and that are not over.
+    pub(crate) calls: Vec<usize>,
+    /// Flights whose work is not dropped.
+    pub(crate) flights: Vec<usize>,
+    /// Drains under way.
+    pub(crate) drains: Vec<usize>,
 }
 
 impl Pick {
-    pub(crate) fn of<T: Copy>(self, from: &[T]) -> Option<T> {
-        let place = self.0.checked_rem(from.len())?;
-        Some(from[place])
+    fn of(self, there: &[usize]) -> Option<usize> {
+        let place = self.0.checked_rem(there.len())?;
+        Some(there[place])
+    }
+}
+
+impl Op {
+    /// This, done to one of those there are. None if there is none.
+    pub(crate) fn of(self, there: &There) -> Option<Op<usize>> {
+        let There {
+            calls,
+            flights,
+            drains,
+        } = there;
+        Some(match self {
+            Op::Call(key, temper) => Op::Call(key, temper),
+            Op::Make(key, temper) => Op::Make(key, temper),
+            Op::Poll(call, bell) => Op::Poll(call.of(calls)?, bell),
+            Op::Leave(call) => Op::Leave(call.of(calls)?),
+            Op::Forget(key) => Op::Forget(key),
+            Op::Land(flight) => Op::Land(flight.of(flights)?),
+            Op::Panic(flight) => Op::Panic(flight.of(flights)?),
+            Op::Ask(flight, key, temper) => Op::Ask(flight.of(flights)?, key, temper),
+            Op::Withdraw(flight) => Op::Withdraw(flight.of(flights)?),
+            Op::Run(flight) => Op::Run(flight.of(flights)?),
+            Op::RunAll => Op::RunAll,
+            Op::LoseRuntime(flight) => Op::LoseRuntime(flight.of(flights)?),
+            Op::Advance(millis) => Op::Advance(millis),
+            Op::Drain => Op::Drain,
+            Op::Deadline(drain) => Op::Deadline(drain.of(drains)?),
+            Op::PollDrain(drain) => Op::PollDrain(drain.of(drains)?),
+            Op::DropDrain(drain) => Op::DropDrain(drain.of(drains)?),
+        })
     }
 }
 

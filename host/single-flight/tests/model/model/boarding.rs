@@ -1,0 +1,129 @@
+//! The first poll of a call: it joins, opens or is refused.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use single_flight::{Error, Sharing};
+
+use super::{CallNo, Flight, FlightNo, Model, OneOf, State, Task};
+use crate::outcome::Polled;
+use crate::script::Name;
+
+impl Model {
+    /// The first poll of a call, made by the work of `waiter` if there is one.
+    pub(super) fn board(&mut self, call: CallNo, waiter: Option<FlightNo>) -> OneOf {
+        let key = self.calls[call].key;
+        self.close_if_stale(key);
+        let open = self.flights.iter().position(|flight| flight.is_open(key));
+        let refusals = match open {
+            Some(flight) => self.refusals_to_join(flight, waiter),
+            None => self.refusals_to_open(key),
+        };
+        if !refusals.is_empty() {
+            self.end_call(call);
+            return refusals.into_iter().map(Polled::Refused).collect();
+        }
+        // 2: joins what is open, or else leads.
+        let boarded = open.unwrap_or_else(|| self.open(call));
+        if open.is_some() {
+            self.calls[call].work.drops = 1;
+        }
+        let flight = &mut self.flights[boarded];
+        flight.aboard.insert(call);
+        flight.joined += 1;
+        self.calls[call].state = State::Aboard;
+        self.calls[call].flight = Some(boarded);
+        vec![Polled::Pending]
+    }
+
+    /// 6: nobody joins a flight older than the window. Whoever finds it so closes it, whether or not
+    /// there is room for a new one.
+    fn close_if_stale(&mut self, key: Name) {
+        let Some(window) = self.policy.join_window else {
+            return;
+        };
+        for flight in self.flights.iter_mut().filter(|flight| flight.is_open(key)) {
+            flight.open = self.now - flight.opened <= window;
+        }
+    }
+
+    fn refusals_to_join(&self, flight: FlightNo, waiter: Option<FlightNo>) -> Vec<Error> {
+        let mut refusals = Vec::new();
+        // 18
+        if waiter.is_some_and(|waiter| self.is_part_of(waiter, flight)) {
+            refusals.push(Error::WouldDeadlock);
+        }
+        // 19: those who left make room.
+        let limit = self.policy.callers_per_flight;
+        if self.flights[flight].aboard.len() >= limit {
+            refusals.push(Error::TooManyCallers { limit });
+        }
+        refusals
+    }
+
+    /// 18: whether `flight` is `waiter`, or waits for it by way of any number of others.
+    fn is_part_of(&self, waiter: FlightNo, flight: FlightNo) -> bool {
+        // A flight that has an end is not waited for.
+        let asks = self.flights[flight].asks.iter();
+        let asked = asks.filter_map(|call| self.aboard(*call));
+        let mut asked = asked.filter(|asked| self.flights[*asked].end.is_none());
+        flight == waiter || asked.any(|asked| self.is_part_of(waiter, asked))
+    }
+
+    fn refusals_to_open(&self, key: Name) -> Vec<Error> {
+        // 23: for good, however much room there is.
+        if self.draining {
+            return vec![Error::Draining];
+        }
+        let mut refusals = Vec::new();
+        // 25: no limit applies.
+        if self.policy.sharing == Sharing::Observed {
+            return refusals;
+        }
+        // 19
+        let limit = self.policy.flights;
+        if self.alive().len() >= limit {
+            refusals.push(Error::TooManyFlights { limit });
+        }
+        let limit = self.policy.callers_per_flight;
+        if limit == 0 {
+            refusals.push(Error::TooManyCallers { limit });
+        }
+        // 7
+        if let Some(limit) = self.policy.executions_per_key.map(|limit| limit.max(2))
+            && self.executions(key).count() >= limit
+        {
+            refusals.push(Error::TooManyExecutions { limit });
+        }
+        refusals
+    }
+
+    fn open(&mut self, leader: CallNo) -> FlightNo {
+        let key = self.calls[leader].key;
+        let observed = self.policy.sharing == Sharing::Observed;
+        // 25: the one that was alone, of those that have overlapped without a gap since.
+        let earlier = self.executions(key).next();
+        let alone =
+            earlier.map(|earlier| self.flights[earlier].would_have_joined.unwrap_or(earlier));
+        self.flights.push(Flight {
+            key,
+            leader,
+            opened: self.now,
+            // 25: nothing is shared.
+            open: !observed,
+            end: None,
+            aboard: BTreeSet::new(),
+            joined: 0,
+            task: Task::Spawned,
+            told: VecDeque::new(),
+            asks: Vec::new(),
+            would_have_joined: alone.filter(|_| observed),
+        });
+        self.flights.len() - 1
+    }
+
+    /// 7: an execution counts until its work is dropped.
+    fn executions(&self, key: Name) -> impl Iterator<Item = FlightNo> {
+        let alive = self.alive().into_iter();
+        alive.filter(move |flight| self.flights[*flight].key == key)
+    }
+}
