@@ -312,7 +312,8 @@ where
         self.table.callers()
     }
 
-    /// Keys with a flight that is open to joiners. Counted shard by shard: not for a hot path.
+    /// Keys with a flight that is open to joiners; one that has outlived its join window counts until a
+    /// call of its key comes and closes it. Counted shard by shard: not for a hot path.
     pub fn entries(&self) -> usize {
         self.table.entries()
     }

@@ -410,7 +410,7 @@ mod tests {
     use super::{Seat, Table};
     use crate::flight::{Flight, Outcome};
     use crate::name::Asked;
-    use crate::{Error, Policy, Role};
+    use crate::{Error, Policy, Role, waits};
     use std::hash::BuildHasher;
     use std::sync::{Arc, OnceLock};
     use std::task::{Wake, Waker};
@@ -596,6 +596,22 @@ mod tests {
     fn cancelled(seat: &Aboard) -> Error {
         let flight = seat.flight.id;
         Error::Cancelled { flight }
+    }
+
+    // 18: a wait ends with the call, however that ends.
+    #[test]
+    fn a_wait_is_noted_until_its_call_has_an_outcome_or_leaves() {
+        let table = table();
+        let outer = opened(&table).flight.id;
+        let nested = |key| waits::within(outer, || table.board(key, Waker::noop()).ok().unwrap());
+        let (answered, left) = (nested("answered"), nested("left"));
+        assert_eq!(waits::noted(outer), 2);
+        table.leave(&left);
+        assert_eq!(waits::noted(outer), 1);
+        let value = Arc::from("v");
+        table.close(&answered.flight, Outcome::Landed(value));
+        assert!(answered.outcome().is_ok());
+        assert_eq!(waits::noted(outer), 0);
     }
 
     /// How the flight of a seat ended: the number of its callers, or the error.

@@ -100,3 +100,9 @@ fn lock() -> MutexGuard<'static, Waits> {
     // Nothing under this lock panics, so what a poisoned one guards is whole.
     WAITS.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How many waits of a flight are noted.
+#[cfg(test)]
+pub(crate) fn noted(waiter: FlightId) -> usize {
+    lock().0.get(&waiter).map_or(0, Vec::len)
+}
