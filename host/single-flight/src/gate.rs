@@ -190,39 +190,76 @@ pub(crate) fn stripe() -> usize {
 
 #[cfg(all(test, shuttle))]
 mod explored {
-    use super::Gate;
+    use super::{Gate, STRIPES, stripe};
+    use shuttle::sync::mpsc::channel;
     use shuttle::thread;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    // 19: none past the limit is let in, and none below it is refused, however permits move between the
-    // stripes meanwhile. Of two threads with two permits each finds one.
+    fn explore(run: impl Fn() + Copy + Send + Sync + 'static) {
+        shuttle::check_random(run, 50_000);
+        shuttle::check_pct(run, 20_000, 3);
+    }
+
+    fn pass(gate: &Gate, inside: &AtomicUsize, limit: usize) {
+        gate.enter().expect("there is room");
+        assert!(inside.fetch_add(1, Ordering::SeqCst) < limit);
+        thread::yield_now();
+        inside.fetch_sub(1, Ordering::SeqCst);
+        gate.leave();
+        gate.finish();
+    }
+
+    // 19: none past the limit is let in, and of as many threads as there are permits none is refused. Two
+    // of them share a stripe, so they take permits from one and give them back to another.
     #[test]
     fn a_gate_lets_in_exactly_as_many_as_its_limit() {
-        const LIMIT: usize = 2;
-        let run = || {
+        const LIMIT: usize = STRIPES + 1;
+        explore(|| {
             let gate = Arc::new(Gate::new(LIMIT));
             let inside = Arc::new(AtomicUsize::new(0));
-            let enter = |_| {
-                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
-                thread::spawn(move || {
-                    for _ in 0..3 {
-                        gate.enter().expect("there is room");
-                        assert!(inside.fetch_add(1, Ordering::SeqCst) < LIMIT);
-                        thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                        gate.leave();
-                        gate.finish();
-                    }
+            let threads: Vec<_> = (0..LIMIT)
+                .map(|_| {
+                    let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                    thread::spawn(move || [(); 2].map(|()| pass(&gate, &inside, LIMIT)))
                 })
-            };
-            let threads: Vec<_> = (0..LIMIT).map(enter).collect();
+                .collect();
             for thread in threads {
                 thread.join().expect("a thread does not panic");
             }
             assert_eq!((gate.alive(), gate.unfinished()), (0, 0));
-        };
-        shuttle::check_random(run, 50_000);
-        shuttle::check_pct(run, 20_000, 3);
+        });
+    }
+
+    // 19: while one looks at the stripes in turn, a permit is given back to the one that it has looked at,
+    // and the last of the next is taken. There is room all the time.
+    #[test]
+    fn a_permit_that_moves_behind_the_back_of_one_who_looks_is_found() {
+        const LIMIT: usize = STRIPES;
+        explore(|| {
+            assert_eq!(stripe(), 0);
+            let gate = Arc::new(Gate::new(LIMIT));
+            let inside = Arc::new(AtomicUsize::new(0));
+            let (left, has_left) = channel();
+            let after = {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                thread::spawn(move || {
+                    has_left.recv().expect("the other leaves");
+                    pass(&gate, &inside, LIMIT);
+                })
+            };
+            let before = {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                thread::spawn(move || {
+                    assert_eq!(stripe(), 0);
+                    pass(&gate, &inside, LIMIT);
+                    left.send(()).expect("the next one waits");
+                })
+            };
+            pass(&gate, &inside, LIMIT);
+            for thread in [before, after] {
+                thread.join().expect("a thread does not panic");
+            }
+        });
     }
 }

@@ -102,7 +102,7 @@ fn lock() -> MutexGuard<'static, Waits> {
 }
 
 /// How many waits of a flight are noted.
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 pub(crate) fn noted(waiter: FlightId) -> usize {
     lock().0.get(&waiter).map_or(0, Vec::len)
 }
