@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -158,8 +159,8 @@ fn callers_of_a_runtime_that_shuts_down_are_all_told() {
                     let first = call.poll();
                     drop(entered);
                     match first {
-                        std::task::Poll::Ready(outcome) => outcome,
-                        std::task::Poll::Pending => call.finish().await,
+                        Poll::Ready(outcome) => outcome,
+                        Poll::Pending => call.finish().await,
                     }
                 })
             })
@@ -181,4 +182,33 @@ async fn idle(group: &Group<usize, usize>) -> [usize; 3] {
         yield_now().await;
     }
     counts(group)
+}
+
+// 9, 10: an outcome is whole for whoever sees that it is there, woken or not.
+#[test]
+fn a_caller_that_polls_all_the_time_sees_a_whole_outcome() {
+    let runtime = runtime();
+    let group: Group<usize, Arc<[usize]>> = Group::new(Policy::default());
+    for round in 0..ROUNDS {
+        let call = |_| {
+            Hand::new(group.call(0, move |_flight| async move {
+                yield_now().await;
+                Arc::from([round; 8])
+            }))
+        };
+        let mut calls: Vec<_> = (0..2).map(call).collect();
+        let mut values: Vec<Arc<[usize]>> = Vec::new();
+        let _entered = runtime.enter();
+        while !calls.is_empty() {
+            calls.retain_mut(|call| match call.poll() {
+                Poll::Ready(answer) => {
+                    values.push(answer.expect("the work lands").value);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            std::thread::yield_now();
+        }
+        assert!(values.iter().all(|value| **value == [round; 8]));
+    }
 }
