@@ -2,24 +2,28 @@
 
 mod check;
 mod client;
+mod compile;
 mod demo;
 mod get;
+mod progress;
 mod serve;
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use oneflight::{ComponentClient, Engine, LoadError, Settings};
+use oneflight::component::Part;
+use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use self::progress::{Shown, with_progress};
 
 /// Runs your client as a WebAssembly component. Callers who ask for the same thing at the same time
 /// share one call.
@@ -55,9 +59,20 @@ enum Command {
     Get(get::Get),
     Serve(serve::Serve),
     Check(check::Check),
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 impl Arguments {
+    /// Runs the command that is a process for another one, if it is that: it has no log and no
+    /// runtime, as both would count as the compiler's.
+    pub(crate) fn run_as_child(&self) -> Option<ExitCode> {
+        match &self.command {
+            Command::Compile(compile) => Some(compile.run()),
+            _ => None,
+        }
+    }
+
     /// The log goes to stderr, coloured only on a terminal.
     pub(crate) fn start_log(&self) {
         // Only what oneflight itself says: at the finer levels the crates below it print calls with
@@ -67,10 +82,8 @@ impl Arguments {
             (Some(level), _) => only(level),
             (None, Command::Serve(_)) => only(LevelFilter::INFO),
             // These print themselves what came of each call, so a line per flight says it twice.
-            (None, Command::Demo(_) | Command::Get(_) | Command::Check(_)) => {
-                only(LevelFilter::WARN)
-                    .with_target("oneflight::client::telemetry", LevelFilter::OFF)
-            }
+            (None, _) => only(LevelFilter::WARN)
+                .with_target("oneflight::client::telemetry", LevelFilter::OFF),
         };
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
@@ -86,7 +99,7 @@ impl Arguments {
             // On one thread all callers have asked before the first flight takes off. On several, a
             // fast upstream could answer the first caller before the last has come.
             Command::Get(_) => Builder::new_current_thread(),
-            Command::Demo(_) | Command::Serve(_) | Command::Check(_) => Builder::new_multi_thread(),
+            _ => Builder::new_multi_thread(),
         }
     }
 
@@ -96,28 +109,53 @@ impl Arguments {
             Command::Get(get) => get.run().await,
             Command::Serve(serve) => serve.run().await,
             Command::Check(check) => check.run().await,
+            Command::Compile(compile) => Ok(compile.run()),
         }
     }
 }
 
-/// Loads the component in `file`; where that takes longer than a person expects, says so. The inner
-/// result is the component's own: whether it can be run.
+/// Loads the component in `file`. The inner result is the component's own: whether it can be run.
 async fn load_file(
     engine: &Engine,
     file: &Path,
     settings: Settings,
 ) -> anyhow::Result<Result<ComponentClient, LoadError>> {
-    let binary =
-        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-    let kilobytes = binary.len() / 1_000;
-    let mut loading = pin!(ComponentClient::load(engine, binary, settings));
-    tokio::select! {
-        loaded = &mut loading => return Ok(loaded),
-        () = tokio::time::sleep(Duration::from_secs(1)) => {
-            eprintln!("compiling {} ({kilobytes} KB) ...", file.display());
-        }
+    let unread = || format!("could not read {}", file.display());
+    // Before it is read into memory.
+    let (found, limit) = (
+        file.metadata().with_context(unread)?.len(),
+        CompileLimits::default().component as u64,
+    );
+    if found > limit {
+        let part = Part::Component;
+        return Ok(Err(LoadError::TooComplex { part, found, limit }));
     }
-    Ok(loading.await)
+    let binary = std::fs::read(file).with_context(unread)?;
+    Ok(load(engine, &file.display().to_string(), binary, settings).await)
+}
+
+/// Loads the built-in client.
+async fn load_builtin(engine: &Engine, settings: Settings) -> Result<ComponentClient, LoadError> {
+    load(engine, "the built-in client", BUILTIN, settings).await
+}
+
+/// Loads `binary`; where that takes longer than a person expects, says so on stderr.
+async fn load(
+    engine: &Engine,
+    name: &str,
+    binary: impl Into<Arc<[u8]>>,
+    settings: Settings,
+) -> Result<ComponentClient, LoadError> {
+    let binary = binary.into();
+    let what = format!("compiling {name} ({} KB)", binary.len() / 1_000);
+    let loading = ComponentClient::load(engine, binary, settings);
+    let stderr = std::io::stderr();
+    let shown = if stderr.is_terminal() {
+        Shown::Live
+    } else {
+        Shown::Logged
+    };
+    with_progress(&what, loading, shown, stderr).await
 }
 
 /// `1 flight`, `2 flights`.

@@ -5,6 +5,7 @@
 //! no deadline but that on its own processor time: all that is the decorators'.
 
 mod check;
+mod compile;
 mod engine;
 mod output;
 mod store;
@@ -29,7 +30,8 @@ use crate::client::{
 use crate::config::Settings;
 use crate::upstream::{Outbound, Upstream};
 
-pub use self::check::{LoadError, Report};
+pub use self::check::{Cost, LoadError, Part, Report};
+pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
 
 mod bindings {
@@ -71,13 +73,16 @@ impl ComponentClient {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the load; compiling goes on to its end on a thread of its own.
+    /// Dropping the future abandons the load. A child that compiles is ended; in this process
+    /// compiling goes on to its end on a thread of its own.
     pub async fn load(
         engine: &Engine,
         binary: impl Into<Arc<[u8]>>,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let (component, report) = check::compile(engine, binary.into()).await?;
+        let binary = binary.into();
+        let component = compile::compile(engine, Arc::clone(&binary)).await?;
+        let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
         let output = GuestOutput::new(settings.limits.log);
         let outbound = Outbound::of_this_flight();

@@ -1,5 +1,5 @@
-//! What can be set: [`Settings`] of one client, and the one table of [`Limits`] with every default,
-//! its unit and its reason.
+//! What can be set: [`Settings`] of one client, and the tables of [`Limits`] and [`CompileLimits`] with
+//! every default, its unit and its reason.
 
 use std::fmt;
 use std::time::Duration;
@@ -78,6 +78,68 @@ impl Limits {
             flight,
             request: flight * 4 / 5,
             grace: flight,
+            ..self
+        }
+    }
+}
+
+/// What compiling a component may cost; one that costs more is refused. There is no other place where
+/// these defaults stand.
+///
+/// The first five are read off the component before it is compiled, in any process. The others bind
+/// the process that compiles, where that is a child.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CompileLimits {
+    /// A component, in bytes: 64 MiB. The largest guests seen (Python) have 18 MB.
+    pub component: usize,
+    /// Functions of one component: 200,000. Those guests have 13,351.
+    pub functions: usize,
+    /// One function, in bytes: 2 MiB. Their largest has 426,843.
+    pub function: usize,
+    /// Locals of one function, parameters aside: 20,000. Theirs have 271 at most; those of a build that
+    /// is not optimised have more.
+    pub locals: u64,
+    /// Blocks within blocks of one function: 10,000. A large `switch` has one for each case.
+    pub nesting: usize,
+    /// Address space of the compiler, in bytes: 2 GiB. Those guests take less than half.
+    pub memory: u64,
+    /// Processor time of the compiler, all its threads together: 120 s. Those guests take less than
+    /// 30 s where nothing is optimised.
+    pub cpu: Duration,
+    /// The whole of it, from the compiler's start to its end: 1,200 s. A busy machine takes ten times as
+    /// long as an idle one.
+    pub time: Duration,
+    /// What comes of it, in bytes: 512 MiB. This process holds it in memory.
+    pub code: usize,
+}
+
+/// What a folder of compiled code may hold: 1 GiB, in bytes. The code of the largest guests seen
+/// (Python) has 50 MB.
+pub const CACHE_SIZE: u64 = 1 << 30;
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            component: 64 << 20,
+            functions: 200_000,
+            function: 2 << 20,
+            locals: 20_000,
+            nesting: 10_000,
+            memory: 2 << 30,
+            cpu: Duration::from_secs(120),
+            time: Duration::from_secs(1_200),
+            code: 512 << 20,
+        }
+    }
+}
+
+impl CompileLimits {
+    /// The same, with `cpu` of processor time, and ten times that for the whole.
+    #[must_use]
+    pub fn with_cpu(self, cpu: Duration) -> Self {
+        Self {
+            cpu,
+            time: cpu * 10,
             ..self
         }
     }

@@ -53,6 +53,7 @@
 //! - Each flight owns its store: leaving, deadlines and traps end its work at once, and no other's.
 //! - What a guest says goes to the log; what a caller is told are the host's words.
 //! - No request leaves a guest but through [`upstream`].
+//! - No machine code runs but what this program compiled from the component itself.
 //!
 //! Deliberately absent: caching, retrying, identifying callers.
 
@@ -63,8 +64,8 @@ pub mod server;
 pub mod upstream;
 
 pub use client::{Answer, Client, ClientError, Item, Items, Key, Sharing};
-pub use component::{ComponentClient, Engine, LoadError};
-pub use config::{Limits, Settings};
+pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
+pub use config::{CompileLimits, Limits, Settings};
 
 use client::{WithLimits, WithSingleFlight, WithTelemetry};
 

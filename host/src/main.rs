@@ -8,6 +8,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    if let Some(ended) = arguments.run_as_child() {
+        return ended;
+    }
     arguments.start_log();
     let runtime = match arguments.runtime().enable_all().build() {
         Ok(runtime) => runtime,

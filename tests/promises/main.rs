@@ -5,6 +5,7 @@
 
 mod bounds;
 mod commands;
+mod compiling;
 mod components;
 mod guests;
 mod service;

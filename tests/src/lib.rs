@@ -4,7 +4,9 @@
 //! Nothing here sleeps: tests wait for events, and [`failsafe`] fails the one that waits in vain.
 
 pub mod artifacts;
+pub mod bomb;
 pub mod caller;
+pub mod folder;
 pub mod process;
 pub mod upstream;
 

@@ -52,11 +52,27 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join("oneflight")
 });
 
-/// The command line `oneflight ARGS`, with nothing of this process's standard input.
+/// The binary's file.
+#[must_use]
+pub fn binary() -> &'static Path {
+    &BINARY
+}
+
+/// The command line `oneflight ARGS`, with nothing of this process's standard input, and with a folder
+/// of the tests' own for what they compile: they neither use nor leave anything in their user's home.
+///
+/// # Panics
+///
+/// Never: the binary lies in `target/PROFILE`.
 #[must_use]
 pub fn oneflight(args: &[&str]) -> Command {
-    let mut command = Command::new(&*BINARY);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let mut command = Command::new(binary());
+    let target = binary().ancestors().nth(2).expect("target/PROFILE/BINARY");
+    command
+        .args(args)
+        .env("XDG_CACHE_HOME", target.join("tmp/caches"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 

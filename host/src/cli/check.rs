@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneflight::component::Report;
-use oneflight::{Engine, Limits, LoadError, Settings};
+use oneflight::{Limits, LoadError, Settings};
 use serde_json::json;
 
+use super::compile::CompileFlags;
 use super::load_file;
 
 /// Says whether a file is a component that oneflight can run, and if not, how to mend it.
@@ -24,6 +25,9 @@ pub(super) struct Check {
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    compile: CompileFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -33,7 +37,7 @@ Examples:
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let engine = Engine::new(&Limits {
+        let engine = self.compile.engine(&Limits {
             executions: 1,
             ..Limits::default()
         })?;

@@ -9,9 +9,10 @@ use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
 use oneflight::upstream::Origin;
-use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Limits, Settings, Sharing, decorate};
+use oneflight::{ComponentClient, Decorated, Limits, Settings, Sharing, decorate};
 
-use super::load_file;
+use super::compile::CompileFlags;
+use super::{load_builtin, load_file};
 
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
@@ -57,6 +58,9 @@ pub(super) struct ClientFlags {
     /// Makes every call a flight of its own: what oneflight saves, seen from the other side.
     #[arg(long)]
     no_coalescing: bool,
+
+    #[command(flatten)]
+    compile: CompileFlags,
 }
 
 /// A client as its flags describe it: decorated, and bare, for its figures.
@@ -71,9 +75,9 @@ impl ClientFlags {
     pub(super) async fn load(&self) -> anyhow::Result<Loaded> {
         let settings = self.settings()?;
         let limits = settings.limits.clone();
-        let engine = Engine::new(&limits)?;
+        let engine = self.compile.engine(&limits)?;
         let component = match &self.component {
-            None => ComponentClient::load(&engine, BUILTIN, settings).await?,
+            None => load_builtin(&engine, settings).await?,
             Some(file) => load_file(&engine, file, settings)
                 .await?
                 .with_context(|| format!("cannot run {}", file.display()))?,

@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
 use oneflight::server::Service;
-use oneflight::{BUILTIN, ComponentClient, Engine, Key, Limits, Settings, Sharing, decorate};
+use oneflight::{ComponentClient, Key, Limits, Settings, Sharing, decorate};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -22,6 +22,8 @@ use self::picture::{draw, figures};
 use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
 use self::upstream::Upstream;
 use super::client::NAME;
+use super::compile::CompileFlags;
+use super::load_builtin;
 use super::serve::{address, listen, shutdown};
 
 /// Shows the duplicates and their cure: two fetchers, then 100 callers, ask a small upstream for the
@@ -48,6 +50,9 @@ pub(super) struct Demo {
     /// Prints one JSON object with all figures and times.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    compile: CompileFlags,
 }
 
 /// What --json prints.
@@ -94,11 +99,11 @@ impl Demo {
         let delay = Duration::from_millis(self.delay);
         let upstream = Upstream::start(delay, Arc::clone(&recorder)).await?;
         let limits = Limits::default();
-        let engine = Engine::new(&limits)?;
+        let engine = self.compile.engine(&limits)?;
         let settings = Settings::new(NAME)
             .env("BASE_URL", &format!("{}/items", upstream.origin()))
             .allow(&upstream.origin())?;
-        let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
+        let component = load_builtin(&engine, settings).await?;
         if !self.json {
             writeln!(
                 stdout(),

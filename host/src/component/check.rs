@@ -2,7 +2,7 @@
 //! needed, and what to do about it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::timeout;
@@ -47,6 +47,19 @@ pub enum LoadError {
     Precompiled,
     /// The file begins like a component, and is not a valid one.
     Invalid(String),
+    /// The component is larger, or a part of it, than any that is compiled.
+    TooComplex {
+        /// What of it.
+        part: Part,
+        /// How large that is.
+        found: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// Compiling the component costs more than it may; the process that compiled it is gone.
+    TooCostly(Cost),
+    /// There is no code for a reason that need not be the component's: what the compiler did.
+    NotCompiled(String),
     /// The component is valid, and larger than what this host makes room for.
     TooLarge(String),
     /// The component does not export the interface.
@@ -65,6 +78,58 @@ pub enum LoadError {
     DoesNotStart(String),
 }
 
+/// What of a component is measured before it is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The file, in bytes.
+    Component,
+    /// Its functions.
+    Functions,
+    /// One function, in bytes.
+    Function,
+    /// The locals of one function.
+    Locals,
+    /// The blocks of one function that lie within each other.
+    Nesting,
+}
+
+/// What compiling a component needs more of than it may have, and how much it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Memory, in bytes.
+    Memory(u64),
+    /// Processor time.
+    Processor(Duration),
+    /// Time.
+    Time(Duration),
+    /// Room for what comes of it, in bytes.
+    Code(usize),
+}
+
+impl Part {
+    /// With so many of it.
+    fn with(self, number: u64) -> String {
+        match self {
+            Self::Component => format!("of {number} bytes"),
+            Self::Functions => format!("of {number} functions"),
+            Self::Function => format!("with a function of {number} bytes"),
+            Self::Locals => format!("with a function of {number} locals"),
+            Self::Nesting => format!("with a function of {number} blocks within each other"),
+        }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(bytes) => write!(f, "{} MiB of memory", bytes >> 20),
+            Self::Processor(time) => write!(f, "{} s of processor time", time.as_secs_f64()),
+            Self::Time(time) => write!(f, "{} s", time.as_secs_f64()),
+            Self::Code(bytes) => write!(f, "{} MiB for its code", bytes >> 20),
+        }
+    }
+}
+
 impl LoadError {
     /// What the file is.
     #[must_use]
@@ -76,6 +141,9 @@ impl LoadError {
             Self::CoreModule => "a core WebAssembly module".into(),
             Self::Precompiled => "a file that wasmtime compiled ahead of time".into(),
             Self::Invalid(why) => format!("a component that is not valid: {why}"),
+            Self::TooComplex { part, found, .. } => format!("a component {}", part.with(*found)),
+            Self::TooCostly(cost) => format!("a component that takes more than {cost} to compile"),
+            Self::NotCompiled(how) => format!("a compiler {how}"),
             Self::TooLarge(why) => format!("a component that is too large: {why}"),
             Self::NoItems { exports } if exports.is_empty() => "a component without exports".into(),
             Self::NoItems { exports } => format!("a component that exports {}", exports.join(", ")),
@@ -87,14 +155,19 @@ impl LoadError {
 
     /// What it would have to be.
     #[must_use]
-    pub fn needed(&self) -> &'static str {
-        match self {
+    pub fn needed(&self) -> String {
+        let needed = match self {
             Self::Empty | Self::Text | Self::NotWasm | Self::CoreModule | Self::Invalid(_) => {
                 "a WebAssembly component, in binary form"
             }
             Self::Precompiled => {
                 "the component itself: the host runs no machine code that it did not compile"
             }
+            Self::TooComplex { part, limit, .. } => {
+                return format!("one {} at most", part.with(*limit));
+            }
+            Self::TooCostly(_) => "one that compiles within that",
+            Self::NotCompiled(_) => "a process that compiles it and ends",
             Self::TooLarge(_) => {
                 "a component of at most 16 core modules, 4 memories and 8 tables, \
                  whose memory begins below its limit"
@@ -109,7 +182,8 @@ impl LoadError {
                  filesystem and sockets are linked"
             }
             Self::DoesNotStart(_) => "a component that instantiates within its limits",
-        }
+        };
+        needed.to_owned()
     }
 
     /// What to do about it.
@@ -127,6 +201,18 @@ impl LoadError {
                 "build it as a component: cargo component build --release, or \
                  cargo build --release --target wasm32-wasip2; \
                  from a module: wasm-tools component new FILE --adapt wasi_snapshot_preview1.wasm"
+            }
+            Self::TooComplex { .. } => {
+                "build it optimised, or of less: cargo component build --release; \
+                 in the library, CompileLimits sets the limit"
+            }
+            Self::TooCostly(_) => {
+                "build it optimised, or of less: cargo component build --release; or allow more: \
+                 --compile-memory, --compile-cpu, in the library CompileLimits"
+            }
+            Self::NotCompiled(_) => {
+                "try again; if that fails too, build the component with another release of its \
+                 tools; in the library, see that Compile::Child names a program that is there"
             }
             Self::TooLarge(_) => "make it smaller; in the library, Limits::memory sets the limit",
             Self::Precompiled => "pass the .wasm file that it was compiled from",
@@ -159,31 +245,6 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
-
-/// Compiles `binary`, on a thread where that may take its time, and looks at its exports.
-pub(super) async fn compile(
-    engine: &Engine,
-    binary: Arc<[u8]>,
-) -> Result<(Component, Report), LoadError> {
-    let wasmtime = engine.wasmtime().clone();
-    let compiling = tokio::task::spawn_blocking(move || {
-        preamble(&binary)?;
-        let component = Component::from_binary(&wasmtime, &binary).map_err(|error| {
-            let why = format!("{error:#}");
-            // Wasmtime gives this one no type: a valid component that no slot of the pool can hold.
-            if why.contains("pooling allocator") {
-                LoadError::TooLarge(why)
-            } else {
-                LoadError::Invalid(why)
-            }
-        })?;
-        let report = report(&wasmtime, &component, binary.len());
-        Ok((component, report))
-    });
-    compiling
-        .await
-        .unwrap_or_else(|panic| Err(LoadError::Invalid(panic.to_string())))
-}
 
 /// Links `component` and instantiates it once in `store`, within `limits`: the types of its functions
 /// are compared only there. `output` is where the store prints to.
@@ -225,21 +286,7 @@ pub(super) async fn start(
     Ok(ready)
 }
 
-/// What the first bytes say.
-fn preamble(binary: &[u8]) -> Result<(), LoadError> {
-    match binary {
-        [] => Err(LoadError::Empty),
-        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', ..] => Err(LoadError::CoreModule),
-        _ if Wasmtime::detect_precompiled(binary).is_some() => Err(LoadError::Precompiled),
-        _ if std::str::from_utf8(binary).is_ok_and(|text| !text.contains('\0')) => {
-            Err(LoadError::Text)
-        }
-        _ => Err(LoadError::NotWasm),
-    }
-}
-
-fn report(engine: &Wasmtime, component: &Component, bytes: usize) -> Report {
+pub(super) fn report(engine: &Wasmtime, component: &Component, bytes: usize) -> Report {
     let ty = component.component_type();
     let names = |name: &str| name.to_owned();
     Report {

@@ -8,21 +8,26 @@ use anyhow::Context;
 use wasmtime::component::Linker;
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::compile::Compilation;
 use super::store::Guest;
 use crate::config::{EPOCH_TICK, Limits};
 
 /// Compiles and runs guests. Cloning shares it; one is enough for a process.
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine {
+    shared: Arc<Shared>,
+    compilation: Arc<Compilation>,
+}
 
-struct Inner {
+struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<Guest>,
 }
 
 impl Engine {
     /// An engine whose pool has room for `limits.executions` guests of `limits.memory` bytes each,
-    /// so that a client which is limited so never finds it full.
+    /// so that a client which is limited so never finds it full. It compiles in this process, until
+    /// [`Engine::compiling`] says otherwise.
     ///
     /// # Errors
     ///
@@ -37,15 +42,32 @@ impl Engine {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         start_ticker(wasmtime.weak())?;
-        Ok(Self(Arc::new(Inner { wasmtime, linker })))
+        Ok(Self {
+            shared: Arc::new(Shared { wasmtime, linker }),
+            compilation: Arc::default(),
+        })
+    }
+
+    /// The same engine, which compiles as `compilation` says what it loads from now on. Clones that
+    /// were made before go on as they were.
+    #[must_use]
+    pub fn compiling(self, compilation: Compilation) -> Self {
+        Self {
+            compilation: Arc::new(compilation),
+            ..self
+        }
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
+        &self.shared.wasmtime
     }
 
     pub(super) fn linker(&self) -> &Linker<Guest> {
-        &self.0.linker
+        &self.shared.linker
+    }
+
+    pub(super) fn compilation(&self) -> &Arc<Compilation> {
+        &self.compilation
     }
 }
 
@@ -76,9 +98,16 @@ fn configuration(limits: &Limits) -> anyhow::Result<Config> {
         .total_tables(executions.saturating_mul(TABLES))
         .max_tables_per_component(TABLES)
         .max_memory_size(limits.memory);
+    let mut config = code();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(config)
+}
+
+/// All of the configuration that code depends on, so that what another process compiles with it runs
+/// here.
+pub(super) fn code() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         // Guests of WASI 0.2 export plain functions, and calling those is four times as cheap so.
         .concurrency_support(false)
@@ -87,7 +116,7 @@ fn configuration(limits: &Limits) -> anyhow::Result<Config> {
         .wasm_memory64(false)
         .wasm_tail_call(false)
         .wasm_relaxed_simd(false);
-    Ok(config)
+    config
 }
 
 /// Advances the engine's epoch each tick, for as long as the engine lives. Without it a guest that

@@ -1,0 +1,137 @@
+//! `oneflight compile`: the child that compiles for the other commands, hidden from their help; the
+//! flags that bind it, and the engine that they describe.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
+use oneflight::config::CACHE_SIZE;
+use oneflight::{Compilation, Compile as Policy, CompileLimits, Engine, Limits};
+
+/// Reads a component from standard input and writes its code to standard output, as another oneflight
+/// tells it to.
+#[derive(Args, Debug)]
+pub(super) struct Compile {}
+
+impl Compile {
+    const NAME: &str = "compile";
+
+    pub(super) fn run(&self) -> ExitCode {
+        compile_for_parent()
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Compiling it")]
+pub(super) struct CompileFlags {
+    /// The folder that compiled code is kept in, for the next start.
+    ///
+    /// [default: oneflight in $XDG_CACHE_HOME, or in ~/.cache]
+    #[arg(long, value_name = "DIR")]
+    compile_cache: Option<PathBuf>,
+
+    /// Keeps no compiled code, and uses none.
+    #[arg(long, conflicts_with = "compile_cache")]
+    no_compile_cache: bool,
+
+    /// How much memory compiling a component may take, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = CompileLimits::default().memory >> 20, value_parser = clap::value_parser!(u64).range(256..=1 << 20))]
+    compile_memory: u64,
+
+    /// How much processor time compiling a component may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = CompileLimits::default().cpu.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    compile_cpu: u64,
+}
+
+impl CompileFlags {
+    /// An engine for guests within `limits`, which compiles in children of this process.
+    pub(super) fn engine(&self, limits: &Limits) -> anyhow::Result<Engine> {
+        let compilation = Compilation {
+            policy: Policy::Child(this_program()?),
+            cache: self.cache()?,
+            limits: CompileLimits {
+                memory: self.compile_memory << 20,
+                ..CompileLimits::default().with_cpu(Duration::from_secs(self.compile_cpu))
+            },
+        };
+        Ok(Engine::new(limits)?.compiling(compilation))
+    }
+
+    /// A folder that was named must be of use. One that was not may be absent, as on a machine without
+    /// homes; but where others can write to it, they are up to something or somebody has been careless,
+    /// and neither should go unnoticed.
+    fn cache(&self) -> anyhow::Result<Option<Cache>> {
+        const OTHERWISE: &str = "choose a folder with --compile-cache, or use --no-compile-cache";
+        if self.no_compile_cache {
+            return Ok(None);
+        }
+        if let Some(folder) = &self.compile_cache {
+            let cache = Cache::open(folder, CACHE_SIZE);
+            return cache.map(Some).context("cannot keep compiled code");
+        }
+        let Some(folder) = folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
+            tracing::warn!("compiled code is not kept: found no home of yours; {OTHERWISE}");
+            return Ok(None);
+        };
+        match Cache::open(&folder, CACHE_SIZE) {
+            Err(why @ CacheError::Unusable { .. }) => {
+                tracing::warn!("compiled code is not kept: {why}; {OTHERWISE}");
+                Ok(None)
+            }
+            opened => opened
+                .map(Some)
+                .with_context(|| format!("cannot keep compiled code; {OTHERWISE}")),
+        }
+    }
+}
+
+/// The folder for what can be made again, as the XDG Base Directory Specification has it: a path that
+/// is not absolute counts as none.
+fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Some(caches?.join("oneflight"))
+}
+
+fn this_program() -> anyhow::Result<Program> {
+    // What runs, even where its file has been replaced meanwhile: another release's code would not
+    // run here.
+    let running = Path::new("/proc/self/exe");
+    let path = if running.exists() {
+        running.to_owned()
+    } else {
+        std::env::current_exe().context("could not find the file of this program")?
+    };
+    Ok(Program {
+        path,
+        arguments: vec![Compile::NAME.to_owned()],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::folder;
+
+    fn folder_with(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        folder(|name| {
+            let mut variables = variables.iter();
+            let (_, value) = variables.find(|(variable, _)| *variable == name)?;
+            Some(PathBuf::from(value))
+        })
+    }
+
+    #[test]
+    fn compiled_code_is_kept_where_the_system_keeps_what_can_be_made_again() {
+        let both = [("XDG_CACHE_HOME", "/caches"), ("HOME", "/home/me")];
+        assert_eq!(folder_with(&both), Some("/caches/oneflight".into()));
+        let home = [("XDG_CACHE_HOME", "caches"), ("HOME", "/home/me")];
+        assert_eq!(folder_with(&home), Some("/home/me/.cache/oneflight".into()));
+        assert_eq!(folder_with(&[("HOME", "")]), None);
+        assert_eq!(folder_with(&[]), None);
+    }
+}

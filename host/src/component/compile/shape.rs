@@ -1,0 +1,87 @@
+//! What can be told of a file before it is compiled, by reading it once: whether it is a component, and
+//! whether it is larger or more entangled than any that a toolchain makes.
+//!
+//! It spares the compiler what cannot end well, and has a better message for it. It does not stand
+//! for the compiler's own limits: what a component costs cannot be read off it.
+
+use wasmparser::{FunctionBody, Operator, Parser, Payload};
+use wasmtime::Engine as Wasmtime;
+
+use crate::component::check::{LoadError, Part};
+use crate::config::CompileLimits;
+
+/// What the first bytes and the size say, without reading further.
+pub(super) fn is_a_component(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
+    match binary {
+        [] => return Err(LoadError::Empty),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => {}
+        [0, b'a', b's', b'm', ..] => return Err(LoadError::CoreModule),
+        _ if Wasmtime::detect_precompiled(binary).is_some() => return Err(LoadError::Precompiled),
+        _ if std::str::from_utf8(binary).is_ok_and(|text| !text.contains('\0')) => {
+            return Err(LoadError::Text);
+        }
+        _ => return Err(LoadError::NotWasm),
+    }
+    within(Part::Component, binary.len(), limits.component)
+}
+
+/// What its functions say, those of components within it included. Takes time in proportion to its
+/// size, and next to no memory.
+pub(super) fn is_compilable(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
+    let mut functions = 0_usize;
+    for payload in Parser::new(0).parse_all(binary) {
+        match payload.map_err(invalid)? {
+            Payload::CodeSectionStart { count, .. } => {
+                functions = functions.saturating_add(count as usize);
+                within(Part::Functions, functions, limits.functions)?;
+            }
+            Payload::CodeSectionEntry(function) => is_compilable_function(&function, limits)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_compilable_function(
+    function: &FunctionBody<'_>,
+    limits: &CompileLimits,
+) -> Result<(), LoadError> {
+    within(Part::Function, function.range().len(), limits.function)?;
+    let mut locals = 0_u64;
+    for declared in function.get_locals_reader().map_err(invalid)? {
+        let (count, _) = declared.map_err(invalid)?;
+        locals += u64::from(count);
+        within(Part::Locals, locals, limits.locals)?;
+    }
+    let mut nesting = 0_usize;
+    for operator in function.get_operators_reader().map_err(invalid)? {
+        match operator.map_err(invalid)? {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. } => {
+                nesting += 1;
+                within(Part::Nesting, nesting, limits.nesting)?;
+            }
+            Operator::End => nesting = nesting.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn within<N: TryInto<u64> + PartialOrd>(part: Part, found: N, limit: N) -> Result<(), LoadError> {
+    if found <= limit {
+        return Ok(());
+    }
+    let number = |number: N| number.try_into().unwrap_or(u64::MAX);
+    Err(LoadError::TooComplex {
+        part,
+        found: number(found),
+        limit: number(limit),
+    })
+}
+
+fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Invalid(error.to_string())
+}

@@ -1,0 +1,523 @@
+//! Compiling a component hurts nobody, and is done once.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::pin::pin;
+
+use futures_util::poll;
+use oneflight::component::{Cache, Cost, Part, Program};
+use oneflight::{BUILTIN, Client, Compilation, Compile, CompileLimits, ComponentClient};
+use oneflight::{Engine, Limits, LoadError, Settings};
+use oneflight_tests::folder::Folder;
+use oneflight_tests::process::{binary, oneflight, run};
+use oneflight_tests::{artifacts, bomb, failsafe};
+
+/// Compiles in children of the real binary, which may use 256 MiB.
+fn in_children() -> Compilation {
+    in_child(&binary().to_string_lossy(), &["compile"])
+}
+
+fn in_child(program: &str, arguments: &[&str]) -> Compilation {
+    Compilation {
+        policy: Compile::Child(Program {
+            path: program.into(),
+            arguments: arguments.iter().map(|&argument| argument.into()).collect(),
+        }),
+        cache: None,
+        limits: CompileLimits {
+            memory: 256 << 20,
+            ..CompileLimits::default()
+        },
+    }
+}
+
+/// With a cache in `folder`.
+fn keeping(folder: &Path, compilation: Compilation) -> Compilation {
+    Compilation {
+        cache: Some(Cache::open(folder, 1 << 30).unwrap()),
+        ..compilation
+    }
+}
+
+/// A compiler that is not there: what loads with it was compiled before.
+fn absent() -> Compilation {
+    in_child("/nowhere/compiler", &[])
+}
+
+fn engine(compilation: Compilation) -> Engine {
+    let limits = Limits {
+        executions: 1,
+        ..Limits::default()
+    };
+    Engine::new(&limits).unwrap().compiling(compilation)
+}
+
+async fn load(compilation: Compilation, binary: &[u8]) -> Result<ComponentClient, LoadError> {
+    let engine = engine(compilation);
+    ComponentClient::load(&engine, binary, Settings::new("test")).await
+}
+
+/// The processes of which this is true: of their `/proc/ID` and what `/proc/ID/stat` says, the name in
+/// brackets, the state and the parent among it. Zombies are processes.
+fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let id = path.file_name()?.to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(path.join("stat")).ok()?;
+            wanted(&path, &stat).then_some(id)
+        })
+        .collect()
+}
+
+/// The names of a process's threads, each with the line's end.
+fn threads(process: &Path) -> Vec<String> {
+    let Ok(threads) = fs::read_dir(process.join("task")) else {
+        return vec![];
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .collect()
+}
+
+fn named(name: &str) -> usize {
+    processes(|_, stat| stat.contains(&format!("({name})"))).len()
+}
+
+/// The compiler that the process `parent` has started, once it has bound itself, has read its component
+/// and compiles: then it has a thread that watches for its parent's end.
+async fn compiler_of(parent: u32) -> u32 {
+    let of_parent = |path: &Path, stat: &str| {
+        let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        let is_child = after_name.split(' ').nth(1) == Some(&parent.to_string());
+        is_child && threads(path).iter().any(|name| name == "parent-watch\n")
+    };
+    failsafe("a compiler", async {
+        loop {
+            if let [id] = processes(of_parent)[..] {
+                break id;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+fn kill(id: u32) {
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &id.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+}
+
+// Row 32.
+#[tokio::test]
+async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_served_meanwhile() {
+    let engine = engine(in_children());
+    let other = fs::read(artifacts::MISBEHAVING).unwrap();
+    let other = ComponentClient::load(&engine, other, Settings::new("other"));
+    let other = other.await.unwrap();
+    let echo = async || {
+        let answer = other.get_items("echo:a".into()).await;
+        assert_eq!(
+            answer.result.unwrap().json(),
+            r#"[{"id":"a","body":"a"}]"#.as_bytes()
+        );
+    };
+
+    let mut loading = pin!(ComponentClient::load(
+        &engine,
+        bomb::of_memory(),
+        Settings::new("bomb")
+    ));
+    let mut served = 0;
+    let refused = loop {
+        if let std::task::Poll::Ready(loaded) = poll!(loading.as_mut()) {
+            break loaded.unwrap_err();
+        }
+        failsafe(
+            "an answer while another client's component is compiled",
+            echo(),
+        )
+        .await;
+        served += 1;
+    };
+    assert_eq!(refused, LoadError::TooCostly(Cost::Memory(256 << 20)));
+    assert!(served > 0);
+    echo().await;
+}
+
+// Row 32, as a person sees it.
+#[tokio::test]
+async fn check_says_what_compiling_takes_and_lives() {
+    let folder = Folder::new();
+    let file = folder.write("bomb.wasm", &bomb::of_memory());
+    let output = run(&["check", &file, "--json", "--compile-memory", "256"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        document["found"],
+        "a component that takes more than 256 MiB of memory to compile"
+    );
+    assert!(
+        document["fix"]
+            .as_str()
+            .unwrap()
+            .contains("--compile-memory")
+    );
+}
+
+// Row 32, minutes in place of gigabytes.
+#[tokio::test]
+async fn a_component_that_takes_minutes_to_compile_is_refused() {
+    let folder = Folder::new();
+    let file = folder.write("bomb.wasm", &bomb::of_time());
+    let output = run(&["check", &file, "--json", "--compile-cpu", "1"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        document["found"],
+        "a component that takes more than 1 s of processor time to compile"
+    );
+}
+
+// Row 32, where nothing moves at all. Time that is paused goes on when nothing else does.
+#[tokio::test(start_paused = true)]
+async fn a_compiler_that_never_ends_is_killed_and_reaped() {
+    let (folder, name) = (Folder::new(), "never-ends");
+    let program = folder.path().join(name);
+    symlink("/bin/sleep", &program).unwrap();
+    let sleeping = in_child(program.to_str().unwrap(), &["1000"]);
+    let time = sleeping.limits.time;
+    let refused = load(sleeping, BUILTIN).await.unwrap_err();
+    assert_eq!(refused, LoadError::TooCostly(Cost::Time(time)));
+    assert_eq!(named(name), 0);
+}
+
+#[tokio::test]
+async fn a_load_that_is_abandoned_ends_its_compiler() {
+    let (folder, name) = (Folder::new(), "abandoned");
+    let program = folder.path().join(name);
+    symlink("/bin/sleep", &program).unwrap();
+    {
+        let sleeping = in_child(program.to_str().unwrap(), &["1000"]);
+        let mut loading = pin!(load(sleeping, BUILTIN));
+        failsafe("the compiler to start", async {
+            while named(name) == 0 {
+                assert!(poll!(loading.as_mut()).is_pending());
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    failsafe("the compiler to be killed and reaped", async {
+        while named(name) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_compiler_is_bound_before_it_reads_and_given_nothing_of_its_parents() {
+    let folder = Folder::new();
+    let file = folder.write("bomb.wasm", &bomb::of_time());
+    let kept = folder.path().join("kept");
+    let parent = oneflight(&["check", &file, "--compile-memory", "1024"])
+        .args(["--compile-cpu", "77", "--compile-cache"])
+        .arg(&kept)
+        .env("SECRET", "s3cret")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let compiler = compiler_of(parent.id().unwrap()).await;
+    let limits = fs::read_to_string(format!("/proc/{compiler}/limits")).unwrap();
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        let mut words = line.unwrap().split_whitespace();
+        (words.next().unwrap(), words.next().unwrap())
+    };
+    assert_eq!(limit("Max address space"), ("1073741824", "1073741824"));
+    assert_eq!(limit("Max cpu time"), ("77", "78"));
+    assert_eq!(limit("Max core file size"), ("0", "0"));
+    assert_eq!(limit("Max file size"), ("0", "0"));
+    assert_eq!(limit("Max open files"), ("3", "3"));
+    let environment = fs::read(format!("/proc/{compiler}/environ")).unwrap();
+    // Without what was found: it may be anybody's secret.
+    assert!(environment.is_empty());
+
+    // And when it is killed, that is said, and nothing of it is left.
+    kill(compiler);
+    let output = failsafe("check to end", parent.wait_with_output()).await;
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("a compiler that broke off: signal: 9"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_compiler_ends_when_its_parent_is_killed() {
+    let folder = Folder::new();
+    let file = folder.write("bomb.wasm", &bomb::of_time());
+    let mut parent = oneflight(&["check", &file]).spawn().unwrap();
+    let compiler = compiler_of(parent.id().unwrap()).await;
+    parent.kill().await.unwrap();
+    failsafe("the compiler to end", async {
+        // Somebody else's zombie, if anything: whoever adopts it reaps it.
+        let runs = |path: &Path, stat: &str| {
+            path.ends_with(compiler.to_string()) && !stat.contains(") Z ")
+        };
+        while !processes(runs).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_start_or_fails_is_told_apart_from_a_component_that_is_not_valid() {
+    let LoadError::NotCompiled(why) = load(absent(), BUILTIN).await.unwrap_err() else {
+        panic!("another error")
+    };
+    assert!(why.contains("/nowhere/compiler"), "{why}");
+    let failing = in_child("/bin/false", &[]);
+    let LoadError::NotCompiled(why) = load(failing, BUILTIN).await.unwrap_err() else {
+        panic!("another error")
+    };
+    assert!(why.contains("exit status: 1"), "{why}");
+
+    // It adds where there is nothing to add.
+    let invalid = bomb::component(1, &[3, 0, 0x6a, 0x0b]);
+    let LoadError::Invalid(why) = load(in_children(), &invalid).await.unwrap_err() else {
+        panic!("another error")
+    };
+    assert!(why.contains("type mismatch"), "{why}");
+    // What a compiler writes is loaded only where wasmtime takes it for code of its own.
+    let other = in_child("/usr/bin/head", &["-c", "100"]);
+    let LoadError::NotCompiled(why) = load(other, BUILTIN).await.unwrap_err() else {
+        panic!("another error")
+    };
+    assert!(why.contains("cannot be loaded"), "{why}");
+}
+
+// Row 31.
+#[tokio::test]
+async fn what_somebody_else_compiled_is_refused_by_its_first_bytes() {
+    let compiled = wasmtime::Engine::default()
+        .precompile_component(BUILTIN)
+        .unwrap();
+    // Without a compiler: nothing was asked of one.
+    let refused = load(absent(), &compiled).await.unwrap_err();
+    assert_eq!(refused, LoadError::Precompiled);
+    let folder = Folder::new();
+    let file = folder.write("client.wasm", &compiled);
+    let output = run(&["check", &file]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("compiled ahead of time"), "{said}");
+    assert!(said.contains("pass the .wasm file"), "{said}");
+}
+
+#[tokio::test]
+async fn a_component_past_a_limit_of_shape_is_refused_before_it_is_compiled() {
+    let component = bomb::component(3, &bomb::function(40, 30));
+    let bytes = component.len();
+    let body = bomb::function(40, 30).len() - 2;
+    for (limits, part, found) in [
+        (
+            CompileLimits {
+                component: bytes - 1,
+                ..CompileLimits::default()
+            },
+            Part::Component,
+            bytes,
+        ),
+        (
+            CompileLimits {
+                functions: 2,
+                ..CompileLimits::default()
+            },
+            Part::Functions,
+            3,
+        ),
+        (
+            CompileLimits {
+                function: body - 1,
+                ..CompileLimits::default()
+            },
+            Part::Function,
+            body,
+        ),
+        (
+            CompileLimits {
+                locals: 39,
+                ..CompileLimits::default()
+            },
+            Part::Locals,
+            40,
+        ),
+        (
+            CompileLimits {
+                nesting: 29,
+                ..CompileLimits::default()
+            },
+            Part::Nesting,
+            30,
+        ),
+    ] {
+        let refused = load(Compilation { limits, ..absent() }, &component).await;
+        let refused = refused.unwrap_err();
+        let limit = found as u64 - 1;
+        let found = found as u64;
+        assert_eq!(refused, LoadError::TooComplex { part, found, limit });
+        assert!(refused.found().contains(&found.to_string()), "{refused}");
+        assert!(refused.needed().contains(&limit.to_string()), "{refused}");
+    }
+    // At its limits it is compiled, and found to be no client.
+    let limits = CompileLimits {
+        component: bytes,
+        functions: 3,
+        function: body,
+        locals: 40,
+        nesting: 30,
+        ..in_children().limits
+    };
+    let compilation = Compilation {
+        limits,
+        ..in_children()
+    };
+    let exports = vec![];
+    assert_eq!(
+        load(compilation, &component).await.unwrap_err(),
+        LoadError::NoItems { exports }
+    );
+}
+
+#[tokio::test]
+async fn what_was_compiled_once_is_not_compiled_again() {
+    let folder = Folder::new();
+    let kept = |compilation| keeping(folder.path(), compilation);
+    assert!(load(kept(in_children()), BUILTIN).await.is_ok());
+    assert!(load(kept(absent()), BUILTIN).await.is_ok());
+    // Another component, and the same under other limits, are something else.
+    let other = fs::read(artifacts::MISBEHAVING).unwrap();
+    let refused = load(kept(absent()), &other).await;
+    assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
+    let limits = CompileLimits {
+        functions: 199_999,
+        ..absent().limits
+    };
+    let compilation = Compilation { limits, ..absent() };
+    let refused = load(kept(compilation), BUILTIN).await;
+    assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
+    assert_eq!(folder.names().len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_not_run_and_is_compiled_anew() {
+    let folder = Folder::new();
+    let kept = |compilation| keeping(folder.path(), compilation);
+    assert!(load(kept(in_children()), BUILTIN).await.is_ok());
+    let [name] = &folder.names()[..] else {
+        panic!("{folder:?}")
+    };
+    let entry = folder.path().join(name);
+    let whole = fs::read(&entry).unwrap();
+    let flipped = |at: usize| {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        damaged
+    };
+    for damaged in [
+        vec![],
+        whole[..79].to_vec(),
+        whole[..whole.len() - 1].to_vec(),
+        [&whole[..], &[0]].concat(),
+        // The format, the key, the checksum; the first, some, and the last byte of the code.
+        flipped(0),
+        flipped(16),
+        flipped(48),
+        flipped(80),
+        flipped(whole.len() / 2),
+        flipped(whole.len() - 1),
+    ] {
+        fs::write(&entry, &damaged).unwrap();
+        let refused = load(kept(absent()), BUILTIN).await;
+        assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
+    }
+    assert!(load(kept(in_children()), BUILTIN).await.is_ok());
+    assert!(load(kept(absent()), BUILTIN).await.is_ok());
+    assert_eq!(folder.names(), [name.as_str()]);
+
+    // Nor is one that anybody may have written.
+    fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = load(kept(absent()), BUILTIN).await;
+    assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
+    // Nor one that lies elsewhere.
+    fs::set_permissions(&entry, fs::Permissions::from_mode(0o600)).unwrap();
+    let elsewhere = Folder::new();
+    let moved = elsewhere.path().join("moved");
+    fs::rename(&entry, &moved).unwrap();
+    symlink(&moved, &entry).unwrap();
+    let refused = load(kept(absent()), BUILTIN).await;
+    assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
+    // It is replaced, and what it led to is not touched.
+    let before = fs::read(&moved).unwrap();
+    assert!(load(kept(in_children()), BUILTIN).await.is_ok());
+    assert!(fs::symlink_metadata(&entry).unwrap().is_file());
+    assert_eq!(fs::read(&moved).unwrap(), before);
+}
+
+#[tokio::test]
+async fn two_processes_that_keep_the_same_code_at_once_both_run_it() {
+    let folder = Folder::new();
+    let kept = folder.path().to_str().unwrap();
+    let check = ["check", artifacts::SECOND_CLIENT, "--compile-cache", kept];
+    let (one, other) = tokio::join!(run(&check), run(&check));
+    assert!(one.status.success(), "{one:?}");
+    assert!(other.status.success(), "{other:?}");
+    let names = folder.names();
+    assert!(
+        matches!(&names[..], [name] if name.ends_with(".code")),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_write_to_is_refused_with_the_command_that_mends_it() {
+    let folder = Folder::new();
+    let path = folder.path().to_str().unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    let args = ["check", artifacts::SECOND_CLIENT, "--compile-cache", path];
+    let refused = run(&args).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains(&format!("chmod 700 {path}")), "{said}");
+    assert!(folder.names().is_empty());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(run(&args).await.status.success());
+}
+
+#[tokio::test]
+async fn without_a_home_nothing_is_kept_and_everything_works() {
+    for home in [None, Some("/dev/null")] {
+        let mut check = oneflight(&["check", artifacts::SECOND_CLIENT]);
+        check.env_remove("XDG_CACHE_HOME").env_remove("HOME");
+        check.envs(home.map(|home| ("HOME", home)));
+        let output = failsafe("check", check.output()).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            said.matches("compiled code is not kept").count(),
+            1,
+            "{said}"
+        );
+        assert!(said.contains("--compile-cache"), "{said}");
+    }
+}
