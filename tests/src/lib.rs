@@ -6,6 +6,7 @@
 pub mod artifacts;
 pub mod caller;
 pub mod process;
+pub mod tls;
 pub mod upstream;
 
 use std::time::Duration;
