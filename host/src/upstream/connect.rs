@@ -266,3 +266,68 @@ impl Service<Name> for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Whoever makes a connection and whether it uses it in the end: here nobody uses any.
+    #[tokio::test]
+    async fn connections_are_capped_whoever_makes_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let limits = Limits {
+            connections: 1,
+            connect: Duration::from_secs(3_600),
+            ..Limits::default()
+        };
+        let mut connector = Connector::new(Arc::default(), &limits);
+        assert_eq!(connector.open(), 0);
+        let first = connector.call(uri.clone()).await.unwrap();
+        let second = connector.call(uri.clone()).await.unwrap();
+        assert_eq!(connector.open(), 2);
+        assert!(first.keep && !second.keep);
+        let mut third = connector.call(uri.clone());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        let third = third.await.unwrap();
+        assert_eq!(connector.open(), 2);
+        drop((second, third));
+        assert_eq!(connector.open(), 0);
+        assert!(connector.call(uri).await.unwrap().keep);
+        // Three, and one more: nothing was dialled while there was no permit.
+        for _ in 0..4 {
+            listener.accept().await.unwrap();
+        }
+        let more = poll_fn(|cx| listener.poll_accept(cx)).now_or_never();
+        assert!(more.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_given_up_gives_its_permit_back() {
+        let limits = Limits {
+            connect: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // It accepts and says nothing, which in TLS is no connection.
+        let uri = format!("https://{}", listener.local_addr().unwrap());
+        let mut connector = Connector::new(Arc::default(), &limits);
+        let mut given_up = connector.call(uri.parse().unwrap());
+        assert!(given_up.as_mut().now_or_never().is_none());
+        assert_eq!(connector.open(), 1);
+        drop(given_up);
+        assert_eq!(connector.open(), 0);
+        let late = connector.call(uri.parse().unwrap()).await.unwrap_err();
+        let late = late.downcast_ref::<ConnectError>();
+        assert!(matches!(late, Some(ConnectError::TimedOut)), "{late:?}");
+        assert_eq!(connector.open(), 0);
+    }
+}

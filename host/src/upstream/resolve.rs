@@ -30,7 +30,7 @@ pub trait Resolve: Debug + Send + Sync {
 /// What the system says (`getaddrinfo`): its hosts file and its name servers.
 ///
 /// The system's call blocks a thread and cannot be stopped. One that hangs holds up nobody who waits
-/// for it longer than they have time, and no more than [`LOOKUPS`] threads of the process.
+/// for it longer than they have time, and no more than 16 threads of the process.
 #[derive(Clone, Debug)]
 pub struct SystemResolver {
     lookups: Arc<Semaphore>,
@@ -56,5 +56,29 @@ impl Resolve for SystemResolver {
             };
             spawn_blocking(lookup).await.map_err(io::Error::other)?
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_knows_addresses_and_gives_every_permit_back() {
+        let system = SystemResolver::default();
+        let found = system.resolve("127.0.0.1").await.unwrap();
+        assert_eq!(found, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert!(system.resolve("no such name").await.is_err());
+        assert_eq!(system.lookups.available_permits(), LOOKUPS);
+    }
+
+    #[tokio::test]
+    async fn names_wait_while_every_thread_is_taken() {
+        let system = SystemResolver::default();
+        let taken = system.lookups.try_acquire_many(LOOKUPS as u32).unwrap();
+        let mut waiting = system.resolve("127.0.0.1");
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        drop(taken);
+        assert!(waiting.await.is_ok());
     }
 }
