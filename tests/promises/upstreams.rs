@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::upstream::{Policy, Roots};
-use oneflight::{Limits, Settings};
+use oneflight::{Client, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::tls::{Event, Http2, Identity};
 use oneflight_tests::upstream::{Answer, ITEMS, Upstream};
@@ -859,4 +859,51 @@ async fn what_fails_over_http2_has_the_names_that_it_has_without() {
         assert_eq!(answer, Err(code), "{path}");
         subject.connected(connections).await;
     }
+}
+
+// One connection for all flights must not be one flight's to stop.
+#[tokio::test]
+async fn over_http2_guests_that_read_nothing_hold_up_none_but_themselves() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let before = tasks();
+    let mut upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let subject = subject(patient(), believing(&identity, &[&origin])).await;
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
+    assert_eq!(upstream.event().await, Event::Connected);
+    assert_eq!(upstream.event().await, Event::Requested("/ok".into()));
+    let mut held = Vec::new();
+    for n in 0..40 {
+        let (client, key) = (subject.client.clone(), format!("hold:{origin}/flood?{n}"));
+        held.push(tokio::spawn(
+            async move { client.get_items(key.into()).await },
+        ));
+        assert_eq!(upstream.event().await, Event::Requested("/flood".into()));
+    }
+    let others = subject.ask(format!("need:{origin}/ok")).await;
+    assert!(others.is_ok(), "{others:?}");
+    assert_eq!(subject.component.usage().connections, 1);
+    for held in held {
+        held.abort();
+    }
+    subject.settled().await;
+    drop((subject, upstream));
+    oneflight_tests::fewer_tasks(before).await;
+}
+
+// Row 24: nobody but the host would ever notice, and requests that fail leave the connection to others.
+#[tokio::test]
+async fn over_http2_a_connection_that_leads_nowhere_any_more_is_closed() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let limits = Limits {
+        connect: SHORT,
+        ..patient()
+    };
+    let subject = subject(limits, believing(&identity, &[&origin])).await;
+    let frozen = subject.ask(format!("need:{origin}/freeze")).await;
+    assert_eq!(frozen, Err("upstream-unavailable"));
+    subject.connected(0).await;
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
 }

@@ -70,6 +70,8 @@ impl Identity {
 /// | `/ok` | 200 with two bytes |
 /// | `/silent` | none |
 /// | `/half` | a head, and half of the body |
+/// | `/flood` | a head, and as much of a body as the peer takes |
+/// | `/freeze` | none, and none to whatever else comes on this connection, pings included |
 /// | `/reset` | the stream is reset |
 /// | `/huge` | a head of 200,000 bytes |
 /// | `/endless` | a head of 4,000,000 bytes |
@@ -160,6 +162,10 @@ async fn converse(
     while let Some(Ok((request, respond))) = connection.accept().await {
         let path = request.uri().path().to_owned();
         tell(Event::Requested(path.clone()));
+        if path == "/freeze" {
+            // Nothing is read any more; it ends with the test's runtime.
+            return std::future::pending().await;
+        }
         tokio::spawn(answer(path, respond, events.clone()));
     }
     tell(Event::Closed);
@@ -181,6 +187,14 @@ async fn answer(
             let head = head.body(()).ok()?;
             let mut stream = respond.send_response(head, false).ok()?;
             stream.send_data(body, false).ok()?;
+            std::future::poll_fn(|cx| stream.poll_reset(cx))
+                .await
+                .ok()?
+        }
+        "/flood" => {
+            let mut stream = respond.send_response(Response::new(()), false).ok()?;
+            // All at once: what the peer does not take yet waits here.
+            stream.send_data(vec![b'x'; 8 << 20].into(), false).ok()?;
             std::future::poll_fn(|cx| stream.poll_reset(cx))
                 .await
                 .ok()?
