@@ -120,6 +120,7 @@ impl ComponentClient {
             guest_calls: self.0.calls.load(Ordering::Relaxed),
             upstream_requests: self.0.upstream.sent(),
             running: Arc::strong_count(&self.0.running) - 1,
+            connections: self.0.upstream.connections(),
         }
     }
 }
@@ -133,6 +134,8 @@ pub struct Usage {
     pub upstream_requests: u64,
     /// Calls of the guest that are under way, each with its store.
     pub running: usize,
+    /// Connections to upstreams: in use, kept for the next request, or being made.
+    pub connections: usize,
 }
 
 impl std::fmt::Debug for ComponentClient {

@@ -35,11 +35,27 @@ pub struct Limits {
     pub log: usize,
     /// Reaching an upstream, name lookup and TLS included: 3 s. One lost packet is still made up for.
     pub connect: Duration,
+    /// The first byte of an answer, once there is a connection: 8 s, as long as a request in all. How
+    /// long an upstream thinks is its own affair, until one is known that thinks for less.
+    pub first_byte: Duration,
+    /// Between one part of an answer and the next: 3 s. What has paused for as long as it takes to
+    /// connect does not come any more.
+    pub between_bytes: Duration,
     /// One request, from its sending to the last byte of the answer: 8 s. The guest learns of it
     /// while its flight has 2 s left to answer otherwise.
     pub request: Duration,
-    /// Requests under way at once, so connections in use: 256, one for each execution.
+    /// Requests of one flight, refused ones included: 100. Enough to read a list page by page, and not
+    /// to hunt through an upstream on one caller's behalf.
     pub requests: usize,
+    /// Requests of all flights under way at once, so connections in use: 256, one for each execution.
+    /// As many again may be kept idle or be on their way.
+    pub connections: usize,
+    /// A connection that nobody uses is kept: 30 s. Less than servers and balancers keep it from their
+    /// side (60 s and more), so that it is seldom they who close it, under a request.
+    pub idle: Duration,
+    /// The head of an upstream's answer, in bytes: 64 KiB, several times what servers send. Less than
+    /// 8 KiB counts as 8 KiB.
+    pub head: usize,
     /// The body of an upstream's answer, in bytes: 8 MiB.
     pub body: usize,
     /// What is under way may land before the service ends: 10 s, as long as a flight can take.
@@ -61,8 +77,13 @@ impl Default for Limits {
             key: 4 << 10,
             log: 64 << 10,
             connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(8),
+            between_bytes: Duration::from_secs(3),
             request: Duration::from_secs(8),
-            requests: 256,
+            requests: 100,
+            connections: 256,
+            idle: Duration::from_secs(30),
+            head: 64 << 10,
             body: 8 << 20,
             grace: Duration::from_secs(10),
         }
@@ -71,11 +92,13 @@ impl Default for Limits {
 
 impl Limits {
     /// The same, with `flight` for a flight in all, and what follows from it: a request gets four
-    /// fifths, so that its guest can still answer otherwise, and the service waits for the last.
+    /// fifths, all of them for its first byte if need be, so that its guest can still answer otherwise;
+    /// and the service waits for the last.
     #[must_use]
     pub fn with_flight(self, flight: Duration) -> Self {
         Self {
             flight,
+            first_byte: flight * 4 / 5,
             request: flight * 4 / 5,
             grace: flight,
             ..self
@@ -149,6 +172,10 @@ impl CompileLimits {
 /// value serves all clients.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
+/// Names that the system looks up at once for one client: 16. Each holds a thread that nothing can
+/// stop, and a process has 512 of them for all that blocks.
+pub(crate) const LOOKUPS: usize = 16;
+
 /// What a component is given, and what it may do.
 ///
 /// [`fmt::Debug`] leaves the values of `env` out: they may be credentials.
@@ -213,6 +240,7 @@ mod tests {
         let limits = Limits::default().with_flight(Duration::from_secs(30));
         let (request, grace) = (Duration::from_secs(24), Duration::from_secs(30));
         assert_eq!((limits.request, limits.grace), (request, grace));
+        assert_eq!(limits.first_byte, request);
     }
 
     #[test]

@@ -4,116 +4,244 @@
 //! client's own pool is used, and size and time are bounded by the host whatever the guest asks for.
 //! A request follows no redirect, is not retried once it was written, and ends with its flight.
 
+mod address;
 mod body;
 mod connect;
+mod origin;
 mod outbound;
 mod policy;
+mod resolve;
+mod tls;
+mod trace;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderName, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody};
 
+pub use self::origin::Origin;
 pub(crate) use self::outbound::Outbound;
-pub use self::policy::{Origin, Policy};
+pub use self::policy::Policy;
+pub use self::resolve::{Resolve, SystemResolver};
+pub use self::tls::Roots;
 
-use self::body::CappedBody;
+use self::body::{AnnouncedBody, CappedBody, Expiry};
 use self::connect::{ConnectError, Connector};
+use self::origin::Target;
 use self::outbound::OpenRequest;
-use self::policy::Target;
 use crate::client::{ClientError, Denial};
 use crate::config::Limits;
 
-/// Connections that are kept open to one upstream while nobody uses them.
-const MOST_IDLE: usize = 32;
+/// Bytes of one HTTP/2 answer that may be on their way before its guest reads them. A connection's
+/// share is that of all requests there can be: a guest that reads nothing holds up none but itself.
+const WINDOW: u32 = 256 << 10;
 
 /// What one client's guests reach their upstreams through. Its connections are its own, so that
 /// none that was made under one policy serves another.
 pub(crate) struct Upstream {
-    http: legacy::Client<Connector, WasiBody>,
+    http: Client<Connector, AnnouncedBody>,
+    connector: Connector,
     policy: Arc<Policy>,
-    request: Duration,
-    body: usize,
+    limits: Limits,
     /// One permit per request under way, so per connection in use.
-    connections: Arc<Semaphore>,
-    /// Requests so far that the allow-list let through.
+    requests: Arc<Semaphore>,
+    /// Requests so far that the policy let through.
     sent: AtomicU64,
 }
 
 impl Upstream {
     pub(crate) fn new(policy: &Policy, limits: &Limits) -> Self {
         let policy = Arc::new(policy.clone());
-        let connector = Connector::new(Arc::clone(&policy), limits.connect);
-        let connections = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
-        let http = legacy::Client::builder(TokioExecutor::new())
+        let connector = Connector::new(Arc::clone(&policy), limits);
+        let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS / 2);
+        let share = u32::try_from(most).unwrap_or(u32::MAX);
+        let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(MOST_IDLE)
-            .build(connector);
+            .pool_idle_timeout(limits.idle)
+            .pool_max_idle_per_host(most)
+            .http1_max_buf_size(limits.head.max(8 << 10))
+            // So many that what is only too large is found by its size, and not as a broken stream.
+            .http2_max_header_list_size(
+                u32::try_from(limits.head.saturating_mul(16)).unwrap_or(u32::MAX),
+            )
+            .http2_initial_stream_window_size(WINDOW)
+            .http2_initial_connection_window_size(WINDOW.saturating_mul(share).min((1 << 31) - 1))
+            // A request that fails leaves its connection to others: without this, one that leads
+            // nowhere any more would fail them all.
+            .http2_keep_alive_interval(limits.connect)
+            .http2_keep_alive_timeout(limits.connect)
+            .build(connector.clone());
         Self {
             http,
+            connector,
             policy,
-            request: limits.request,
-            body: limits.body,
-            connections,
+            limits: limits.clone(),
+            requests: Arc::new(Semaphore::new(most)),
             sent: AtomicU64::new(0),
         }
     }
 
-    /// Requests that the allow-list let through.
+    /// Requests that the policy let through.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Connections that are open or being made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connector.open()
+    }
+
     /// Sends a request of a guest. Where all of the client's connections are in use, it waits for
-    /// one, on its own time.
+    /// one, on its own time. What is returned beside the response ends its body at the deadline.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future, or the body of its response, closes the connection it has in use.
+    /// Dropping the future, or the body of its response, closes the connection it has in use; under
+    /// HTTP/2 it resets the stream, and the connection goes on.
     pub(crate) async fn send(
         &self,
-        request: http::Request<WasiBody>,
+        request: Request<WasiBody>,
         options: Option<RequestOptions>,
         outbound: Arc<Outbound>,
-    ) -> Result<Response<WasiBody>, Error> {
+    ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
         let mut open = outbound.begin();
-        let permitted = Target::of(request.uri()).and_then(|target| self.policy.permit(&target));
-        if let Err(denial) = permitted {
-            return Err(denied(denial).told(open));
-        }
+        let mut request = match self.permitted(request, &open) {
+            Ok(request) => request,
+            Err(denial) => return Err(denied(denial).told(open)),
+        };
         self.sent.fetch_add(1, Ordering::Relaxed);
-        // A guest may ask for less time than the host allows, never for more. Connecting has a time
-        // of its own, since a connection may serve another request in the end.
-        let RequestOptions {
-            first_byte_timeout,
-            between_bytes_timeout,
-            ..
-        } = options.unwrap_or_default();
-        let deadline = Instant::now() + self.request;
-        let first_byte = deadline.min(Instant::now() + first_byte_timeout.unwrap_or(self.request));
-        let between = between_bytes_timeout.unwrap_or(self.request);
+        let times = Times::new(options.unwrap_or_default(), &self.limits);
+        let connected = capture_connection(&mut request);
         let exchange = async {
             // The semaphore is never closed, so there is always a permit in the end.
-            open.permit = Arc::clone(&self.connections).acquire_owned().await.ok();
-            self.http.request(request).await
+            open.permit = Arc::clone(&self.requests).acquire_owned().await.ok();
+            let response = self.http.request(request).await;
+            response.map_err(|error| failure(&error))
         };
-        match timeout_at(first_byte, exchange).await {
-            Ok(Ok(response)) => Ok(response.map(|body: Incoming| {
-                CappedBody::new(body, self.body, deadline, between, open).boxed_unsync()
-            })),
-            Ok(Err(error)) => Err(failure(&error).told(open)),
-            Err(_) => Err(late("the first byte", Error::HttpResponseTimeout).told(open)),
+        let response = match times.kept(exchange, connected).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(malformed("it left HTTP, which nobody asked for".to_owned()))
+            }
+            // What hyper takes is a little more: it counts what it has read, and that is read in lumps.
+            Ok(response) if size(response.headers()) > self.limits.head => {
+                let limit = self.limits.head;
+                Err(too_large(format!("the head has more than {limit} bytes")))
+            }
+            response => response,
+        };
+        let (head, incoming) = match response {
+            Ok(response) => response.into_parts(),
+            Err(failure) => return Err(failure.told(open)),
+        };
+        let Times {
+            deadline, between, ..
+        } = times;
+        let (body, expiry) = CappedBody::new(incoming, self.limits.body, deadline, between, open);
+        let response = Response::from_parts(head, body.boxed_unsync());
+        Ok((response, Expiry::run(expiry)))
+    }
+
+    /// The request as it goes onto the wire, if it may.
+    fn permitted(
+        &self,
+        request: Request<WasiBody>,
+        open: &OpenRequest,
+    ) -> Result<Request<AnnouncedBody>, Denial> {
+        let limit = self.limits.requests;
+        if open.number() > limit {
+            return Err(Denial::TooManyRequests { limit });
+        }
+        if request.method() == Method::CONNECT {
+            return Err(Denial::Tunnel);
+        }
+        let target = Target::of(request.uri())?;
+        self.policy.permit(&target)?;
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().cloned();
+        head.uri = target.url(path)?;
+        if self.policy.traces(&target) {
+            // What a guest says there would be of a trace that is not the flight's.
+            head.headers.remove("tracestate");
+            head.headers.insert("traceparent", open.trace().header());
+        }
+        let length = match head.headers.get(header::CONTENT_LENGTH) {
+            Some(length) => {
+                let length = length.to_str().ok().and_then(|text| text.parse().ok());
+                Some(length.ok_or(Denial::Framing)?)
+            }
+            None => None,
+        };
+        Ok(Request::from_parts(head, AnnouncedBody::new(body, length)))
+    }
+}
+
+/// Until when the parts of one request may take. A guest may ask for less than the host allows, never
+/// for more.
+struct Times {
+    /// For a connection. The host's own limit is the connector's, since a connection may serve another
+    /// request in the end.
+    connected: Instant,
+    first_byte: Duration,
+    between: Duration,
+    deadline: Instant,
+}
+
+impl Times {
+    fn new(asked: RequestOptions, limits: &Limits) -> Self {
+        let now = Instant::now();
+        let least = |asked: Option<Duration>, limit| asked.map_or(limit, |asked| asked.min(limit));
+        Self {
+            connected: now + least(asked.connect_timeout, limits.request),
+            first_byte: least(asked.first_byte_timeout, limits.first_byte),
+            between: least(asked.between_bytes_timeout, limits.between_bytes),
+            deadline: now + limits.request,
         }
     }
+
+    /// The response of `exchange`, if it has a connection in time and, from then on, its first byte.
+    async fn kept(
+        &self,
+        exchange: impl Future<Output = Result<Response<Incoming>, Failure>>,
+        mut connected: legacy::connect::CaptureConnection,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut exchange = pin!(exchange);
+        let connection = async {
+            tokio::select! {
+                biased;
+                response = &mut exchange => Some(response),
+                _ = connected.wait_for_connection_metadata() => None,
+            }
+        };
+        match timeout_at(self.connected, connection).await {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(_) => return Err(late("a connection", Error::ConnectionTimeout)),
+        }
+        let first_byte = self.deadline.min(Instant::now() + self.first_byte);
+        match timeout_at(first_byte, exchange).await {
+            Ok(response) => response,
+            Err(_) => Err(late("the first byte", Error::HttpResponseTimeout)),
+        }
+    }
+}
+
+/// What headers take on the wire, in bytes, about: HTTP/2 may take less.
+fn size(headers: &HeaderMap) -> usize {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    sizes.sum()
 }
 
 /// A failure on the host's side.
@@ -136,36 +264,70 @@ impl Failure {
 
 /// What a failed request is to the flight, and what the guest is told.
 fn failure(error: &legacy::Error) -> Failure {
-    let unavailable = |told| Failure {
-        named: ClientError::UpstreamUnavailable,
-        told,
-        why: chain(error),
-    };
     for cause in causes(error) {
         if let Some(cause) = cause.downcast_ref::<ConnectError>() {
-            return match cause {
-                ConnectError::Denied(denial) => denied(denial.clone()),
-                ConnectError::TimedOut => late("a connection", Error::ConnectionTimeout),
-                ConnectError::Lookup(_) => unavailable(Error::DnsError {
-                    rcode: None,
-                    info_code: None,
-                }),
-                ConnectError::Dial(_) => unavailable(Error::ConnectionRefused),
-                ConnectError::Tls(_) => unavailable(Error::TlsProtocolError),
-            };
+            return unconnected(cause, chain(error));
         }
-        let hyper = cause.downcast_ref::<hyper::Error>();
-        if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-            let told = Error::HttpResponseHeaderSectionSize(None);
-            let named = ClientError::UpstreamResponseTooLarge;
-            return Failure {
-                named,
-                told,
-                why: chain(error),
+        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+            if hyper.is_parse_too_large() {
+                return too_large(chain(error));
+            } else if hyper.is_parse() {
+                return malformed(chain(error));
+            } else if hyper.is_user() {
+                // Of what hyper is given, only the body is the guest's.
+                return denied(Denial::Framing);
+            }
+        }
+        // These are found on this side: what is sent is at fault, not who sends it.
+        if let Some(h2) = cause
+            .downcast_ref::<h2::Error>()
+            .filter(|h2| h2.is_library())
+        {
+            return match h2.reason() {
+                // Said of nothing but a head that does not end.
+                Some(h2::Reason::ENHANCE_YOUR_CALM | h2::Reason::COMPRESSION_ERROR) => {
+                    too_large(chain(error))
+                }
+                _ => malformed(chain(error)),
             };
         }
     }
-    unavailable(Error::ConnectionTerminated)
+    unavailable(Error::ConnectionTerminated, chain(error))
+}
+
+/// What a request without a connection is.
+fn unconnected(cause: &ConnectError, why: String) -> Failure {
+    match cause {
+        ConnectError::Denied(denial) => denied(denial.clone()),
+        ConnectError::TimedOut => late("a connection", Error::ConnectionTimeout),
+        ConnectError::Lookup(_) => {
+            let (rcode, info_code) = (None, None);
+            unavailable(Error::DnsError { rcode, info_code }, why)
+        }
+        ConnectError::Dial(_) => unavailable(Error::ConnectionRefused, why),
+        ConnectError::Tls(_) => unavailable(Error::TlsProtocolError, why),
+    }
+}
+
+fn unavailable(told: Error, why: String) -> Failure {
+    let named = ClientError::UpstreamUnavailable;
+    Failure { named, told, why }
+}
+
+fn malformed(why: String) -> Failure {
+    Failure {
+        named: ClientError::UpstreamMalformed,
+        told: Error::HttpProtocolError,
+        why,
+    }
+}
+
+fn too_large(why: String) -> Failure {
+    Failure {
+        named: ClientError::UpstreamResponseTooLarge,
+        told: Error::HttpResponseHeaderSectionSize(None),
+        why,
+    }
 }
 
 fn denied(denial: Denial) -> Failure {
@@ -199,13 +361,74 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     words.join(": ")
 }
 
-/// Headers that a guest may not set, because they belong to the connection. `Content-Length` is not
-/// among them: a guest may announce its body's length and is held to it.
+/// Headers that a guest may not set, because they belong to the connection or to whoever stands between
+/// (RFC 9110, 7.6). `Content-Length` is not among them: a guest may announce its body's length and is
+/// held to it.
 pub(crate) fn is_forbidden_header(name: &HeaderName) -> bool {
-    const OURS: [HeaderName; 3] = [
-        http::header::TE,
-        http::header::TRAILER,
-        http::header::EXPECT,
-    ];
-    DEFAULT_FORBIDDEN_HEADERS.contains(name) || OURS.contains(name)
+    const OURS: [HeaderName; 4] = [header::TE, header::TRAILER, header::EXPECT, header::VIA];
+    DEFAULT_FORBIDDEN_HEADERS.contains(name)
+        || OURS.contains(name)
+        || name.as_str().starts_with("proxy-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_connections_and_proxies_are_forbidden_and_no_others() {
+        for name in [
+            "connection",
+            "keep-alive",
+            "host",
+            "transfer-encoding",
+            "te",
+            "trailer",
+            "upgrade",
+            "http2-settings",
+            "expect",
+            "via",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "proxy-status",
+        ] {
+            assert!(
+                is_forbidden_header(&HeaderName::from_static(name)),
+                "{name}"
+            );
+        }
+        for name in [
+            "authorization",
+            "content-length",
+            "accept",
+            "traceparent",
+            "proxied",
+        ] {
+            assert!(
+                !is_forbidden_header(&HeaderName::from_static(name)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_guest_may_ask_for_less_time_and_gets_no_more() {
+        let limits = Limits::default();
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        let asked = |time| RequestOptions {
+            connect_timeout: Some(time),
+            first_byte_timeout: Some(time),
+            between_bytes_timeout: Some(time),
+        };
+        let less = Times::new(asked(short), &limits);
+        assert_eq!((less.first_byte, less.between), (short, short));
+        assert!(less.connected < less.deadline);
+        for options in [asked(long), RequestOptions::default()] {
+            let most = Times::new(options, &limits);
+            assert_eq!(most.first_byte, limits.first_byte);
+            assert_eq!(most.between, limits.between_bytes);
+            assert_eq!(most.connected, most.deadline);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::process::Output;
 
 use oneflight_tests::artifacts;
 use oneflight_tests::process::run;
+use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, Upstream};
 use serde_json::Value;
 
@@ -268,4 +269,41 @@ async fn a_component_reaches_what_its_flags_name_and_nothing_that_a_setting_does
         assert_eq!(output.status.success(), reached, "{output:?}");
     }
     assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it_is_named() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let upstream = Upstream::start_at("127.0.0.1", Answer::Items, Some(&identity)).await;
+    let origin = upstream.origin().replace("http://", "https://");
+    let root = format!(
+        "{}/root-{}.pem",
+        env!("CARGO_TARGET_TMPDIR"),
+        upstream.address().port()
+    );
+    std::fs::write(&root, identity.pem()).unwrap();
+    let args = ["get", "1", "--log", "info", "--base-url", &origin];
+    let output = run(&args).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("give its root with --ca-file"),
+        "{output:?}"
+    );
+    assert_eq!(upstream.requests(), 0);
+
+    let output = run(&[&args[..], &["--ca-file", &root, "--trace-to", &origin]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let head = upstream.heads().pop().unwrap();
+    let context = head.split_once("traceparent: 00-").unwrap().1;
+    let trace = context.split_once('-').unwrap().0;
+    // Whoever looks at the upstream's trace finds the flight in this log.
+    assert!(
+        err(&output).contains(&format!("trace={trace}")),
+        "{output:?}"
+    );
+
+    std::fs::write(&root, "no certificate").unwrap();
+    let output = run(&[&args[..], &["--ca-file", &root]].concat()).await;
+    assert!(err(&output).contains("found no certificate"), "{output:?}");
+    std::fs::remove_file(&root).unwrap();
 }

@@ -376,3 +376,53 @@ async fn items_are_read_with_get_and_a_denial_keeps_its_reason_to_the_log() {
     let (_, log) = service.ended().await;
     assert!(log.contains("add --allow http://10.1.2.3"), "{log}");
 }
+
+// What rows 23 to 29 and 36 say of descriptors, in a process that has no others.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn requests_that_fail_leave_no_descriptor_open() {
+    let cases = [
+        (Answer::HangUp, "need", "upstream-unavailable"),
+        (Answer::Reset, "need", "upstream-unavailable"),
+        (Answer::NoHead, "need", "upstream-timeout"),
+        (Answer::HalfBody, "blame:other", "upstream-timeout"),
+        (Answer::BrokenBody, "blame:other", "upstream-unavailable"),
+        (
+            Answer::EndlessBody,
+            "blame:other",
+            "upstream-response-too-large",
+        ),
+        (Answer::EndlessHead, "need", "upstream-response-too-large"),
+        (Answer::Raw("no HTTP\r\n\r\n"), "need", "upstream-malformed"),
+        (Answer::Items, "method:CONNECT", ""),
+    ];
+    let mut upstreams = Vec::new();
+    let mut allowed = Vec::new();
+    for (answer, what, code) in cases {
+        let upstream = Upstream::start(answer).await;
+        allowed.extend(["--allow".to_owned(), upstream.origin()]);
+        upstreams.push((upstream, what, code));
+    }
+    let component = ["--component", artifacts::MISBEHAVING, "--deadline", "2"];
+    let allowed = allowed.iter().map(String::as_str);
+    let args: Vec<_> = component.into_iter().chain(allowed).collect();
+    let service = process::Service::start(&args).await;
+    let denied = get(service.address, "/v1/default/items?x=need:http://10.1.2.3/").await;
+    assert_eq!(code(&denied), "upstream-denied");
+    let before = service.descriptors();
+    for (upstream, what, expected) in &upstreams {
+        let path = format!("/v1/default/items?x={what}:{}", upstream.origin());
+        let answer = get(service.address, &path).await;
+        match *expected {
+            "" => assert_eq!(answer.status(), StatusCode::OK, "{path}"),
+            expected => assert_eq!(code(&answer), expected, "{path}"),
+        }
+        upstream.closed(upstream.connections()).await;
+    }
+    failsafe("descriptors to be closed", async {
+        while service.descriptors() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -1,69 +1,93 @@
 //! Upstreams that fail, and upstreams that a guest may not reach.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::upstream::Policy;
-use oneflight::{Limits, Settings};
+use oneflight::upstream::{Policy, Roots};
+use oneflight::{Client, Limits, Settings};
+use oneflight_tests::names::{Lookup, Script};
+use oneflight_tests::tls::{Event, Http2, Identity};
 use oneflight_tests::upstream::{Answer, ITEMS, Upstream};
-use oneflight_tests::{NEVER, Subject, reaching};
+use oneflight_tests::{Subject, patient, reaching, tasks};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Short enough to see an upstream run into it.
+const SHORT: Duration = Duration::from_millis(300);
 
 /// What a guest gets for `key`: with a policy that allows `allowed`, and a request limit short enough
 /// to see upstreams run into it.
 async fn asking(allowed: &[&str], key: &str) -> Result<String, &'static str> {
     let limits = Limits {
-        connect: NEVER,
-        request: Duration::from_millis(400),
-        flight: NEVER,
-        ..Limits::default()
+        request: SHORT,
+        ..patient()
     };
-    asking_within(limits, allowed, key).await
+    asking_within(limits, allowing(allowed), key).await
 }
 
 /// The same for a limit on connecting, and no other that a test would see.
 async fn connecting(origin: &str) -> Result<String, &'static str> {
     let limits = Limits {
-        connect: Duration::from_millis(200),
-        request: NEVER,
-        flight: NEVER,
-        ..Limits::default()
+        connect: SHORT,
+        ..patient()
     };
-    asking_within(limits, &[origin], &format!("need:{origin}")).await
+    asking_within(limits, allowing(&[origin]), &format!("need:{origin}")).await
 }
 
-async fn asking_within(
-    limits: Limits,
-    allowed: &[&str],
-    key: &str,
-) -> Result<String, &'static str> {
-    let allow = allowed
-        .iter()
-        .map(|origin| origin.parse().unwrap())
-        .collect();
-    let policy = Policy {
-        allow,
-        ..Policy::default()
-    };
-    let subject = Subject::misbehaving(Settings {
+/// What a guest gets for `key`, of which nothing is left when it has it.
+async fn asking_within(limits: Limits, policy: Policy, key: &str) -> Result<String, &'static str> {
+    let before = tasks();
+    let subject = subject(limits, policy).await;
+    let answer = subject.ask(key).await;
+    subject.gone(before).await;
+    answer
+}
+
+/// A guest with these limits and this policy.
+async fn subject(limits: Limits, policy: Policy) -> Subject {
+    Subject::misbehaving(Settings {
         policy,
         limits,
         ..Settings::new("test")
     })
-    .await;
-    let answer = subject.ask(key).await;
-    subject.settled().await;
-    answer
+    .await
 }
 
-/// The code that a guest's flight ends with, which needs an answer of this kind.
-async fn needing(answer: Answer) -> &'static str {
-    let upstream = Upstream::start(answer).await;
-    asking(
-        &[&upstream.origin()],
-        &format!("need:{}", upstream.origin()),
-    )
-    .await
-    .unwrap_err()
+fn allowing(origins: &[&str]) -> Policy {
+    Policy {
+        allow: origins
+            .iter()
+            .map(|origin| origin.parse().unwrap())
+            .collect(),
+        ..Policy::default()
+    }
+}
+
+/// A policy that allows `origin`, by a name that `names` looks up, and these networks.
+fn named(origin: &str, names: &Arc<Script>, nets: &[&str]) -> Policy {
+    Policy {
+        nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
+        resolver: Arc::clone(names) as _,
+        ..allowing(&[origin])
+    }
+}
+
+/// The codes that a guest's flights end with, which need an answer of each of these upstreams.
+async fn needing<const N: usize>(answers: [Answer; N]) -> [&'static str; N] {
+    let mut upstreams = Vec::new();
+    for answer in answers {
+        upstreams.push(Upstream::start(answer).await);
+    }
+    let origins: Vec<_> = upstreams.iter().map(Upstream::origin).collect();
+    let origins: Vec<_> = origins.iter().map(String::as_str).collect();
+    let before = tasks();
+    let subject = subject(patient(), allowing(&origins)).await;
+    let mut codes = [""; N];
+    for (code, origin) in codes.iter_mut().zip(origins) {
+        *code = subject.ask(format!("need:{origin}")).await.unwrap_err();
+        subject.connected(0).await;
+    }
+    subject.gone(before).await;
+    codes
 }
 
 // Row 23.
@@ -77,7 +101,20 @@ async fn an_upstream_that_refuses_or_hangs_up_is_unavailable() {
     let nobody = format!("http://{free}");
     let refused = asking(&[&nobody], &format!("need:{nobody}")).await;
     assert_eq!(refused, Err("upstream-unavailable"));
-    assert_eq!(needing(Answer::HangUp).await, "upstream-unavailable");
+    let codes = needing([Answer::HangUp, Answer::Reset]).await;
+    assert_eq!(codes, ["upstream-unavailable"; 2]);
+}
+
+// Row 23.
+#[tokio::test]
+async fn an_upstream_whose_name_nobody_knows_is_unavailable() {
+    for nothing in [Lookup::Fails, Lookup::of(&[])] {
+        let names = Arc::new(Script::new([nothing]));
+        let policy = named("http://gone.example", &names, &[]);
+        let answer = asking_within(patient(), policy, "need:http://gone.example").await;
+        assert_eq!(answer, Err("upstream-unavailable"));
+        assert_eq!(names.asked(), ["gone.example"]);
+    }
 }
 
 // Rows 23 and 36.
@@ -143,6 +180,88 @@ async fn a_request_is_open_until_its_body_was_read() {
 }
 
 #[tokio::test]
+async fn a_request_ends_at_its_deadline_though_its_guest_reads_nothing() {
+    let upstream = Upstream::start(Answer::HalfBody).await;
+    let before = tasks();
+    let limits = Limits {
+        request: SHORT,
+        ..patient()
+    };
+    let subject = subject(limits, allowing(&[&upstream.origin()])).await;
+    let held = tokio::spawn({
+        let (subject, key) = (subject.clone(), format!("hold:{}", upstream.origin()));
+        async move { subject.ask(key).await }
+    });
+    // The flight goes on for an hour; its request does not.
+    upstream.abandoned(1).await;
+    subject.connected(0).await;
+    assert_eq!(subject.component.usage().running, 1);
+    held.abort();
+    subject.gone(before).await;
+}
+
+// Row 24: each limit by itself.
+#[tokio::test]
+async fn the_first_byte_the_pauses_and_the_whole_of_an_answer_are_limited_by_themselves() {
+    let first_byte = Limits {
+        first_byte: SHORT,
+        ..patient()
+    };
+    let between_bytes = Limits {
+        between_bytes: SHORT,
+        ..patient()
+    };
+    let request = Limits {
+        request: SHORT,
+        body: usize::MAX,
+        ..patient()
+    };
+    for (limits, answer) in [
+        (first_byte, Answer::NoHead),
+        (between_bytes, Answer::HalfBody),
+        // There is always more to read: no wait would ever end it.
+        (request, Answer::EndlessBody),
+    ] {
+        let upstream = Upstream::start(answer.clone()).await;
+        let (policy, key) = (
+            allowing(&[&upstream.origin()]),
+            format!("blame:other:{}", upstream.origin()),
+        );
+        let ended = asking_within(limits, policy, &key).await;
+        assert_eq!(ended, Err("upstream-timeout"), "{answer:?}");
+        upstream.abandoned(1).await;
+    }
+}
+
+// Row 24.
+#[tokio::test]
+async fn a_name_whose_lookup_hangs_holds_up_nothing() {
+    let names = Arc::new(Script::new([Lookup::Hangs]));
+    let policy = named("http://slow.example", &names, &[]);
+    let connect = Limits {
+        connect: SHORT,
+        ..patient()
+    };
+    let ended = asking_within(connect, policy.clone(), "need:http://slow.example").await;
+    assert_eq!(ended, Err("upstream-timeout"));
+    let flight = Limits {
+        flight: SHORT,
+        ..patient()
+    };
+    let ended = asking_within(flight, policy, "need:http://slow.example").await;
+    assert_eq!(ended, Err("upstream-timeout"));
+}
+
+#[tokio::test]
+async fn a_guest_may_ask_for_less_time_to_connect_than_the_host_allows() {
+    let names = Arc::new(Script::new([Lookup::Hangs]));
+    let policy = named("http://slow.example", &names, &[]);
+    let outcome = asking_within(patient(), policy, "hasty:http://slow.example").await;
+    let outcome = outcome.unwrap();
+    assert!(outcome.contains("ConnectionTimeout"), "{outcome}");
+}
+
+#[tokio::test]
 async fn a_guest_may_ask_for_less_time_than_the_host_allows() {
     for stalled in [Answer::NoHead, Answer::HalfBody] {
         let upstream = Upstream::start(stalled.clone()).await;
@@ -198,8 +317,49 @@ async fn an_answer_without_end_is_cut_off() {
     assert_eq!(answer, Err("upstream-response-too-large"));
     body.abandoned(1).await;
     assert_eq!(
-        needing(Answer::EndlessHead).await,
-        "upstream-response-too-large"
+        needing([Answer::EndlessHead]).await,
+        ["upstream-response-too-large"]
+    );
+}
+
+// Row 25.
+#[tokio::test]
+async fn a_head_is_as_large_as_its_limit_at_most() {
+    let head = |bytes: usize| {
+        let header = format!("x-large: {}\r\n", "x".repeat(bytes));
+        Answer::Status(200, header.leak())
+    };
+    for (bytes, code) in [
+        (30_000, None),
+        (40_000, Some("upstream-response-too-large")),
+    ] {
+        let upstream = Upstream::start(head(bytes)).await;
+        let limits = Limits {
+            head: 32 << 10,
+            ..patient()
+        };
+        let (policy, key) = (
+            allowing(&[&upstream.origin()]),
+            format!("need:{}", upstream.origin()),
+        );
+        let answer = asking_within(limits, policy, &key).await;
+        assert_eq!(answer.err(), code, "{bytes}");
+    }
+}
+
+// What is no HTTP is not taken for an answer, whichever part of it looks like one.
+#[tokio::test]
+async fn an_answer_with_bad_framing_is_malformed() {
+    let raw = [
+        "SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n[]]",
+        "HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n[]",
+        "HTTP/1.1 200 OK\r\na b: c\r\ncontent-length: 2\r\n\r\n[]",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ];
+    assert_eq!(
+        needing(raw.map(Answer::Raw)).await,
+        ["upstream-malformed"; 5]
     );
 }
 
@@ -231,16 +391,105 @@ async fn a_name_that_stands_for_an_address_inside_needs_leave_for_that_network()
     assert_eq!(upstream.connections(), 0);
 
     let policy = Policy {
-        allow: vec![named.parse().unwrap()],
         nets: vec!["127.0.0.0/8".parse().unwrap()],
+        ..allowing(&[&named])
     };
-    let subject = Subject::misbehaving(Settings {
-        policy,
-        ..Settings::new("test")
-    })
-    .await;
-    let answer = subject.ask(key).await.unwrap();
+    let answer = asking_within(patient(), policy, &key).await.unwrap();
     assert!(answer.contains(r#""status":200"#), "{answer}");
+}
+
+// Row 26: with an answer for every range; there is no socket, because nothing is dialled.
+#[tokio::test]
+async fn a_name_that_stands_for_nothing_public_is_denied() {
+    let inward = [
+        "0.0.0.0",
+        "127.0.0.1",
+        "10.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:7f00:1::",
+        "fd00::1",
+        "fe80::1",
+        "ff02::1",
+        "2001:db8::1",
+    ];
+    let names = Arc::new(Script::new(inward.map(|address| Lookup::of(&[address]))));
+    let subject = subject(patient(), named("http://in.example", &names, &[])).await;
+    for address in inward {
+        let answer = subject.ask("need:http://in.example").await;
+        assert_eq!(answer, Err("upstream-denied"), "{address}");
+        subject.connected(0).await;
+    }
+    assert_eq!(names.asked().len(), inward.len());
+}
+
+// Row 26.
+#[tokio::test]
+async fn a_star_lets_a_guest_reach_names_below_and_none_beside() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let port = upstream.address().port();
+    let names = Arc::new(Script::new([Lookup::of(&["127.0.0.1"])]));
+    let allowed = format!("http://*.example.com:{port}");
+    let subject = subject(patient(), named(&allowed, &names, &["127.0.0.1/32"])).await;
+    let below = subject
+        .ask(format!("need:http://a.example.com:{port}"))
+        .await;
+    assert!(below.is_ok(), "{below:?}");
+    for beside in [
+        "example.com",
+        "badexample.com",
+        "a.example.com.evil.example",
+    ] {
+        let beside = subject.ask(format!("need:http://{beside}:{port}")).await;
+        assert_eq!(beside, Err("upstream-denied"));
+    }
+    assert_eq!(names.asked(), ["a.example.com"]);
+    assert!(upstream.heads()[0].contains(&format!("host: a.example.com:{port}\r\n")));
+}
+
+// Row 27. The first lookup is checked and dialled; the second, for another connection, is denied.
+#[tokio::test]
+async fn a_name_whose_answer_flips_is_dialled_where_it_was_checked() {
+    let outside = Upstream::start_at("127.0.0.1", Answer::HangUp, None).await;
+    let port = outside.address().port();
+    // The same port of an address that the policy does not admit.
+    let inside = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let flipping = [
+        Lookup::of(&["127.0.0.1"]),
+        Lookup::of(&["127.0.0.2"]),
+        Lookup::of(&["127.0.0.2", "127.0.0.1"]),
+    ];
+    let names = Arc::new(Script::new(flipping));
+    let origin = format!("http://flips.example:{port}");
+    let policy = named(&origin, &names, &["127.0.0.1/32"]);
+    let before = tasks();
+    let subject = subject(patient(), policy).await;
+    let key = format!("need:{origin}");
+    // It hangs up, so every request needs a connection of its own, and each of them one lookup.
+    for (lookups, connections, code) in [
+        (1, 1, "upstream-unavailable"),
+        (2, 1, "upstream-denied"),
+        // Of several, those that are admitted are dialled and the others left out.
+        (3, 2, "upstream-unavailable"),
+    ] {
+        assert_eq!(subject.ask(&*key).await, Err(code));
+        subject.connected(0).await;
+        assert_eq!(names.asked().len(), lookups);
+        assert_eq!(outside.connections(), connections);
+    }
+    let accepted = futures_util::FutureExt::now_or_never(inside.accept());
+    assert!(accepted.is_none(), "{accepted:?}");
+    subject.gone(before).await;
 }
 
 // Row 28.
@@ -258,6 +507,19 @@ async fn a_redirect_that_a_guest_follows_is_a_request_like_any_other() {
         followed.contains("302") && followed.contains("HttpRequestDenied"),
         "{followed}"
     );
+    let chased = asking(
+        &[&upstream.origin()],
+        &format!("chase:{}", upstream.origin()),
+    )
+    .await;
+    assert_eq!(chased, Err("upstream-denied"));
+    // The host itself follows nothing.
+    let asked = asking(
+        &[&upstream.origin(), &secret.origin()],
+        &format!("need:{}", upstream.origin()),
+    )
+    .await;
+    assert!(asked.unwrap().contains(r#""status":302"#));
     assert_eq!(secret.connections(), 0);
 }
 
@@ -274,6 +536,12 @@ async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
         "trailer",
         "upgrade",
         "expect",
+        "via",
+        "keep-alive",
+        "http2-settings",
+        "proxy-authorization",
+        "proxy-connection",
+        "proxy-anything",
     ] {
         let refused = asking(&[&origin], &format!("header:{name}=x:{origin}"))
             .await
@@ -288,51 +556,60 @@ async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
         sent.contains(&format!(r#""bytes":{}"#, ITEMS.len())),
         "{sent}"
     );
-    assert!(
-        upstream.heads()[0].contains("x-mine: yes\r\n"),
-        "{:?}",
-        upstream.heads()
+    // This and nothing else.
+    let expected = format!(
+        "GET / HTTP/1.1\r\nx-mine: yes\r\nhost: {}\r\n\r\n",
+        upstream.address()
     );
+    assert_eq!(upstream.heads(), [expected]);
 }
 
-// Row 29.
+// Row 29: a tunnel would be a way around everything here.
 #[tokio::test]
-async fn a_request_that_is_framed_wrongly_never_reaches_the_wire_whole() {
+async fn a_guest_gets_no_tunnel() {
     let upstream = Upstream::start(Answer::Items).await;
     let origin = upstream.origin();
-    let absolute = format!("path:http://elsewhere/|{origin}");
-    for key in [
-        absolute,
-        format!("path:no-slash|{origin}"),
-        format!("ask:http://u:p@{}", upstream.address()),
+    let tunnel = asking(&[&origin], &format!("method:CONNECT:{origin}")).await;
+    assert!(tunnel.unwrap().contains("HttpRequestDenied"));
+    assert_eq!(upstream.connections(), 0);
+}
+
+// Row 29: what reaches the wire of a body with another length than announced is no whole request,
+// nor the beginning of another.
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_ends_its_connection() {
+    let upstream = Upstream::start(Answer::Record).await;
+    let origin = upstream.origin();
+    let subject = subject(patient(), allowing(&[&origin])).await;
+    for (kind, length, sent) in [
+        ("post", 9, 5),
+        ("abandon", 9, 5),
+        ("post", 5, 9),
+        ("abandon", 5, 9),
     ] {
-        let refused = asking(&[&origin], &key).await;
-        assert!(
-            refused.as_ref().is_ok_and(|body| body.contains("error")),
-            "{key}: {refused:?}"
-        );
+        let key = format!("{kind}:{length}:{sent}:{origin}");
+        let asked = subject.ask(&*key).await.unwrap();
+        assert!(asked.contains("error"), "{key}: {asked}");
+        subject.connected(0).await;
+        upstream.closed(upstream.connections()).await;
+        // All that came, to the end of the connection. Nothing at all is as good.
+        let received = upstream.heads().pop().unwrap_or_default();
+        if let Some((head, body)) = received.split_once("\r\n\r\n") {
+            assert!(
+                head.contains(&format!("content-length: {length}")),
+                "{head}"
+            );
+            assert!(body.len() < length, "{key}: {body:?}");
+        }
     }
-    assert_eq!(upstream.requests(), 0);
-    let longer = asking(&[&origin], &format!("post:5:9:{origin}"))
-        .await
-        .unwrap();
-    assert!(longer.contains("HttpRequestBodySize"), "{longer}");
-    assert!(
-        upstream
-            .heads()
-            .iter()
-            .all(|head| head.starts_with("POST / ")),
-        "{:?}",
-        upstream.heads()
-    );
 }
 
 #[tokio::test]
 async fn a_client_has_no_more_connections_in_use_than_it_may() {
     let upstream = Upstream::start(Answer::Held).await;
     let limits = Limits {
-        requests: 4,
-        ..Limits::default()
+        connections: 4,
+        ..patient()
     };
     let subject = Subject::misbehaving(Settings {
         limits,
@@ -371,4 +648,262 @@ async fn requests_of_one_client_use_one_connection_after_another() {
         subject.settled().await;
     }
     assert_eq!((upstream.requests(), upstream.connections()), (10, 1));
+}
+
+#[tokio::test]
+async fn connections_that_are_kept_never_stand_in_the_way_of_one_that_is_needed() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let port = upstream.address().port();
+    let names = Arc::new(Script::new([Lookup::of(&["127.0.0.1"])]));
+    let allowed = format!("http://*.example.com:{port}");
+    let limits = Limits {
+        connections: 2,
+        ..patient()
+    };
+    let before = tasks();
+    let subject = subject(limits, named(&allowed, &names, &["127.0.0.1/32"])).await;
+    // Each host has a connection of its own: two are kept, and no third.
+    for n in 1..=10 {
+        let answer = subject
+            .ask(format!("need:http://host-{n}.example.com:{port}"))
+            .await;
+        assert!(answer.is_ok(), "{n}: {answer:?}");
+        subject.connected(n.min(2)).await;
+    }
+    assert_eq!(upstream.connections(), 10);
+    let again = subject
+        .ask(format!("need:http://host-1.example.com:{port}/again"))
+        .await;
+    assert!(again.is_ok(), "{again:?}");
+    assert_eq!(upstream.connections(), 10);
+    subject.gone(before).await;
+    upstream.closed(10).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let limits = Limits {
+        idle: Duration::from_millis(100),
+        ..patient()
+    };
+    let subject = subject(limits, allowing(&[&upstream.origin()])).await;
+    assert!(
+        subject
+            .ask(format!("need:{}", upstream.origin()))
+            .await
+            .is_ok()
+    );
+    upstream.closed(1).await;
+    subject.connected(0).await;
+}
+
+#[tokio::test]
+async fn no_connection_of_one_client_serves_another() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let key = format!("need:{}", upstream.origin());
+    let one = Subject::misbehaving(reaching(&upstream)).await;
+    let other = Subject::misbehaving(reaching(&upstream)).await;
+    assert!(one.ask(&*key).await.is_ok());
+    assert!(other.ask(&*key).await.is_ok());
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_flight_makes_no_more_requests_than_it_may() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let limits = Limits {
+        requests: 3,
+        ..patient()
+    };
+    let subject = subject(limits, allowing(&[&upstream.origin()])).await;
+    let urls = [&*upstream.origin(); 4].join("|");
+    // A flight's number, not a client's: each has as many.
+    for flights in 1..=2 {
+        let ended = subject.ask(format!("blame:other:{urls}")).await;
+        assert_eq!(ended, Err("upstream-denied"));
+        assert_eq!(upstream.requests(), flights * 3);
+    }
+}
+
+#[tokio::test]
+async fn only_upstreams_that_are_named_are_told_the_trace_context() {
+    let told = Upstream::start(Answer::Items).await;
+    let other = Upstream::start(Answer::Items).await;
+    let policy = Policy {
+        trace: vec![told.origin().parse().unwrap()],
+        ..allowing(&[&told.origin(), &other.origin()])
+    };
+    let subject = subject(patient(), policy).await;
+    let both = format!(
+        "blame:other:{}|{}|{}",
+        told.origin(),
+        other.origin(),
+        told.origin()
+    );
+    assert_eq!(subject.ask(&*both).await, Err("other"));
+    // What a guest makes up itself is no trace of its flight.
+    let own = format!("header:traceparent=mine:{}", told.origin());
+    assert!(subject.ask(own).await.is_ok());
+    let contexts: Vec<_> = told
+        .heads()
+        .iter()
+        .map(|head| {
+            let mut lines = head
+                .lines()
+                .filter_map(|line| line.strip_prefix("traceparent: "));
+            let context = lines.next().unwrap().to_owned();
+            assert_eq!(lines.next(), None);
+            context
+        })
+        .collect();
+    assert_eq!(contexts.len(), 3);
+    assert_eq!(contexts[0], contexts[1]);
+    assert_ne!(contexts[0], contexts[2]);
+    for context in contexts {
+        let parts: Vec<_> = context.split('-').collect();
+        assert!(
+            matches!(parts[..], ["00", trace, span, "01"] if trace.len() == 32 && span.len() == 16)
+        );
+    }
+    assert!(
+        !other.heads()[0].contains("traceparent"),
+        "{:?}",
+        other.heads()
+    );
+}
+
+fn believing(identity: &Identity, origins: &[&str]) -> Policy {
+    Policy {
+        roots: Roots::from_pem(identity.pem().as_bytes()).unwrap(),
+        ..allowing(origins)
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_where_its_root_was_given_and_its_name_is_right() {
+    let (right, wrong) = (
+        Identity::new(&["127.0.0.1"]),
+        Identity::new(&["other.example"]),
+    );
+    for (identity, given, believed) in [
+        (&right, Some(&right), true),
+        (&right, Some(&wrong), false),
+        (&right, None, false),
+        (&wrong, Some(&wrong), false),
+    ] {
+        let upstream = Upstream::start_at("127.0.0.1", Answer::Items, Some(identity)).await;
+        let origin = upstream.origin().replace("http://", "https://");
+        let policy = match given {
+            Some(given) => believing(given, &[&origin]),
+            None => allowing(&[&origin]),
+        };
+        let answer = asking_within(patient(), policy, &format!("need:{origin}")).await;
+        let expected = if believed {
+            None
+        } else {
+            Some("upstream-unavailable")
+        };
+        assert_eq!(answer.err(), expected);
+        assert_eq!(upstream.requests(), usize::from(believed));
+    }
+}
+
+// Row 6: over HTTP/2 a request that is given up costs its stream, and not the connection.
+#[tokio::test]
+async fn over_http2_a_request_that_is_given_up_resets_its_stream_alone() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let before = tasks();
+    let mut upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let limits = Limits {
+        flight: SHORT,
+        ..patient()
+    };
+    let subject = subject(limits, believing(&identity, &[&origin])).await;
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
+    assert_eq!(upstream.event().await, Event::Connected);
+    assert_eq!(upstream.event().await, Event::Requested("/ok".into()));
+    for path in ["/silent", "/half"] {
+        let held = subject.ask(format!("need:{origin}{path}")).await;
+        assert_eq!(held, Err("upstream-timeout"), "{path}");
+        assert_eq!(upstream.event().await, Event::Requested(path.into()));
+        let Event::Reset(reset, reason) = upstream.event().await else {
+            panic!("{path} was not reset");
+        };
+        assert_eq!((&*reset, reason), (path, h2::Reason::CANCEL));
+    }
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
+    assert_eq!(upstream.event().await, Event::Requested("/ok".into()));
+    assert_eq!(subject.component.usage().connections, 1);
+    subject.settled().await;
+    drop(subject);
+    assert_eq!(upstream.event().await, Event::Closed);
+    drop(upstream);
+    oneflight_tests::fewer_tasks(before).await;
+}
+
+#[tokio::test]
+async fn what_fails_over_http2_has_the_names_that_it_has_without() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let subject = subject(patient(), believing(&identity, &[&origin])).await;
+    for (path, code, connections) in [
+        ("/huge", "upstream-response-too-large", 1),
+        ("/reset", "upstream-unavailable", 1),
+        // Nothing on this connection can be read any more.
+        ("/endless", "upstream-response-too-large", 0),
+    ] {
+        let answer = subject.ask(format!("need:{origin}{path}")).await;
+        assert_eq!(answer, Err(code), "{path}");
+        subject.connected(connections).await;
+    }
+}
+
+// One connection for all flights must not be one flight's to stop.
+#[tokio::test]
+async fn over_http2_guests_that_read_nothing_hold_up_none_but_themselves() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let before = tasks();
+    let mut upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let subject = subject(patient(), believing(&identity, &[&origin])).await;
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
+    assert_eq!(upstream.event().await, Event::Connected);
+    assert_eq!(upstream.event().await, Event::Requested("/ok".into()));
+    let mut held = Vec::new();
+    for n in 0..40 {
+        let (client, key) = (subject.client.clone(), format!("hold:{origin}/flood?{n}"));
+        held.push(tokio::spawn(
+            async move { client.get_items(key.into()).await },
+        ));
+        assert_eq!(upstream.event().await, Event::Requested("/flood".into()));
+    }
+    let others = subject.ask(format!("need:{origin}/ok")).await;
+    assert!(others.is_ok(), "{others:?}");
+    assert_eq!(subject.component.usage().connections, 1);
+    for held in held {
+        held.abort();
+    }
+    subject.settled().await;
+    drop((subject, upstream));
+    oneflight_tests::fewer_tasks(before).await;
+}
+
+// Row 24: nobody but the host would ever notice, and requests that fail leave the connection to others.
+#[tokio::test]
+async fn over_http2_a_connection_that_leads_nowhere_any_more_is_closed() {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let upstream = Http2::start(&identity).await;
+    let origin = upstream.origin();
+    let limits = Limits {
+        connect: SHORT,
+        ..patient()
+    };
+    let subject = subject(limits, believing(&identity, &[&origin])).await;
+    let frozen = subject.ask(format!("need:{origin}/freeze")).await;
+    assert_eq!(frozen, Err("upstream-unavailable"));
+    subject.connected(0).await;
+    assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
 }

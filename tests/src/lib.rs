@@ -7,7 +7,9 @@ pub mod artifacts;
 pub mod bomb;
 pub mod caller;
 pub mod folder;
+pub mod names;
 pub mod process;
+pub mod tls;
 pub mod upstream;
 
 use std::time::Duration;
@@ -91,6 +93,24 @@ impl Subject {
         }
     }
 
+    /// Drops the client and waits until nothing is left of it or of its upstreams' connections: there
+    /// are no more [`tasks`] than `before`.
+    pub async fn gone(self, before: usize) {
+        self.settled().await;
+        drop(self);
+        fewer_tasks(before).await;
+    }
+
+    /// Waits until the client has `count` connections.
+    pub async fn connected(&self, count: usize) {
+        failsafe("connections to be opened or closed", async {
+            while self.component.usage().connections != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Waits until nothing is left of the flights before: none in the table, no guest, no request.
     pub async fn settled(&self) {
         failsafe("all flights to be gone", async {
@@ -110,15 +130,40 @@ impl Subject {
 /// Never: an upstream's origin is one.
 #[must_use]
 pub fn reaching(upstream: &upstream::Upstream) -> Settings {
-    let limits = Limits {
+    let settings = Settings::new("test").allow(&upstream.origin());
+    Settings {
+        limits: patient(),
+        ..settings.expect("an origin")
+    }
+}
+
+/// Limits with no time that a test would see.
+#[must_use]
+pub fn patient() -> Limits {
+    Limits {
         connect: NEVER,
+        first_byte: NEVER,
+        between_bytes: NEVER,
         request: NEVER,
         flight: NEVER,
         ..Limits::default()
-    };
-    let settings = Settings::new("test").allow(&upstream.origin());
-    Settings {
-        limits,
-        ..settings.expect("an origin")
     }
+}
+
+/// Waits until there are no more [`tasks`] than `most`.
+pub async fn fewer_tasks(most: usize) {
+    failsafe("tasks to be gone", async {
+        while tasks() > most {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Tasks of this test's runtime: of the host, of the upstreams, and the test's own.
+#[must_use]
+pub fn tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
 }

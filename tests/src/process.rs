@@ -136,6 +136,19 @@ impl Service {
         }
     }
 
+    /// Files, sockets and the like that it has open.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process any more.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let id = self.process.id().expect("a process that runs");
+        let open = std::fs::read_dir(format!("/proc/{id}/fd"));
+        open.expect("its descriptors").count()
+    }
+
     /// Sends SIGTERM.
     ///
     /// # Panics

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::failsafe;
+use crate::tls::Identity;
 
 /// What an upstream answers to every request.
 #[derive(Clone, Debug)]
@@ -30,12 +31,18 @@ pub enum Answer {
     HalfBody,
     /// A head and half of its body; then the connection is closed.
     BrokenBody,
+    /// None: what comes is recorded as one head, to its end.
+    Record,
+    /// These bytes, whatever they are; the connection stays open.
+    Raw(&'static str),
     /// A body without end, in chunks.
     EndlessBody,
     /// Header lines without end.
     EndlessHead,
     /// The connection is closed without a word.
     HangUp,
+    /// The same, with what was sent thrown away (RST).
+    Reset,
 }
 
 /// What [`Answer::Items`] sends.
@@ -60,6 +67,8 @@ struct Seen {
     connections: watch::Sender<usize>,
     /// Connections that the peer closed while its answer was not whole.
     abandoned: watch::Sender<usize>,
+    /// Connections that are closed.
+    closed: watch::Sender<usize>,
     released: watch::Sender<bool>,
     heads: Mutex<Vec<String>>,
 }
@@ -71,7 +80,17 @@ impl Upstream {
     ///
     /// When loopback has no port left.
     pub async fn start(answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at("127.0.0.1", answer, None).await
+    }
+
+    /// The same at another address of this machine, and with TLS where there is an `identity`.
+    ///
+    /// # Panics
+    ///
+    /// When it has no port left.
+    pub async fn start_at(ip: &str, answer: Answer, identity: Option<&Identity>) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
+        let tls = identity.map(|identity| identity.acceptor(&["http/1.1"]));
         let address = listener.local_addr().expect("an address");
         let seen = Arc::<Seen>::default();
         let accepting = tokio::spawn({
@@ -79,7 +98,22 @@ impl Upstream {
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     seen.connections.send_modify(|count| *count += 1);
-                    tokio::spawn(converse(stream, answer.clone(), Arc::clone(&seen)));
+                    let (answer, seen, tls) = (answer.clone(), Arc::clone(&seen), tls.clone());
+                    if matches!(answer, Answer::Reset) {
+                        stream.set_zero_linger().expect("a socket");
+                    }
+                    tokio::spawn(async move {
+                        match tls {
+                            None => converse(stream, answer, &seen).await,
+                            // A handshake that fails is the peer's refusal.
+                            Some(tls) => {
+                                if let Ok(stream) = tls.accept(stream).await {
+                                    converse(stream, answer, &seen).await;
+                                }
+                            }
+                        }
+                        seen.closed.send_modify(|count| *count += 1);
+                    });
                 }
             }
         });
@@ -134,6 +168,11 @@ impl Upstream {
         reached("a request", &self.seen.requests, count).await;
     }
 
+    /// Waits until `count` connections are closed, by whichever side.
+    pub async fn closed(&self, count: usize) {
+        reached("a connection to be closed", &self.seen.closed, count).await;
+    }
+
     /// Waits until `count` connections were closed by the peer in the middle of an answer.
     pub async fn abandoned(&self, count: usize) {
         reached("a connection to be closed", &self.seen.abandoned, count).await;
@@ -152,9 +191,23 @@ async fn reached(what: &str, counter: &watch::Sender<usize>, count: usize) {
     drop(reached.expect("the server is still there"));
 }
 
+/// TCP, or TLS over it.
+trait Wire: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
+
 /// One connection. Writing fails when the peer is gone, which is then nobody's loss.
-async fn converse(mut stream: TcpStream, answer: Answer, seen: Arc<Seen>) {
+async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
     let mut unread = Vec::new();
+    if matches!(answer, Answer::Record) {
+        let _ = stream.read_to_end(&mut unread).await;
+        let text = String::from_utf8_lossy(&unread).into_owned();
+        return seen
+            .heads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(text);
+    }
     while let Some(head) = read_head(&mut stream, &mut unread).await {
         seen.heads
             .lock()
@@ -167,7 +220,7 @@ async fn converse(mut stream: TcpStream, answer: Answer, seen: Arc<Seen>) {
                 let mut released = seen.released.subscribe();
                 tokio::select! {
                     _ = released.wait_for(|released| *released) => {}
-                    () = closed(&mut stream) => return abandoned(&seen),
+                    () = closed(&mut stream) => return abandoned(seen),
                 }
                 write(&mut stream, &whole("200 OK", "", ITEMS)).await
             }
@@ -181,14 +234,14 @@ async fn converse(mut stream: TcpStream, answer: Answer, seen: Arc<Seen>) {
             }
             Answer::NoHead => {
                 closed(&mut stream).await;
-                return abandoned(&seen);
+                return abandoned(seen);
             }
             Answer::HalfBody | Answer::BrokenBody => {
                 let text = whole("200 OK", "", ITEMS);
                 let _ = write(&mut stream, &text[..text.len() - ITEMS.len() / 2]).await;
                 if matches!(answer, Answer::HalfBody) {
                     closed(&mut stream).await;
-                    abandoned(&seen);
+                    abandoned(seen);
                 }
                 return;
             }
@@ -198,7 +251,7 @@ async fn converse(mut stream: TcpStream, answer: Answer, seen: Arc<Seen>) {
                     stream,
                     head,
                     &format!("1000\r\n{}\r\n", "x".repeat(0x1000)),
-                    &seen,
+                    seen,
                 )
                 .await;
             }
@@ -207,14 +260,19 @@ async fn converse(mut stream: TcpStream, answer: Answer, seen: Arc<Seen>) {
                     stream,
                     "HTTP/1.1 200 OK\r\n",
                     &format!("a: {}\r\n", "x".repeat(0x1000)),
-                    &seen,
+                    seen,
                 )
                 .await;
             }
-            Answer::HangUp => return,
+            Answer::Raw(text) => {
+                let _ = write(&mut stream, text).await;
+                closed(&mut stream).await;
+                return;
+            }
+            Answer::HangUp | Answer::Reset | Answer::Record => return,
         };
         if written.is_err() {
-            return abandoned(&seen);
+            return abandoned(seen);
         }
     }
 }
@@ -226,12 +284,13 @@ fn whole(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-async fn write(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
-    stream.write_all(text.as_bytes()).await
+async fn write(stream: &mut impl Wire, text: &str) -> std::io::Result<()> {
+    stream.write_all(text.as_bytes()).await?;
+    stream.flush().await
 }
 
 /// Writes `part` again and again until the peer has had enough.
-async fn flood(mut stream: TcpStream, head: &str, part: &str, seen: &Seen) {
+async fn flood(mut stream: impl Wire, head: &str, part: &str, seen: &Seen) {
     let _ = write(&mut stream, head).await;
     while write(&mut stream, part).await.is_ok() {}
     abandoned(seen);
@@ -242,13 +301,13 @@ fn abandoned(seen: &Seen) {
 }
 
 /// Ready when the peer has closed the connection.
-async fn closed(stream: &mut TcpStream) {
+async fn closed(stream: &mut impl Wire) {
     let mut byte = [0];
     while matches!(stream.read(&mut byte).await, Ok(1)) {}
 }
 
 /// The head of the next request, if there is one. Requests here have no bodies.
-async fn read_head(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
+async fn read_head(stream: &mut impl Wire, unread: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
             let head: Vec<u8> = unread.drain(..end + 4).collect();

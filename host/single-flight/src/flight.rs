@@ -263,11 +263,12 @@ mod tests {
 
     #[test]
     fn flights_of_all_threads_have_different_ids() {
-        const IDS: usize = 3_000;
+        // More than a thread takes at once.
+        const IDS: usize = if cfg!(miri) { 1_100 } else { 3_000 };
         let take = || thread::spawn(|| (0..IDS).map(|_| FlightId::next()).collect::<Vec<_>>());
-        let threads = [(); 4].map(|()| take());
+        let threads = [(); 2].map(|()| take());
         let taken = threads.map(|thread| thread.join().unwrap());
         let ids: HashSet<_> = taken.iter().flatten().collect();
-        assert_eq!(ids.len(), 4 * IDS);
+        assert_eq!(ids.len(), 2 * IDS);
     }
 }

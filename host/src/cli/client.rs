@@ -1,6 +1,6 @@
 //! The flags that describe a client, shared by `get` and `serve`, and the client that they describe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
-use oneflight::upstream::Origin;
+use oneflight::upstream::{Origin, Roots};
 use oneflight::{ComponentClient, Decorated, Limits, Settings, Sharing, decorate};
 
 use super::compile::CompileFlags;
@@ -43,13 +43,21 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "NAME")]
     set_from_env: Vec<String>,
 
-    /// Lets the client reach [scheme://]host[:port].
+    /// Lets the client reach [scheme://]host[:port]; *.example.com is every name below example.com.
     #[arg(long, value_name = "ORIGIN")]
     allow: Vec<Origin>,
 
     /// Lets the names it may reach stand for addresses of this network, private ones included.
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_net: Vec<IpNet>,
+
+    /// Believes the certificates of this PEM file, and none of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+
+    /// Tells [scheme://]host[:port] the flight's trace context, as a traceparent header.
+    #[arg(long, value_name = "ORIGIN")]
+    trace_to: Vec<Origin>,
 
     /// How long a flight may take in all, in seconds; a request gets four fifths of it.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
@@ -99,6 +107,10 @@ impl ClientFlags {
         let mut settings = Settings::new(NAME);
         settings.policy.allow.clone_from(&self.allow);
         settings.policy.nets.clone_from(&self.allow_net);
+        settings.policy.trace.clone_from(&self.trace_to);
+        if let Some(file) = &self.ca_file {
+            settings.policy.roots = roots(file)?;
+        }
         settings.env = self.environment()?;
         settings.limits = Limits::default().with_flight(Duration::from_secs(self.deadline.into()));
         if self.component.is_none() {
@@ -164,6 +176,12 @@ fn origin(url: &str) -> anyhow::Result<Origin> {
         };
         format!("found {found} BASE_URL; needed http[s]://host[:port]/..., as in {EXAMPLE}")
     })
+}
+
+/// The certificates in a file.
+fn roots(file: &Path) -> anyhow::Result<Roots> {
+    let pem = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    Roots::from_pem(&pem).with_context(|| format!("cannot use {}", file.display()))
 }
 
 /// The built-in client would pass over a setting that it does not know, and a typing error with it.

@@ -161,6 +161,16 @@ pub enum Denial {
     },
     /// The request's URL is not of the form `http[s]://host[:port]/…`.
     BadUrl,
+    /// The request asks for a tunnel (the method CONNECT), through which nobody would see what goes
+    /// where.
+    Tunnel,
+    /// The request's body is longer or shorter than the request said.
+    Framing,
+    /// The flight has made as many requests as one may.
+    TooManyRequests {
+        /// How many that is: [`Limits::requests`](crate::Limits::requests).
+        limit: usize,
+    },
     /// The guest itself reports a refusal that the host knows nothing of.
     ByGuest,
 }
@@ -195,6 +205,15 @@ impl fmt::Display for Denial {
             Self::BadUrl => {
                 f.write_str("the client asked for a URL that is not http[s]://host[:port]/…")
             }
+            Self::Tunnel => f.write_str("the client asked for a tunnel, which no client may have"),
+            Self::Framing => f.write_str(
+                "the client sent a body of another length than it said, or did not end it",
+            ),
+            Self::TooManyRequests { limit } => write!(
+                f,
+                "the client made more than the {limit} requests that one flight may make; \
+                 if that is meant, raise the limit of requests"
+            ),
             Self::ByGuest => f.write_str("the client says that its request was refused"),
         }
     }

@@ -69,7 +69,8 @@ impl<C: Client> Client for WithTelemetry<C> {
 
 /// The span of one flight, in which its guest runs.
 pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
-    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %key)
+    // `trace` is there where an upstream was told it.
+    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %key, trace = field::Empty)
 }
 
 /// The one line of one flight: at level info when it landed with items or with an answer about its

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+use tracing::{Instrument, Span};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -116,6 +118,15 @@ impl WasiHttpHooks for Wire {
         Arc::new(upstream::is_forbidden_header)
     }
 
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        upstream::is_forbidden_header(name)
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        // It is written with the URL that was checked, and not at all under HTTP/2.
+        false
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -123,10 +134,17 @@ impl WasiHttpHooks for Wire {
         _: Io,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
         let (upstream, outbound) = (Arc::clone(&self.upstream), Arc::clone(&self.outbound));
-        Box::new(async move {
-            let response = upstream.send(request, options, outbound).await?;
-            Ok((response, Box::new(async { Ok(()) }) as Io))
-        })
+        // It becomes a task of its own, which ends with the store; its log lines are the flight's.
+        let sending = async move {
+            let (response, expiry) = upstream.send(request, options, outbound).await?;
+            let expiry = expiry.instrument(Span::current());
+            let io: Io = Box::new(async {
+                expiry.await;
+                Ok(())
+            });
+            Ok((response, io))
+        };
+        Box::new(sending.in_current_span())
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
+use super::trace::TraceContext;
 use crate::client::ClientError;
 
 tokio::task_local! {
@@ -28,6 +30,8 @@ pub(crate) struct Outbound {
     /// Failures so far.
     failures: AtomicUsize,
     newest: Mutex<Newest>,
+    /// Made when the first request is sent that tells it.
+    trace: OnceLock<TraceContext>,
 }
 
 /// Invariant: `failure` is that of request `number`, the last that began; where it did not fail, or not
@@ -77,6 +81,18 @@ impl Outbound {
         self.newest().failure.clone()
     }
 
+    /// The flight's trace context, the same for all its requests. Its id is in the flight's span, so
+    /// that an upstream's trace leads to the flight's log lines.
+    pub(super) fn trace(&self) -> TraceContext {
+        *self.trace.get_or_init(|| {
+            let trace = TraceContext::new();
+            Span::current().record("trace", tracing::field::display(trace));
+            // In the flight's span, which says the rest. Where nobody is told there is no such line.
+            tracing::info!("an upstream was told the trace context");
+            trace
+        })
+    }
+
     fn newest(&self) -> MutexGuard<'_, Newest> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,6 +107,16 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
+    /// Which of its flight's requests it is, the first being 1.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Its flight's trace context.
+    pub(super) fn trace(&self) -> TraceContext {
+        self.outbound.trace()
+    }
+
     /// It failed: `named` is what its flight is called after, `why` is for the log.
     pub(super) fn failed(self, named: ClientError, why: &dyn Display) {
         if self.outbound.failures.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {

@@ -478,7 +478,7 @@ impl Eq for Counted {}
 // flights are in the table. What else it costs is counted in instructions, by the benchmark.
 #[test]
 fn joining_hashes_once_and_compares_once() {
-    const MANY: usize = if cfg!(miri) { 100 } else { 1_000 };
+    const MANY: usize = if cfg!(miri) { 20 } else { 1_000 };
     let stage = Stage::new();
     let group: Group<Counted, u32> = Group::new(Policy {
         flights: 2 * MANY,

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::hands::{Hand, counts};
 
 const CALLERS: usize = 4;
-const ROUNDS: usize = if cfg!(miri) { 20 } else { 1_000 };
+const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_000 };
 
 fn runtime() -> Runtime {
     let builder = &mut Builder::new_multi_thread();
@@ -189,7 +189,7 @@ async fn idle(group: &Group<usize, usize>) -> [usize; 3] {
 fn a_caller_that_polls_all_the_time_sees_a_whole_outcome() {
     let runtime = runtime();
     let group: Group<usize, Arc<[usize]>> = Group::new(Policy::default());
-    for round in 0..ROUNDS {
+    for round in 0..2 * ROUNDS {
         let call = |_| {
             Hand::new(group.call(0, move |_flight| async move {
                 yield_now().await;

@@ -16,8 +16,12 @@ pub(crate) struct Ask<'a> {
     /// Sent as it is, in place of the URL's path and query.
     pub(crate) path: Option<&'a str>,
     pub(crate) header: Option<(&'a str, &'a str)>,
+    /// The request's method, where there is no body.
+    pub(crate) method: Method,
     /// The length of a body as announced, and as sent, in bytes.
     pub(crate) post: Option<(usize, usize)>,
+    /// Whether the body is left as it is instead of ended.
+    pub(crate) abandon: bool,
     /// For connecting, the first byte, and between bytes.
     pub(crate) timeouts: Option<Duration>,
 }
@@ -35,7 +39,9 @@ impl<'a> Ask<'a> {
             url,
             path: None,
             header: None,
+            method: Method::Get,
             post: None,
+            abandon: false,
             timeouts: None,
         }
     }
@@ -87,6 +93,7 @@ impl<'a> Ask<'a> {
                 .map_err(|()| "between bytes timeout")?;
         }
         let Some((_, sent)) = self.post else {
+            request.set_method(&self.method).map_err(|()| "method")?;
             return outgoing_handler::handle(request, Some(options))
                 .map_err(|code| code.to_string());
         };
@@ -103,8 +110,21 @@ impl<'a> Ask<'a> {
             }
         }
         drop(stream);
+        if self.abandon {
+            drop(body);
+            return Ok(future);
+        }
         OutgoingBody::finish(body, None).map_err(|code| code.to_string())?;
         Ok(future)
+    }
+}
+
+/// A method by its name.
+pub(crate) fn method(name: &str) -> Method {
+    match name {
+        "CONNECT" => Method::Connect,
+        "TRACE" => Method::Trace,
+        other => Method::Other(other.to_owned()),
     }
 }
 

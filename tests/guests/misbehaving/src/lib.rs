@@ -32,11 +32,14 @@
 //! | `ask:URL` | one GET; an item with the outcome |
 //! | `together:N:URL` | N GETs at the same time; an item each |
 //! | `follow:URL` | a GET, and another to where its `location` points; an item each |
+//! | `chase:URL` | the same, but the error `other` where the second GET had no response |
+//! | `method:METHOD:URL` | a request with that method and no body; an item with the outcome |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
 //! | `hasty:URL` | a GET with timeouts of 100 ms; an item with the outcome |
 //! | `header:NAME=VALUE:URL` | a GET with that header; an item with the outcome |
 //! | `path:PATH\|URL` | a GET with PATH, as it is, for the URL's path; an item with the outcome |
 //! | `post:LENGTH:BYTES:URL` | a POST that announces LENGTH and sends BYTES; an item with the outcome |
+//! | `abandon:LENGTH:BYTES:URL` | the same, but the body is dropped without an end |
 //! | `need:URL` | a GET; an item with the outcome, or the error `other` where there was no response |
 //! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever came of them |
 //! | `ask-trap:URL` | a GET, then a trap whatever came of it |
@@ -216,6 +219,20 @@ fn requests(what: &str, how: &str) -> Answer {
                 .map(|(n, response)| item(n, &ask::outcome(response)))
                 .collect())
         }
+        "chase" => {
+            let location = Ask::get(how).send().ok().and_then(|first| first.location);
+            let second = Ask::get(&location.unwrap_or_default()).send();
+            second
+                .map(|response| vec![item(0, &ask::outcome(Ok(response)))])
+                .map_err(Error::Other)
+        }
+        "method" => pair(how, ':').map(|(method, url)| {
+            let with_method = Ask {
+                method: ask::method(method),
+                ..Ask::get(url)
+            };
+            vec![item(0, &ask::outcome(with_method.send()))]
+        }),
         "patient" => Ok(timed(how, Duration::from_secs(3600))),
         "hasty" => Ok(timed(how, Duration::from_millis(100))),
         "header" => pair(how, ':').and_then(|(header, url)| {
@@ -232,10 +249,11 @@ fn requests(what: &str, how: &str) -> Answer {
             };
             vec![item(0, &ask::outcome(with_path.send()))]
         }),
-        "post" => pair(how, ':').and_then(|(length, rest)| {
+        "post" | "abandon" => pair(how, ':').and_then(|(length, rest)| {
             let (bytes, url) = pair(rest, ':')?;
             let post = Ask {
                 post: Some((number(length)?, number(bytes)?)),
+                abandon: what == "abandon",
                 ..Ask::get(url)
             };
             Ok(vec![item(0, &ask::outcome(post.send()))])

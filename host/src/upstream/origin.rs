@@ -1,0 +1,302 @@
+//! Where requests go: [`Target`] is what one asks for, [`Origin`] an entry of a list that covers some.
+//!
+//! Both are read by the same rules, and what is sent is written anew from what was read: nothing is
+//! dialled or named to an upstream that was not looked at.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::{PathAndQuery, Scheme};
+
+use crate::client::Denial;
+
+/// An entry of an allow-list: `[scheme://]host[:port]`.
+///
+/// Without a scheme it stands for both; without a port, for the scheme's own. The host is a name or an
+/// address; `*.example.com` is every name below `example.com`, and not that itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: Option<Scheme>,
+    host: Pattern,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Exactly(Host),
+    /// Every name that ends so: `.example.com`.
+    Below(String),
+}
+
+/// Where a request goes: the parts of its URL that a policy speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+/// Addresses are compared as what they are, however they are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    /// In lower case.
+    Name(String),
+    Address(IpAddr),
+}
+
+impl Origin {
+    pub(super) fn covers(&self, target: &Target) -> bool {
+        let host = match (&self.host, &target.host) {
+            (Pattern::Exactly(host), asked) => host == asked,
+            (Pattern::Below(end), Host::Name(name)) => {
+                name.ends_with(end) && name.len() > end.len()
+            }
+            (Pattern::Below(_), Host::Address(_)) => false,
+        };
+        let scheme = &self.scheme;
+        host && scheme
+            .as_ref()
+            .is_none_or(|scheme| *scheme == target.scheme)
+            && self.port.unwrap_or(default_port(&target.scheme)) == target.port
+    }
+}
+
+impl FromStr for Origin {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wanted = || {
+            anyhow::anyhow!(
+                "found {text:?}, needed [scheme://]host[:port] with scheme http or https, \
+                 as in https://api.example.com, https://*.example.com or localhost:3000"
+            )
+        };
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some(Scheme::HTTP), rest),
+            Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
+            Some(_) => return Err(wanted()),
+            None => (None, text),
+        };
+        // What a star stands before is read as a name like any other.
+        let (below, rest) = match rest.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let uri: Uri = format!("http://{rest}").parse().map_err(|_| wanted())?;
+        let is_bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+        let target = Target::of(&uri).map_err(|_| wanted())?;
+        let host = match (below, target.host) {
+            (false, host) => Pattern::Exactly(host),
+            (true, Host::Name(name)) => Pattern::Below(format!(".{name}")),
+            (true, Host::Address(_)) => return Err(wanted()),
+        };
+        let port = uri.port_u16();
+        if is_bare {
+            Ok(Self { scheme, host, port })
+        } else {
+            Err(wanted())
+        }
+    }
+}
+
+impl Target {
+    /// Where a request for `uri` goes.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Denial> {
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err(Denial::BadUrl);
+        };
+        // A user before the host is refused: where it has to be sent it is a secret of the upstream's,
+        // and none that a log should show. What follows the host is a port or nothing.
+        let user = authority.as_str().contains('@');
+        let after = authority.as_str().strip_prefix(authority.host());
+        let port = after.is_some_and(|after| after.is_empty() || authority.port_u16().is_some());
+        let host = Host::of(authority.host()).filter(|_| port && !user && is_http(scheme));
+        Ok(Self {
+            scheme: scheme.clone(),
+            host: host.ok_or(Denial::BadUrl)?,
+            port: authority.port_u16().unwrap_or(default_port(scheme)),
+        })
+    }
+
+    /// The URL of `path` there.
+    pub(super) fn url(&self, path: Option<PathAndQuery>) -> Result<Uri, Denial> {
+        let path = path.unwrap_or(PathAndQuery::from_static("/"));
+        let url = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority())
+            .path_and_query(path);
+        url.build().map_err(|_| Denial::BadUrl)
+    }
+
+    /// `host[:port]`, without a port that goes without saying.
+    fn authority(&self) -> String {
+        let host = match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::Address(IpAddr::V4(ip)) => ip.to_string(),
+            Host::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
+        };
+        if self.port == default_port(&self.scheme) {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority())
+    }
+}
+
+impl Host {
+    /// A name of the characters that names are made of: what is printed in a denial, and pasted into a
+    /// shell from there, holds nothing else.
+    fn of(text: &str) -> Option<Self> {
+        if let Some(bare) = text.strip_prefix('[') {
+            let address: Ipv6Addr = bare.strip_suffix(']')?.parse().ok()?;
+            return Some(Self::Address(address.into()));
+        }
+        if let Ok(address) = text.parse::<Ipv4Addr>() {
+            return Some(Self::Address(address.into()));
+        }
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let is_name = !text.is_empty() && text.bytes().all(is_part);
+        (is_name && !text.starts_with('.') && !text.contains(".."))
+            .then(|| Self::Name(text.to_ascii_lowercase()))
+    }
+}
+
+fn is_http(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS
+}
+
+fn default_port(scheme: &Scheme) -> u16 {
+    if *scheme == Scheme::HTTPS { 443 } else { 80 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::of(&url.parse().unwrap()).unwrap()
+    }
+
+    fn covers(origin: &str, url: &str) -> bool {
+        origin.parse::<Origin>().unwrap().covers(&target(url))
+    }
+
+    #[test]
+    fn an_origin_covers_its_scheme_host_and_port_and_nothing_else() {
+        for (origin, url) in [
+            ("https://api.example.com", "https://api.example.com/a?b"),
+            ("https://api.example.com", "https://API.example.com:443/"),
+            ("both.example:8080", "http://both.example:8080/"),
+            ("both.example:8080", "https://both.example:8080/"),
+            ("both.example", "http://both.example/"),
+            ("both.example", "https://both.example/"),
+            ("[::1]:9", "http://[::1]:9/"),
+            ("[::1]:9", "http://[0:0:0:0:0:0:0:1]:9/"),
+        ] {
+            assert!(covers(origin, url), "{origin} {url}");
+        }
+        for (origin, url) in [
+            ("https://api.example.com", "http://api.example.com/"),
+            ("https://api.example.com", "https://api.example.com:444/"),
+            (
+                "https://api.example.com",
+                "https://api.example.com.evil.example/",
+            ),
+            ("https://api.example.com", "https://evil.api.example.com/"),
+            ("https://api.example.com", "https://api.example.com./"),
+            ("both.example:8080", "http://both.example/"),
+            ("both.example", "http://both.example:443/"),
+            ("[::1]:9", "http://[::2]:9/"),
+            // The same machine in disguise is another literal.
+            ("169.254.169.254", "http://[::ffff:169.254.169.254]/"),
+        ] {
+            assert!(!covers(origin, url), "{origin} {url}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_every_name_below_and_for_no_other() {
+        for url in ["https://a.example.com/", "https://A.B.Example.com:443/x"] {
+            assert!(covers("https://*.example.com", url), "{url}");
+        }
+        for url in [
+            "https://example.com/",
+            "https://badexample.com/",
+            "https://a.example.com.evil.example/",
+            "http://a.example.com/",
+            "https://a.example.com:444/",
+        ] {
+            assert!(!covers("https://*.example.com", url), "{url}");
+        }
+        // An address has no names below it.
+        assert!(!covers("*.0.0.x", "http://127.0.0.1/"));
+    }
+
+    #[test]
+    fn what_is_sent_is_written_anew_from_what_was_read() {
+        let rewritten = |url: &str| {
+            let uri: Uri = url.parse().unwrap();
+            let path = uri.path_and_query().cloned();
+            target(url).url(path).unwrap().to_string()
+        };
+        assert_eq!(
+            rewritten("http://API.Example:080/A?B"),
+            "http://api.example/A?B"
+        );
+        assert_eq!(rewritten("https://a:0443"), "https://a/");
+        assert_eq!(rewritten("https://a:80/?q"), "https://a:80/?q");
+        assert_eq!(rewritten("http://[0:0::1]:9/"), "http://[::1]:9/");
+    }
+
+    #[test]
+    fn a_url_of_another_form_is_refused() {
+        for url in [
+            "/path",
+            "ftp://host/",
+            "http://u:p@host/",
+            "http://a,b/",
+            "http://a..b/",
+        ] {
+            let refused = Target::of(&url.parse().unwrap());
+            assert_eq!(refused, Err(Denial::BadUrl), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_origin_of_another_form_is_refused_with_the_form_that_is_needed() {
+        for bad in [
+            "",
+            "ftp://host",
+            "http://",
+            "user:pw@host",
+            "host@host",
+            "host:80@host:80",
+            "host/path",
+            "host?",
+            "host:99999",
+            "a b",
+            "*",
+            "*.",
+            "a.*.example",
+            "*example.com",
+            "*.*.example.com",
+            "*.127.0.0.1",
+            "*.[::1]",
+            "[127.0.0.1]",
+        ] {
+            let error = bad.parse::<Origin>().unwrap_err().to_string();
+            assert!(
+                error.contains("needed [scheme://]host[:port]"),
+                "{bad:?}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Names that mean what a test says, and something else the next time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending, ready};
+use oneflight::upstream::Resolve;
+
+/// A resolver with a script: an answer for each time that it is asked, whatever the name.
+#[derive(Debug, Default)]
+pub struct Script {
+    answers: Mutex<VecDeque<Lookup>>,
+    asked: Mutex<Vec<String>>,
+}
+
+/// What comes of looking up a name.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// These addresses.
+    Addresses(Vec<IpAddr>),
+    /// Nothing, ever.
+    Hangs,
+    /// There is no such name.
+    Fails,
+}
+
+impl Lookup {
+    /// These addresses.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is none.
+    #[must_use]
+    pub fn of(addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|ip| ip.parse().expect("an address"));
+        Self::Addresses(addresses.collect())
+    }
+}
+
+impl Script {
+    /// A resolver that answers so, in this order; the last answer stands for all that follow.
+    #[must_use]
+    pub fn new(answers: impl IntoIterator<Item = Lookup>) -> Self {
+        Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// The names that were looked up so far.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.clone()
+    }
+}
+
+impl Resolve for Script {
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.push(name.to_owned());
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match answers.len() {
+            1 => answers.front().cloned(),
+            _ => answers.pop_front(),
+        };
+        match next {
+            Some(Lookup::Addresses(addresses)) => ready(Ok(addresses)).boxed(),
+            Some(Lookup::Hangs) => pending().boxed(),
+            Some(Lookup::Fails) | None => ready(Err(io::ErrorKind::NotFound.into())).boxed(),
+        }
+    }
+}

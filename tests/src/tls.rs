@@ -1,0 +1,221 @@
+//! TLS for the upstreams of tests, by certificates that are made on the spot; and an upstream that
+//! speaks HTTP/2 and sees its streams reset.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{self, SendResponse};
+use http::Response;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::failsafe;
+
+/// A server's certificate, which is its own root, and its key.
+pub struct Identity(CertifiedKey<rcgen::KeyPair>);
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Identity").field(&self.pem()).finish()
+    }
+}
+
+impl Identity {
+    /// For these names and addresses.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is neither.
+    #[must_use]
+    pub fn new(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        Self(generate_simple_self_signed(names).expect("names"))
+    }
+
+    /// The certificate, for those who are to believe it.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.0.cert.pem()
+    }
+
+    pub(crate) fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.0.signing_key.serialize_der()).expect("a key");
+        let certificate = self.0.cert.der().clone();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions that ring speaks")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        let mut config = config.expect("a certificate and its key");
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// An upstream that speaks HTTP/2 over TLS. It answers what the path of a request asks for:
+///
+/// | path | answer |
+/// |---|---|
+/// | `/ok` | 200 with two bytes |
+/// | `/silent` | none |
+/// | `/half` | a head, and half of the body |
+/// | `/flood` | a head, and as much of a body as the peer takes |
+/// | `/freeze` | none, and none to whatever else comes on this connection, pings included |
+/// | `/reset` | the stream is reset |
+/// | `/huge` | a head of 200,000 bytes |
+/// | `/endless` | a head of 4,000,000 bytes |
+///
+/// It ends with this value.
+#[derive(Debug)]
+pub struct Http2 {
+    address: SocketAddr,
+    events: UnboundedReceiver<Event>,
+    accepting: AbortHandle,
+}
+
+/// What an HTTP/2 upstream sees, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection that speaks HTTP/2 was made.
+    Connected,
+    /// A request for this path.
+    Requested(String),
+    /// The peer reset the stream of the request for this path.
+    Reset(String, Reason),
+    /// The connection was closed.
+    Closed,
+}
+
+impl Http2 {
+    /// Starts it.
+    ///
+    /// # Panics
+    ///
+    /// When loopback has no port left.
+    pub async fn start(identity: &Identity) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let tls = identity.acceptor(&["h2", "http/1.1"]);
+        let (send, events) = unbounded_channel();
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, send) = (tls.clone(), send.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, &send).await;
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            events,
+            accepting: accepting.abort_handle(),
+        }
+    }
+
+    /// `https://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// Waits for what it sees next.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come.
+    pub async fn event(&mut self) -> Event {
+        let event = failsafe("something to happen", self.events.recv()).await;
+        event.expect("the server is still there")
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn converse(
+    stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+    events: &UnboundedSender<Event>,
+) {
+    // Nobody listens any more when the test is over, which is then nobody's loss.
+    let tell = |event| drop(events.send(event));
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let Ok(mut connection) = server::handshake(stream).await else {
+        return;
+    };
+    tell(Event::Connected);
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let path = request.uri().path().to_owned();
+        tell(Event::Requested(path.clone()));
+        if path == "/freeze" {
+            // Nothing is read any more; it ends with the test's runtime.
+            return std::future::pending().await;
+        }
+        tokio::spawn(answer(path, respond, events.clone()));
+    }
+    tell(Event::Closed);
+}
+
+async fn answer(
+    path: String,
+    mut respond: SendResponse<Bytes>,
+    events: UnboundedSender<Event>,
+) -> Option<()> {
+    let body = Bytes::from_static(b"[]");
+    let reset = match path.as_str() {
+        "/ok" => {
+            let mut stream = respond.send_response(Response::new(()), false).ok()?;
+            return stream.send_data(body, true).ok();
+        }
+        "/half" => {
+            let head = Response::builder().header("content-length", "4");
+            let head = head.body(()).ok()?;
+            let mut stream = respond.send_response(head, false).ok()?;
+            stream.send_data(body, false).ok()?;
+            std::future::poll_fn(|cx| stream.poll_reset(cx))
+                .await
+                .ok()?
+        }
+        "/flood" => {
+            let mut stream = respond.send_response(Response::new(()), false).ok()?;
+            // All at once: what the peer does not take yet waits here.
+            stream.send_data(vec![b'x'; 8 << 20].into(), false).ok()?;
+            std::future::poll_fn(|cx| stream.poll_reset(cx))
+                .await
+                .ok()?
+        }
+        "/huge" | "/endless" => {
+            let headers = if path == "/huge" { 50 } else { 1_000 };
+            let head = (0..headers).fold(Response::builder(), |head, n| {
+                head.header(format!("x-{n}"), "x".repeat(4_000))
+            });
+            let mut stream = respond.send_response(head.body(()).ok()?, false).ok()?;
+            std::future::poll_fn(|cx| stream.poll_reset(cx))
+                .await
+                .ok()?
+        }
+        "/reset" => {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            return Some(());
+        }
+        _ => std::future::poll_fn(|cx| respond.poll_reset(cx))
+            .await
+            .ok()?,
+    };
+    events.send(Event::Reset(path, reset)).ok()
+}
