@@ -3,7 +3,7 @@
 use std::future::{pending, ready as at_once};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Wake, Waker};
 
 use std::time::Instant;
@@ -206,23 +206,25 @@ fn no_memory_of_a_key_is_kept() {
 /// User code that uses the group wherever it runs: as a part of a key when it is dropped, as a value
 /// when it is cloned and dropped, as a waker when it is woken and dropped.
 struct Busy {
-    group: Arc<OnceLock<Group<BusyKey, Busy>>>,
+    /// Weak, because the group's observer is one as well.
+    group: Weak<OnceLock<Group<BusyKey, Busy>>>,
     uses: Arc<AtomicUsize>,
 }
 
 impl Busy {
     fn another(&self) -> Self {
         Self {
-            group: Arc::clone(&self.group),
+            group: Weak::clone(&self.group),
             uses: Arc::clone(&self.uses),
         }
     }
 
     fn use_group(&self) {
-        let group = self
-            .group
-            .get()
-            .expect("the group is made before it is used");
+        let Some(group) = self.group.upgrade() else {
+            // The group itself is being dropped.
+            return;
+        };
+        let group = group.get().expect("the group is made before it is used");
         let name = BusyName("none");
         // Takes every lock there is: that of each shard, of each flight, of the superseded flights.
         group.callers();
@@ -278,15 +280,16 @@ impl Wake for Busy {
 fn user_code_may_use_the_group_wherever_it_runs() {
     let stage = Stage::new();
     let uses = Arc::new(AtomicUsize::new(0));
+    let made = Arc::new(OnceLock::new());
     let busy = Busy {
-        group: Arc::default(),
+        group: Arc::downgrade(&made),
         uses: Arc::clone(&uses),
     };
     let observer = busy.another();
     let group = Group::with_observer(Policy::default(), Instant::now, move |_, _| {
         observer.use_group()
     });
-    busy.group.set(group.clone()).ok().unwrap();
+    made.set(group.clone()).ok().unwrap();
     let call = |name| {
         let key = BusyKey {
             name: BusyName(name),
