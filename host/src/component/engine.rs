@@ -6,9 +6,7 @@ use std::thread;
 
 use anyhow::Context;
 use wasmtime::component::Linker;
-use wasmtime::{
-    Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compile::Compilation;
 use super::store::Guest;

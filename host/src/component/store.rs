@@ -1,5 +1,5 @@
-//! [`Guest`]: what one execution owns, from its first instruction to its last. Nothing of it is left
-//! for the next: dropping the store ends whatever the guest had under way.
+//! [`Guest`]: what an instance owns, from its first instruction to its last. Dropping the store ends
+//! whatever the guest had under way.
 
 use std::sync::Arc;
 
@@ -25,9 +25,22 @@ pub(super) struct Guest {
     table: ResourceTable,
     memory: MemoryLimit,
     wire: Wire,
+    output: GuestOutput,
 }
 
-/// A store for one execution, set up as `settings` say.
+impl Guest {
+    /// Where it prints to.
+    pub(super) fn output(&self) -> &GuestOutput {
+        &self.output
+    }
+
+    /// From now on its requests are those of `outbound`'s flight.
+    pub(super) fn answer_to(&mut self, outbound: &Arc<Outbound>) {
+        self.wire.outbound = Arc::clone(outbound);
+    }
+}
+
+/// A store for one instance, set up as `settings` say.
 pub(super) fn new_store(
     engine: &Engine,
     settings: &Settings,
@@ -56,6 +69,7 @@ pub(super) fn new_store(
             upstream: Arc::clone(upstream),
             outbound: Arc::clone(outbound),
         },
+        output: output.clone(),
     };
     let mut store = Store::new(engine.wasmtime(), guest);
     store.limiter(|guest| &mut guest.memory);
@@ -133,10 +147,12 @@ impl WasiHttpHooks for Wire {
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
-        let (upstream, outbound) = (Arc::clone(&self.upstream), Arc::clone(&self.outbound));
+        // Open from here, not from when its task first runs: a guest may return before that, and its
+        // instance would be taken for one that has nothing under way.
+        let (upstream, open) = (Arc::clone(&self.upstream), self.outbound.begin());
         // It becomes a task of its own, which ends with the store; its log lines are the flight's.
         let sending = async move {
-            let (response, expiry) = upstream.send(request, options, outbound).await?;
+            let (response, expiry) = upstream.send(request, options, open).await?;
             let expiry = expiry.instrument(Span::current());
             let io: Io = Box::new(async {
                 expiry.await;
