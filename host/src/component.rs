@@ -24,6 +24,7 @@ use wasmtime_wasi::I32Exit;
 
 use self::bindings::ItemsClientPre;
 use self::bindings::exports::oneflight::client::items as guest;
+use self::engine::Share;
 use self::instances::{Idle, Instance};
 use self::output::{GuestOutput, printable};
 use self::store::{Guest, new_store};
@@ -61,6 +62,8 @@ struct Loaded {
     /// Calls under way: each holds a clone.
     running: Arc<()>,
     idle: Idle,
+    /// Last, so that it is given back when no instance is left.
+    _share: Share,
 }
 
 impl ComponentClient {
@@ -85,12 +88,14 @@ impl ComponentClient {
         settings: Settings,
     ) -> Result<Self, LoadError> {
         let binary = binary.into();
+        let share = engine.share(&settings.limits)?;
         let component = compile::compile(engine, Arc::clone(&binary)).await?;
         let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
         let output = GuestOutput::new(settings.limits.log);
         let outbound = Outbound::of_this_flight();
         let store = new_store(engine, &settings, &upstream, &outbound, &output);
+        let spare = engine.spare().await;
         let component = check::start(
             engine,
             (&component, &report),
@@ -99,6 +104,7 @@ impl ComponentClient {
             &settings.limits,
         )
         .await?;
+        drop(spare);
         let idle = Idle::new(settings.instances, settings.limits.executions);
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
@@ -110,6 +116,7 @@ impl ComponentClient {
             calls: AtomicU64::new(0),
             running: Arc::default(),
             idle,
+            _share: share,
         })))
     }
 

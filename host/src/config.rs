@@ -24,6 +24,24 @@ pub struct Limits {
     pub cpu: Duration,
     /// Linear memory of one execution, all its memories together: 64 MiB, in bytes.
     pub memory: usize,
+    /// Core modules of one component, so their instances in one execution: 16. A Rust guest has 3, a
+    /// JavaScript one 4; a component made of components has those of all.
+    pub modules: usize,
+    /// Linear memories of one execution: 4. A guest has one, a component made of components one for each.
+    pub memories: usize,
+    /// Tables of one execution: 8. Most guests have two: their own, and one for what they import.
+    pub tables: usize,
+    /// Elements of one table: 20,000. The largest guests seen (JavaScript) have 7,689.
+    pub elements: usize,
+    /// Streams, requests and the like that the host holds for one execution at a time: 1,000. A request
+    /// takes about ten, so as many as a flight may send.
+    pub resources: usize,
+    /// Handles of one execution, to those and to what components within it hold for each other: 10,000.
+    /// Ten times the former: they cost the host 16 bytes or so, and no file or socket.
+    pub handles: usize,
+    /// Random bytes in one go: 64 KiB. They are made in one call of the host, which no deadline
+    /// interrupts; more of them are more calls.
+    pub random: usize,
     /// What a guest may pass to the host in one go, its answer above all, in bytes: 8 MiB. As large as
     /// an upstream's answer; passing it holds a thread for about 1 ms per MiB.
     pub result: usize,
@@ -72,6 +90,13 @@ impl Default for Limits {
             flight: Duration::from_secs(10),
             cpu: Duration::from_secs(1),
             memory: 64 << 20,
+            modules: 16,
+            memories: 4,
+            tables: 8,
+            elements: 20_000,
+            resources: 1_000,
+            handles: 10_000,
+            random: 64 << 10,
             result: 8 << 20,
             items: 10_000,
             key: 4 << 10,

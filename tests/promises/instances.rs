@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::poll;
-use oneflight::{Client, Instances, Key, Limits, Settings};
+use oneflight::{Client, ComponentClient, Engine, Instances, Key, Limits, LoadError, Settings};
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{NEVER, Subject, failsafe, reaching, tasks};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, tasks};
 
 /// Reused for ever.
 const REUSED: Instances = Instances::Reused {
@@ -188,4 +188,96 @@ async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_i
     assert_eq!((first.result.err(), second.result.err()), (None, None));
     assert_eq!(idle(&subject), 1);
     subject.gone(before).await;
+}
+
+#[tokio::test]
+async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
+    let limits = [
+        Limits {
+            resources: 100,
+            ..Limits::default()
+        },
+        Limits {
+            handles: 100,
+            ..Limits::default()
+        },
+    ];
+    for limits in limits {
+        let settings = Settings {
+            limits,
+            ..Settings::new("test")
+        };
+        let subject = Subject::misbehaving(settings).await;
+        assert_eq!(subject.ask("resources:50").await.err(), None);
+        assert_eq!(subject.ask("resources:101").await, Err("guest-trap"));
+    }
+    let limits = Limits {
+        random: 1_000,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    let subject = Subject::misbehaving(settings).await;
+    assert_eq!(subject.ask("random:1000").await.err(), None);
+    assert_eq!(subject.ask("random:1001").await, Err("guest-trap"));
+}
+
+async fn load(engine: &Engine, limits: Limits) -> Result<ComponentClient, LoadError> {
+    let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    ComponentClient::load(engine, binary, settings).await
+}
+
+#[tokio::test]
+async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
+    let engine = Engine::new(&Limits::default()).unwrap();
+    let limits: [fn(&mut Limits); 4] = [
+        |limits| limits.modules = 0,
+        |limits| limits.memories = 0,
+        |limits| limits.tables = 0,
+        |limits| limits.elements = 0,
+    ];
+    for (index, set) in limits.into_iter().enumerate() {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        let refused = load(&engine, limits).await.unwrap_err();
+        assert!(
+            matches!(refused, LoadError::DoesNotStart(_)),
+            "{index}: {refused}"
+        );
+    }
+    // What was refused has given its share back.
+    assert!(load(&engine, Limits::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn clients_share_an_engine_as_far_as_its_executions_go() {
+    let of = |executions| Limits {
+        executions,
+        ..Limits::default()
+    };
+    let engine = Engine::new(&of(3)).unwrap();
+    let first = load(&engine, of(2)).await.unwrap();
+    let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
+    assert_eq!(
+        load(&engine, of(2)).await.unwrap_err(),
+        no_room("executions at once", 2, 1)
+    );
+    let second = load(&engine, of(1)).await.unwrap();
+    drop(first);
+    assert!(load(&engine, of(2)).await.is_ok());
+    let larger = Limits {
+        memory: Limits::default().memory + 1,
+        ..of(1)
+    };
+    assert_eq!(
+        load(&engine, larger.clone()).await.unwrap_err(),
+        no_room("bytes of memory", larger.memory, larger.memory - 1)
+    );
+    drop(second);
 }
