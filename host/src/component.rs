@@ -1,12 +1,14 @@
 //! [`ComponentClient`]: a [`Client`] that is a WebAssembly component.
 //!
-//! A component is loaded once and checked whole; each call then gets a store of its own, made from
-//! what loading prepared, and ends with it. It shares nothing between calls, queues nothing and has
-//! no deadline but that on its own processor time: all that is the decorators'.
+//! A component is loaded once and checked whole; each call then gets an instance in a store of its
+//! own, made from what loading prepared, or one that served calls before where the client chose so. It
+//! shares no call, queues nothing and has no deadline but that on processor time: all that is the
+//! decorators'.
 
 mod check;
 mod compile;
 mod engine;
+mod instances;
 mod output;
 mod store;
 
@@ -22,6 +24,8 @@ use wasmtime_wasi::I32Exit;
 
 use self::bindings::ItemsClientPre;
 use self::bindings::exports::oneflight::client::items as guest;
+use self::engine::Share;
+use self::instances::{Idle, Instance};
 use self::output::{GuestOutput, printable};
 use self::store::{Guest, new_store};
 use crate::client::{
@@ -57,6 +61,9 @@ struct Loaded {
     calls: AtomicU64,
     /// Calls under way: each holds a clone.
     running: Arc<()>,
+    idle: Idle,
+    /// Last, so that it is given back when no instance is left.
+    _share: Share,
 }
 
 impl ComponentClient {
@@ -81,12 +88,14 @@ impl ComponentClient {
         settings: Settings,
     ) -> Result<Self, LoadError> {
         let binary = binary.into();
+        let share = engine.share(&settings.limits)?;
         let component = compile::compile(engine, Arc::clone(&binary)).await?;
         let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
         let output = GuestOutput::new(settings.limits.log);
         let outbound = Outbound::of_this_flight();
         let store = new_store(engine, &settings, &upstream, &outbound, &output);
+        let spare = engine.spare().await;
         let component = check::start(
             engine,
             (&component, &report),
@@ -95,6 +104,8 @@ impl ComponentClient {
             &settings.limits,
         )
         .await?;
+        drop(spare);
+        let idle = Idle::new(settings.instances, settings.limits.executions);
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
             engine: engine.clone(),
@@ -104,6 +115,8 @@ impl ComponentClient {
             report,
             calls: AtomicU64::new(0),
             running: Arc::default(),
+            idle,
+            _share: share,
         })))
     }
 
@@ -120,6 +133,7 @@ impl ComponentClient {
             guest_calls: self.0.calls.load(Ordering::Relaxed),
             upstream_requests: self.0.upstream.sent(),
             running: Arc::strong_count(&self.0.running) - 1,
+            idle: self.0.idle.count(),
             connections: self.0.upstream.connections(),
         }
     }
@@ -134,6 +148,8 @@ pub struct Usage {
     pub upstream_requests: u64,
     /// Calls of the guest that are under way, each with its store.
     pub running: usize,
+    /// Instances that wait for their next call.
+    pub idle: usize,
     /// Connections to upstreams: in use, kept for the next request, or being made.
     pub connections: usize,
 }
@@ -153,7 +169,7 @@ impl Client for ComponentClient {
 
     /// # Cancel safety
     ///
-    /// Dropping the future drops the store: the guest runs no further, and its open requests are
+    /// Dropping the future drops the instance: the guest runs no further, and its open requests are
     /// closed.
     async fn get_items(&self, key: Key) -> Answer {
         self.0.call(&key).await.into()
@@ -163,25 +179,14 @@ impl Client for ComponentClient {
 impl Loaded {
     async fn call(&self, key: &Key) -> Result<Items, ClientError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        // Before the store, so that it is dropped after it.
+        // Before the instance, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
         let limits = &self.settings.limits;
         let outbound = Outbound::of_this_flight();
-        let output = GuestOutput::new(limits.log);
-        let mut store = new_store(
-            &self.engine,
-            &self.settings,
-            &self.upstream,
-            &outbound,
-            &output,
-        );
-        let run = async {
-            let instance = self.component.instantiate_async(&mut store).await?;
-            instance
-                .oneflight_client_items()
-                .call_get_items(&mut store, key.as_str())
-                .await
-        };
+        let idle = self.idle.take(&outbound, limits.log);
+        let mut instance = idle.unwrap_or_else(|| self.instance(&outbound));
+        let output = instance.output();
+        let run = instance.call(&self.component, key.as_str());
         let returned = match within(limits.cpu, run).await {
             None => {
                 tracing::warn!(limit = ?limits.cpu, "the guest used up its processor time");
@@ -190,12 +195,41 @@ impl Loaded {
             Some(returned) => returned,
         };
         let failed = match returned {
-            Ok(Ok(items)) => return self.take(items),
-            Ok(Err(error)) => named(error),
+            Ok(Ok(items)) => {
+                let items = self.take(items)?;
+                self.keep(instance, &outbound);
+                return Ok(items);
+            }
+            Ok(Err(error)) => {
+                self.keep(instance, &outbound);
+                named(error)
+            }
             Err(error) => crashed(&error, &output),
         };
         // A guest that gave up because the host failed its request is not the one to name that.
         Err(outbound.last_failure().unwrap_or(failed))
+    }
+
+    /// A fresh one.
+    fn instance(&self, outbound: &Arc<Outbound>) -> Instance {
+        let output = GuestOutput::new(self.settings.limits.log);
+        let (settings, upstream) = (&self.settings, &self.upstream);
+        Instance::new(new_store(
+            &self.engine,
+            settings,
+            upstream,
+            outbound,
+            &output,
+        ))
+    }
+
+    /// Keeps an instance that has returned, for the next call. Not one that has a request under way,
+    /// which would outlive its flight, nor one whose requests failed on the host's side: what it made of
+    /// that is not for another flight to find out.
+    fn keep(&self, instance: Instance, outbound: &Outbound) {
+        if !outbound.any_open() && !outbound.any_failed() {
+            self.idle.put(instance);
+        }
     }
 
     /// The guest's items, if they keep the contract.

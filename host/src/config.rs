@@ -24,6 +24,24 @@ pub struct Limits {
     pub cpu: Duration,
     /// Linear memory of one execution, all its memories together: 64 MiB, in bytes.
     pub memory: usize,
+    /// Core modules of one component, so their instances in one execution: 16. A Rust guest has 3, a
+    /// JavaScript one 4; a component made of components has those of all.
+    pub modules: usize,
+    /// Linear memories of one execution: 4. A guest has one, a component made of components one for each.
+    pub memories: usize,
+    /// Tables of one execution: 8. Most guests have two: their own, and one for what they import.
+    pub tables: usize,
+    /// Elements of one table: 20,000. The largest guests seen (JavaScript) have 7,689.
+    pub elements: usize,
+    /// Streams, requests and the like that the host holds for one execution at a time: 1,000. A request
+    /// takes about ten, so as many as a flight may send.
+    pub resources: usize,
+    /// Handles of one execution, to those and to what components within it hold for each other: 10,000.
+    /// Ten times the former: they cost the host 16 bytes or so, and no file or socket.
+    pub handles: usize,
+    /// Random bytes in one go: 64 KiB. They are made in one call of the host, which no deadline
+    /// interrupts; more of them are more calls.
+    pub random: usize,
     /// What a guest may pass to the host in one go, its answer above all, in bytes: 8 MiB. As large as
     /// an upstream's answer; passing it holds a thread for about 1 ms per MiB.
     pub result: usize,
@@ -72,6 +90,13 @@ impl Default for Limits {
             flight: Duration::from_secs(10),
             cpu: Duration::from_secs(1),
             memory: 64 << 20,
+            modules: 16,
+            memories: 4,
+            tables: 8,
+            elements: 20_000,
+            resources: 1_000,
+            handles: 10_000,
+            random: 64 << 10,
             result: 8 << 20,
             items: 10_000,
             key: 4 << 10,
@@ -172,9 +197,41 @@ impl CompileLimits {
 /// value serves all clients.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
+/// What a guest's memory or table keeps of its pages for the next one that gets its place: 2 MiB, in
+/// bytes. Guests of the usual size touch less, so nothing of theirs is given back and faulted in anew.
+pub(crate) const RESIDENT: usize = 2 << 20;
+
 /// Names that the system looks up at once for one client: 16. Each holds a thread that nothing can
 /// stop, and a process has 512 of them for all that blocks.
 pub(crate) const LOOKUPS: usize = 16;
+
+/// What a flight's guest runs in. Whatever is chosen, an instance serves one flight at a time, and none
+/// after a trap, a deadline, a cancel, an answer that was refused, or with a request under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Instances {
+    /// One made for it: nothing of one flight is left for the next.
+    #[default]
+    Fresh,
+    /// One that is idle, or else a fresh one: for guests that are heavy to start. A guest then remembers
+    /// earlier flights of its client; the memory, the resources and the handles that it keeps count
+    /// against the limits of the next flight, and all other limits begin anew.
+    Reused {
+        /// Calls that one serves.
+        calls: u32,
+        /// How old one gets, idle or not.
+        age: Duration,
+    },
+}
+
+impl Instances {
+    /// Reused for 1,000 calls: what is heavy to start then weighs a thousandth, and the largest leak seen
+    /// (JavaScript, 8.5 KB a call) comes to an eighth of the memory. At most for 60 s: as long as
+    /// a quiet client holds memory for nobody.
+    pub const REUSED: Self = Self::Reused {
+        calls: 1_000,
+        age: Duration::from_secs(60),
+    };
+}
 
 /// What a component is given, and what it may do.
 ///
@@ -187,6 +244,8 @@ pub struct Settings {
     pub env: Vec<(String, String)>,
     /// What the guest may reach.
     pub policy: Policy,
+    /// Whether its instances serve one flight or several.
+    pub instances: Instances,
     /// Its bounds.
     pub limits: Limits,
 }
@@ -226,6 +285,7 @@ impl fmt::Debug for Settings {
             .field("name", &self.name)
             .field("env", &names)
             .field("policy", &self.policy)
+            .field("instances", &self.instances)
             .field("limits", &self.limits)
             .finish()
     }

@@ -50,7 +50,8 @@
 //! # Invariants
 //!
 //! - Nothing of a caller reaches a guest but the key, so an answer cannot belong to one caller.
-//! - Each flight owns its store: leaving, deadlines and traps end its work at once, and no other's.
+//! - Each flight owns its instance while it lasts: leaving, deadlines and traps end its work at once, and
+//!   no other's.
 //! - What a guest says goes to the log; what a caller is told are the host's words.
 //! - No request leaves a guest but through [`upstream`].
 //! - No machine code runs but what this program compiled from the component itself.
@@ -65,7 +66,7 @@ pub mod upstream;
 
 pub use client::{Answer, Client, ClientError, Item, Items, Key, Sharing};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
-pub use config::{CompileLimits, Limits, Settings};
+pub use config::{CompileLimits, Instances, Limits, Settings};
 
 use client::{WithLimits, WithSingleFlight, WithTelemetry};
 

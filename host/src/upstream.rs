@@ -102,7 +102,7 @@ impl Upstream {
         self.connector.open()
     }
 
-    /// Sends a request of a guest. Where all of the client's connections are in use, it waits for
+    /// Sends a request of a guest, which is open already. Where all of the client's connections are in use, it waits for
     /// one, on its own time. What is returned beside the response ends its body at the deadline.
     ///
     /// # Cancel safety
@@ -113,9 +113,8 @@ impl Upstream {
         &self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        outbound: Arc<Outbound>,
+        mut open: OpenRequest,
     ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
-        let mut open = outbound.begin();
         let mut request = match self.permitted(request, &open) {
             Ok(request) => request,
             Err(denial) => return Err(denied(denial).told(open)),

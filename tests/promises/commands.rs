@@ -307,3 +307,26 @@ async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it
     assert!(err(&output).contains("found no certificate"), "{output:?}");
     std::fs::remove_file(&root).unwrap();
 }
+
+#[tokio::test]
+async fn the_limits_that_hold_are_logged_in_one_line_at_the_start() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let base_url = upstream.origin();
+    let args = ["get", "a", "--base-url", &base_url, "--log", "info"];
+    let reusing = [&args[..], &["--reuse-instances", "--deadline", "7"]].concat();
+    for (args, limits) in [
+        (&args[..], ["instances=Fresh", "flight: 10s"]),
+        (
+            &reusing,
+            ["instances=Reused { calls: 1000, age: 60s }", "flight: 7s"],
+        ),
+    ] {
+        let log = err(&run(args).await);
+        let lines: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("the client's limits"))
+            .collect();
+        let [line] = lines[..] else { panic!("{log}") };
+        assert!(limits.iter().all(|limit| line.contains(limit)), "{line}");
+    }
+}

@@ -45,17 +45,25 @@ fn absent() -> Compilation {
     in_child("/nowhere/compiler", &[])
 }
 
+/// An engine for two clients.
 fn engine(compilation: Compilation) -> Engine {
     let limits = Limits {
-        executions: 1,
+        executions: 2,
         ..Limits::default()
     };
     Engine::new(&limits).unwrap().compiling(compilation)
 }
 
+/// A client that executes one flight at a time.
+fn one(name: &str) -> Settings {
+    let mut settings = Settings::new(name);
+    settings.limits.executions = 1;
+    settings
+}
+
 async fn load(compilation: Compilation, binary: &[u8]) -> Result<ComponentClient, LoadError> {
     let engine = engine(compilation);
-    ComponentClient::load(&engine, binary, Settings::new("test")).await
+    ComponentClient::load(&engine, binary, one("test")).await
 }
 
 /// The processes of which this is true: of their `/proc/ID` and what `/proc/ID/stat` says, the name in
@@ -117,7 +125,7 @@ fn kill(id: u32) {
 async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_served_meanwhile() {
     let engine = engine(in_children());
     let other = fs::read(artifacts::MISBEHAVING).unwrap();
-    let other = ComponentClient::load(&engine, other, Settings::new("other"));
+    let other = ComponentClient::load(&engine, other, one("other"));
     let other = other.await.unwrap();
     let echo = async || {
         let answer = other.get_items("echo:a".into()).await;
@@ -130,7 +138,7 @@ async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_s
     let mut loading = pin!(ComponentClient::load(
         &engine,
         bomb::of_memory(),
-        Settings::new("bomb")
+        one("bomb")
     ));
     let mut served = 0;
     let refused = loop {

@@ -8,6 +8,7 @@ mod commands;
 mod compiling;
 mod components;
 mod guests;
+mod instances;
 mod service;
 mod sharing;
 mod upstreams;

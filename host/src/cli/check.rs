@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneflight::component::Report;
-use oneflight::{Limits, LoadError, Settings};
+use oneflight::{LoadError, Settings};
 use serde_json::json;
 
 use super::compile::CompileFlags;
@@ -37,11 +37,10 @@ Examples:
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let engine = self.compile.engine(&Limits {
-            executions: 1,
-            ..Limits::default()
-        })?;
-        let loaded = load_file(&engine, &self.file, Settings::new("check")).await?;
+        let mut settings = Settings::new("check");
+        settings.limits.executions = 1;
+        let engine = self.compile.engine(&settings.limits)?;
+        let loaded = load_file(&engine, &self.file, settings).await?;
         let said = match &loaded {
             Ok(client) if self.json => {
                 json!({ "ok": true, "component": client.report() }).to_string()

@@ -74,6 +74,15 @@ pub enum LoadError {
     },
     /// The component imports what the host does not offer.
     MissingImport(String),
+    /// The engine has no room for a client with such limits.
+    NoRoom {
+        /// For what.
+        what: &'static str,
+        /// How much the client may have.
+        asked: usize,
+        /// How much is left.
+        left: usize,
+    },
     /// The component could not be instantiated.
     DoesNotStart(String),
 }
@@ -149,6 +158,7 @@ impl LoadError {
             Self::NoItems { exports } => format!("a component that exports {}", exports.join(", ")),
             Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
             Self::MissingImport(why) => format!("a component that asks for too much: {why}"),
+            Self::NoRoom { what, asked, .. } => format!("a client with a limit of {asked} {what}"),
             Self::DoesNotStart(why) => format!("a component that does not start: {why}"),
         }
     }
@@ -169,8 +179,8 @@ impl LoadError {
             Self::TooCostly(_) => "one that compiles within that",
             Self::NotCompiled(_) => "a process that compiles it and ends",
             Self::TooLarge(_) => {
-                "a component of at most 16 core modules, 4 memories and 8 tables, \
-                 whose memory begins below its limit"
+                "a component within its limits: 16 core modules, 4 memories and 8 tables where nothing \
+                 else is said, whose memory begins below its limit"
             }
             Self::NoItems { .. } => "a component that exports oneflight:client/items@0.1.0",
             Self::OtherTypes { .. } => {
@@ -180,6 +190,9 @@ impl LoadError {
             Self::MissingImport(_) => {
                 "a component that imports WASI 0.2 alone: http, clocks, random, cli, io, \
                  filesystem and sockets are linked"
+            }
+            Self::NoRoom { what, left, .. } => {
+                return format!("one of at most {left}: the engine has no more {what}");
             }
             Self::DoesNotStart(_) => "a component that instantiates within its limits",
         };
@@ -214,7 +227,7 @@ impl LoadError {
                 "try again; if that fails too, build the component with another release of its \
                  tools; in the library, see that Compile::Child names a program that is there"
             }
-            Self::TooLarge(_) => "make it smaller; in the library, Limits::memory sets the limit",
+            Self::TooLarge(_) => "make it smaller; in the library, Limits sets the limits",
             Self::Precompiled => "pass the .wasm file that it was compiled from",
             Self::NoItems { .. } | Self::OtherTypes { .. } => {
                 "copy wit/oneflight-client.wit into the client's wit folder, let its world be \
@@ -223,6 +236,10 @@ impl LoadError {
             Self::MissingImport(_) => {
                 "remove that import from the client's world, and build it again: \
                  cargo component build --release"
+            }
+            Self::NoRoom { .. } => {
+                "lower that limit of the client, or make the engine for all its clients: the \
+                 executions that Engine::new is given are their sum"
             }
             Self::DoesNotStart(_) => {
                 "do less before get-items is called; \

@@ -2,15 +2,18 @@
 //! instances come from, the interfaces that guests find, and the ticker that interrupts them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context;
+use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::check::LoadError;
 use super::compile::Compilation;
 use super::store::Guest;
-use crate::config::{EPOCH_TICK, Limits};
+use crate::config::{EPOCH_TICK, Limits, RESIDENT};
 
 /// Compiles and runs guests. Cloning shares it; one is enough for a process.
 #[derive(Clone)]
@@ -22,12 +25,35 @@ pub struct Engine {
 struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<Guest>,
+    /// What the pool has room for.
+    limits: Limits,
+    /// Executions of the pool that no client has a share of.
+    ///
+    /// Invariant: with the shares of all clients they are `limits.executions`. A client takes its share
+    /// when it is loaded and gives it back when it is dropped, so none finds the pool full.
+    left: AtomicUsize,
+    /// The one place in the pool beyond those: for the component that is being loaded.
+    spare: Semaphore,
+}
+
+/// The executions that one client may have at once, until it is dropped.
+pub(super) struct Share {
+    shared: Arc<Shared>,
+    executions: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shared
+            .left
+            .fetch_add(self.executions, Ordering::AcqRel);
+    }
 }
 
 impl Engine {
-    /// An engine whose pool has room for `limits.executions` guests of `limits.memory` bytes each,
-    /// so that a client which is limited so never finds it full. It compiles in this process, until
-    /// [`Engine::compiling`] says otherwise.
+    /// An engine whose pool has room for `limits.executions` guests, each within `limits`. Each client
+    /// has its own share of them, which is kept for it: with several, `limits.executions` is their sum.
+    /// It compiles in this process, until [`Engine::compiling`] says otherwise.
     ///
     /// # Errors
     ///
@@ -43,7 +69,13 @@ impl Engine {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         start_ticker(wasmtime.weak())?;
         Ok(Self {
-            shared: Arc::new(Shared { wasmtime, linker }),
+            shared: Arc::new(Shared {
+                wasmtime,
+                linker,
+                limits: limits.clone(),
+                left: AtomicUsize::new(limits.executions),
+                spare: Semaphore::new(1),
+            }),
             compilation: Arc::default(),
         })
     }
@@ -56,6 +88,38 @@ impl Engine {
             compilation: Arc::new(compilation),
             ..self
         }
+    }
+
+    /// The share of a client within `limits`, if there is room for it.
+    pub(super) fn share(&self, limits: &Limits) -> Result<Share, LoadError> {
+        let room = &self.shared.limits;
+        let sizes = [
+            ("bytes of memory", limits.memory, room.memory),
+            ("core modules", limits.modules, room.modules),
+            ("memories", limits.memories, room.memories),
+            ("tables", limits.tables, room.tables),
+            ("elements of a table", limits.elements, room.elements),
+        ];
+        let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
+        for (what, asked, left) in sizes {
+            if asked > left {
+                return Err(no_room(what, asked, left));
+            }
+        }
+        let executions = limits.executions;
+        let left = &self.shared.left;
+        left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+            left.checked_sub(executions)
+        })
+        .map_err(|left| no_room("executions at once", executions, left))?;
+        let shared = Arc::clone(&self.shared);
+        Ok(Share { shared, executions })
+    }
+
+    /// The place for a component that is being loaded, when it is free.
+    pub(super) async fn spare(&self) -> impl Drop + use<'_> {
+        let permit = self.shared.spare.acquire().await;
+        permit.expect("it is never closed")
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -78,26 +142,37 @@ impl std::fmt::Debug for Engine {
 }
 
 fn configuration(limits: &Limits) -> anyhow::Result<Config> {
-    // A component is several core modules: a Rust guest 3, a JavaScript one 4; a component made of
-    // components has those of all, a memory each.
-    const MODULES: u32 = 16;
-    const MEMORIES: u32 = 4;
-    const TABLES: u32 = 8;
     // One more than flights can use, so that a component can be loaded while all are busy.
     let executions = u32::try_from(limits.executions)
         .ok()
         .and_then(|executions| executions.checked_add(1))
         .context("the limit of executions must be below 4,294,967,295")?;
+    // More of them than fit that type are more than there can be.
+    let most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    let (modules, memories, tables) = (
+        most(limits.modules),
+        most(limits.memories),
+        most(limits.tables),
+    );
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(executions)
         .total_stacks(executions)
-        .total_core_instances(executions.saturating_mul(MODULES))
-        .max_core_instances_per_component(MODULES)
-        .total_memories(executions.saturating_mul(MEMORIES))
-        .max_memories_per_component(MEMORIES)
-        .total_tables(executions.saturating_mul(TABLES))
-        .max_tables_per_component(TABLES)
+        .total_core_instances(executions.saturating_mul(modules))
+        .max_core_instances_per_component(modules)
+        .total_memories(executions.saturating_mul(memories))
+        .max_memories_per_component(memories)
+        .total_tables(executions.saturating_mul(tables))
+        .max_tables_per_component(tables)
+        .table_elements(limits.elements)
         .max_memory_size(limits.memory);
+    // A guest's pages are cleared by writing to them, rather than given back and faulted in again by
+    // the next. Which ones the kernel has to tell: without that all that may be kept is written to,
+    // touched or not, and that takes longer than giving it back.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(RESIDENT)
+            .table_keep_resident(RESIDENT);
+    }
     let mut config = code();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)

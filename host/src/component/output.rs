@@ -47,14 +47,20 @@ struct Buffers {
 impl GuestOutput {
     /// Output of which `limit` bytes are logged, in the current span.
     pub(super) fn new(limit: usize) -> Self {
-        let buffers = Buffers {
-            lines: [vec![], vec![]],
-            left: limit,
-            dropped: 0,
-            last_words: VecDeque::new(),
-            span: Span::current(),
-        };
+        let buffers = Buffers::new(limit, Span::current());
         Self(Arc::new(Mutex::new(buffers)))
+    }
+
+    /// The instance that prints here has another execution, with a limit of its own: the streams stay,
+    /// since a guest may have kept them.
+    pub(super) fn begin(&self, limit: usize) {
+        *self.lock() = Buffers::new(limit, Span::current());
+    }
+
+    /// The execution has ended, and its instance has not. Without this the log would have the end of it
+    /// only when the next one begins.
+    pub(super) fn end(&self) {
+        *self.lock() = Buffers::new(0, Span::none());
     }
 
     pub(super) fn stream(&self, source: Source) -> GuestStream {
@@ -78,6 +84,16 @@ impl GuestOutput {
 }
 
 impl Buffers {
+    fn new(limit: usize, span: Span) -> Self {
+        Self {
+            lines: [vec![], vec![]],
+            left: limit,
+            dropped: 0,
+            last_words: VecDeque::new(),
+            span,
+        }
+    }
+
     fn write(&mut self, source: Source, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let taken = part.len().min(self.left);
@@ -194,6 +210,19 @@ mod tests {
         let buffers = output.lock();
         assert_eq!(buffers.lines, [b"12345".to_vec(), b"678".to_vec()]);
         assert_eq!((buffers.left, buffers.dropped), (0, 2));
+    }
+
+    #[test]
+    fn each_execution_of_an_instance_has_a_limit_and_last_words_of_its_own() {
+        let output = GuestOutput::new(8);
+        let mut kept = output.stream(Source::Stderr);
+        kept.write(Bytes::from_static(b"1234567890")).unwrap();
+        output.end();
+        output.begin(8);
+        assert_eq!(output.last_words(), "");
+        kept.write(Bytes::from_static(b"abcdef")).unwrap();
+        let buffers = output.lock();
+        assert_eq!((buffers.left, buffers.dropped), (2, 0));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! [`Guest`]: what one execution owns, from its first instruction to its last. Nothing of it is left
-//! for the next: dropping the store ends whatever the guest had under way.
+//! [`Guest`]: what an instance owns, from its first instruction to its last. Dropping the store ends
+//! whatever the guest had under way.
 
 use std::sync::Arc;
 
@@ -23,11 +23,24 @@ pub(super) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
-    memory: MemoryLimit,
+    size: SizeLimit,
     wire: Wire,
+    output: GuestOutput,
 }
 
-/// A store for one execution, set up as `settings` say.
+impl Guest {
+    /// Where it prints to.
+    pub(super) fn output(&self) -> &GuestOutput {
+        &self.output
+    }
+
+    /// From now on its requests are those of `outbound`'s flight.
+    pub(super) fn answer_to(&mut self, outbound: &Arc<Outbound>) {
+        self.wire.outbound = Arc::clone(outbound);
+    }
+}
+
+/// A store for one instance, set up as `settings` say.
 pub(super) fn new_store(
     engine: &Engine,
     settings: &Settings,
@@ -35,31 +48,38 @@ pub(super) fn new_store(
     outbound: &Arc<Outbound>,
     output: &GuestOutput,
 ) -> Store<Guest> {
+    let limits = &settings.limits;
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
         .stdout(output.stream(Source::Stdout))
         .stderr(output.stream(Source::Stderr))
-        .max_random_size(MAX_RANDOM)
+        .max_random_size(limits.random as u64)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_RESOURCES);
+    table.set_max_capacity(limits.resources);
     let guest = Guest {
         wasi: wasi.build(),
         http: WasiHttpCtx::new(),
         table,
-        memory: MemoryLimit {
-            left: settings.limits.memory,
+        size: SizeLimit {
+            memory: limits.memory,
+            elements: limits.elements,
+            modules: limits.modules,
+            memories: limits.memories,
+            tables: limits.tables,
         },
         wire: Wire {
             upstream: Arc::clone(upstream),
             outbound: Arc::clone(outbound),
         },
+        output: output.clone(),
     };
     let mut store = Store::new(engine.wasmtime(), guest);
-    store.limiter(|guest| &mut guest.memory);
-    store.set_hostcall_fuel(settings.limits.result);
+    store.limiter(|guest| &mut guest.size);
+    store.set_hostcall_fuel(limits.result);
+    store.set_max_component_handles(limits.handles);
     // Each tick the guest gives up its thread. What ends it is the future around it: the epoch
     // itself counts waiting for an upstream too, so trapping on it would blame the guest for that.
     store.set_epoch_deadline(1);
@@ -67,19 +87,18 @@ pub(super) fn new_store(
     store
 }
 
-/// Random bytes in one go. They are made in one host call, which no deadline interrupts.
-const MAX_RANDOM: u64 = 64 << 10;
-
-/// Streams, requests and the like that one execution may hold at once.
-const MAX_RESOURCES: usize = 1_000;
-
-/// Bounds the linear memory of a store, all its memories together.
-struct MemoryLimit {
-    /// Bytes that may still be added.
-    left: usize,
+/// Bounds what a store holds: linear memory, all its memories together, and of all else how many.
+struct SizeLimit {
+    /// Bytes that may still be added to memories.
+    memory: usize,
+    /// Elements of each table.
+    elements: usize,
+    modules: usize,
+    memories: usize,
+    tables: usize,
 }
 
-impl ResourceLimiter for MemoryLimit {
+impl ResourceLimiter for SizeLimit {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -89,8 +108,8 @@ impl ResourceLimiter for MemoryLimit {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let left = self.left.checked_sub(desired.saturating_sub(current));
-        self.left = left.unwrap_or(self.left);
+        let left = self.memory.checked_sub(desired.saturating_sub(current));
+        self.memory = left.unwrap_or(self.memory);
         Ok(left.is_some())
     }
 
@@ -100,8 +119,19 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // The largest guests seen (JavaScript) have 7,689 elements; the pool's slots hold 20,000.
-        Ok(desired <= 20_000)
+        Ok(desired <= self.elements)
+    }
+
+    fn instances(&self) -> usize {
+        self.modules
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
+    }
+
+    fn tables(&self) -> usize {
+        self.tables
     }
 }
 
@@ -133,10 +163,12 @@ impl WasiHttpHooks for Wire {
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
-        let (upstream, outbound) = (Arc::clone(&self.upstream), Arc::clone(&self.outbound));
+        // Open from here, not from when its task first runs: a guest may return before that, and its
+        // instance would be taken for one that has nothing under way.
+        let (upstream, open) = (Arc::clone(&self.upstream), self.outbound.begin());
         // It becomes a task of its own, which ends with the store; its log lines are the flight's.
         let sending = async move {
-            let (response, expiry) = upstream.send(request, options, outbound).await?;
+            let (response, expiry) = upstream.send(request, options, open).await?;
             let expiry = expiry.instrument(Span::current());
             let io: Io = Box::new(async {
                 expiry.await;
@@ -171,9 +203,19 @@ impl WasiHttpView for Guest {
 mod tests {
     use super::*;
 
+    fn limit_of(memory: usize) -> SizeLimit {
+        SizeLimit {
+            memory,
+            elements: 10,
+            modules: 1,
+            memories: 2,
+            tables: 1,
+        }
+    }
+
     #[test]
     fn memory_is_counted_over_all_memories_of_a_store() {
-        let mut limit = MemoryLimit { left: 100 };
+        let mut limit = limit_of(100);
         assert!(limit.memory_growing(0, 60, None).unwrap());
         assert!(!limit.memory_growing(0, 60, None).unwrap());
         assert!(limit.memory_growing(60, 100, None).unwrap());
@@ -182,7 +224,7 @@ mod tests {
 
     #[test]
     fn memory_that_a_memory_cannot_have_is_not_counted() {
-        let mut limit = MemoryLimit { left: 100 };
+        let mut limit = limit_of(100);
         assert!(!limit.memory_growing(0, 60, Some(50)).unwrap());
         assert!(limit.memory_growing(0, 100, None).unwrap());
     }

@@ -76,6 +76,11 @@ impl Outbound {
         self.open.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether any request has failed, where that was the host's doing or seeing.
+    pub(crate) fn any_failed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0
+    }
+
     /// Why the last request failed, where that was the host's doing or seeing.
     pub(crate) fn last_failure(&self) -> Option<ClientError> {
         self.newest().failure.clone()

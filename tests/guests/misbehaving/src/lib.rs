@@ -43,6 +43,7 @@
 //! | `need:URL` | a GET; an item with the outcome, or the error `other` where there was no response |
 //! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever came of them |
 //! | `ask-trap:URL` | a GET, then a trap whatever came of it |
+//! | `leave:URL` | sends a GET that it never looks at again; an item |
 //! | `hold:URL` | a GET of which it reads the head, then waits for ever |
 //!
 //! An outcome is the body `{"bytes":12,"status":200}`, or `{"error": "…"}` with wasi:http's error
@@ -197,6 +198,10 @@ fn sights(what: &str, how: &str) -> Answer {
 fn requests(what: &str, how: &str) -> Answer {
     Some(match what {
         "ask" => Ok(vec![item(0, &ask::outcome(Ask::get(how).send()))]),
+        "leave" => {
+            mem::forget(Ask::get(how).start());
+            Ok(vec![item(0, &json!("left"))])
+        }
         "together" => pair(how, ':').and_then(|(n, url)| {
             let asks: Vec<_> = (0..number(n)?).map(|_| Ask::get(url).start()).collect();
             let responses = asks

@@ -1,0 +1,171 @@
+//! [`Instance`]: a guest in its store, for one flight or, where its client chose so, for several; and
+//! [`Idle`]: those that wait for their next flight.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use wasmtime::Store;
+
+use super::bindings::exports::oneflight::client::items::{Error, Item};
+use super::bindings::{ItemsClient, ItemsClientPre};
+use super::output::GuestOutput;
+use super::store::Guest;
+use crate::config::Instances;
+use crate::upstream::Outbound;
+
+/// A guest in its store. Dropping it ends whatever it has under way.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    /// None before the first call.
+    guest: Option<ItemsClient>,
+    made: Instant,
+    calls: u32,
+}
+
+impl Instance {
+    /// One that is instantiated when it is called, as part of that flight.
+    pub(super) fn new(store: Store<Guest>) -> Self {
+        Self {
+            store,
+            guest: None,
+            made: Instant::now(),
+            calls: 0,
+        }
+    }
+
+    /// Another flight begins, in the current span, with requests and a log of its own. Fuel for what is
+    /// passed to the host begins anew with each call by itself; memory and resources that the guest has
+    /// kept are still its own, and count.
+    fn begin(&mut self, outbound: &Arc<Outbound>, log: usize) {
+        self.output().begin(log);
+        self.store.data_mut().answer_to(outbound);
+    }
+
+    /// What this guest prints.
+    pub(super) fn output(&self) -> GuestOutput {
+        self.store.data().output().clone()
+    }
+
+    pub(super) async fn call(
+        &mut self,
+        component: &ItemsClientPre<Guest>,
+        key: &str,
+    ) -> wasmtime::Result<Result<Vec<Item>, Error>> {
+        self.calls += 1;
+        let guest = match &self.guest {
+            Some(guest) => guest,
+            None => {
+                let guest = component.instantiate_async(&mut self.store).await?;
+                self.guest.insert(guest)
+            }
+        };
+        let items = guest.oneflight_client_items();
+        items.call_get_items(&mut self.store, key).await
+    }
+}
+
+/// The instances of one client that wait for their next flight: none, where each is to be fresh.
+pub(super) struct Idle {
+    choice: Instances,
+    /// How many may wait: as many as may run, since each of them has.
+    most: usize,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+/// Invariant: while `instances` has any, `sweeper` is the task that drops them at their age.
+#[derive(Default)]
+struct Shelf {
+    /// The last one put here is the next one taken: the others can grow old.
+    instances: Vec<Instance>,
+    sweeper: Option<AbortHandle>,
+}
+
+impl Idle {
+    pub(super) fn new(choice: Instances, most: usize) -> Self {
+        let shelf = Arc::default();
+        Self {
+            choice,
+            most,
+            shelf,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        lock(&self.shelf).instances.len()
+    }
+
+    /// One that is young enough, ready for a flight that has `outbound` and may print `log` bytes.
+    pub(super) fn take(&self, outbound: &Arc<Outbound>, log: usize) -> Option<Instance> {
+        let Instances::Reused { age, .. } = self.choice else {
+            return None;
+        };
+        let mut taken = {
+            let mut shelf = lock(&self.shelf);
+            // The sweeper may be late, and an instance is not too old only when it is told so.
+            let young = |instance: &Instance| instance.made.elapsed() < age;
+            let last = shelf.instances.iter().rposition(young)?;
+            shelf.instances.remove(last)
+        };
+        taken.begin(outbound, log);
+        Some(taken)
+    }
+
+    /// Keeps an instance whose flight has ended well, if it may serve another one.
+    pub(super) fn put(&self, instance: Instance) {
+        let Instances::Reused { calls, age } = self.choice else {
+            return;
+        };
+        if instance.calls >= calls || instance.made.elapsed() >= age {
+            return;
+        }
+        // The flight's log ends with the flight.
+        instance.output().end();
+        let mut shelf = lock(&self.shelf);
+        if shelf.instances.len() >= self.most {
+            return;
+        }
+        shelf.instances.push(instance);
+        // A sweeper can end before its work does: with the runtime that it was started in.
+        if shelf.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
+            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.shelf), age));
+            shelf.sweeper = Some(sweeper.abort_handle());
+        }
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        if let Some(sweeper) = &lock(&self.shelf).sweeper {
+            sweeper.abort();
+        }
+    }
+}
+
+/// Drops instances when they reach `age`, and ends when there are none.
+async fn sweep(shelf: Weak<Mutex<Shelf>>, age: Duration) {
+    loop {
+        let next = {
+            let Some(shelf) = shelf.upgrade() else {
+                return;
+            };
+            let mut shelf = lock(&shelf);
+            shelf
+                .instances
+                .retain(|instance| instance.made.elapsed() < age);
+            let oldest = shelf.instances.iter().map(|instance| instance.made).min();
+            // An age past the end of time is never reached.
+            let Some(next) = oldest.and_then(|made| made.checked_add(age)) else {
+                shelf.sweeper = None;
+                return;
+            };
+            next
+        };
+        sleep_until(next).await;
+    }
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}

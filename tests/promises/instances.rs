@@ -1,0 +1,283 @@
+//! Instances serve one flight or, where their client chose so, several; nothing that went wrong in one
+//! flight is left for the next.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::poll;
+use oneflight::{Client, ComponentClient, Engine, Instances, Key, Limits, LoadError, Settings};
+use oneflight_tests::upstream::{Answer, Upstream};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, tasks};
+
+/// Reused for ever.
+const REUSED: Instances = Instances::Reused {
+    calls: u32::MAX,
+    age: NEVER,
+};
+
+async fn reusing(settings: Settings, instances: Instances) -> Subject {
+    Subject::misbehaving(Settings {
+        instances,
+        ..settings
+    })
+    .await
+}
+
+/// How many calls the instance has had that answers this one.
+async fn calls(subject: &Subject) -> u64 {
+    let answer = subject.ask("calls").await.unwrap();
+    subject.settled().await;
+    let count = answer.strip_prefix(r#"[{"id":"calls","body":"#);
+    count.unwrap().strip_suffix("}]").unwrap().parse().unwrap()
+}
+
+fn idle(subject: &Subject) -> usize {
+    subject.component.usage().idle
+}
+
+#[tokio::test]
+async fn an_idle_instance_serves_the_next_flight_until_it_has_had_its_calls() {
+    let instances = Instances::Reused {
+        calls: 3,
+        age: NEVER,
+    };
+    let subject = reusing(Settings::new("test"), instances).await;
+    for (count, left) in [(1, 1), (2, 1), (3, 0), (1, 1)] {
+        assert_eq!((calls(&subject).await, idle(&subject)), (count, left));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_did_not_choose_has_fresh_instances() {
+    let subject = Subject::misbehaving(Settings::new("test")).await;
+    for _ in 0..2 {
+        assert_eq!((calls(&subject).await, idle(&subject)), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_dropped_at_its_age_though_nobody_calls() {
+    let age = Duration::from_secs(60);
+    let instances = Instances::Reused {
+        calls: u32::MAX,
+        age,
+    };
+    let subject = reusing(Settings::new("test"), instances).await;
+    assert_eq!(calls(&subject).await, 1);
+    tokio::time::sleep(age - Duration::from_millis(10)).await;
+    assert_eq!((calls(&subject).await, idle(&subject)), (2, 1));
+    // Its age counts from when it was made, not from its last call.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!((idle(&subject), calls(&subject).await), (0, 1));
+}
+
+#[tokio::test]
+async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was_refused() {
+    let limits = Limits {
+        flight: Duration::from_millis(500),
+        items: 10,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    let subject = reusing(settings, REUSED).await;
+    for (key, code) in [
+        ("trap", "guest-trap"),
+        ("exit:3", "guest-trap"),
+        ("slow:3600000", "guest-deadline"),
+        ("many:11", "result-too-large"),
+        ("huge:9000000", "result-too-large"),
+        ("same-id", "guest-malformed"),
+    ] {
+        assert_eq!((calls(&subject).await, idle(&subject)), (1, 1), "{key}");
+        assert_eq!(subject.ask(key).await, Err(code));
+        subject.settled().await;
+        assert_eq!(idle(&subject), 0, "{key}");
+    }
+    // An error of the guest's own is an answer.
+    assert_eq!(calls(&subject).await, 1);
+    assert_eq!(subject.ask("error:not-found").await, Err("not-found"));
+    assert_eq!(calls(&subject).await, 3);
+}
+
+#[tokio::test]
+async fn an_instance_serves_nobody_after_a_cancel() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = reusing(reaching(&upstream), REUSED).await;
+    assert_eq!(calls(&subject).await, 1);
+    {
+        let key = Key::from(format!("need:{}", upstream.origin()));
+        let mut cancelled = pin!(subject.client.get_items(key));
+        assert!(poll!(cancelled.as_mut()).is_pending());
+        upstream.requested(1).await;
+    }
+    subject.settled().await;
+    upstream.abandoned(1).await;
+    assert_eq!((idle(&subject), calls(&subject).await), (0, 1));
+}
+
+#[tokio::test]
+async fn an_instance_serves_nobody_with_a_request_under_way_or_one_that_the_host_failed() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = reusing(reaching(&upstream), REUSED).await;
+    for key in [
+        format!("leave:{}", upstream.origin()),
+        "ask:http://denied.example".to_owned(),
+    ] {
+        assert_eq!(calls(&subject).await, 1);
+        assert_eq!(subject.ask(key.as_str()).await.err(), None, "{key}");
+        subject.settled().await;
+        assert_eq!(idle(&subject), 0, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_anew_for_each_flight_of_an_instance() {
+    let upstream = Upstream::start(Answer::Held).await;
+    upstream.release();
+    let settings = reaching(&upstream);
+    let limits = Limits {
+        requests: 1,
+        ..settings.limits.clone()
+    };
+    let subject = reusing(Settings { limits, ..settings }, REUSED).await;
+    for n in 1..=3 {
+        let key = format!("need:{}/{n}", upstream.origin());
+        assert_eq!(subject.ask(key).await.err(), None);
+        subject.settled().await;
+        assert_eq!(idle(&subject), 1);
+    }
+    assert_eq!(calls(&subject).await, 4);
+}
+
+#[tokio::test]
+async fn memory_that_an_instance_has_kept_counts_in_its_next_flight() {
+    let limits = Limits {
+        memory: 16 << 20,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    let subject = reusing(settings, REUSED).await;
+    let first = subject.ask("grow:1000000000").await;
+    assert_eq!(first.as_ref().err(), None);
+    assert_eq!(subject.ask("grow:1000000000").await, first);
+    assert_eq!(calls(&subject).await, 3);
+}
+
+#[tokio::test]
+async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_is_gone() {
+    let before = tasks();
+    let limits = Limits {
+        executions: 1,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    let subject = reusing(settings, REUSED).await;
+    // Without decorators, so that nothing keeps the two apart.
+    let slow = |key| subject.component.get_items(Key::from(key));
+    let both = async { tokio::join!(slow("slow:20"), slow("slow:21")) };
+    let (first, second) = failsafe("both answers", both).await;
+    assert_eq!((first.result.err(), second.result.err()), (None, None));
+    assert_eq!(idle(&subject), 1);
+    subject.gone(before).await;
+}
+
+#[tokio::test]
+async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
+    let limits = [
+        Limits {
+            resources: 100,
+            ..Limits::default()
+        },
+        Limits {
+            handles: 100,
+            ..Limits::default()
+        },
+    ];
+    for limits in limits {
+        let settings = Settings {
+            limits,
+            ..Settings::new("test")
+        };
+        let subject = Subject::misbehaving(settings).await;
+        assert_eq!(subject.ask("resources:50").await.err(), None);
+        assert_eq!(subject.ask("resources:101").await, Err("guest-trap"));
+    }
+    let limits = Limits {
+        random: 1_000,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    let subject = Subject::misbehaving(settings).await;
+    assert_eq!(subject.ask("random:1000").await.err(), None);
+    assert_eq!(subject.ask("random:1001").await, Err("guest-trap"));
+}
+
+async fn load(engine: &Engine, limits: Limits) -> Result<ComponentClient, LoadError> {
+    let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let settings = Settings {
+        limits,
+        ..Settings::new("test")
+    };
+    ComponentClient::load(engine, binary, settings).await
+}
+
+#[tokio::test]
+async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
+    let engine = Engine::new(&Limits::default()).unwrap();
+    let limits: [fn(&mut Limits); 4] = [
+        |limits| limits.modules = 0,
+        |limits| limits.memories = 0,
+        |limits| limits.tables = 0,
+        |limits| limits.elements = 0,
+    ];
+    for (index, set) in limits.into_iter().enumerate() {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        let refused = load(&engine, limits).await.unwrap_err();
+        assert!(
+            matches!(refused, LoadError::DoesNotStart(_)),
+            "{index}: {refused}"
+        );
+    }
+    // What was refused has given its share back.
+    assert!(load(&engine, Limits::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn clients_share_an_engine_as_far_as_its_executions_go() {
+    let of = |executions| Limits {
+        executions,
+        ..Limits::default()
+    };
+    let engine = Engine::new(&of(3)).unwrap();
+    let first = load(&engine, of(2)).await.unwrap();
+    let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
+    assert_eq!(
+        load(&engine, of(2)).await.unwrap_err(),
+        no_room("executions at once", 2, 1)
+    );
+    let second = load(&engine, of(1)).await.unwrap();
+    drop(first);
+    assert!(load(&engine, of(2)).await.is_ok());
+    let larger = Limits {
+        memory: Limits::default().memory + 1,
+        ..of(1)
+    };
+    assert_eq!(
+        load(&engine, larger.clone()).await.unwrap_err(),
+        no_room("bytes of memory", larger.memory, larger.memory - 1)
+    );
+    drop(second);
+}
