@@ -75,6 +75,7 @@ async fn an_instance_is_dropped_at_its_age_though_nobody_calls() {
 async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was_refused() {
     let limits = Limits {
         flight: Duration::from_millis(500),
+        cpu: Duration::from_millis(250),
         items: 10,
         ..Limits::default()
     };
@@ -84,6 +85,7 @@ async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was
     };
     let subject = reusing(settings, REUSED).await;
     for (key, code) in [
+        ("spin", "guest-deadline"),
         ("trap", "guest-trap"),
         ("exit:3", "guest-trap"),
         ("slow:3600000", "guest-deadline"),
