@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::execution::Execution;
 use crate::hold::Holds;
+use crate::seat::Seat;
 use crate::sync::spawn;
-use crate::table::Seat;
 use crate::{Answer, Error, FlightId, Role};
 
 /// One caller of a key: the future that [`Group::call`](crate::Group::call) returns.

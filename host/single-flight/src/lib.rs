@@ -88,6 +88,7 @@ mod hold;
 mod name;
 mod outcome;
 mod policy;
+mod seat;
 mod sync;
 mod table;
 mod waits;

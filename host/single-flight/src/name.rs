@@ -14,14 +14,8 @@ pub(crate) trait Keyed<K> {
     fn hash(&self) -> u64;
 }
 
-/// A key that a caller asks for.
-pub(crate) struct Asked<K> {
-    pub(crate) key: K,
-    pub(crate) hash: u64,
-}
-
-/// A key that is only looked for.
-pub(crate) struct Borrowed<'a, K> {
+/// A key that is asked for.
+pub(crate) struct Asked<'a, K> {
     pub(crate) key: &'a K,
     pub(crate) hash: u64,
 }
@@ -35,17 +29,7 @@ impl<K, V> Clone for Name<K, V> {
     }
 }
 
-impl<K> Keyed<K> for Asked<K> {
-    fn key(&self) -> &K {
-        &self.key
-    }
-
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-}
-
-impl<K> Keyed<K> for Borrowed<'_, K> {
+impl<K> Keyed<K> for Asked<'_, K> {
     fn key(&self) -> &K {
         self.key
     }

@@ -10,12 +10,13 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::apart::Apart;
-use crate::flight::{FIRST, Flight, Outcome};
+use crate::flight::{Flight, Outcome};
 use crate::gate::Gate;
-use crate::name::{Asked, Borrowed, Keyed, Name};
+use crate::name::{Asked, Keyed, Name};
+use crate::seat::Seat;
 use crate::sync::{DashMap, Entry, KeyHasher};
 use crate::waits::{self, Nested};
-use crate::{Abandoned, Answer, End, Ended, Error, FlightId, Policy, Role, Sharing};
+use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing};
 
 pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &Ended<'_, V>) + Send + Sync>;
 pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
@@ -43,59 +44,8 @@ pub(crate) struct Table<K, V> {
     observer: Option<Observer<K, V>>,
 }
 
-/// A caller's place on a flight. Whoever holds it must [leave](Table::leave), or take the
-/// [outcome](Seat::outcome) once the flight is settled.
-pub(crate) struct Seat<K, V> {
-    pub(crate) flight: Arc<Flight<K, V>>,
-    pub(crate) place: u32,
-    pub(crate) role: Role,
-    /// The flight from whose task this call is made.
-    waiter: Option<FlightId>,
-}
-
 /// What came of going aboard: a seat, or a refusal.
 type Boarded<K, V> = Result<Seat<K, V>, Error>;
-
-impl<K, V: Clone> Seat<K, V> {
-    /// What this caller gets from a flight that is settled. Clones the value.
-    pub(crate) fn outcome(self) -> Result<Answer<V>, Error> {
-        self.disembark();
-        let flight = self.flight.id;
-        let settled = self.flight.settled().expect("the flight is settled");
-        match &settled.outcome {
-            Outcome::Landed(value) => Ok(Answer {
-                value: value.clone(),
-                flight,
-                role: self.role,
-                callers: settled.callers,
-            }),
-            Outcome::Panicked(message) => Err(Error::Panicked {
-                flight,
-                message: Arc::clone(message),
-            }),
-            Outcome::Cancelled => Err(Error::Cancelled { flight }),
-        }
-    }
-}
-
-impl<K, V> Seat<K, V> {
-    /// The leader's, on a flight that has just been opened.
-    fn first(flight: Arc<Flight<K, V>>, nested: Option<Nested>) -> Self {
-        Self {
-            place: FIRST,
-            role: Role::Leader,
-            waiter: nested.map(|mut nested| nested.waits_for(flight.id)),
-            flight,
-        }
-    }
-
-    /// Ends what the flight of this call's task waits for.
-    fn disembark(&self) {
-        if let Some(waiter) = self.waiter {
-            waits::end(waiter, self.flight.id);
-        }
-    }
-}
 
 impl<K: Eq, V> Table<K, V> {
     pub(crate) fn new(policy: Policy, clock: Clock, observer: Option<Observer<K, V>>) -> Self {
@@ -134,7 +84,6 @@ impl<K: Hash + Eq, V> Table<K, V> {
     pub(crate) fn board(&self, key: K, waker: &Waker) -> Boarded<K, V> {
         // Hashed once, with a random key, so that callers cannot choose keys that collide.
         let hash = self.hasher.hash_one(&key);
-        let asked = Asked { key, hash };
         // Read before the flight is looked for: the join window is about what a caller that asks now
         // may get, however long it then waits for a lock.
         let now = self.now();
@@ -142,6 +91,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         let mut cloned = Some(waker.clone());
         let waiter = waits::current();
         let shared = self.policy.sharing == Sharing::Shared;
+        let asked = Asked { key: &key, hash };
         if shared && let Some(joined) = self.join(&asked, now, waiter, &mut cloned) {
             return joined;
         }
@@ -149,7 +99,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
             .take()
             .expect("only a caller that joined has given its waker");
         // Made before a lock is taken and, where it comes to nothing, dropped after.
-        let mut fresh = Arc::new(Flight::new(asked.key, hash, now, leader));
+        let mut fresh = Arc::new(Flight::new(key, hash, now, leader));
         if !shared {
             return self.open_alone(fresh);
         }
@@ -254,7 +204,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
     /// Closes the key's flight to joiners. True if there was one.
     pub(crate) fn forget(&self, key: &K) -> bool {
         let hash = self.hasher.hash_one(key);
-        self.set_apart(&Borrowed { key, hash }, |_| true)
+        self.set_apart(&Asked { key, hash }, |_| true)
     }
 }
 
@@ -435,7 +385,7 @@ mod tests {
     fn join(table: &Steps) -> Option<Aboard> {
         let waker = &mut Some(Waker::noop().clone());
         let asked = Asked {
-            key: "k",
+            key: &"k",
             hash: hash(table),
         };
         let joined = table.join(&asked, None, None, waker)?;
