@@ -92,18 +92,11 @@ impl ComponentClient {
         let component = compile::compile(engine, Arc::clone(&binary)).await?;
         let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
-        let output = GuestOutput::new(settings.limits.log);
         let outbound = Outbound::of_this_flight();
-        let store = new_store(engine, &settings, &upstream, &outbound, &output);
+        let store = new_store(engine, &settings, &upstream, &outbound);
         let spare = engine.spare().await;
-        let component = check::start(
-            engine,
-            (&component, &report),
-            store,
-            &output,
-            &settings.limits,
-        )
-        .await?;
+        let component =
+            check::start(engine, (&component, &report), store, &settings.limits).await?;
         drop(spare);
         let idle = Idle::new(settings.instances, settings.limits.executions);
         Ok(Self(Arc::new(Loaded {
@@ -212,15 +205,8 @@ impl Loaded {
 
     /// A fresh one.
     fn instance(&self, outbound: &Arc<Outbound>) -> Instance {
-        let output = GuestOutput::new(self.settings.limits.log);
         let (settings, upstream) = (&self.settings, &self.upstream);
-        Instance::new(new_store(
-            &self.engine,
-            settings,
-            upstream,
-            outbound,
-            &output,
-        ))
+        Instance::new(new_store(&self.engine, settings, upstream, outbound))
     }
 
     /// Keeps an instance that has returned, for the next call. Not one that has a request under way,

@@ -63,7 +63,7 @@ impl Upstream {
     pub(crate) fn new(policy: &Policy, limits: &Limits) -> Self {
         let policy = Arc::new(policy.clone());
         let connector = Connector::new(Arc::clone(&policy), limits);
-        let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS / 2);
+        let most = connect::most_requests(limits);
         let share = u32::try_from(most).unwrap_or(u32::MAX);
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

@@ -12,7 +12,7 @@ use wasmtime::{Engine as Wasmtime, Store};
 
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::engine::Engine;
-use super::output::{GuestOutput, printable};
+use super::output::printable;
 use super::store::Guest;
 use super::within;
 use crate::config::Limits;
@@ -179,8 +179,16 @@ impl LoadError {
             Self::TooCostly(_) => "one that compiles within that",
             Self::NotCompiled(_) => "a process that compiles it and ends",
             Self::TooLarge(_) => {
-                "a component within its limits: 16 core modules, 4 memories and 8 tables where nothing \
-                 else is said, whose memory begins below its limit"
+                let Limits {
+                    modules,
+                    memories,
+                    tables,
+                    ..
+                } = Limits::default();
+                return format!(
+                    "a component within its limits: {modules} core modules, {memories} memories and \
+                     {tables} tables where nothing else is said, whose memory begins below its limit"
+                );
             }
             Self::NoItems { .. } => "a component that exports oneflight:client/items@0.1.0",
             Self::OtherTypes { .. } => {
@@ -264,12 +272,11 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 /// Links `component` and instantiates it once in `store`, within `limits`: the types of its functions
-/// are compared only there. `output` is where the store prints to.
+/// are compared only there.
 pub(super) async fn start(
     engine: &Engine,
     (component, report): (&Component, &Report),
     mut store: Store<Guest>,
-    output: &GuestOutput,
     limits: &Limits,
 ) -> Result<ItemsClientPre<Guest>, LoadError> {
     let linked = engine
@@ -293,7 +300,7 @@ pub(super) async fn start(
         Err(_) => Err(format!("it took longer than {:?}", limits.flight)),
     };
     let instance = started.map_err(|why| {
-        let said = match output.last_words() {
+        let said = match store.data().output().last_words() {
             words if words.is_empty() => String::new(),
             words => format!("; it printed: {words}"),
         };

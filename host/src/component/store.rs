@@ -46,9 +46,9 @@ pub(super) fn new_store(
     settings: &Settings,
     upstream: &Arc<Upstream>,
     outbound: &Arc<Outbound>,
-    output: &GuestOutput,
 ) -> Store<Guest> {
     let limits = &settings.limits;
+    let output = GuestOutput::new(limits.log);
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
         .stdout(output.stream(Source::Stdout))
@@ -74,7 +74,7 @@ pub(super) fn new_store(
             upstream: Arc::clone(upstream),
             outbound: Arc::clone(outbound),
         },
-        output: output.clone(),
+        output,
     };
     let mut store = Store::new(engine.wasmtime(), guest);
     store.limiter(|guest| &mut guest.size);

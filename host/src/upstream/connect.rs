@@ -92,6 +92,11 @@ impl ConnectError {
     }
 }
 
+/// Requests under way at once: `limits.connections`, as far as they can be counted.
+pub(super) fn most_requests(limits: &Limits) -> usize {
+    limits.connections.clamp(1, Semaphore::MAX_PERMITS / 2)
+}
+
 /// Makes a client's connections.
 ///
 /// Invariant: with `limits.connections` requests under way at most, a request never waits for a
@@ -115,7 +120,7 @@ impl Connector {
     /// Connections to what `policy` admits, each within `limits.connect`: its permit, name lookup,
     /// dialling and TLS.
     pub(super) fn new(policy: Arc<Policy>, limits: &Limits) -> Self {
-        let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS / 2) * 2;
+        let most = most_requests(limits) * 2;
         let tls = policy.roots.config();
         let mut http = HttpConnector::new_with_resolver(Resolver { policy });
         http.enforce_http(false);
