@@ -20,7 +20,7 @@ pub use ::single_flight::{FlightId, Role};
 pub use self::error::{ClientError, Denial, Resource};
 pub use self::items::{Item, Items, MalformedItems};
 pub use self::limits::WithLimits;
-pub use self::single_flight::{Sharing, WithSingleFlight};
+pub use self::single_flight::WithSingleFlight;
 pub use self::telemetry::WithTelemetry;
 
 /// Asks for the items that a key names: a component, or a decorator around one.

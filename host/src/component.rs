@@ -113,6 +113,12 @@ impl ComponentClient {
         })))
     }
 
+    /// What it was loaded with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
     /// What the component is made of.
     #[must_use]
     pub fn report(&self) -> &Report {

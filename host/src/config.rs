@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use single_flight::Abandoned;
+
 use crate::upstream::Policy;
 
 /// Every bound of a client that can be set. There is no other place where its default stands.
@@ -13,6 +15,10 @@ pub struct Limits {
     pub flights: usize,
     /// Callers of one flight: 100,000. Far above what one process holds in connections.
     pub callers: usize,
+    /// Executions of one key at once, those included that callers join no more: 8. There is a second
+    /// where a flight outlives its join window, is forgotten, or a caller asks for one of its own; this
+    /// is how far that can go. Less than 2 counts as 2.
+    pub executions_per_key: usize,
     /// Executions at once: 256. Times `memory` it is 16 GiB, more than
     /// guests of the usual size come near.
     pub executions: usize,
@@ -76,8 +82,6 @@ pub struct Limits {
     pub head: usize,
     /// The body of an upstream's answer, in bytes: 8 MiB.
     pub body: usize,
-    /// What is under way may land before the service ends: 10 s, as long as a flight can take.
-    pub grace: Duration,
 }
 
 impl Default for Limits {
@@ -85,6 +89,7 @@ impl Default for Limits {
         Self {
             flights: 1_024,
             callers: 100_000,
+            executions_per_key: 8,
             executions: 256,
             queue: Duration::from_secs(1),
             flight: Duration::from_secs(10),
@@ -110,22 +115,19 @@ impl Default for Limits {
             idle: Duration::from_secs(30),
             head: 64 << 10,
             body: 8 << 20,
-            grace: Duration::from_secs(10),
         }
     }
 }
 
 impl Limits {
     /// The same, with `flight` for a flight in all, and what follows from it: a request gets four
-    /// fifths, all of them for its first byte if need be, so that its guest can still answer otherwise;
-    /// and the service waits for the last.
+    /// fifths, all of them for its first byte if need be, so that its guest can still answer otherwise.
     #[must_use]
     pub fn with_flight(self, flight: Duration) -> Self {
         Self {
             flight,
             first_byte: flight * 4 / 5,
             request: flight * 4 / 5,
-            grace: flight,
             ..self
         }
     }
@@ -193,6 +195,45 @@ impl CompileLimits {
     }
 }
 
+/// What the service takes from whoever connects, and how it ends. There is no other place where these
+/// defaults stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontLimits {
+    /// Connections at once: 20,000. Ten thousand callers held on one key, and as many again.
+    pub connections: usize,
+    /// The head of a request to come: 10 s. A connection that is kept is closed when it has been idle
+    /// for as long.
+    pub head_time: Duration,
+    /// The head of a request, in bytes: 32 KiB, several times the longest key.
+    pub head: usize,
+    /// Lines in the head of a request: 100. Browsers and proxies send a tenth.
+    pub headers: usize,
+    /// Requests at once on one HTTP/2 connection: 1,000. A proxy in front may bring all its callers over
+    /// one.
+    pub streams: u32,
+    /// Going on as before once the end was asked for: 1 s. As often balancers look at `/readyz`.
+    pub leave: Duration,
+    /// Flights under way may land after that: 10 s, as long as one takes at most by default.
+    pub grace: Duration,
+    /// Answers may be read to their end after that: 5 s.
+    pub write: Duration,
+}
+
+impl Default for FrontLimits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            head_time: Duration::from_secs(10),
+            head: 32 << 10,
+            headers: 100,
+            streams: 1_000,
+            leave: Duration::from_secs(1),
+            grace: Duration::from_secs(10),
+            write: Duration::from_secs(5),
+        }
+    }
+}
+
 /// How often running guests are interrupted so that others get a turn. It is the engine's, so one
 /// value serves all clients.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -246,8 +287,37 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether its instances serve one flight or several.
     pub instances: Instances,
+    /// Whether callers of one key share a flight, and which.
+    pub sharing: Sharing,
+    /// What becomes of a flight that its last caller has left.
+    pub abandoned: Abandoned,
     /// Its bounds.
     pub limits: Limits,
+}
+
+/// Whether callers of one key share a flight, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// They do.
+    Coalesced {
+        /// The greatest age of a flight that a caller joins: `None`, the default, for any. So old an
+        /// answer can be when its caller asks, and no older.
+        join_window: Option<Duration>,
+        /// Whether a caller may have a flight that nobody opened before it asked: by default it may
+        /// not, as such callers cost the upstream what sharing saves it.
+        anew: bool,
+    },
+    /// Every call is a flight of its own, and what sharing would have saved is counted.
+    Observed,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self::Coalesced {
+            join_window: None,
+            anew: false,
+        }
+    }
 }
 
 impl Settings {
@@ -286,6 +356,8 @@ impl fmt::Debug for Settings {
             .field("env", &names)
             .field("policy", &self.policy)
             .field("instances", &self.instances)
+            .field("sharing", &self.sharing)
+            .field("abandoned", &self.abandoned)
             .field("limits", &self.limits)
             .finish()
     }
@@ -296,11 +368,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flights_deadline_brings_a_shorter_one_for_requests_and_as_long_a_grace() {
+    fn a_flights_deadline_brings_a_shorter_one_for_requests() {
         let limits = Limits::default().with_flight(Duration::from_secs(30));
-        let (request, grace) = (Duration::from_secs(24), Duration::from_secs(30));
-        assert_eq!((limits.request, limits.grace), (request, grace));
-        assert_eq!(limits.first_byte, request);
+        let request = Duration::from_secs(24);
+        assert_eq!((limits.request, limits.first_byte), (request, request));
     }
 
     #[test]

@@ -4,17 +4,16 @@
 //! Load a component, decorate it, hand it to two fetchers:
 //!
 //! ```
-//! use oneflight::{BUILTIN, Client, ComponentClient, Engine, Limits, Settings, Sharing, decorate};
+//! use oneflight::{BUILTIN, Client, ComponentClient, Engine, Settings, decorate};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> anyhow::Result<()> {
-//! let limits = Limits::default();
-//! let engine = Engine::new(&limits)?;
 //! let settings = Settings::new("orders")
 //!     .env("BASE_URL", "http://localhost:9/orders?customer={x}")
 //!     .allow("http://localhost:9")?;
-//! let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
-//! let client = decorate("orders", component.clone(), Sharing::Coalesced, &limits);
+//! let engine = Engine::new(&settings.limits)?;
+//! let component = ComponentClient::load(&engine, BUILTIN, settings.clone()).await?;
+//! let client = decorate(component.clone(), &settings);
 //!
 //! // Two places that know nothing of each other. A clone shares the table.
 //! let (invoices, shipping) = (client.clone(), client);
@@ -42,6 +41,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`client`] | the words that all parts speak, and one decorator a file |
+//! | [`clients`] | the clients of a service, by name |
 //! | [`component`] | a client that is a WebAssembly component |
 //! | [`upstream`] | what a guest may reach, and how |
 //! | [`config`] | what can be set, and every default |
@@ -59,14 +59,15 @@
 //! Deliberately absent: caching, retrying, identifying callers.
 
 pub mod client;
+pub mod clients;
 pub mod component;
 pub mod config;
 pub mod server;
 pub mod upstream;
 
-pub use client::{Answer, Client, ClientError, Item, Items, Key, Sharing};
+pub use client::{Answer, Client, ClientError, Item, Items, Key};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
-pub use config::{CompileLimits, Instances, Limits, Settings};
+pub use config::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Settings, Sharing};
 
 use client::{WithLimits, WithSingleFlight, WithTelemetry};
 
@@ -77,19 +78,14 @@ pub static BUILTIN: &[u8] = include_bytes!(env!("ONEFLIGHT_BUILTIN_COMPONENT"));
 /// A client with everything around it, outermost first.
 pub type Decorated<C> = WithTelemetry<WithSingleFlight<WithLimits<C>>>;
 
-/// Puts the decorators around `client`, whose name in logs is `name`. Clones of what it returns
-/// share one table; what a second call returns has a table of its own.
-pub fn decorate<C: Client>(
-    name: &str,
-    client: C,
-    sharing: Sharing,
-    limits: &Limits,
-) -> Decorated<C> {
+/// Puts the decorators around `client`, as `settings` say: for a component, those that it was loaded
+/// with. Clones of what it returns share one table; what a second call returns has a table of its own.
+pub fn decorate<C: Client>(client: C, settings: &Settings) -> Decorated<C> {
     // Innermost: a flight takes a permit, its callers do not. A follower that needed one would wait
     // for the very flight that it could have joined.
-    let limited = WithLimits::new(client, limits);
+    let limited = WithLimits::new(client, &settings.limits);
     // All callers of a key become one flight here.
-    let shared = WithSingleFlight::new(name, limited, sharing, limits);
+    let shared = WithSingleFlight::new(limited, settings);
     // Outermost: sees every caller, those included that share a flight or are refused one.
-    WithTelemetry::new(name, shared)
+    WithTelemetry::new(&settings.name, shared)
 }

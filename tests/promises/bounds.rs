@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures_util::poll;
 use oneflight::client::{Answer, Generation, Resource};
-use oneflight::{Client, ClientError, Items, Key, Limits, Settings, Sharing, decorate};
+use oneflight::{Client, ClientError, Items, Key, Limits, Settings, decorate};
 use oneflight_tests::upstream::{self, Upstream};
 use oneflight_tests::{Subject, failsafe, reaching};
 
@@ -96,12 +96,7 @@ impl Client for Panicking {
 // Row 12.
 #[tokio::test]
 async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
-    let client = decorate(
-        "test",
-        Panicking(Generation::next()),
-        Sharing::Coalesced,
-        &Limits::default(),
-    );
+    let client = decorate(Panicking(Generation::next()), &Settings::new("test"));
     let panicked = client.get_items("panic".into()).await.result.unwrap_err();
     assert_eq!(panicked.code(), "internal");
     assert!(client.get_items("other".into()).await.result.is_ok());

@@ -1,12 +1,15 @@
 //! The service, as its callers and its operator see it, over real sockets.
 
+use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use oneflight::Limits;
+use oneflight::clients::{Clients, Served};
 use oneflight::server::Service;
+use oneflight::{ComponentClient, FrontLimits};
 use oneflight_tests::caller::{code, get, header};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
@@ -24,9 +27,15 @@ async fn in_front_of(upstream: &Upstream) -> (Subject, SocketAddr) {
         Subject::builtin(&format!("{}/items", upstream.origin()), reaching(upstream)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = Service::new("test", subject.client.clone(), &Limits::default());
-    tokio::spawn(service.run(listener, std::future::pending()));
+    let service = serving(&subject, FrontLimits::default());
+    tokio::spawn(async move { service.run(listener, None, pending()).await });
     (subject, address)
+}
+
+/// A service of the subject, whose table it shares.
+fn serving(subject: &Subject, limits: FrontLimits) -> Service<ComponentClient> {
+    let served = Served::of(subject.client.clone(), subject.component.settings().clone());
+    Service::new(Arc::new(Clients::of([served])), limits)
 }
 
 /// Waits until this many callers wait for a flight.
@@ -35,6 +44,14 @@ async fn waiting(subject: &Subject, callers: usize) {
         while subject.client.next().callers() != callers {
             tokio::task::yield_now().await;
         }
+    })
+    .await;
+}
+
+/// Waits until the service says that it is not ready for more.
+async fn unready(address: SocketAddr) {
+    failsafe("the service to be unready", async {
+        while get(address, "/readyz").await.status() == StatusCode::OK {}
     })
     .await;
 }
@@ -209,10 +226,7 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
     let caller = tokio::spawn(get(address, "/v1/default/items?x=42"));
     upstream.requested(1).await;
     service.terminate();
-    failsafe("the service to accept no more", async {
-        while TcpStream::connect(address).await.is_ok() {}
-    })
-    .await;
+    unready(address).await;
     upstream.release();
     assert_eq!(
         failsafe("the answer", caller).await.unwrap().body(),
@@ -243,13 +257,18 @@ async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
     let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits {
+    let limits = FrontLimits {
+        leave: Duration::ZERO,
         grace: Duration::from_millis(200),
-        ..Limits::default()
+        ..FrontLimits::default()
     };
-    let service = Service::new("test", subject.client.clone(), &limits);
+    let service = serving(&subject, limits);
     let (shutdown, ended) = oneshot::channel::<()>();
-    let running = tokio::spawn(service.run(listener, async move { drop(ended.await) }));
+    let running = tokio::spawn(async move {
+        service
+            .run(listener, None, async { drop(ended.await) })
+            .await
+    });
     let caller = tokio::spawn(get(address, ITEMS));
     upstream.requested(1).await;
     shutdown.send(()).unwrap();
@@ -274,10 +293,7 @@ async fn a_second_signal_ends_the_service_at_once() {
     let _caller = sending(address, request).await;
     upstream.requested(1).await;
     service.terminate();
-    failsafe("the service to accept no more", async {
-        while TcpStream::connect(address).await.is_ok() {}
-    })
-    .await;
+    unready(address).await;
     service.terminate();
     assert_eq!(service.ended().await.0, Some(130));
 }

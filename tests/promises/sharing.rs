@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures_util::future::join_all;
 use futures_util::poll;
 use oneflight::client::Role;
-use oneflight::{Client, ComponentClient, Decorated, Key, Limits, Sharing, decorate};
+use oneflight::{Client, ComponentClient, Decorated, Key, decorate};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{Subject, failsafe, reaching};
 
@@ -41,14 +41,7 @@ async fn two_fetchers_that_share_a_decorated_client_make_one_upstream_request() 
 async fn two_fetchers_that_decorate_it_each_for_itself_make_two() {
     let upstream = Upstream::start(Answer::Held).await;
     let component = builtin(&upstream).await.component;
-    let decorated = || {
-        decorate(
-            "test",
-            component.clone(),
-            Sharing::Coalesced,
-            &Limits::default(),
-        )
-    };
+    let decorated = || decorate(component.clone(), component.settings());
     let invoices = tokio::spawn(fetcher(decorated(), "42"));
     let shipping = tokio::spawn(fetcher(decorated(), "42"));
     upstream.requested(2).await;

@@ -14,9 +14,7 @@ pub mod upstream;
 
 use std::time::Duration;
 
-use oneflight::{
-    BUILTIN, ComponentClient, Decorated, Engine, Key, Limits, Settings, Sharing, decorate,
-};
+use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Key, Limits, Settings, decorate};
 
 /// The longest that a test waits for anything.
 pub const FAILSAFE: Duration = Duration::from_secs(10);
@@ -71,11 +69,10 @@ impl Subject {
     }
 
     async fn decorating(binary: &[u8], settings: Settings) -> Self {
-        let limits = settings.limits.clone();
-        let engine = Engine::new(&limits).expect("address space for guests");
+        let engine = Engine::new(&settings.limits).expect("address space for guests");
         let component = ComponentClient::load(&engine, binary, settings).await;
         let component = component.expect("a component that fits");
-        let client = decorate("test", component.clone(), Sharing::Coalesced, &limits);
+        let client = decorate(component.clone(), component.settings());
         Self { client, component }
     }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use http::Uri;
 use ipnet::IpNet;
 use oneflight::upstream::{Origin, Roots};
-use oneflight::{ComponentClient, Decorated, Instances, Limits, Settings, Sharing, decorate};
+use oneflight::{ComponentClient, Instances, Limits, Settings, Sharing};
 
 use super::compile::CompileFlags;
 use super::{load_builtin, load_file};
@@ -77,36 +77,18 @@ pub(super) struct ClientFlags {
     compile: CompileFlags,
 }
 
-/// A client as its flags describe it: decorated, and bare, for its figures.
-pub(super) struct Loaded {
-    pub(super) client: Decorated<ComponentClient>,
-    pub(super) component: ComponentClient,
-    pub(super) limits: Limits,
-}
-
 impl ClientFlags {
-    /// Reads, compiles and decorates the client.
-    pub(super) async fn load(&self) -> anyhow::Result<Loaded> {
+    /// Reads and compiles the client.
+    pub(super) async fn load(&self) -> anyhow::Result<ComponentClient> {
         let settings = self.settings()?;
-        let limits = settings.limits.clone();
+        let limits = &settings.limits;
         tracing::info!(instances = ?settings.instances, ?limits, "the client's limits");
-        let engine = self.compile.engine(&limits)?;
-        let component = match &self.component {
+        let engine = self.compile.engine(limits)?;
+        Ok(match &self.component {
             None => load_builtin(&engine, settings).await?,
             Some(file) => load_file(&engine, file, settings)
                 .await?
                 .with_context(|| format!("cannot run {}", file.display()))?,
-        };
-        let sharing = if self.no_coalescing {
-            Sharing::Off
-        } else {
-            Sharing::Coalesced
-        };
-        let client = decorate(NAME, component.clone(), sharing, &limits);
-        Ok(Loaded {
-            client,
-            component,
-            limits,
         })
     }
 
@@ -121,6 +103,9 @@ impl ClientFlags {
         settings.env = self.environment()?;
         if self.reuse_instances {
             settings.instances = Instances::REUSED;
+        }
+        if self.no_coalescing {
+            settings.sharing = Sharing::Observed;
         }
         settings.limits = Limits::default().with_flight(Duration::from_secs(self.deadline.into()));
         if self.component.is_none() {

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
+use oneflight::clients::{Clients, Served};
 use oneflight::server::Service;
-use oneflight::{ComponentClient, Key, Limits, Settings, Sharing, decorate};
+use oneflight::{ComponentClient, FrontLimits, Key, Settings, decorate};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -98,12 +99,11 @@ impl Demo {
         let recorder = Arc::new(Recorder::default());
         let delay = Duration::from_millis(self.delay);
         let upstream = Upstream::start(delay, Arc::clone(&recorder)).await?;
-        let limits = Limits::default();
-        let engine = self.compile.engine(&limits)?;
         let settings = Settings::new(NAME)
             .env("BASE_URL", &format!("{}/items", upstream.origin()))
             .allow(&upstream.origin())?;
-        let component = load_builtin(&engine, settings).await?;
+        let engine = self.compile.engine(&settings.limits)?;
+        let component = load_builtin(&engine, settings.clone()).await?;
         if !self.json {
             writeln!(
                 stdout(),
@@ -124,7 +124,7 @@ impl Demo {
                         ask(way, bare.clone(), callers, &key, &recorder, &upstream).await?
                     }
                     Way::SingleFlight => {
-                        let client = decorate(NAME, bare.clone(), Sharing::Coalesced, &limits);
+                        let client = decorate(bare.clone(), &settings);
                         ask(way, client, callers, &key, &recorder, &upstream).await?
                     }
                 };
@@ -144,7 +144,8 @@ impl Demo {
             write!(stdout(), "{}", figures(&runs))?;
         }
         if self.serve {
-            self.serve(component, &upstream, &limits).await?;
+            self.serve(Served::new(component, settings), &upstream)
+                .await?;
         } else if !self.json {
             writeln!(stdout(), "Play with it:  oneflight demo --serve")?;
         }
@@ -153,9 +154,8 @@ impl Demo {
 
     async fn serve(
         &self,
-        component: ComponentClient,
+        served: Served<ComponentClient>,
         upstream: &Upstream,
-        limits: &Limits,
     ) -> anyhow::Result<()> {
         let listener = listen(self.listen).await?;
         let shutdown = shutdown()?;
@@ -163,9 +163,8 @@ impl Demo {
         eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");
         eprintln!("  curl 'http://{url}/v1/{NAME}/items?x=42'");
         eprintln!("  curl '{origin}/count'     # how many requests the upstream has had");
-        let client = decorate(NAME, component, Sharing::Coalesced, limits);
-        Service::new(NAME, client, limits)
-            .run(listener, shutdown)
+        Service::new(Arc::new(Clients::of([served])), FrontLimits::default())
+            .run(listener, None, shutdown)
             .await;
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
-use oneflight::{Answer, ClientError, Items, Key};
+use oneflight::{Answer, ClientError, Items, Key, decorate};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -100,10 +100,11 @@ impl fmt::Display for Summary {
 
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let loaded = self.client.load().await?;
+        let component = self.client.load().await?;
+        let client = decorate(component.clone(), component.settings());
         let ask = |key: &str| {
             let key = Key::from(key);
-            join_all((0..self.callers).map(|_| loaded.client.get_items(key.clone())))
+            join_all((0..self.callers).map(|_| client.get_items(key.clone())))
         };
         let began = Instant::now();
         let asked = join_all(self.keys.iter().map(|key| ask(key))).await;
@@ -114,7 +115,7 @@ impl Get {
             .zip(asked)
             .map(|(key, answers)| OfKey { key, answers })
             .collect();
-        let summary = Summary::new(&keys, loaded.component.usage().upstream_requests, time);
+        let summary = Summary::new(&keys, component.usage().upstream_requests, time);
         if self.json {
             writeln!(stdout(), "{}", as_json(&keys, &summary)?)?;
         } else {

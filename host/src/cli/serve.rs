@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use oneflight::FrontLimits;
+use oneflight::clients::{Clients, Served};
 use oneflight::server::Service;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,13 +39,15 @@ Examples:
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let loaded = self.client.load().await?;
+        let component = self.client.load().await?;
         let listener = listen(self.listen).await?;
         let address = listener.local_addr()?;
         let shutdown = shutdown()?;
         eprintln!("listening on http://{address}/v1/{NAME}/items?x=KEY");
-        Service::new(NAME, loaded.client, &loaded.limits)
-            .run(listener, shutdown)
+        let settings = component.settings().clone();
+        let clients = Arc::new(Clients::of([Served::new(component, settings)]));
+        Service::new(clients, FrontLimits::default())
+            .run(listener, None, shutdown)
             .await;
         Ok(ExitCode::SUCCESS)
     }

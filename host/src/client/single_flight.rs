@@ -5,25 +5,13 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use single_flight::{Error, Group, Policy};
 use tracing::{Instrument, Span};
 
 use super::{Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, telemetry};
-use crate::config::Limits;
-
-/// Whether callers of one key share a flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Sharing {
-    /// They do.
-    #[default]
-    Coalesced,
-    /// Every call is a flight of its own, and all else stays the same: the same task, bounds and
-    /// log line per flight.
-    Off,
-}
+use crate::config::{Settings, Sharing};
 
 /// Makes the callers of one key share one call of `next`, and its answer.
 ///
@@ -54,8 +42,6 @@ impl<C> Clone for WithSingleFlight<C> {
 struct FlightKey {
     generation: Generation,
     key: Key,
-    /// Set where nothing is shared: differs in every call.
-    alone: Option<u64>,
 }
 
 /// What a flight leaves to its callers.
@@ -68,14 +54,20 @@ struct Landing {
 }
 
 impl<C: Client> WithSingleFlight<C> {
-    /// Decorates `next` with a table of its own, bounded by `limits.flights` and `limits.callers`.
-    /// `name` is the client's, for its spans and log lines.
-    pub fn new(name: &str, next: C, sharing: Sharing, limits: &Limits) -> Self {
-        let name: Arc<str> = name.into();
+    /// Decorates `next` with a table of its own, whose flights are bounded and shared as `settings` say.
+    pub fn new(next: C, settings: &Settings) -> Self {
+        let name: Arc<str> = settings.name.as_str().into();
+        let (sharing, join_window) = match settings.sharing {
+            Sharing::Coalesced { join_window, .. } => (single_flight::Sharing::Shared, join_window),
+            Sharing::Observed => (single_flight::Sharing::Observed, None),
+        };
         let policy = Policy {
-            flights: limits.flights,
-            callers_per_flight: limits.callers,
-            ..Policy::default()
+            flights: settings.limits.flights,
+            callers_per_flight: settings.limits.callers,
+            executions_per_key: Some(settings.limits.executions_per_key),
+            join_window,
+            abandoned: settings.abandoned,
+            sharing,
         };
         let table = Group::with_observer(policy, Instant::now, {
             let name = Arc::clone(&name);
@@ -87,11 +79,11 @@ impl<C: Client> WithSingleFlight<C> {
             name,
             next: Arc::new(next),
             table,
-            sharing,
+            sharing: settings.sharing,
         }
     }
 
-    /// Whether callers share flights.
+    /// Whether callers share flights, and which.
     #[must_use]
     pub fn sharing(&self) -> Sharing {
         self.sharing
@@ -109,14 +101,26 @@ impl<C: Client> WithSingleFlight<C> {
         self.table.callers()
     }
 
+    /// Closes the flight of `key` to callers that ask from now on. True if there was one.
+    pub fn forget(&self, key: &Key) -> bool {
+        self.table.forget(&self.flight_key(key))
+    }
+
     /// Opens no flight any more; ends when all that are open have landed, or cancels them when
-    /// `deadline` is ready.
+    /// `deadline` is ready. Returns how many it cancelled.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the flights as they are, and the table closed.
-    pub async fn drain(&self, deadline: impl Future<Output = ()>) {
-        self.table.drain(deadline).await;
+    pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
+        self.table.drain(deadline).await
+    }
+
+    fn flight_key(&self, key: &Key) -> FlightKey {
+        FlightKey {
+            generation: self.next.generation(),
+            key: key.clone(),
+        }
     }
 }
 
@@ -130,11 +134,7 @@ impl<C: Client> Client for WithSingleFlight<C> {
     /// Dropping the future leaves the flight: the other callers keep it, and the last to leave
     /// cancels it.
     async fn get_items(&self, key: Key) -> Answer {
-        let flight_key = FlightKey {
-            generation: self.generation(),
-            key: key.clone(),
-            alone: self.sharing.serial(),
-        };
+        let flight_key = self.flight_key(&key);
         let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
         let call = self.table.call(flight_key, move |flight| {
             let span = telemetry::flight_span(&name, flight, &key);
@@ -161,16 +161,6 @@ impl<C: Client> Client for WithSingleFlight<C> {
                 }
             }
             Err(error) => Err(told(&error)).into(),
-        }
-    }
-}
-
-impl Sharing {
-    fn serial(self) -> Option<u64> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        match self {
-            Self::Coalesced => None,
-            Self::Off => Some(NEXT.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }

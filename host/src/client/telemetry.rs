@@ -122,8 +122,8 @@ mod tests {
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
     use tracing_subscriber::registry::LookupSpan;
 
-    use crate::client::{Answer, Client, Generation, Items, Key, Sharing};
-    use crate::config::Limits;
+    use crate::client::{Answer, Client, Generation, Items, Key};
+    use crate::config::Settings;
     use crate::decorate;
 
     /// What was traced: spans by name with their ids, links, and the fields of everything as text.
@@ -195,12 +195,7 @@ mod tests {
         let trace = Trace::default();
         let _guard =
             tracing::subscriber::set_default(tracing_subscriber::registry().with(trace.clone()));
-        let client = decorate(
-            "orders",
-            Empty(Generation::next()),
-            Sharing::Coalesced,
-            &Limits::default(),
-        );
+        let client = decorate(Empty(Generation::next()), &Settings::new("orders"));
         let ask = || client.get_items("a secret key".into());
         let (one, other) = tokio::join!(ask(), ask());
         assert_eq!(one.seat.unwrap().flight, other.seat.unwrap().flight);
