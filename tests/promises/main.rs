@@ -7,6 +7,7 @@ mod bounds;
 mod commands;
 mod compiling;
 mod components;
+mod configuration;
 mod guests;
 mod instances;
 mod service;

@@ -256,11 +256,10 @@ fn client(
     if let Some(limits) = section.section("limits")? {
         client.settings.limits = client_limits(limits)?;
     }
+    section.end()?;
     // Whatever is wrong with the whole is told where the client begins.
     let completed = client.complete();
-    let client = completed.map_err(|error| section.error(format!("{error:#}")))?;
-    section.end()?;
-    Ok(client)
+    completed.map_err(|error| section.error(format!("{error:#}")))
 }
 
 fn setting(

@@ -301,7 +301,7 @@ impl<'a> Section<'a> {
     }
 
     /// Nothing may be left.
-    pub(super) fn end(self) -> Result<(), ConfigError> {
+    pub(super) fn end(&self) -> Result<(), ConfigError> {
         let Some((name, (at, _))) = self.entries.iter().next() else {
             return Ok(());
         };
