@@ -6,6 +6,7 @@
 
 #![cfg(not(shuttle))]
 
+mod anew;
 mod bounds;
 mod cancellation;
 mod hands;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use single_flight::Policy;
 
 use crate::outcome::{End, Ended, Polled, Work};
-use crate::script::{Bell, Name, Temper, There};
+use crate::script::{Bell, Name, Takes, Temper, There};
 
 /// The number of a flight, in the order of opening.
 pub(crate) type FlightNo = usize;
@@ -82,6 +82,7 @@ enum Task {
 
 struct Call {
     key: Name,
+    takes: Takes,
     temper: Temper,
     by: By,
     state: State,
@@ -127,9 +128,10 @@ impl Model {
         }
     }
 
-    pub(crate) fn make(&mut self, key: Name, temper: Temper, by: By) -> CallNo {
+    pub(crate) fn make(&mut self, key: Name, takes: Takes, temper: Temper, by: By) -> CallNo {
         self.calls.push(Call {
             key,
+            takes,
             temper,
             by,
             state: State::Unpolled,
