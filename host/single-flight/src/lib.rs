@@ -92,6 +92,7 @@ mod policy;
 mod seat;
 mod sync;
 mod table;
+mod under_way;
 mod waits;
 mod wakers;
 
@@ -107,6 +108,7 @@ pub use crate::call::Call;
 pub use crate::flight::FlightId;
 pub use crate::outcome::{Answer, End, Ended, Error, Role};
 pub use crate::policy::{Abandoned, Policy, Sharing};
+pub use crate::under_way::UnderWay;
 
 use crate::hold::Holds;
 use crate::table::{Table, Takes};
@@ -372,6 +374,35 @@ where
     /// call of its key comes and closes it. Counted shard by shard: not for a hot path.
     pub fn entries(&self) -> usize {
         self.table.entries()
+    }
+
+    /// Shows every flight that is under way to `show`, superseded and stopping ones included, in the order
+    /// of their ids, which is not that of their opening.
+    ///
+    /// The flights are those of one look at the table, each shown as it is when its turn comes: one that
+    /// has ended meanwhile is shown without callers. No lock is held while `show` runs, so it may use the
+    /// group. For a page or a log that shows people what goes on: it takes memory for each flight, and time
+    /// as for a call of each, so it is not for a hot path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Group, Policy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let mut call = Box::pin(group.call("x", |_flight| std::future::pending()));
+    /// assert!(futures_util::poll!(&mut call).is_pending());
+    /// let mut lines = Vec::new();
+    /// group.visit(|key, under_way| {
+    ///     let open = if under_way.joinable { "open" } else { "closed" };
+    ///     lines.push(format!("{key}: {} callers, {open}", under_way.callers));
+    /// });
+    /// assert_eq!(lines, ["x: 1 callers, open"]);
+    /// # }
+    /// ```
+    pub fn visit(&self, show: impl FnMut(&K, &UnderWay)) {
+        self.table.visit(show);
     }
 }
 

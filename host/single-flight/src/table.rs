@@ -16,7 +16,7 @@ use crate::name::{Asked, Keyed, Name};
 use crate::seat::Seat;
 use crate::sync::{DashMap, Entry, KeyHasher};
 use crate::waits::{self, Nested};
-use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing};
+use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing, UnderWay};
 
 pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &Ended<'_, V>) + Send + Sync>;
 pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
@@ -80,11 +80,10 @@ impl<K: Eq, V> Table<K, V> {
 
     /// Whether a flight is older than a caller of this moment may join.
     fn is_stale(&self, flight: &Flight<K, V>, now: Option<Instant>) -> bool {
-        let (Some(window), Some(opened), Some(now)) = (self.policy.join_window, flight.opened, now)
-        else {
+        let (Some(window), Some(age)) = (self.policy.join_window, flight.age(now)) else {
             return false;
         };
-        now.saturating_duration_since(opened) > window
+        age > window
     }
 }
 
@@ -354,7 +353,6 @@ impl<K: Eq, V> Table<K, V> {
             return;
         };
         let tell = || {
-            let age = self.now().zip(flight.opened);
             let ended = Ended {
                 flight: flight.id,
                 end: match &settled.outcome {
@@ -363,9 +361,7 @@ impl<K: Eq, V> Table<K, V> {
                     Outcome::Cancelled => End::Cancelled,
                 },
                 callers: settled.callers,
-                age: age.map_or(Duration::ZERO, |(now, opened)| {
-                    now.saturating_duration_since(opened)
-                }),
+                age: flight.age(self.now()).unwrap_or(Duration::ZERO),
                 would_have_joined,
             };
             observer(&flight.key, &ended);
@@ -382,6 +378,22 @@ impl<K: Eq, V> Table<K, V> {
     /// Keys with a flight that is open to joiners.
     pub(crate) fn entries(&self) -> usize {
         self.open.len()
+    }
+
+    /// Shows every flight that is under way, with no lock held.
+    pub(crate) fn visit(&self, mut show: impl FnMut(&K, &UnderWay)) {
+        let now = self.now();
+        for flight in self.under_way().into_values() {
+            let listed = self.open.get::<dyn Keyed<K>>(&*flight);
+            let open = listed.is_some_and(|listed| Arc::ptr_eq(&listed.key().0, &flight));
+            let shown = UnderWay {
+                flight: flight.id,
+                callers: flight.attached(),
+                age: flight.age(now),
+                joinable: open && !self.is_stale(&flight, now),
+            };
+            show(&flight.key, &shown);
+        }
     }
 
     /// The flights whose work has not ended.

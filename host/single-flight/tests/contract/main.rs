@@ -15,3 +15,4 @@ mod nesting;
 mod outcome;
 mod policy;
 mod threads;
+mod visit;

@@ -41,7 +41,7 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, seen: &T, expected: &T) -> Checke
 impl Case {
     pub(crate) fn new(script: &Script) -> Self {
         Self {
-            model: Model::new(script.policy),
+            model: Model::new(script.policy, script.telling),
             rig: Rig::new(script),
             telling: script.telling,
             names: BTreeMap::new(),
@@ -226,6 +226,8 @@ impl Case {
         // 13, 19, 20
         let counts = self.rig.counts();
         same("flights, callers, entries", &counts, &self.model.counts())?;
+        let (seen, expected) = (self.rig.under_way(), self.model.shown());
+        same("under way", &seen, &expected)?;
         for call in self.model.calls() {
             // 14, 15: called once, polled by its task alone and dropped in time, or dropped unused.
             let (seen, expected) = (self.rig.work(call), self.model.work(call));

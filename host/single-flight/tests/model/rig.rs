@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::job::{Caller, Heard, Job, Outcome, Seen};
 use crate::model::{CallNo, Word};
-use crate::outcome::{End, Ended, Work};
+use crate::outcome::{End, Ended, UnderWay, Work};
 use crate::script::{Bell, Hashing, Name, Script, Takes, Telling, Temper};
 
 pub(crate) struct Rig {
@@ -214,6 +214,21 @@ impl Rig {
     pub(crate) fn counts(&self) -> [usize; 3] {
         let group = &self.group;
         [group.flights(), group.callers(), group.entries()]
+    }
+
+    /// What a visit shows, in an order that does not depend on ids.
+    pub(crate) fn under_way(&self) -> Vec<UnderWay> {
+        let mut shown = Vec::new();
+        self.group.visit(|key, under_way| {
+            shown.push(UnderWay {
+                key: key.name,
+                callers: under_way.callers,
+                age: under_way.age,
+                joinable: under_way.joinable,
+            });
+        });
+        shown.sort();
+        shown
     }
 
     /// What became of the work of a call.

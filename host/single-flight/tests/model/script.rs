@@ -39,7 +39,7 @@ pub(crate) enum Telling {
 }
 
 /// A key, but for how it hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
     A,
     B,
