@@ -20,6 +20,7 @@ pub use self::file::{
 };
 pub use self::section::ConfigError;
 
+use crate::metrics::ClientMetrics;
 use crate::upstream::Policy;
 
 /// Every bound of a client that can be set. There is no other place where its default stands.
@@ -307,6 +308,8 @@ pub struct Settings {
     pub abandoned: Abandoned,
     /// Its bounds.
     pub limits: Limits,
+    /// Where it is counted: by default nowhere.
+    pub metrics: ClientMetrics,
 }
 
 /// Whether callers of one key share a flight, and which.

@@ -31,11 +31,13 @@ use tokio::time::{sleep, timeout};
 use crate::client::Client;
 use crate::clients::Clients;
 use crate::config::FrontLimits;
+use crate::metrics::Metrics;
 
 /// What answers callers, and their operator.
 #[derive(Debug)]
 pub struct Service<C> {
     clients: Arc<Clients<C>>,
+    metrics: Arc<Metrics>,
     limits: FrontLimits,
 }
 
@@ -47,9 +49,13 @@ enum Door {
 }
 
 impl<C: Client> Service<C> {
-    /// A service of `clients`, which may be replaced while it runs.
-    pub fn new(clients: Arc<Clients<C>>, limits: FrontLimits) -> Self {
-        Self { clients, limits }
+    /// A service of `clients`, which may be replaced while it runs. Its operator is shown `metrics`.
+    pub fn new(clients: Arc<Clients<C>>, metrics: Arc<Metrics>, limits: FrontLimits) -> Self {
+        Self {
+            clients,
+            metrics,
+            limits,
+        }
     }
 
     /// Answers the callers that `callers` accepts, and the operator where there is a listener for one,
@@ -115,13 +121,13 @@ impl<C: Client> Service<C> {
                 }
             };
             let _ = stream.set_nodelay(true);
-            let clients = Arc::clone(&self.clients);
+            let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
             let respond = service_fn(move |request: Request<Incoming>| {
-                let clients = Arc::clone(&clients);
+                let (clients, metrics) = (Arc::clone(&clients), Arc::clone(&metrics));
                 async move {
                     Ok::<_, Infallible>(match door {
                         Door::Callers => front::respond(&clients, &request).await,
-                        Door::Operator => admin::respond(&clients, &request).await,
+                        Door::Operator => admin::respond(&clients, &metrics, &request).await,
                     })
                 }
             });

@@ -8,6 +8,7 @@ mod commands;
 mod compiling;
 mod components;
 mod configuration;
+mod figures;
 mod guests;
 mod instances;
 mod service;

@@ -35,7 +35,7 @@ async fn in_front_of(upstream: &Upstream) -> (Subject, SocketAddr) {
 /// A service of the subject, whose table it shares.
 fn serving(subject: &Subject, limits: FrontLimits) -> Service<ComponentClient> {
     let served = Served::of(subject.client.clone(), subject.component.settings().clone());
-    Service::new(Arc::new(Clients::of([served])), limits)
+    Service::new(Arc::new(Clients::of([served])), Arc::default(), limits)
 }
 
 /// Waits until this many callers wait for a flight.

@@ -163,7 +163,8 @@ impl Demo {
         eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");
         eprintln!("  curl 'http://{url}/v1/{NAME}/items?x=42'");
         eprintln!("  curl '{origin}/count'     # how many requests the upstream has had");
-        Service::new(Arc::new(Clients::of([served])), FrontLimits::default())
+        let clients = Arc::new(Clients::of([served]));
+        Service::new(clients, Arc::default(), FrontLimits::default())
             .run(listener, None, shutdown)
             .await;
         Ok(())

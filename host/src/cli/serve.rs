@@ -11,7 +11,7 @@ use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config};
 use oneflight::server::Service;
-use oneflight::{ComponentClient, Engine};
+use oneflight::{ComponentClient, Engine, Metrics, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -79,15 +79,20 @@ impl Serve {
         }
         let names = config.clients.iter().map(|client| &*client.settings.name);
         let clients = Arc::new(Clients::named(names));
-        let service = Service::new(Arc::clone(&clients), config.limits.clone());
+        let metrics = Arc::new(Metrics::default());
+        let service = Service::new(
+            Arc::clone(&clients),
+            Arc::clone(&metrics),
+            config.limits.clone(),
+        );
         let loading = async {
-            let mut loaded = load(&config)?;
+            let mut loaded = load(&config, &metrics)?;
             while let Some(served) = loaded.try_next().await? {
                 let name = &served.settings().name;
                 eprintln!("listening on http://{address}/v1/{name}/items?x=KEY");
                 clients.put(served);
             }
-            self.reload(hangup, &config, &clients).await
+            self.reload(hangup, &config, &clients, &metrics).await
         };
         tokio::select! {
             () = service.run(listener, admin, shutdown) => Ok(ExitCode::SUCCESS),
@@ -130,12 +135,13 @@ impl Serve {
         mut hangup: Signal,
         started: &Config,
         clients: &Clients<ComponentClient>,
+        metrics: &Metrics,
     ) -> anyhow::Result<ExitCode> {
         loop {
             let Some(()) = hangup.recv().await else {
                 std::future::pending().await
             };
-            match self.loaded_anew(started).await {
+            match self.loaded_anew(started, metrics).await {
                 Ok(served) => {
                     let count = served.len();
                     clients.replace(served);
@@ -148,7 +154,11 @@ impl Serve {
         }
     }
 
-    async fn loaded_anew(&self, started: &Config) -> anyhow::Result<Vec<Served<ComponentClient>>> {
+    async fn loaded_anew(
+        &self,
+        started: &Config,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Vec<Served<ComponentClient>>> {
         let config = self.config()?;
         let kept = |config: &Config| {
             let Config {
@@ -165,15 +175,16 @@ impl Serve {
             tracing::warn!("addresses, [tls], [limits] and [log] stay as they are until a restart");
         }
         // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
-        load(&config)?.try_collect().await
+        load(&config, metrics)?.try_collect().await
     }
 }
 
 /// Loads all clients, each of which comes out when it is ready.
-fn load(
-    config: &Config,
+fn load<'a>(
+    config: &'a Config,
+    metrics: &'a Metrics,
 ) -> anyhow::Result<
-    FuturesUnordered<impl Future<Output = anyhow::Result<Served<ComponentClient>>> + use<'_>>,
+    FuturesUnordered<impl Future<Output = anyhow::Result<Served<ComponentClient>>> + use<'a>>,
 > {
     let limits = config.clients.iter().map(|client| &client.settings.limits);
     let engine = engine(limits, &config.compile)?;
@@ -181,7 +192,10 @@ fn load(
         let component = load_client(&engine, client)
             .await
             .with_context(|| format!("could not load the client {}", client.settings.name))?;
-        let settings = component.settings().clone();
+        let settings = Settings {
+            metrics: metrics.client(&client.settings.name),
+            ..component.settings().clone()
+        };
         Ok(Served::new(component, settings))
     };
     Ok(config

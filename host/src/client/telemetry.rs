@@ -1,30 +1,35 @@
-//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it; and one
-//! log line per flight.
+//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it, and what
+//! each was told, counted; and one log line per flight.
 //!
 //! It is outermost, because it counts callers. The spans and lines of flights are made by
 //! [`WithSingleFlight`](super::WithSingleFlight), the only layer that knows of flights, in the words
 //! that stand here. Keys appear as hashes, and nothing of an answer appears at all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use single_flight::{End, Ended};
 use tracing::{Instrument, Span, field};
 
-use super::{Answer, Client, ClientError, FlightId, Generation, Items, Key, Role};
+use super::{Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage};
+use crate::config::Settings;
+use crate::metrics::ClientMetrics;
 
-/// Gives every caller a span that says which flight answered it and how.
+/// Gives every caller a span that says which flight answered it and how, and counts it.
 #[derive(Clone, Debug)]
 pub struct WithTelemetry<C> {
     name: Arc<str>,
     next: C,
+    metrics: ClientMetrics,
 }
 
 impl<C> WithTelemetry<C> {
-    /// Decorates `next`; `name` is the client's.
-    pub fn new(name: &str, next: C) -> Self {
+    /// Decorates `next`, which is called and counted as `settings` say.
+    pub fn new(next: C, settings: &Settings) -> Self {
         Self {
-            name: name.into(),
+            name: settings.name.as_str().into(),
             next,
+            metrics: settings.metrics.clone(),
         }
     }
 
@@ -39,6 +44,10 @@ impl<C: Client> Client for WithTelemetry<C> {
         self.next.generation()
     }
 
+    fn usage(&self) -> Usage {
+        self.next.usage()
+    }
+
     /// # Cancel safety
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
@@ -51,7 +60,9 @@ impl<C: Client> Client for WithTelemetry<C> {
             role = field::Empty,
             code = field::Empty,
         );
+        let mut told = Told::nothing(&self.metrics);
         let answer = self.next.get_items(key).instrument(span.clone()).await;
+        told.answer(&answer);
         if let Some(seat) = answer.seat {
             span.record("flight", field::display(seat.flight));
             span.record(
@@ -64,6 +75,43 @@ impl<C: Client> Client for WithTelemetry<C> {
         }
         span.record("code", code(&answer.result));
         answer
+    }
+}
+
+/// What a caller was told, which is counted when this is dropped: one that leaves was told nothing.
+struct Told<'a> {
+    metrics: &'a ClientMetrics,
+    asked: Instant,
+    outcome: &'static str,
+}
+
+impl<'a> Told<'a> {
+    fn nothing(metrics: &'a ClientMetrics) -> Self {
+        Self {
+            metrics,
+            asked: Instant::now(),
+            outcome: "left",
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        self.outcome = code(&answer.result);
+        match (answer.seat, &answer.result) {
+            (Some(seat), _) if seat.role == Role::Follower => self.metrics.joined(),
+            // What a flight reached is counted with the flight, not with each of its callers.
+            (None, Err(error)) => {
+                if let Some(limit) = error.limit() {
+                    self.metrics.limit(limit);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.metrics.caller(self.outcome, self.asked.elapsed());
     }
 }
 
