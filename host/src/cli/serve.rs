@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use oneflight::FrontLimits;
 use oneflight::clients::{Clients, Served};
-use oneflight::server::Service;
+use oneflight::server::{Doors, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,7 +47,7 @@ impl Serve {
         let settings = component.settings().clone();
         let clients = Arc::new(Clients::of([Served::new(component, settings)]));
         Service::new(clients, FrontLimits::default())
-            .run(listener, None, shutdown)
+            .run(Doors::new(listener), shutdown)
             .await;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,21 +1,170 @@
-//! Administration, at an address of its own: `/livez`, `/readyz`.
+//! Administration, at an address of its own: `/livez`, `/readyz`, `POST /v1/{client}/forget?x=KEY`.
+//!
+//! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
+//! A page can name this address as its own (DNS rebinding), so `Host` is looked at; and it can send a POST
+//! anywhere, though not with a header that it was never permitted, so a POST needs one. No answer permits
+//! other origins anything.
+
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderName, Method, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use serde::Serialize;
 
-use super::probe;
 use super::problem::Refusal;
+use super::{front, probe, respond_with};
 use crate::client::Client;
 use crate::clients::Clients;
 
-pub(super) async fn respond<C: Client>(
+const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
+
+/// The answer to a request that came in at `local`.
+pub(super) fn respond<C: Client>(
     clients: &Clients<C>,
-    request: &Request<Incoming>,
+    local: Option<SocketAddr>,
+    head: &Parts,
 ) -> Response<Full<Bytes>> {
-    match request.uri().path().trim_start_matches('/') {
-        path @ ("livez" | "readyz") => probe(clients, path),
-        _ => Refusal::NoSuchPath.response(),
+    answer(clients, local, head).unwrap_or_else(|refusal| refusal.response())
+}
+
+fn answer<C: Client>(
+    clients: &Clients<C>,
+    local: Option<SocketAddr>,
+    head: &Parts,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    if !is_at_home(head, local.map(|local| local.ip())) {
+        return Err(Refusal::Forbidden(
+            "found a Host that is not this machine's; needed localhost, a loopback address, or the \
+             address that is listened on",
+        ));
+    }
+    match head.uri.path() {
+        path @ ("/livez" | "/readyz") => {
+            reads(head)?;
+            Ok(probe(clients, path))
+        }
+        path => {
+            let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
+                paths: "POST /v1/{client}/forget?x=KEY",
+            })?;
+            changes(head)?;
+            let served = front::served(clients, name)?;
+            let key = front::key(head, &served)?;
+            let forgotten = served.forget(&key);
+            Ok(json(&Forgotten { forgotten }))
+        }
+    }
+}
+
+/// Whether a request is meant for this machine by every name that it gives: HTTP/2 has it in the
+/// request's URI, HTTP/1 in `Host`, and both have at least one.
+fn is_at_home(head: &Parts, local: Option<IpAddr>) -> bool {
+    let hosts = head.headers.get_all(header::HOST).into_iter();
+    let hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut named = head
+        .uri
+        .authority()
+        .cloned()
+        .map(Some)
+        .into_iter()
+        .chain(hosts)
+        .peekable();
+    named.peek().is_some() && named.all(|name| name.is_some_and(|name| is_own(name.host(), local)))
+}
+
+/// Whether a host, with or without the brackets of IPv6, is this machine by an address of its own, or by
+/// the one name that means nothing else.
+fn is_own(host: &str, local: Option<IpAddr>) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| {
+            let address = address.to_canonical();
+            address.is_loopback() || Some(address) == local.map(|local| local.to_canonical())
+        })
+}
+
+/// Permits what only looks.
+fn reads(head: &Parts) -> Result<(), Refusal> {
+    match head.method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Refusal::Method { allow: "GET, HEAD" }),
+    }
+}
+
+/// Permits what changes something.
+fn changes(head: &Parts) -> Result<(), Refusal> {
+    if head.method != Method::POST {
+        return Err(Refusal::Method { allow: "POST" });
+    }
+    if !head.headers.contains_key(X_ONEFLIGHT) {
+        return Err(Refusal::Forbidden(
+            "found no X-Oneflight header; needed one, with any value, which no page in a browser can \
+             send",
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Forgotten {
+    forgotten: bool,
+}
+
+fn json(document: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    respond_with(StatusCode::OK, "application/json", body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn is_home(uri: &str, hosts: &[&str]) -> bool {
+        let request = hosts.iter().fold(Request::get(uri), |request, host| {
+            request.header(header::HOST, *host)
+        });
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        is_at_home(&head, Some("192.0.2.7".parse().unwrap()))
+    }
+
+    #[test]
+    fn a_request_is_meant_for_this_machine_by_an_address_of_its_own_or_localhost() {
+        for host in [
+            "localhost",
+            "LocalHost:9090",
+            "127.0.0.1",
+            "127.8.8.8:1",
+            "[::1]",
+            "[::1]:9090",
+            "192.0.2.7:9090",
+            "[::ffff:192.0.2.7]",
+        ] {
+            assert!(is_home("/", &[host]), "{host}");
+        }
+        assert!(is_home("http://localhost:9090/", &[]));
+    }
+
+    #[test]
+    fn a_request_with_another_name_with_two_or_with_none_is_not() {
+        for host in [
+            "",
+            "rebound.example",
+            "localhost.example:80",
+            "192.0.2.8",
+            "0.0.0.0:9090",
+            "[::]:9090",
+            "::1",
+            "a b",
+        ] {
+            assert!(!is_home("/", &[host]), "{host:?}");
+        }
+        assert!(!is_home("/", &[]));
+        assert!(!is_home("/", &["localhost", "rebound.example"]));
+        assert!(!is_home("http://rebound.example/", &["localhost"]));
     }
 }
