@@ -10,30 +10,37 @@ use crate::FlightId;
 use crate::flight::Flight;
 use crate::name::{Keyed, Name, StoredHash};
 use crate::sync::{Mutex, MutexGuard};
+use crate::table::Takes;
 
 /// Flights that nobody can join, by key.
 ///
-/// One lock for the whole group: only flights that were forgotten, outlived their join window or lost
-/// their last caller come here, or where nothing is shared all of them.
+/// One lock for the whole group: only flights that were superseded, forgotten, outlived their join window
+/// or lost their last caller come here, or where nothing is shared all of them.
 pub(crate) struct Apart<K, V> {
     keys: Mutex<Keys<K, V>>,
 }
 
-type Keys<K, V> = HashMap<Name<K, V>, Executions<K, V>, BuildHasherDefault<StoredHash>>;
+struct Keys<K, V>(HashMap<Name<K, V>, Executions<K, V>, BuildHasherDefault<StoredHash>>);
 
 /// Executions of one key.
 ///
 /// Invariant: there is at least one, and the name under which they are kept is one of them.
 struct Executions<K, V> {
-    /// The one that was alone when it came.
-    first: FlightId,
-    alive: BTreeMap<FlightId, Arc<Flight<K, V>>>,
+    /// The one that was alone when it came, or the last since then whose caller takes none but its own.
+    head: FlightId,
+    alive: BTreeMap<FlightId, Kept<K, V>>,
+}
+
+struct Kept<K, V> {
+    flight: Arc<Flight<K, V>>,
+    /// The head when it came, if it is another one.
+    would_have_joined: Option<FlightId>,
 }
 
 impl<K, V> Apart<K, V> {
     pub(crate) fn new() -> Self {
         Self {
-            keys: Mutex::default(),
+            keys: Mutex::new(Keys(HashMap::default())),
         }
     }
 
@@ -41,9 +48,10 @@ impl<K, V> Apart<K, V> {
     pub(crate) fn flights(&self) -> Vec<Arc<Flight<K, V>>> {
         let keys = self.lock();
         let alive = keys
+            .0
             .values()
             .flat_map(|executions| executions.alive.values());
-        alive.map(Arc::clone).collect()
+        alive.map(|kept| Arc::clone(&kept.flight)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Keys<K, V>> {
@@ -55,46 +63,79 @@ impl<K, V> Apart<K, V> {
 impl<K: Eq, V> Apart<K, V> {
     /// Keeps a flight.
     pub(crate) fn insert(&self, flight: &Arc<Flight<K, V>>) {
-        self.insert_if(flight, || Ok::<_, ()>(())).ok();
+        self.lock().keep(Arc::clone(flight), Takes::Open);
     }
 
-    /// Keeps a flight if `admitted`, which is asked in the same step.
+    /// Keeps a flight of a caller that shares nothing, if `admitted`, which is asked in the same step.
     pub(crate) fn insert_if<E>(
         &self,
         flight: &Arc<Flight<K, V>>,
+        takes: Takes,
         admitted: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut keys = self.lock();
         admitted()?;
-        let executions = keys.entry(Name(Arc::clone(flight)));
-        let executions = executions.or_insert_with(|| Executions {
-            first: flight.id,
-            alive: BTreeMap::new(),
-        });
-        executions.alive.insert(flight.id, Arc::clone(flight));
+        keys.keep(Arc::clone(flight), takes);
         Ok(())
     }
 
-    /// Takes a flight out that is over. Returns the flight that was here alone when this run of
-    /// executions of its key began, if it is another one.
+    /// Keeps the flight of a key that `unlist` takes from where callers find it, in the same step: nobody
+    /// finds it in neither place. It is told how many executions of the key are here.
+    pub(crate) fn insert_unlisted<E>(
+        &self,
+        key: &dyn Keyed<K>,
+        unlist: impl FnOnce(usize) -> Result<Arc<Flight<K, V>>, E>,
+    ) -> Result<(), E> {
+        let mut keys = self.lock();
+        let flight = unlist(keys.executions(key))?;
+        keys.keep(flight, Takes::Open);
+        Ok(())
+    }
+
+    /// Takes a flight out that is over. Returns the flight that its caller would have joined, had it come
+    /// to be shared.
     pub(crate) fn remove(&self, flight: &Flight<K, V>) -> Option<FlightId> {
         let key: &dyn Keyed<K> = flight;
         let mut keys = self.lock();
-        let (name, mut executions) = keys.remove_entry(key)?;
+        let (name, mut executions) = keys.0.remove_entry(key)?;
         let removed = executions.alive.remove(&flight.id);
-        let first = executions.first;
         if let Some(other) = executions.alive.values().next() {
             // Under another name, as this one's flight may be the one that is over.
-            keys.insert(Name(Arc::clone(other)), executions);
+            keys.0.insert(Name(Arc::clone(&other.flight)), executions);
         }
         drop(keys);
-        drop((name, removed));
-        (first != flight.id).then_some(first)
+        drop(name);
+        removed?.would_have_joined
     }
 
     /// How many executions of a key are here.
     pub(crate) fn executions(&self, key: &dyn Keyed<K>) -> usize {
-        let keys = self.lock();
-        keys.get(key).map_or(0, |executions| executions.alive.len())
+        self.lock().executions(key)
+    }
+}
+
+impl<K: Eq, V> Keys<K, V> {
+    /// Keeps a flight. What its caller takes matters only where nothing is shared.
+    fn keep(&mut self, flight: Arc<Flight<K, V>>, takes: Takes) {
+        let id = flight.id;
+        let executions = self.0.entry(Name(Arc::clone(&flight)));
+        let executions = executions.or_insert_with(|| Executions {
+            head: id,
+            alive: BTreeMap::new(),
+        });
+        if takes == Takes::Own {
+            executions.head = id;
+        }
+        let would_have_joined = Some(executions.head).filter(|head| *head != id);
+        let kept = Kept {
+            flight,
+            would_have_joined,
+        };
+        executions.alive.insert(id, kept);
+    }
+
+    fn executions(&self, key: &dyn Keyed<K>) -> usize {
+        let executions = self.0.get(key);
+        executions.map_or(0, |executions| executions.alive.len())
     }
 }

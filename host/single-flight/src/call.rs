@@ -12,9 +12,11 @@ use crate::execution::Execution;
 use crate::hold::Holds;
 use crate::seat::Seat;
 use crate::sync::spawn;
+use crate::table::Takes;
 use crate::{Answer, Error, FlightId, Role};
 
-/// One caller of a key: the future that [`Group::call`](crate::Group::call) returns.
+/// One caller of a key: the future that [`Group::call`](crate::Group::call) and
+/// [`Group::call_anew`](crate::Group::call_anew) return.
 ///
 /// # Panics
 ///
@@ -36,7 +38,7 @@ pub struct Call<'a, K: Eq, V, F> {
 
 enum State<K, V, F> {
     /// Not polled yet.
-    Asked { key: K, work: F },
+    Asked { key: K, takes: Takes, work: F },
     /// On a flight. Left when this is dropped, unless the flight is settled.
     Aboard(Seat<K, V>),
     /// Has its outcome, was refused, or panicked on the way.
@@ -44,10 +46,10 @@ enum State<K, V, F> {
 }
 
 impl<'a, K: Eq, V, F> Call<'a, K, V, F> {
-    pub(crate) fn new(table: &'a Holds<K, V>, key: K, work: F) -> Self {
+    pub(crate) fn new(table: &'a Holds<K, V>, key: K, takes: Takes, work: F) -> Self {
         Self {
             table,
-            state: State::Asked { key, work },
+            state: State::Asked { key, takes, work },
         }
     }
 }
@@ -60,8 +62,11 @@ where
     Fut: Future<Output = V> + Send + 'static,
 {
     /// Joins the key's flight, or opens one and starts its task.
-    fn board(&self, key: K, work: F, cx: &Context<'_>) -> Result<Seat<K, V>, Error> {
-        let seat = self.table.board(key, cx.waker())?;
+    fn board(&self, key: K, takes: Takes, work: F, cx: &Context<'_>) -> Result<Seat<K, V>, Error> {
+        let seat = match takes {
+            Takes::Open => self.table.board(key, cx.waker()),
+            Takes::Own => self.table.board_anew(key, cx.waker()),
+        }?;
         if seat.role == Role::Leader {
             let hold = Arc::clone(self.table.here());
             // Where there is no runtime this panics, and where it is shutting down it drops the task:
@@ -87,10 +92,10 @@ where
             ready!(seat.flight.poll_settled(seat.place, cx.waker()));
         }
         match mem::replace(&mut this.state, State::Done) {
-            State::Asked { key, work } => {
+            State::Asked { key, takes, work } => {
                 // Its waker is on the flight from here on, so nothing that happens to the flight is
                 // missed.
-                this.state = State::Aboard(this.board(key, work, cx)?);
+                this.state = State::Aboard(this.board(key, takes, work, cx)?);
                 Poll::Pending
             }
             State::Aboard(seat) => Poll::Ready(seat.outcome()),

@@ -7,7 +7,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::sync::{Mutex, MutexGuard, OnceLock};
@@ -132,6 +132,12 @@ impl<K, V> Flight<K, V> {
                 task: None,
             }),
         }
+    }
+
+    /// How long ago it opened, where that is known.
+    pub(crate) fn age(&self, now: Option<Instant>) -> Option<Duration> {
+        let (now, opened) = now.zip(self.opened)?;
+        Some(now.saturating_duration_since(opened))
     }
 
     /// Puts a caller on the flight and returns its place. Takes the waker only if that succeeds, so that

@@ -54,8 +54,9 @@
 //!   └──> closed to joiners ──> landed | panicked | cancelled
 //! ```
 //!
-//! The first poll of a call opens it, and until it ends, is [forgotten](Group::forget) or outlives the
-//! [join window](Policy::join_window) every call of its key joins it. It lands with what the work returns,
+//! The first poll of a call opens it, and until it ends, is superseded by a [call anew](Group::call_anew),
+//! [forgotten](Group::forget) or outlives the [join window](Policy::join_window) every other call of its
+//! key joins it. It lands with what the work returns,
 //! or panics with the work. It is cancelled when its last caller leaves (unless it is
 //! [to finish](Abandoned::Finish)), when a [drain](Group::drain) reaches its deadline, or when its runtime
 //! goes away.
@@ -91,6 +92,7 @@ mod policy;
 mod seat;
 mod sync;
 mod table;
+mod under_way;
 mod waits;
 mod wakers;
 
@@ -106,9 +108,10 @@ pub use crate::call::Call;
 pub use crate::flight::FlightId;
 pub use crate::outcome::{Answer, End, Ended, Error, Role};
 pub use crate::policy::{Abandoned, Policy, Sharing};
+pub use crate::under_way::UnderWay;
 
 use crate::hold::Holds;
-use crate::table::Table;
+use crate::table::{Table, Takes};
 
 /// A table of flights, each one execution for one key.
 ///
@@ -204,7 +207,61 @@ where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        Call::new(&self.table, key, work)
+        Call::new(&self.table, key, Takes::Open, work)
+    }
+
+    /// Asks for a value of `key` that no flight opened before can give: opens one that runs `work`, in the
+    /// place of the one that is open. For callers that say so, as by HTTP's `Cache-Control: no-cache` (RFC
+    /// 9111, section 5.2.1.4).
+    ///
+    /// The first poll closes the key's open flight to joiners, as [`forget`](Group::forget) does, and opens
+    /// this one in the same step: callers that come later join it. This caller is always its leader. In all
+    /// else it is as [`call`](Group::call).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Panicked`] and [`Error::Cancelled`] as of any call. The others refuse this caller at its
+    /// first poll, and leave the flight that is open to those who join it: [`Error::TooManyFlights`],
+    /// [`Error::TooManyExecutions`], as the superseded flight counts until it has ended,
+    /// [`Error::TooManyCallers`] where no flight may have any, and [`Error::Draining`].
+    ///
+    /// # Panics
+    ///
+    /// The first poll panics if there is no current tokio runtime, and has superseded the open flight then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the call is how its caller leaves; see [`Call`]. A flight that it has superseded stays so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Group, Policy, Role};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let slow = |value| {
+    ///     move |_flight| async move {
+    ///         tokio::task::yield_now().await;
+    ///         value
+    ///     }
+    /// };
+    /// // One that is on its way, one that must not have that, and one that takes what is open.
+    /// let before = group.call("x", slow(1));
+    /// let anew = group.call_anew("x", slow(2));
+    /// let after = group.call("x", slow(3));
+    /// let (before, anew, after) = tokio::join!(before, anew, after);
+    /// let [before, anew, after] = [before, anew, after].map(Result::unwrap);
+    /// assert_eq!((before.value, anew.value, after.value), (1, 2, 2));
+    /// assert_eq!((anew.role, after.role), (Role::Leader, Role::Follower));
+    /// # }
+    /// ```
+    pub fn call_anew<F, Fut>(&self, key: K, work: F) -> Call<'_, K, V, F>
+    where
+        F: FnOnce(FlightId) -> Fut + Send + 'static,
+        Fut: Future<Output = V> + Send + 'static,
+    {
+        Call::new(&self.table, key, Takes::Own, work)
     }
 
     /// Closes the key's flight to joiners. True if there was one.
@@ -317,6 +374,35 @@ where
     /// call of its key comes and closes it. Counted shard by shard: not for a hot path.
     pub fn entries(&self) -> usize {
         self.table.entries()
+    }
+
+    /// Shows every flight that is under way to `show`, superseded and stopping ones included, in the order
+    /// of their ids, which is not that of their opening.
+    ///
+    /// The flights are those of one look at the table, each shown as it is when its turn comes: one that
+    /// has ended meanwhile is shown without callers. No lock is held while `show` runs, so it may use the
+    /// group. For a page or a log that shows people what goes on: it takes memory for each flight, and time
+    /// as for a call of each, so it is not for a hot path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use single_flight::{Group, Policy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group: Group<&str, u32> = Group::new(Policy::default());
+    /// let mut call = Box::pin(group.call("x", |_flight| std::future::pending()));
+    /// assert!(futures_util::poll!(&mut call).is_pending());
+    /// let mut lines = Vec::new();
+    /// group.visit(|key, under_way| {
+    ///     let open = if under_way.joinable { "open" } else { "closed" };
+    ///     lines.push(format!("{key}: {} callers, {open}", under_way.callers));
+    /// });
+    /// assert_eq!(lines, ["x: 1 callers, open"]);
+    /// # }
+    /// ```
+    pub fn visit(&self, show: impl FnMut(&K, &UnderWay)) {
+        self.table.visit(show);
     }
 }
 

@@ -50,7 +50,8 @@ pub struct Ended<'a, V> {
     pub age: Duration,
     /// With [`Sharing::Observed`](crate::Sharing::Observed), the flight that this one's caller would have
     /// joined: the one that was alone when it opened, of the executions of the key that have overlapped
-    /// without a gap since then. `None` for that one itself, and where callers share.
+    /// without a gap since then, or the last [called anew](crate::Group::call_anew) since then. `None` for
+    /// such a one itself, and where callers share.
     pub would_have_joined: Option<FlightId>,
 }
 

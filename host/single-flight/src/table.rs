@@ -1,6 +1,6 @@
 //! The table: which flight a key has, and every step that must be one step for all callers of a key:
-//! open, join, forget, abandon, cancel, close. It neither polls nor spawns anything, and takes wakers and
-//! outcomes as they come.
+//! open, join, supersede, forget, abandon, cancel, close. It neither polls nor spawns anything, and takes
+//! wakers and outcomes as they come.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
@@ -16,7 +16,7 @@ use crate::name::{Asked, Keyed, Name};
 use crate::seat::Seat;
 use crate::sync::{DashMap, Entry, KeyHasher};
 use crate::waits::{self, Nested};
-use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing};
+use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing, UnderWay};
 
 pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &Ended<'_, V>) + Send + Sync>;
 pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
@@ -28,8 +28,9 @@ pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 /// flight there joins it, and what `open` lists is never settled.
 ///
 /// Invariant: a flight is in `open` or `apart` from its opening until its work has been dropped, so a
-/// drain reaches it and its key's executions are counted. It moves from the one to the other under its
-/// shard's lock, and never back.
+/// drain reaches it and its key's executions are counted. It leaves the one under its shard's lock, and is
+/// in the other before that lock or that of `apart` is given back: whoever finds it gone from `open` finds
+/// it in `apart`. It never moves back.
 ///
 /// Lock order: the waits, then a shard of `open`, then `apart` or a flight. Under them runs no code of a
 /// user but the key's `Eq`, and none of their values is dropped.
@@ -42,6 +43,15 @@ pub(crate) struct Table<K, V> {
     /// Where the age of flights is asked for.
     clock: Option<Clock>,
     observer: Option<Observer<K, V>>,
+}
+
+/// What flight a caller takes.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Takes {
+    /// The one that is open, or its own where none is.
+    Open,
+    /// None but its own.
+    Own,
 }
 
 /// What came of going aboard: a seat, or a refusal.
@@ -70,11 +80,10 @@ impl<K: Eq, V> Table<K, V> {
 
     /// Whether a flight is older than a caller of this moment may join.
     fn is_stale(&self, flight: &Flight<K, V>, now: Option<Instant>) -> bool {
-        let (Some(window), Some(opened), Some(now)) = (self.policy.join_window, flight.opened, now)
-        else {
+        let (Some(window), Some(age)) = (self.policy.join_window, flight.age(now)) else {
             return false;
         };
-        now.saturating_duration_since(opened) > window
+        age > window
     }
 }
 
@@ -101,7 +110,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         // Made before a lock is taken and, where it comes to nothing, dropped after.
         let mut fresh = Arc::new(Flight::new(key, hash, now, leader));
         if !shared {
-            return self.open_alone(fresh);
+            return self.open_alone(fresh, Takes::Open);
         }
         loop {
             fresh = match self.open(fresh, waiter) {
@@ -112,6 +121,17 @@ impl<K: Hash + Eq, V> Table<K, V> {
             if let Some(joined) = self.join(&*fresh, now, waiter, &mut Some(waker.clone())) {
                 return joined;
             }
+        }
+    }
+
+    /// Puts a caller on a flight of its own, and closes the one that is open to joiners. The flight's
+    /// task must be run.
+    pub(crate) fn board_anew(&self, key: K, waker: &Waker) -> Boarded<K, V> {
+        let hash = self.hasher.hash_one(&key);
+        let fresh = Arc::new(Flight::new(key, hash, self.now(), waker.clone()));
+        match self.policy.sharing {
+            Sharing::Shared => self.open_anew(fresh, waits::current()),
+            Sharing::Observed => self.open_alone(fresh, Takes::Own),
         }
     }
 
@@ -164,7 +184,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         };
         // Admitted under the shard's lock: if that were done before, a caller of the same key could be
         // refused for want of room while the flight it should join is on its way into the table.
-        if let Err(refused) = self.admit(&fresh) {
+        if let Err(refused) = self.admit(|| self.apart.executions(&*fresh)) {
             drop(slot);
             return Ok(Err(refused));
         }
@@ -172,9 +192,34 @@ impl<K: Hash + Eq, V> Table<K, V> {
         Ok(Ok(Seat::first(fresh, nested)))
     }
 
-    /// Whether there is room for one more flight of this key. Counts it if there is.
-    fn admit(&self, fresh: &Flight<K, V>) -> Result<(), Error> {
-        match self.over_limit(fresh) {
+    /// Opens a flight with its leader on it, in the place of the one that is open for its key.
+    ///
+    /// It is admitted, that one superseded and this one listed under one lock of the shard. If the room
+    /// were found first, another caller could take it; if the open flight were closed first, a caller
+    /// that is then refused would have closed it for nothing; and if this one were listed later, a drain
+    /// at its deadline could miss it, and a caller in between would open a third.
+    fn open_anew(&self, fresh: Arc<Flight<K, V>>, waiter: Option<FlightId>) -> Boarded<K, V> {
+        let nested = waiter.map(Nested::new);
+        match self.open.entry(Name(Arc::clone(&fresh))) {
+            Entry::Vacant(slot) => {
+                self.admit(|| self.apart.executions(&*fresh))?;
+                slot.insert(());
+            }
+            Entry::Occupied(listed) => self.apart.insert_unlisted(&*fresh, |executions| {
+                self.admit(|| executions + 1)?;
+                // It gives the shard's lock back. Who misses the old flight in `open` from here on waits
+                // for the lock of `apart`, and finds it there.
+                let (Name(superseded), ()) = listed.replace_entry(());
+                Ok(superseded)
+            })?,
+        }
+        Ok(Seat::first(fresh, nested))
+    }
+
+    /// Whether there is room for one more flight of a key that has so many `executions`. Counts it if
+    /// there is.
+    fn admit(&self, executions: impl FnOnce() -> usize) -> Result<(), Error> {
+        match self.over_limit(executions) {
             None => self.gate.enter(),
             // While draining there is none however much room there is.
             Some(_) if self.gate.is_shut() => Err(Error::Draining),
@@ -183,21 +228,20 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// The limit that one more flight of this key would exceed, but for that of all flights.
-    fn over_limit(&self, fresh: &Flight<K, V>) -> Option<Error> {
+    fn over_limit(&self, executions: impl FnOnce() -> usize) -> Option<Error> {
         let limit = self.policy.callers_per_flight;
         if limit == 0 {
             return Some(Error::TooManyCallers { limit });
         }
         let limit = self.policy.executions_per_key?.max(2);
         // While the shard is locked these only become fewer.
-        let executions = self.apart.executions(fresh);
-        (executions >= limit).then_some(Error::TooManyExecutions { limit })
+        (executions() >= limit).then_some(Error::TooManyExecutions { limit })
     }
 
     /// Opens a flight for this caller alone.
-    fn open_alone(&self, fresh: Arc<Flight<K, V>>) -> Boarded<K, V> {
+    fn open_alone(&self, fresh: Arc<Flight<K, V>>, takes: Takes) -> Boarded<K, V> {
         // In one step: a drain that has shut the gate finds every flight that it let through.
-        self.apart.insert_if(&fresh, || self.gate.enter())?;
+        self.apart.insert_if(&fresh, takes, || self.gate.enter())?;
         Ok(Seat::first(fresh, None))
     }
 
@@ -309,7 +353,6 @@ impl<K: Eq, V> Table<K, V> {
             return;
         };
         let tell = || {
-            let age = self.now().zip(flight.opened);
             let ended = Ended {
                 flight: flight.id,
                 end: match &settled.outcome {
@@ -318,9 +361,7 @@ impl<K: Eq, V> Table<K, V> {
                     Outcome::Cancelled => End::Cancelled,
                 },
                 callers: settled.callers,
-                age: age.map_or(Duration::ZERO, |(now, opened)| {
-                    now.saturating_duration_since(opened)
-                }),
+                age: flight.age(self.now()).unwrap_or(Duration::ZERO),
                 would_have_joined,
             };
             observer(&flight.key, &ended);
@@ -337,6 +378,22 @@ impl<K: Eq, V> Table<K, V> {
     /// Keys with a flight that is open to joiners.
     pub(crate) fn entries(&self) -> usize {
         self.open.len()
+    }
+
+    /// Shows every flight that is under way, with no lock held.
+    pub(crate) fn visit(&self, mut show: impl FnMut(&K, &UnderWay)) {
+        let now = self.now();
+        for flight in self.under_way().into_values() {
+            let listed = self.open.get::<dyn Keyed<K>>(&*flight);
+            let open = listed.is_some_and(|listed| Arc::ptr_eq(&listed.key().0, &flight));
+            let shown = UnderWay {
+                flight: flight.id,
+                callers: flight.attached(),
+                age: flight.age(now),
+                joinable: open && !self.is_stale(&flight, now),
+            };
+            show(&flight.key, &shown);
+        }
     }
 
     /// The flights whose work has not ended.

@@ -6,6 +6,7 @@
 
 #![cfg(not(shuttle))]
 
+mod anew;
 mod bounds;
 mod cancellation;
 mod hands;
@@ -14,3 +15,4 @@ mod nesting;
 mod outcome;
 mod policy;
 mod threads;
+mod visit;

@@ -102,6 +102,29 @@ fn a_circle_through_two_groups_is_seen() {
     assert_eq!(outcome(answer(call.poll())), Err(Error::WouldDeadlock));
 }
 
+// 18: it waits for a flight that is new, which waits for nobody. What that one asks for is another matter.
+#[test]
+fn a_flight_that_calls_itself_anew_gets_an_answer_unless_that_one_waits_for_it() {
+    for (next_asks, told) in [(None, Ok(1)), (Some('o'), Err(Error::WouldDeadlock))] {
+        let (stage, group) = (Stage::new(), group());
+        let next = match next_asks {
+            None => Box::new(value(1)) as Box<dyn FnOnce(FlightId) -> _ + Send>,
+            Some(key) => Box::new(asking(&group, key, value(2))),
+        };
+        let calls_anew = {
+            let group = group.clone();
+            move |_flight| -> BoxFuture<'static, Nested> {
+                Box::pin(async move { group.call_anew('k', next).await?.value })
+            }
+        };
+        let mut call = Hand::new(group.call('k', asking(&group, 'o', calls_anew)));
+        assert!(stage.poll(&mut call).is_pending());
+        stage.run();
+        assert_eq!(outcome(answer(call.poll())), told);
+        assert_eq!(counts(&group), [0, 0, 0]);
+    }
+}
+
 // 18: what is no circle is not one.
 #[test]
 fn flights_that_wait_for_one_another_in_no_circle_get_their_answers() {

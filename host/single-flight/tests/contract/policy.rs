@@ -310,6 +310,37 @@ fn observed_calls_share_nothing_and_say_what_they_would_have_shared() {
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
+// 25: one called anew would have joined none, and those that come later would have joined it.
+#[test]
+fn an_observed_call_anew_is_what_later_calls_would_have_joined() {
+    let (stage, (group, told)) = (Stage::new(), observing(Policy::default()));
+    let work = |value| move |_flight| async move { value };
+    let call = |value| group.call("k", work(value));
+    let anew = |value| group.call_anew("k", work(value));
+    let calls = [call(0), call(1), anew(2), call(3), anew(4), call(5)];
+    let mut calls = calls.map(Hand::new);
+    for call in &mut calls {
+        assert!(stage.poll(call).is_pending());
+    }
+    assert_eq!(counts(&group), [6, 6, 0]);
+    stage.run();
+    let flights = calls.each_mut().map(|call| {
+        let answer = answer(call.poll());
+        assert_eq!((answer.role, answer.callers), (Role::Leader, 1));
+        answer.flight
+    });
+    let mut told = told.lock().unwrap().clone();
+    told.sort_by_key(|(_, value, ..)| *value);
+    let would_have_joined = [None, Some(0), None, Some(2), None, Some(4)];
+    let expected: Vec<_> = (0..6)
+        .map(|call| {
+            let joined = would_have_joined[call].map(|joined: usize| flights[joined]);
+            (flights[call], call as u32, 1, joined)
+        })
+        .collect();
+    assert_eq!(told, expected);
+}
+
 // 25: points 7 and 19 do not apply.
 #[test]
 fn no_limit_refuses_an_observed_call() {

@@ -13,7 +13,7 @@ use crate::job::Outcome;
 use crate::model::{By, CallNo, FlightNo, Model, OneOf, Word};
 use crate::outcome::Polled;
 use crate::rig::Rig;
-use crate::script::{Bell, Name, Op, Script, Telling, Temper};
+use crate::script::{Bell, Name, Op, Script, Takes, Telling, Temper};
 
 /// A table and its model, to which the same is done.
 pub(crate) struct Case {
@@ -41,7 +41,7 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, seen: &T, expected: &T) -> Checke
 impl Case {
     pub(crate) fn new(script: &Script) -> Self {
         Self {
-            model: Model::new(script.policy),
+            model: Model::new(script.policy, script.telling),
             rig: Rig::new(script),
             telling: script.telling,
             names: BTreeMap::new(),
@@ -71,17 +71,17 @@ impl Case {
 
     fn apply(&mut self, op: Op<usize>) -> Checked {
         match op {
-            Op::Call(key, temper) => {
-                let call = self.make(key, temper);
+            Op::Call(key, takes, temper) => {
+                let call = self.make(key, takes, temper);
                 self.poll(call, Bell::One)?;
             }
-            Op::Make(key, temper) => _ = self.make(key, temper),
+            Op::Make(key, takes, temper) => _ = self.make(key, takes, temper),
             Op::Poll(call, bell) => self.poll(call, bell)?,
             Op::Leave(call) => self.leave(call),
             Op::Forget(key) => self.forget(key)?,
             Op::Land(flight) => self.land(flight),
             Op::Panic(flight) => self.panic(flight),
-            Op::Ask(flight, key, temper) => self.ask(flight, key, temper),
+            Op::Ask(flight, key, takes, temper) => self.ask(flight, key, takes, temper),
             Op::Withdraw(flight) => self.withdraw(flight),
             Op::Run(flight) => self.run_task(flight),
             Op::RunAll => {
@@ -138,10 +138,10 @@ impl Case {
 
 /// Each operation, done to both.
 impl Case {
-    fn make(&mut self, key: Name, temper: Temper) -> CallNo {
-        let caller = self.rig.make(key, temper);
+    fn make(&mut self, key: Name, takes: Takes, temper: Temper) -> CallNo {
+        let caller = self.rig.make(key, takes, temper);
         self.rig.hold(caller);
-        self.model.make(key, temper, By::Test)
+        self.model.make(key, takes, temper, By::Test)
     }
 
     fn poll(&mut self, call: CallNo, bell: Bell) -> Checked {
@@ -170,10 +170,10 @@ impl Case {
         self.model.tell(flight, Word::Panic);
     }
 
-    fn ask(&mut self, flight: FlightNo, key: Name, temper: Temper) {
-        let caller = self.rig.make(key, temper);
+    fn ask(&mut self, flight: FlightNo, key: Name, takes: Takes, temper: Temper) {
+        let caller = self.rig.make(key, takes, temper);
         self.rig.tell(self.model.leader(flight), Word::Ask(caller));
-        let call = self.model.make(key, temper, By::Work);
+        let call = self.model.make(key, takes, temper, By::Work);
         self.model.tell(flight, Word::Ask(call));
     }
 
@@ -226,6 +226,8 @@ impl Case {
         // 13, 19, 20
         let counts = self.rig.counts();
         same("flights, callers, entries", &counts, &self.model.counts())?;
+        let (seen, expected) = (self.rig.under_way(), self.model.shown());
+        same("under way", &seen, &expected)?;
         for call in self.model.calls() {
             // 14, 15: called once, polled by its task alone and dropped in time, or dropped unused.
             let (seen, expected) = (self.rig.work(call), self.model.work(call));

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use single_flight::Policy;
 
-use crate::outcome::{End, Ended, Polled, Work};
-use crate::script::{Bell, Name, Temper, There};
+use crate::outcome::{End, Ended, Polled, UnderWay, Work};
+use crate::script::{Bell, Name, Takes, Telling, Temper, There};
 
 /// The number of a flight, in the order of opening.
 pub(crate) type FlightNo = usize;
@@ -33,6 +33,7 @@ pub(crate) enum Word<C> {
 
 pub(crate) struct Model {
     policy: Policy,
+    telling: Telling,
     now: Duration,
     /// Once a drain has started, for good.
     draining: bool,
@@ -82,6 +83,7 @@ enum Task {
 
 struct Call {
     key: Name,
+    takes: Takes,
     temper: Temper,
     by: By,
     state: State,
@@ -114,9 +116,10 @@ struct Drain {
 }
 
 impl Model {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: Policy, telling: Telling) -> Self {
         Self {
             policy,
+            telling,
             now: Duration::ZERO,
             draining: false,
             flights: Vec::new(),
@@ -127,9 +130,10 @@ impl Model {
         }
     }
 
-    pub(crate) fn make(&mut self, key: Name, temper: Temper, by: By) -> CallNo {
+    pub(crate) fn make(&mut self, key: Name, takes: Takes, temper: Temper, by: By) -> CallNo {
         self.calls.push(Call {
             key,
+            takes,
             temper,
             by,
             state: State::Unpolled,
@@ -168,6 +172,27 @@ impl Model {
         let callers = under_way.map(|flight| self.flights[flight].aboard.len());
         let open = self.flights.iter().filter(|flight| flight.open);
         [self.alive().len(), callers.sum(), open.count()]
+    }
+
+    /// What a visit shows, in an order that does not depend on ids.
+    pub(crate) fn shown(&self) -> Vec<UnderWay> {
+        let aged = self.policy.join_window.is_some() || matches!(self.telling, Telling::Observer);
+        let alive = self.alive().into_iter().map(|flight| {
+            let flight = &self.flights[flight];
+            let callers = match flight.end {
+                None => flight.aboard.len(),
+                Some(_) => 0,
+            };
+            UnderWay {
+                key: flight.key,
+                callers,
+                age: aged.then(|| self.now - flight.opened),
+                joinable: flight.open && !self.is_stale(flight),
+            }
+        });
+        let mut shown: Vec<_> = alive.collect();
+        shown.sort();
+        shown
     }
 
     /// Flights whose work is not dropped.

@@ -39,6 +39,15 @@ pub(crate) struct Ended<F> {
     pub(crate) would_have_joined: Option<F>,
 }
 
+/// What a visit shows of a flight.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnderWay {
+    pub(crate) key: Name,
+    pub(crate) callers: usize,
+    pub(crate) age: Option<Duration>,
+    pub(crate) joinable: bool,
+}
+
 /// The terminal state of a flight.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum End {

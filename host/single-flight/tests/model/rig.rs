@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use crate::job::{Caller, Heard, Job, Outcome, Seen};
 use crate::model::{CallNo, Word};
-use crate::outcome::{End, Ended, Work};
-use crate::script::{Bell, Hashing, Name, Script, Telling, Temper};
+use crate::outcome::{End, Ended, UnderWay, Work};
+use crate::script::{Bell, Hashing, Name, Script, Takes, Telling, Temper};
 
 pub(crate) struct Rig {
     group: Group<Key, u32>,
@@ -92,7 +92,7 @@ impl Rig {
     }
 
     /// Makes a call, with the number that comes next.
-    pub(crate) fn make(&mut self, name: Name, temper: Temper) -> Caller {
+    pub(crate) fn make(&mut self, name: Name, takes: Takes, temper: Temper) -> Caller {
         let call = self.calls.len();
         let runtime = Builder::new_current_thread().build();
         let runtime = runtime.expect("a runtime without drivers");
@@ -100,7 +100,13 @@ impl Rig {
         let job = Job::new(call, temper, told, self.hears.clone());
         let seen = job.seen();
         let (group, hashing) = (self.group.clone(), self.hashing);
-        let asked = async move { group.call(Key { name, hashing }, job.work()).await };
+        let asked = async move {
+            let key = Key { name, hashing };
+            match takes {
+                Takes::Open => group.call(key, job.work()).await,
+                Takes::Own => group.call_anew(key, job.work()).await,
+            }
+        };
         let caller = Caller {
             call,
             runtime: runtime.handle().clone(),
@@ -208,6 +214,21 @@ impl Rig {
     pub(crate) fn counts(&self) -> [usize; 3] {
         let group = &self.group;
         [group.flights(), group.callers(), group.entries()]
+    }
+
+    /// What a visit shows, in an order that does not depend on ids.
+    pub(crate) fn under_way(&self) -> Vec<UnderWay> {
+        let mut shown = Vec::new();
+        self.group.visit(|key, under_way| {
+            shown.push(UnderWay {
+                key: key.name,
+                callers: under_way.callers,
+                age: under_way.age,
+                joinable: under_way.joinable,
+            });
+        });
+        shown.sort();
+        shown
     }
 
     /// What became of the work of a call.

@@ -39,11 +39,20 @@ pub(crate) enum Telling {
 }
 
 /// A key, but for how it hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
     A,
     B,
     C,
+}
+
+/// What flight a call takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Takes {
+    /// The one that is open, or its own where none is.
+    Open,
+    /// None but its own.
+    Own,
 }
 
 /// What the work of a call does of its own accord. Otherwise it does as it is told.
@@ -71,9 +80,9 @@ pub(crate) struct Pick(usize);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Op<P = Pick> {
     /// Makes a call and polls it.
-    Call(Name, Temper),
+    Call(Name, Takes, Temper),
     /// Makes a call.
-    Make(Name, Temper),
+    Make(Name, Takes, Temper),
     /// Polls a call that is not over, be it for the first time.
     Poll(P, Bell),
     /// Drops a call that is not over.
@@ -84,7 +93,7 @@ pub(crate) enum Op<P = Pick> {
     /// Tells the work of a flight to panic.
     Panic(P),
     /// Tells the work of a flight to make a call of its own and wait for it.
-    Ask(P, Name, Temper),
+    Ask(P, Name, Takes, Temper),
     /// Tells the work of a flight to drop the calls that it has made and still waits for.
     Withdraw(P),
     /// Runs the task of a flight for as long as it can go on.
@@ -129,14 +138,14 @@ impl Op {
             drains,
         } = there;
         Some(match self {
-            Op::Call(key, temper) => Op::Call(key, temper),
-            Op::Make(key, temper) => Op::Make(key, temper),
+            Op::Call(key, takes, temper) => Op::Call(key, takes, temper),
+            Op::Make(key, takes, temper) => Op::Make(key, takes, temper),
             Op::Poll(call, bell) => Op::Poll(call.of(calls)?, bell),
             Op::Leave(call) => Op::Leave(call.of(calls)?),
             Op::Forget(key) => Op::Forget(key),
             Op::Land(flight) => Op::Land(flight.of(flights)?),
             Op::Panic(flight) => Op::Panic(flight.of(flights)?),
-            Op::Ask(flight, key, temper) => Op::Ask(flight.of(flights)?, key, temper),
+            Op::Ask(flight, key, takes, temper) => Op::Ask(flight.of(flights)?, key, takes, temper),
             Op::Withdraw(flight) => Op::Withdraw(flight.of(flights)?),
             Op::Run(flight) => Op::Run(flight.of(flights)?),
             Op::RunAll => Op::RunAll,
@@ -220,14 +229,14 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 /// The simple ones first, as proptest shrinks to these.
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        28 => (name(), temper()).prop_map(|(key, temper)| Op::Call(key, temper)),
-        3 => (name(), temper()).prop_map(|(key, temper)| Op::Make(key, temper)),
+        28 => asked().prop_map(|(key, takes, temper)| Op::Call(key, takes, temper)),
+        3 => asked().prop_map(|(key, takes, temper)| Op::Make(key, takes, temper)),
         10 => (pick(), bell()).prop_map(|(call, bell)| Op::Poll(call, bell)),
         8 => pick().prop_map(Op::Leave),
         5 => name().prop_map(Op::Forget),
         8 => pick().prop_map(Op::Land),
         3 => pick().prop_map(Op::Panic),
-        12 => (pick(), name(), temper()).prop_map(|(flight, key, temper)| Op::Ask(flight, key, temper)),
+        12 => (pick(), asked()).prop_map(|(flight, (key, takes, temper))| Op::Ask(flight, key, takes, temper)),
         2 => pick().prop_map(Op::Withdraw),
         10 => pick().prop_map(Op::Run),
         6 => Just(Op::RunAll),
@@ -244,6 +253,11 @@ fn op_while_draining() -> impl Strategy<Value = Op> {
         1 => Just(Op::Drain),
         1 => pick().prop_map(Op::DropDrain),
     ]
+}
+
+fn asked() -> impl Strategy<Value = (Name, Takes, Temper)> {
+    let takes = prop_oneof![6 => Just(Takes::Open), 1 => Just(Takes::Own)];
+    (name(), takes, temper())
 }
 
 fn name() -> impl Strategy<Value = Name> {

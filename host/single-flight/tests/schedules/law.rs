@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use single_flight::{Answer, Error, FlightId, Role, Sharing};
 
-use crate::script::may_refuse;
+use crate::script::{Takes, may_refuse};
 use crate::world::{Value, World};
 
 /// What was seen in one run.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) asks: Vec<Ask>,
-    pub(crate) forgets: Vec<Forget>,
+    pub(crate) closings: Vec<Closing>,
     pub(crate) ended: Vec<Ended>,
     /// When the work of a flight was about to return.
     pub(crate) landings: HashMap<FlightId, u64>,
@@ -29,6 +29,7 @@ pub(crate) struct Seen {
 /// A call that came to its outcome. Stamps are of one order for the whole run; times are the clock's.
 pub(crate) struct Ask {
     pub(crate) key: u8,
+    pub(crate) takes: Takes,
     /// Before its first poll, and after it.
     pub(crate) before: u64,
     pub(crate) aboard: u64,
@@ -45,7 +46,9 @@ impl Ask {
     }
 }
 
-pub(crate) struct Forget {
+/// A forget, or a call anew that was let aboard: flights of the key opened before it are closed after it.
+/// One that was refused closes none, and is not here.
+pub(crate) struct Closing {
     pub(crate) key: u8,
     pub(crate) before: u64,
     pub(crate) after: u64,
@@ -111,6 +114,16 @@ fn check_outcome(world: &World, ask: &Ask, flights: &HashMap<FlightId, &Ended>) 
         Err(Error::Cancelled { flight }) => assert_eq!(came(flight), Came::Cancelled),
         Err(refused) => assert!(may_refuse(refused, &world.policy), "{refused}"),
     }
+    // 2, 18, 19: nothing that is open is joined by a call anew, nor stands in its way.
+    if ask.takes == Takes::Own {
+        match &ask.outcome {
+            Ok(answer) => assert_eq!(answer.role, Role::Leader),
+            Err(error) => assert!(!matches!(
+                error,
+                Error::WouldDeadlock | Error::TooManyCallers { .. }
+            )),
+        }
+    }
 }
 
 /// Points 1, 2, 5, 6 and 11.
@@ -132,24 +145,24 @@ fn check_sharing(world: &World, seen: &Seen) {
         };
         for ask in asks {
             // 5
-            let forgotten = |forget: &Forget| {
-                let after_opening = leader.aboard < forget.before;
-                forget.key == ask.key && after_opening && forget.after < ask.before
+            let closes = |closing: &Closing| {
+                let after_opening = leader.aboard < closing.before;
+                closing.key == ask.key && after_opening && closing.after < ask.before
             };
-            assert!(!seen.forgets.iter().any(forgotten));
+            assert!(!seen.closings.iter().any(closes));
             // 6: the flight was open by the time of the leader's first poll at the latest.
             if let Some(window) = world.policy.join_window {
                 let age = ask.asked_at.saturating_sub(leader.aboard_at);
                 assert!(u128::from(age) <= window.as_millis());
             }
         }
-        if world.policy.sharing == Sharing::Shared {
+        if world.policy.sharing == Sharing::Shared && leader.takes == Takes::Open {
             check_leader(world, seen, leader, &of);
         }
     }
 }
 
-/// 1, 2: whoever opened a flight had none to join.
+/// 1, 2: whoever opened a flight, and would have joined one, had none to join.
 fn check_leader(world: &World, seen: &Seen, leader: &Ask, of: &HashMap<FlightId, Vec<&Ask>>) {
     for (flight, asks) in of {
         // A flight of the key, with a caller on it that stays, from before the leader came ...
@@ -160,16 +173,17 @@ fn check_leader(world: &World, seen: &Seen, leader: &Ask, of: &HashMap<FlightId,
         let opened_by = asks.iter().find(|ask| ask.led());
         // ... until after it was aboard its own ...
         let landed = seen.landings[flight] < leader.aboard;
-        // ... that was not forgotten by then ...
-        let forgotten = |forget: &Forget| {
-            forget.key == leader.key && forget.before < leader.aboard && forget.after > on_it.before
+        // ... that was not closed by then, but perhaps closed another when it opened ...
+        let closes = |closing: &Closing| {
+            let in_time = closing.before < leader.aboard && closing.after > on_it.before;
+            closing.key == leader.key && in_time && closing.before != on_it.before
         };
         // ... and not too old.
         let old = world.policy.join_window.is_some_and(|window| {
             let opened_at = opened_by.map_or(0, |opener| opener.asked_at);
             u128::from(leader.aboard_at - opened_at) > window.as_millis()
         });
-        let open = !landed && !old && !seen.forgets.iter().any(forgotten);
+        let open = !landed && !old && !seen.closings.iter().any(closes);
         assert!(!open, "a caller opened a flight where one was open");
     }
 }

@@ -1,6 +1,6 @@
-//! The contract with everything at once: callers that join, stay and leave, work that lands, panics and
-//! asks for more, keys that are forgotten, time that passes and a drain. What happens is `script.rs`,
-//! what must hold of it, whatever the order was, is `law.rs`.
+//! The contract with everything at once: callers that join, call anew, stay and leave, work that lands,
+//! panics and asks for more, keys that are forgotten, time that passes and a drain. What happens is
+//! `script.rs`, what must hold of it, whatever the order was, is `law.rs`.
 //!
 //! On real threads it is a stress test. Built with `--cfg shuttle` the order is the explorer's: it decides
 //! at each lock, atomic and wake who goes next. A schedule that breaks a promise is then printed as text;

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, join};
 use single_flight::{Abandoned, Error, FlightId, Policy, Sharing};
 
 use crate::ground::{spawn, throw, yield_now};
-use crate::law::{self, Ask, Forget};
+use crate::law::{self, Ask, Closing};
 use crate::world::{KEYS, Value, World};
 
 const ACTORS: usize = 3;
@@ -25,6 +25,15 @@ enum Ending {
     Ask(u8),
     /// It does not end: it is stopped.
     Never,
+}
+
+/// What flight a caller takes.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Takes {
+    /// The one that is open, or its own where none is.
+    Open,
+    /// None but its own.
+    Own,
 }
 
 /// What a caller does once it is aboard.
@@ -98,17 +107,23 @@ async fn act(world: Arc<World>, mood: Mood) {
         match throw(9) {
             0 => forget(&world, key),
             1 => world.pass_time(),
-            _ if mood == Mood::Fleeting => ask(&world, key, Ending::Never, Staying::Leave).await,
-            2 | 3 => ask(&world, key, ending(), Staying::Leave).await,
+            _ if mood == Mood::Fleeting => {
+                ask(&world, key, takes(), Ending::Never, Staying::Leave).await;
+            }
+            2 | 3 => ask(&world, key, takes(), ending(), Staying::Leave).await,
             4 => {
-                let one = ask(&world, key, ending(), Staying::Stay);
-                let other = ask(&world, key, ending(), Staying::Restless);
+                let one = ask(&world, key, takes(), ending(), Staying::Stay);
+                let other = ask(&world, key, takes(), ending(), Staying::Restless);
                 join(one, other).await;
             }
-            5 => ask(&world, key, ending(), Staying::Restless).await,
-            _ => ask(&world, key, ending(), Staying::Stay).await,
+            5 => ask(&world, key, takes(), ending(), Staying::Restless).await,
+            _ => ask(&world, key, takes(), ending(), Staying::Stay).await,
         }
     }
+}
+
+fn takes() -> Takes {
+    if rarely(4) { Takes::Own } else { Takes::Open }
 }
 
 fn ending() -> Ending {
@@ -124,7 +139,7 @@ fn forget(world: &World, key: u8) {
     let before = world.stamp();
     world.group.forget(&world.key(key));
     let after = world.stamp();
-    world.note_forget(Forget { key, before, after });
+    world.note_closing(Closing { key, before, after });
 }
 
 async fn drain(world: Arc<World>) {
@@ -139,13 +154,21 @@ async fn drain(world: Arc<World>) {
 }
 
 /// One call, from its first poll to its outcome or to its leaving.
-async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
-    let mut call = pin!(world.group.call(world.key(key), work(world, key, ending)));
+async fn ask(world: &Arc<World>, key: u8, takes: Takes, ending: Ending, staying: Staying) {
+    let (asked, work) = (world.key(key), work(world, key, ending));
+    let mut call = pin!(match takes {
+        Takes::Open => world.group.call(asked, work),
+        Takes::Own => world.group.call_anew(asked, work),
+    });
     let (before, asked_at) = (world.stamp(), world.now());
     let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
     let (aboard, aboard_at) = (world.stamp(), world.now());
     if first.is_pending() {
         world.note_aboard(staying == Staying::Leave);
+        if takes == Takes::Own {
+            let after = aboard;
+            world.note_closing(Closing { key, before, after });
+        }
     }
     let outcome = match first {
         Poll::Ready(refused) => refused,
@@ -158,6 +181,7 @@ async fn ask(world: &Arc<World>, key: u8, ending: Ending, staying: Staying) {
     let answered = world.stamp();
     world.note_ask(Ask {
         key,
+        takes,
         before,
         aboard,
         answered,
@@ -225,7 +249,7 @@ fn work(
 
 /// A call from a flight's own task. Boxed, because its work may make such a call again.
 fn ask_further<'a>(world: &'a Arc<World>, key: u8, ending: Ending) -> BoxFuture<'a, ()> {
-    Box::pin(ask(world, key, ending, Staying::Stay))
+    Box::pin(ask(world, key, takes(), ending, Staying::Stay))
 }
 
 /// What a refusal says is so.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use single_flight::{End, FlightId, Group, Policy};
 
-use crate::law::{Ask, Came, Ended, Forget, Seen};
+use crate::law::{Ask, Came, Closing, Ended, Seen};
 
 pub(crate) const KEYS: usize = 2;
 
@@ -135,8 +135,8 @@ impl World {
         lock(&self.seen).landings.insert(flight, stamp);
     }
 
-    pub(crate) fn note_forget(&self, forget: Forget) {
-        lock(&self.seen).forgets.push(forget);
+    pub(crate) fn note_closing(&self, closing: Closing) {
+        lock(&self.seen).closings.push(closing);
     }
 
     pub(crate) fn note_drained(&self, after: u64) {

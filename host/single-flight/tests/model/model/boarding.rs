@@ -4,17 +4,20 @@ use std::collections::{BTreeSet, VecDeque};
 
 use single_flight::{Error, Sharing};
 
-use super::{CallNo, Flight, FlightNo, Model, OneOf, State, Task};
+use super::{Call, CallNo, Flight, FlightNo, Model, OneOf, State, Task};
 use crate::outcome::Polled;
-use crate::script::Name;
+use crate::script::{Name, Takes};
 
 impl Model {
     /// The first poll of a call, made by the work of `waiter` if there is one.
     pub(super) fn board(&mut self, call: CallNo, waiter: Option<FlightNo>) -> OneOf {
-        let key = self.calls[call].key;
-        self.close_if_stale(key);
+        let Call { key, takes, .. } = self.calls[call];
+        if takes == Takes::Open {
+            self.close_if_stale(key);
+        }
         let open = self.flights.iter().position(|flight| flight.is_open(key));
-        let refusals = match open {
+        let joined = open.filter(|_| takes == Takes::Open);
+        let refusals = match joined {
             Some(flight) => self.refusals_to_join(flight, waiter),
             None => self.refusals_to_open(key),
         };
@@ -23,8 +26,12 @@ impl Model {
             return refusals.into_iter().map(Polled::Refused).collect();
         }
         // 2: joins what is open, or else leads.
-        let boarded = open.unwrap_or_else(|| self.open(call));
-        if open.is_some() {
+        let boarded = joined.unwrap_or_else(|| {
+            // 1, 5: superseded by the one that opens, and not by one that is refused.
+            self.forget(key);
+            self.open(call)
+        });
+        if joined.is_some() {
             self.calls[call].work.drops = 1;
         }
         let flight = &mut self.flights[boarded];
@@ -38,12 +45,16 @@ impl Model {
     /// 6: nobody joins a flight older than the window. Whoever finds it so closes it, whether or not
     /// there is room for a new one.
     fn close_if_stale(&mut self, key: Name) {
-        let Some(window) = self.policy.join_window else {
-            return;
-        };
-        for flight in self.flights.iter_mut().filter(|flight| flight.is_open(key)) {
-            flight.open = self.now - flight.opened <= window;
+        let open = self.flights.iter().position(|flight| flight.is_open(key));
+        if open.is_some_and(|open| self.is_stale(&self.flights[open])) {
+            self.forget(key);
         }
+    }
+
+    /// 6: whether nobody joins a flight any more, because of its age.
+    pub(super) fn is_stale(&self, flight: &Flight) -> bool {
+        let window = self.policy.join_window;
+        window.is_some_and(|window| self.now - flight.opened > window)
     }
 
     fn refusals_to_join(&self, flight: FlightNo, waiter: Option<FlightNo>) -> Vec<Error> {
@@ -100,10 +111,12 @@ impl Model {
     fn open(&mut self, leader: CallNo) -> FlightNo {
         let key = self.calls[leader].key;
         let observed = self.policy.sharing == Sharing::Observed;
-        // 25: the one that was alone, of those that have overlapped without a gap since.
-        let earlier = self.executions(key).next();
-        let alone =
-            earlier.map(|earlier| self.flights[earlier].would_have_joined.unwrap_or(earlier));
+        // 25: the one that was alone, of those that have overlapped without a gap since, or the last of
+        // them that was called anew. The one that opened last says which, also when it is over.
+        let overlaps = self.executions(key).next().is_some();
+        let latest = self.flights.iter().rposition(|flight| flight.key == key);
+        let head = latest.map(|latest| self.flights[latest].would_have_joined.unwrap_or(latest));
+        let joins = observed && overlaps && self.calls[leader].takes == Takes::Open;
         self.flights.push(Flight {
             key,
             leader,
@@ -116,7 +129,7 @@ impl Model {
             task: Task::Spawned,
             told: VecDeque::new(),
             asks: Vec::new(),
-            would_have_joined: alone.filter(|_| observed),
+            would_have_joined: head.filter(|_| joins),
         });
         self.flights.len() - 1
     }
