@@ -15,6 +15,9 @@ use oneflight_tests::{Subject, artifacts, failsafe, process, reaching};
 /// What callers ask for.
 const ITEMS: &str = "/v1/test/items?x=42";
 
+/// Asks for a flight of one's own.
+const ANEW: &[(&str, &str)] = &[("cache-control", "no-cache")];
+
 // Row 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_of_a_cold_key_make_one_upstream_request() {
@@ -198,6 +201,68 @@ async fn a_flight_that_is_older_than_the_join_window_answers_only_those_who_are_
         assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=miss");
     }
     serving.subject.settled().await;
+}
+
+// Contract points 5 and 7.
+#[tokio::test]
+async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_not_without_bound() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let settings = reaching(&upstream);
+    let limits = Limits {
+        executions_per_key: 2,
+        ..settings.limits.clone()
+    };
+    let sharing = Sharing::Coalesced {
+        join_window: None,
+        anew: true,
+    };
+    let settings = Settings {
+        limits,
+        sharing,
+        ..settings
+    };
+    let serving = Serving::start(Subject::builtin(&upstream.origin(), settings).await).await;
+    let callers = serving.callers;
+    let first = tokio::spawn(get(callers, ITEMS));
+    upstream.requested(1).await;
+    let own = tokio::spawn(get_with(callers, ITEMS, ANEW));
+    upstream.requested(2).await;
+    let refused = get_with(callers, ITEMS, ANEW).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code(&refused), "overloaded");
+    assert_eq!(header(&refused, "retry-after"), "1");
+    // The one that was refused has closed nothing, and the one before has superseded the first.
+    let joined = tokio::spawn(get(callers, ITEMS));
+    serving.waiting(3).await;
+    upstream.release();
+    for (caller, status) in [
+        (first, "oneflight; fwd=miss"),
+        (own, "oneflight; fwd=bypass"),
+        (joined, "oneflight; fwd=miss; collapsed"),
+    ] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(header(&answer, "cache-status"), status);
+    }
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_caller_that_wants_a_flight_of_its_own_shares_one_where_the_client_does_not_grant_it() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let first = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(1).await;
+    let other = tokio::spawn(get_with(serving.callers, ITEMS, ANEW));
+    serving.waiting(2).await;
+    upstream.release();
+    failsafe("the first's answer", first).await.unwrap();
+    let answer = failsafe("the other's answer", other).await.unwrap();
+    assert_eq!(
+        header(&answer, "cache-status"),
+        "oneflight; fwd=miss; collapsed"
+    );
+    assert_eq!(upstream.requests(), 1);
 }
 
 // Rows 18 and 19.

@@ -18,6 +18,8 @@ use crate::{Subject, failsafe, reaching};
 pub struct Serving {
     /// The client, whose table is the service's.
     pub subject: Subject,
+    /// All clients of the service.
+    pub clients: Arc<Clients<ComponentClient>>,
     /// Where callers ask.
     pub callers: SocketAddr,
     /// Where the operator asks.
@@ -60,17 +62,18 @@ impl Serving {
         let address = |listener: &TcpListener| listener.local_addr().expect("an address");
         let (shutdown, ended) = oneshot::channel();
         let at = (address(&callers), address(&operator));
+        let service = Service::new(Arc::clone(&clients), limits);
         let running = tokio::spawn(async move {
             let doors = Doors {
                 callers,
                 tls,
                 operator: Some(operator),
             };
-            let service = Service::new(clients, limits);
             service.run(doors, async { drop(ended.await) }).await;
         });
         Self {
             subject,
+            clients,
             callers: at.0,
             operator: at.1,
             shutdown: Some(shutdown),

@@ -10,7 +10,9 @@ use std::time::Instant;
 use single_flight::{Error, Group, Policy};
 use tracing::{Instrument, Span};
 
-use super::{Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, telemetry};
+use super::{
+    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, telemetry,
+};
 use crate::config::{Settings, Sharing};
 
 /// Makes the callers of one key share one call of `next`, and its answer.
@@ -42,6 +44,15 @@ impl<C> Clone for WithSingleFlight<C> {
 struct FlightKey {
     generation: Generation,
     key: Key,
+}
+
+/// What flight a caller takes.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// The one that is open, or its own where none is.
+    Open,
+    /// None but its own.
+    Own,
 }
 
 /// What a flight leaves to its callers.
@@ -116,6 +127,58 @@ impl<C: Client> WithSingleFlight<C> {
         self.table.drain(deadline).await
     }
 
+    /// Shows every flight that is under way, those included that callers join no more. It takes time for
+    /// each of them, and is not for a hot path.
+    pub fn visit(&self, mut show: impl FnMut(&Key, &UnderWay)) {
+        self.table.visit(|key, under_way| show(&key.key, under_way));
+    }
+
+    /// Asks for an answer that was not on its way before: opens a flight in the place of the one that
+    /// is open, which lands for those who are on it. Refused where the key has as many flights under way
+    /// as [`Limits::executions_per_key`](crate::Limits::executions_per_key) says.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`get_items`](Client::get_items). The flight that it superseded stays so.
+    pub async fn get_items_anew(&self, key: Key) -> Answer {
+        self.ask(key, Takes::Own).await
+    }
+
+    async fn ask(&self, key: Key, takes: Takes) -> Answer {
+        let flight_key = self.flight_key(&key);
+        let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
+        let work = move |flight| {
+            let span = telemetry::flight_span(&name, flight, &key);
+            let landed = span.clone();
+            async move {
+                Landing {
+                    result: next.get_items(key).await.result,
+                    span: landed,
+                }
+            }
+            .instrument(span)
+        };
+        let call = match takes {
+            Takes::Open => self.table.call(flight_key, work),
+            Takes::Own => self.table.call_anew(flight_key, work),
+        };
+        match call.await {
+            Ok(landed) => {
+                Span::current().follows_from(&landed.value.span);
+                let seat = Seat {
+                    flight: landed.flight,
+                    role: landed.role,
+                    callers: landed.callers,
+                };
+                Answer {
+                    result: landed.value.result,
+                    seat: Some(seat),
+                }
+            }
+            Err(error) => Err(told(&error)).into(),
+        }
+    }
+
     fn flight_key(&self, key: &Key) -> FlightKey {
         FlightKey {
             generation: self.next.generation(),
@@ -134,34 +197,7 @@ impl<C: Client> Client for WithSingleFlight<C> {
     /// Dropping the future leaves the flight: the other callers keep it, and the last to leave
     /// cancels it.
     async fn get_items(&self, key: Key) -> Answer {
-        let flight_key = self.flight_key(&key);
-        let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
-        let call = self.table.call(flight_key, move |flight| {
-            let span = telemetry::flight_span(&name, flight, &key);
-            let landed = span.clone();
-            async move {
-                Landing {
-                    result: next.get_items(key).await.result,
-                    span: landed,
-                }
-            }
-            .instrument(span)
-        });
-        match call.await {
-            Ok(landed) => {
-                Span::current().follows_from(&landed.value.span);
-                let seat = Seat {
-                    flight: landed.flight,
-                    role: landed.role,
-                    callers: landed.callers,
-                };
-                Answer {
-                    result: landed.value.result,
-                    seat: Some(seat),
-                }
-            }
-            Err(error) => Err(told(&error)).into(),
-        }
+        self.ask(key, Takes::Open).await
     }
 }
 
@@ -171,9 +207,8 @@ fn told(error: &Error) -> ClientError {
         // A client of the host's own that calls itself: no guest can.
         Error::Panicked { .. } | Error::WouldDeadlock => ClientError::Internal,
         Error::Cancelled { .. } | Error::Draining => ClientError::Cancelled,
-        Error::TooManyFlights { .. } | Error::TooManyExecutions { .. } => {
-            ClientError::Overloaded(Resource::Flights)
-        }
+        Error::TooManyFlights { .. } => ClientError::Overloaded(Resource::Flights),
+        Error::TooManyExecutions { .. } => ClientError::Overloaded(Resource::FlightsOfKey),
         Error::TooManyCallers { .. } => ClientError::Overloaded(Resource::Callers),
     }
 }

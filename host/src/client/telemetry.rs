@@ -10,7 +10,9 @@ use std::sync::Arc;
 use single_flight::{End, Ended};
 use tracing::{Instrument, Span, field};
 
-use super::{Answer, Client, ClientError, FlightId, Generation, Items, Key, Role};
+use super::{
+    Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, WithSingleFlight,
+};
 
 /// Gives every caller a span that says which flight answered it and how.
 #[derive(Clone, Debug)]
@@ -32,6 +34,18 @@ impl<C> WithTelemetry<C> {
     pub fn next(&self) -> &C {
         &self.next
     }
+
+    /// The span of one caller.
+    fn span(&self, key: &Key) -> Span {
+        tracing::info_span!(
+            "caller",
+            client = &*self.name,
+            key = %key,
+            flight = field::Empty,
+            role = field::Empty,
+            code = field::Empty,
+        )
+    }
 }
 
 impl<C: Client> Client for WithTelemetry<C> {
@@ -43,28 +57,37 @@ impl<C: Client> Client for WithTelemetry<C> {
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
     async fn get_items(&self, key: Key) -> Answer {
-        let span = tracing::info_span!(
-            "caller",
-            client = &*self.name,
-            key = %key,
-            flight = field::Empty,
-            role = field::Empty,
-            code = field::Empty,
-        );
-        let answer = self.next.get_items(key).instrument(span.clone()).await;
-        if let Some(seat) = answer.seat {
-            span.record("flight", field::display(seat.flight));
-            span.record(
-                "role",
-                match seat.role {
-                    Role::Leader => "leader",
-                    Role::Follower => "follower",
-                },
-            );
-        }
-        span.record("code", code(&answer.result));
-        answer
+        traced(self.span(&key), self.next.get_items(key)).await
     }
+}
+
+impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
+    /// Asks for an answer that was not on its way before, as
+    /// [`WithSingleFlight::get_items_anew`] does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`get_items`](Client::get_items).
+    pub async fn get_items_anew(&self, key: Key) -> Answer {
+        traced(self.span(&key), self.next.get_items_anew(key)).await
+    }
+}
+
+/// Lets `call` run in its caller's span, and records what came of it.
+async fn traced(span: Span, call: impl Future<Output = Answer>) -> Answer {
+    let answer = call.instrument(span.clone()).await;
+    if let Some(seat) = answer.seat {
+        span.record("flight", field::display(seat.flight));
+        span.record(
+            "role",
+            match seat.role {
+                Role::Leader => "leader",
+                Role::Follower => "follower",
+            },
+        );
+    }
+    span.record("code", code(&answer.result));
+    answer
 }
 
 /// The span of one flight, in which its guest runs.

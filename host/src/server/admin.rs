@@ -1,4 +1,5 @@
-//! Administration, at an address of its own: `/livez`, `/readyz`, `POST /v1/{client}/forget?x=KEY`.
+//! Administration, at an address of its own: `/livez`, `/readyz`, `GET /v1/flights`,
+//! `POST /v1/{client}/forget?x=KEY`. Keys are shown as hashes, as in the log.
 //!
 //! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
 //! A page can name this address as its own (DNS rebinding), so `Host` is looked at; and it can send a POST
@@ -6,6 +7,7 @@
 //! other origins anything.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,7 +19,7 @@ use serde::Serialize;
 use super::problem::Refusal;
 use super::{front, probe, respond_with};
 use crate::client::Client;
-use crate::clients::Clients;
+use crate::clients::{Clients, Served};
 
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
@@ -46,9 +48,13 @@ fn answer<C: Client>(
             reads(head)?;
             Ok(probe(clients, path))
         }
+        "/v1/flights" => {
+            reads(head)?;
+            Ok(json(&UnderWay::of(clients)))
+        }
         path => {
             let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
-                paths: "POST /v1/{client}/forget?x=KEY",
+                paths: "GET /v1/flights or POST /v1/{client}/forget?x=KEY",
             })?;
             changes(head)?;
             let served = front::served(clients, name)?;
@@ -106,6 +112,57 @@ fn changes(head: &Parts) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// What is under way.
+#[derive(Serialize)]
+struct UnderWay {
+    clients: Vec<OfClient>,
+}
+
+/// Of one load of a client. One that was replaced is here for as long as it has callers.
+#[derive(Serialize)]
+struct OfClient {
+    client: String,
+    generation: String,
+    flights: Vec<Flight>,
+}
+
+#[derive(Serialize)]
+struct Flight {
+    /// As the log names it.
+    flight: String,
+    key: String,
+    age_ms: Option<u128>,
+    /// Those who wait for it now.
+    callers: usize,
+    /// Whether one who asks now joins it.
+    joinable: bool,
+}
+
+impl UnderWay {
+    fn of<C: Client>(clients: &Clients<C>) -> Self {
+        let of_client = |served: &Arc<Served<C>>| {
+            let mut flights = Vec::new();
+            served.client().next().visit(|key, flight| {
+                flights.push(Flight {
+                    flight: flight.flight.to_string(),
+                    key: key.to_string(),
+                    age_ms: flight.age.map(|age| age.as_millis()),
+                    callers: flight.callers,
+                    joinable: flight.joinable,
+                });
+            });
+            OfClient {
+                client: served.settings().name.clone(),
+                generation: served.client().generation().to_string(),
+                flights,
+            }
+        };
+        Self {
+            clients: clients.all_and_retired().iter().map(of_client).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -65,7 +65,14 @@ async fn answer<C: Client>(
     let served = served(clients, name)?;
     let key = key(head, &served)?;
     let wishes = Wishes::of(&head.headers);
-    let call = served.client().get_items(key);
+    let anew = wishes.anew && served.grants_anew();
+    let call = async {
+        if anew {
+            served.client().get_items_anew(key).await
+        } else {
+            served.client().get_items(key).await
+        }
+    };
     let answer = match wishes.wait {
         None => call.await,
         // The call is dropped with its deadline, and so leaves its flight.
@@ -73,7 +80,13 @@ async fn answer<C: Client>(
             .await
             .map_err(|_| Refusal::CallerDeadline)?,
     };
-    let mut response = render(&served, &answer);
+    let mut response = render(&answer);
+    if let Some(seat) = answer.seat {
+        let bypass = anew || served.settings().sharing == Sharing::Observed;
+        let status = cache_status(seat.role, bypass);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+    }
     if wishes.wait.is_some() {
         let headers = response.headers_mut();
         headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
@@ -122,8 +135,8 @@ pub(super) fn key<C: Client>(head: &Parts, served: &Served<C>) -> Result<Key, Re
     key_in(query, served.settings().limits.key)
 }
 
-fn render<C: Client>(served: &Served<C>, answer: &Answer) -> Response<Full<Bytes>> {
-    let mut response = match &answer.result {
+fn render(answer: &Answer) -> Response<Full<Bytes>> {
+    match &answer.result {
         Ok(items) => respond_with(StatusCode::OK, "application/json", items.json()),
         Err(error) => {
             let mut response = failure(error);
@@ -132,20 +145,17 @@ fn render<C: Client>(served: &Served<C>, answer: &Answer) -> Response<Full<Bytes
             }
             response
         }
-    };
-    // RFC 9211: how the answer was come by.
-    let status = answer
-        .seat
-        .map(|seat| match (served.settings().sharing, seat.role) {
-            (Sharing::Observed, _) => "oneflight; fwd=bypass",
-            (Sharing::Coalesced { .. }, Role::Leader) => "oneflight; fwd=miss",
-            (Sharing::Coalesced { .. }, Role::Follower) => "oneflight; fwd=miss; collapsed",
-        });
-    if let Some(status) = status {
-        let headers = response.headers_mut();
-        headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
     }
-    response
+}
+
+/// `Cache-Status` (RFC 9211): how an answer was come by, by a caller whose flight passed by all others or
+/// did not.
+fn cache_status(role: Role, bypass: bool) -> &'static str {
+    match role {
+        _ if bypass => "oneflight; fwd=bypass",
+        Role::Leader => "oneflight; fwd=miss",
+        Role::Follower => "oneflight; fwd=miss; collapsed",
+    }
 }
 
 /// The key in a query: exactly one `x`, decoded as HTML forms encode it.
