@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-pub use ::single_flight::{FlightId, Role};
+pub use ::single_flight::{FlightId, Role, UnderWay};
 
 pub use self::error::{ClientError, Denial, Resource};
 pub use self::items::{Item, Items, MalformedItems};
@@ -63,6 +63,12 @@ impl Generation {
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -109,6 +109,14 @@ impl<C: Client> Clients<C> {
         current.values().flatten().cloned().collect()
     }
 
+    /// All clients that may have flights under way: those that answer now, and then those that were
+    /// replaced and still have callers.
+    pub fn all_and_retired(&self) -> Vec<Arc<Served<C>>> {
+        let mut served = self.all();
+        served.extend(self.retired().iter().filter_map(Weak::upgrade));
+        served
+    }
+
     /// Lets `served` answer under its name from now on.
     pub fn put(&self, served: Served<C>) {
         let name = served.settings.name.clone();
@@ -147,8 +155,7 @@ impl<C: Client> Clients<C> {
     ///
     /// Dropping the future leaves the flights as they are, and the tables closed.
     pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
-        let mut served = self.all();
-        served.extend(self.retired().iter().filter_map(Weak::upgrade));
+        let served = self.all_and_retired();
         let deadline = deadline.shared();
         let drained = served
             .iter()

@@ -214,12 +214,17 @@ impl CompileLimits {
 /// defaults stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrontLimits {
-    /// Connections at once: 20,000. Ten thousand callers held on one key, and as many again.
+    /// Callers' connections at once: 20,000. Ten thousand callers held on one key, and as many again.
     pub connections: usize,
-    /// The head of a request to come: 10 s. A connection that is kept is closed when it has been idle
-    /// for as long.
+    /// The operator's connections at once: 100. A few tools, each with a few.
+    pub operators: usize,
+    /// The head of a request to come, or a TLS handshake: 10 s. A connection that is kept is closed when
+    /// it has been idle for as long, in HTTP/2 for up to twice as long.
     pub head_time: Duration,
-    /// The head of a request, in bytes: 32 KiB, several times the longest key.
+    /// A caller that reads nothing more of its answer: 60 s. Mobile networks pause for less.
+    pub stall: Duration,
+    /// The head of a request, in bytes: 32 KiB, several times the longest key. Less than 8 KiB counts
+    /// as 8 KiB.
     pub head: usize,
     /// Lines in the head of a request: 100. Browsers and proxies send a tenth.
     pub headers: usize,
@@ -238,7 +243,9 @@ impl Default for FrontLimits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            operators: 100,
             head_time: Duration::from_secs(10),
+            stall: Duration::from_secs(60),
             head: 32 << 10,
             headers: 100,
             streams: 1_000,

@@ -9,25 +9,26 @@
 //! waits any more, it accepts no more connections, answers what it has read, and returns.
 
 mod admin;
+mod connection;
+mod door;
 mod front;
 mod problem;
+mod proxy_status;
+mod tls;
+mod wishes;
 
-use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+pub use self::tls::Tls;
+
+use self::door::{Audience, Door};
 use crate::client::Client;
 use crate::clients::Clients;
 use crate::config::FrontLimits;
@@ -41,11 +42,27 @@ pub struct Service<C> {
     limits: FrontLimits,
 }
 
-/// Who may ask what at a listener.
-#[derive(Clone, Copy, Debug)]
-enum Door {
-    Callers,
-    Operator,
+/// Where a service is reached.
+#[derive(Debug)]
+pub struct Doors {
+    /// Callers ask here, in HTTP/1.1 or HTTP/2.
+    pub callers: TcpListener,
+    /// How callers are spoken to in TLS; without, they are spoken to in the clear.
+    pub tls: Option<Tls>,
+    /// The operator asks here, if anywhere, in the clear.
+    pub operator: Option<TcpListener>,
+}
+
+impl Doors {
+    /// One door, for callers, in the clear.
+    #[must_use]
+    pub fn new(callers: TcpListener) -> Self {
+        Self {
+            callers,
+            tls: None,
+            operator: None,
+        }
+    }
 }
 
 impl<C: Client> Service<C> {
@@ -58,27 +75,33 @@ impl<C: Client> Service<C> {
         }
     }
 
-    /// Answers the callers that `callers` accepts, and the operator where there is a listener for one,
-    /// until `shutdown` is ready; then ends as the module says.
+    /// Answers whoever comes through `doors`, until `shutdown` is ready; then ends as the module says.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops accepting; connections that were accepted go on.
-    pub async fn run(
-        &self,
-        callers: TcpListener,
-        operator: Option<TcpListener>,
-        shutdown: impl Future<Output = ()>,
-    ) {
-        let connections = GracefulShutdown::new();
+    /// Dropping the future closes all connections at once.
+    pub async fn run(&self, doors: Doors, shutdown: impl Future<Output = ()>) {
+        // Every connection holds a receiver. They are told to finish what they have begun, and are cut
+        // where the sender is gone.
+        let (finish, _) = watch::channel(());
+        let door = |audience, tls: Option<Tls>| {
+            Door::new(
+                audience,
+                Arc::clone(&self.clients),
+                Arc::clone(&self.metrics),
+                &self.limits,
+                tls,
+            )
+        };
         let accepting = async {
             let operator = async {
-                match operator {
-                    Some(listener) => self.accept(listener, Door::Operator, &connections).await,
-                    None => std::future::pending().await,
+                if let Some(listener) = doors.operator {
+                    let door = door(Audience::Operator, None);
+                    door.accept(listener, &finish).await;
                 }
             };
-            tokio::join!(self.accept(callers, Door::Callers, &connections), operator);
+            let callers = door(Audience::Callers, doors.tls);
+            tokio::join!(callers.accept(doors.callers, &finish), operator);
         };
         let ending = async {
             shutdown.await;
@@ -96,55 +119,16 @@ impl<C: Client> Service<C> {
             () = accepting => (),
             () = ending => (),
         }
-        if timeout(self.limits.write, connections.shutdown())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some connections were still open at the end");
-        }
-    }
-
-    /// Accepts connections, for ever.
-    async fn accept(&self, listener: TcpListener, door: Door, connections: &GracefulShutdown) {
-        let mut http = http1::Builder::new();
-        // With a timer hyper gives up on a connection whose headers do not come; without, never.
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head_time);
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Most likely out of descriptors: trying again at once would only spin.
-                    tracing::warn!(%error, "could not accept a connection");
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let _ = stream.set_nodelay(true);
-            let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
-            let respond = service_fn(move |request: Request<Incoming>| {
-                let (clients, metrics) = (Arc::clone(&clients), Arc::clone(&metrics));
-                async move {
-                    Ok::<_, Infallible>(match door {
-                        Door::Callers => front::respond(&clients, &request).await,
-                        Door::Operator => admin::respond(&clients, &metrics, &request).await,
-                    })
-                }
-            });
-            let connection = http.serve_connection(TokioIo::new(stream), respond);
-            let connection = connections.watch(connection);
-            tokio::spawn(async move {
-                if let Err(error) = pin!(connection).await {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-            });
+        finish.send_replace(());
+        if timeout(self.limits.write, finish.closed()).await.is_err() {
+            tracing::warn!("some connections were still open at the end, and are cut");
         }
     }
 }
 
 /// `/livez`: there is a process that answers. `/readyz`: it is good to send it callers.
 fn probe<C: Client>(clients: &Clients<C>, path: &str) -> Response<Full<Bytes>> {
-    if path == "livez" || clients.is_ready() {
+    if path == "/livez" || clients.is_ready() {
         text(StatusCode::OK, "ok\n")
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")

@@ -3,14 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is wrong")]
 
+mod administration;
 mod bounds;
 mod commands;
 mod compiling;
 mod components;
 mod configuration;
+mod connections;
 mod figures;
+mod front;
 mod guests;
 mod instances;
+mod life;
 mod service;
 mod sharing;
 mod upstreams;

@@ -1,13 +1,17 @@
-//! A caller over HTTP: one connection, one request, and what came back.
+//! A caller over HTTP: one connection, one request, and what came back; or many requests over one
+//! connection in HTTP/2.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
 /// An answer, read whole.
 pub type Answer = Response<Bytes>;
@@ -18,24 +22,151 @@ pub type Answer = Response<Bytes>;
 ///
 /// When the server does not answer as HTTP.
 pub async fn get(server: SocketAddr, path: &str) -> Answer {
+    get_with(server, path, &[]).await
+}
+
+/// The same, with these headers.
+///
+/// # Panics
+///
+/// When the server does not answer as HTTP.
+pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path).header("host", server.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(server, request.body(Empty::new()).expect("a request")).await
+}
+
+/// Sends `request` on a connection of its own, which is closed when the future is dropped.
+///
+/// # Panics
+///
+/// When the server does not answer as HTTP.
+pub async fn send(server: SocketAddr, request: Request<Empty<Bytes>>) -> Answer {
     let stream = TcpStream::connect(server)
         .await
         .expect("a server that listens");
+    exchange(stream, request).await
+}
+
+/// Sends `request` over `stream`, which is closed when the future is dropped.
+///
+/// # Panics
+///
+/// When the server does not answer as HTTP.
+pub async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .expect("a connection");
-    let request = Request::get(path)
-        .header("host", server.to_string())
-        .body(Empty::<Bytes>::new())
-        .expect("a request");
-    let exchange = async move {
-        let response = sender.send_request(request).await.expect("a response");
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("a whole body").to_bytes();
-        Response::from_parts(parts, body)
-    };
+    let exchange =
+        async move { whole(sender.send_request(request).await.expect("a response")).await };
     // Both in this future: dropping it drops the connection with the exchange.
     tokio::join!(exchange, connection).0
+}
+
+async fn whole(response: Response<Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Response::from_parts(parts, body)
+}
+
+/// A connection in HTTP/2, which is closed with this value.
+#[derive(Debug)]
+pub struct Http2 {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    connection: AbortHandle,
+}
+
+impl Http2 {
+    /// Over this stream, by prior knowledge.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take it.
+    pub async fn over<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = handshake.await.expect("a connection");
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        Self {
+            sender,
+            connection: connection.abort_handle(),
+        }
+    }
+
+    /// Over a connection to `server`, in the clear.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take it.
+    pub async fn to(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).await;
+        Self::over(stream.expect("a server that listens")).await
+    }
+
+    /// Asks for `path`. Its stream is reset where the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub fn get(&self, path: &str) -> impl Future<Output = Answer> + Send + use<> {
+        let request = Request::get(format!("http://localhost{path}"));
+        self.send(request.body(Empty::new()).expect("a request"))
+    }
+
+    /// Sends `request`. Its stream is reset where the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        let mut sender = self.sender.clone();
+        async move { whole(sender.send_request(request).await.expect("a response")).await }
+    }
+
+    /// Whether the connection is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_finished()
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// A connection on which this was sent.
+///
+/// # Panics
+///
+/// When nobody listens.
+pub async fn sending(server: SocketAddr, text: &str) -> TcpStream {
+    let stream = TcpStream::connect(server).await;
+    let mut stream = stream.expect("a server that listens");
+    stream.write_all(text.as_bytes()).await.expect("it is open");
+    stream
+}
+
+/// All that comes until the connection is closed.
+///
+/// # Panics
+///
+/// When that is no text.
+pub async fn rest(mut stream: TcpStream) -> String {
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.expect("text");
+    rest
 }
 
 /// A header of an answer, as text; empty where it has none.

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod names;
 pub mod process;
 pub mod prometheus;
+pub mod serving;
 pub mod tls;
 pub mod upstream;
 

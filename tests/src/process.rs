@@ -129,7 +129,11 @@ impl Service {
             if let Some(url) = line.strip_prefix("administration on http://") {
                 admin = Some(address(url));
             }
-            if let Some(url) = line.strip_prefix("listening on http://") {
+            if let Some(url) = line
+                .strip_prefix("listening on ")
+                .and_then(|url| url.split_once("://"))
+                .map(|(_, url)| url)
+            {
                 break address(url);
             }
         };

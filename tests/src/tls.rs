@@ -1,5 +1,5 @@
-//! TLS for the upstreams of tests, by certificates that are made on the spot; and an upstream that
-//! speaks HTTP/2 and sees its streams reset.
+//! TLS for tests, by certificates that are made on the spot; and an upstream that speaks HTTP/2 and
+//! sees its streams reset.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use h2::Reason;
 use h2::server::{self, SendResponse};
 use http::Response;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::failsafe;
 
@@ -46,6 +47,36 @@ impl Identity {
         self.0.cert.pem()
     }
 
+    /// Its private key.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.0.signing_key.serialize_pem()
+    }
+
+    /// A connection to a server that shows this certificate for the name `localhost`, in the first of
+    /// these protocols that it speaks.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen, or shows another.
+    pub async fn connect(&self, server: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let certificate = self.0.cert.der().clone();
+        roots.add(certificate).expect("a certificate");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions that ring speaks")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = wire_names(protocols);
+        let stream = TcpStream::connect(server).await;
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream.expect("a server that listens"))
+            .await
+            .expect("the server of this certificate")
+    }
+
     pub(crate) fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
         let key = PrivateKeyDer::try_from(self.0.signing_key.serialize_der()).expect("a key");
         let certificate = self.0.cert.der().clone();
@@ -55,12 +86,14 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key);
         let mut config = config.expect("a certificate and its key");
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
+        config.alpn_protocols = wire_names(protocols);
         TlsAcceptor::from(Arc::new(config))
     }
+}
+
+fn wire_names(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+    names.collect()
 }
 
 /// An upstream that speaks HTTP/2 over TLS. It answers what the path of a request asks for:

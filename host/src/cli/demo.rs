@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
 use oneflight::clients::{Clients, Served};
-use oneflight::server::Service;
+use oneflight::server::{Doors, Service};
 use oneflight::{ComponentClient, FrontLimits, Key, Settings, decorate};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -165,7 +165,7 @@ impl Demo {
         eprintln!("  curl '{origin}/count'     # how many requests the upstream has had");
         let clients = Arc::new(Clients::of([served]));
         Service::new(clients, Arc::default(), FrontLimits::default())
-            .run(listener, None, shutdown)
+            .run(Doors::new(listener), shutdown)
             .await;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
-use oneflight::config::{AN_ADDRESS, ClientConfig, Config};
-use oneflight::server::Service;
+use oneflight::config::{AN_ADDRESS, ClientConfig, Config, TlsFiles};
+use oneflight::server::{Doors, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -66,6 +66,7 @@ impl Serve {
         let config = self.config()?;
         let shown = log::from(level.unwrap_or(config.log.level));
         log::start(shown, config.log.format);
+        let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on no signal ends the process in the middle of something.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
         let listener = listen(config.listen, "--listen").await?;
@@ -74,6 +75,7 @@ impl Serve {
             None => None,
         };
         let address = listener.local_addr()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(admin) = &admin {
             eprintln!("administration on http://{}", admin.local_addr()?);
         }
@@ -89,13 +91,18 @@ impl Serve {
             let mut loaded = load(&config, &metrics)?;
             while let Some(served) = loaded.try_next().await? {
                 let name = &served.settings().name;
-                eprintln!("listening on http://{address}/v1/{name}/items?x=KEY");
+                eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
                 clients.put(served);
             }
             self.reload(hangup, &config, &clients, &metrics).await
         };
+        let doors = Doors {
+            callers: listener,
+            tls,
+            operator: admin,
+        };
         tokio::select! {
-            () = service.run(listener, admin, shutdown) => Ok(ExitCode::SUCCESS),
+            () = service.run(doors, shutdown) => Ok(ExitCode::SUCCESS),
             failed = loading => failed,
         }
     }
@@ -203,6 +210,16 @@ fn load<'a>(
         .iter()
         .map(|client| one(engine.clone(), client))
         .collect())
+}
+
+/// What callers are spoken to in TLS with.
+fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
+    let read = |file: &Path| {
+        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+    };
+    let (certificate, key) = (&files.certificate, &files.key);
+    Tls::from_pem(&read(certificate)?, &read(key)?)
+        .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
 /// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had

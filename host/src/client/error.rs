@@ -175,6 +175,8 @@ impl std::error::Error for ClientError {}
 pub enum Resource {
     /// The client's open flights.
     Flights,
+    /// The flights of one key: superseded ones are still under way.
+    FlightsOfKey,
     /// The callers of one flight.
     Callers,
     /// The client's permits to execute: none came free within the queue deadline.
@@ -185,6 +187,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Flights => "the client has as many flights open as it may have",
+            Self::FlightsOfKey => "the key has as many flights under way as it may have",
             Self::Callers => "the key has as many callers waiting as it may have",
             Self::Executions => "no permit to run the guest came free in time",
         })

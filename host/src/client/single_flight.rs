@@ -11,7 +11,7 @@ use single_flight::{End, Ended, Error, Group, Policy};
 use tracing::{Instrument, Span};
 
 use super::{
-    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, Usage, telemetry,
+    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, Usage, telemetry,
 };
 use crate::config::{Settings, Sharing};
 use crate::metrics::ClientMetrics;
@@ -48,6 +48,15 @@ impl<C> Clone for WithSingleFlight<C> {
 struct FlightKey {
     generation: Generation,
     key: Key,
+}
+
+/// What flight a caller takes.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// The one that is open, or its own where none is.
+    Open,
+    /// None but its own.
+    Own,
 }
 
 /// What a flight leaves to its callers.
@@ -126,6 +135,62 @@ impl<C: Client> WithSingleFlight<C> {
         self.table.drain(deadline).await
     }
 
+    /// Shows every flight that is under way, those included that callers join no more. It takes time for
+    /// each of them, and is not for a hot path.
+    pub fn visit(&self, mut show: impl FnMut(&Key, &UnderWay)) {
+        self.table.visit(|key, under_way| show(&key.key, under_way));
+    }
+
+    /// Asks for an answer that was not on its way before: opens a flight in the place of the one that
+    /// is open, which lands for those who are on it. Refused where the key has as many flights under way
+    /// as [`Limits::executions_per_key`](crate::Limits::executions_per_key) says.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`get_items`](Client::get_items). The flight that it superseded stays so.
+    pub async fn get_items_anew(&self, key: Key) -> Answer {
+        self.ask(key, Takes::Own).await
+    }
+
+    async fn ask(&self, key: Key, takes: Takes) -> Answer {
+        let flight_key = self.flight_key(&key);
+        let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
+        let metrics = self.metrics.clone();
+        let work = move |flight| {
+            let span = telemetry::flight_span(&name, flight, &key);
+            let outbound = Outbound::counted_by(&metrics);
+            let landed = span.clone();
+            async move {
+                let execution = next.get_items(key);
+                Landing {
+                    result: Arc::clone(&outbound).around(execution).await.result,
+                    requests: outbound.sent(),
+                    span: landed,
+                }
+            }
+            .instrument(span)
+        };
+        let call = match takes {
+            Takes::Open => self.table.call(flight_key, work),
+            Takes::Own => self.table.call_anew(flight_key, work),
+        };
+        match call.await {
+            Ok(landed) => {
+                Span::current().follows_from(&landed.value.span);
+                let seat = Seat {
+                    flight: landed.flight,
+                    role: landed.role,
+                    callers: landed.callers,
+                };
+                Answer {
+                    result: landed.value.result,
+                    seat: Some(seat),
+                }
+            }
+            Err(error) => Err(told(&error)).into(),
+        }
+    }
+
     fn flight_key(&self, key: &Key) -> FlightKey {
         FlightKey {
             generation: self.next.generation(),
@@ -148,38 +213,7 @@ impl<C: Client> Client for WithSingleFlight<C> {
     /// Dropping the future leaves the flight: the other callers keep it, and the last to leave
     /// cancels it.
     async fn get_items(&self, key: Key) -> Answer {
-        let flight_key = self.flight_key(&key);
-        let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
-        let metrics = self.metrics.clone();
-        let call = self.table.call(flight_key, move |flight| {
-            let span = telemetry::flight_span(&name, flight, &key);
-            let outbound = Outbound::counted_by(&metrics);
-            let landed = span.clone();
-            async move {
-                let execution = next.get_items(key);
-                Landing {
-                    result: Arc::clone(&outbound).around(execution).await.result,
-                    requests: outbound.sent(),
-                    span: landed,
-                }
-            }
-            .instrument(span)
-        });
-        match call.await {
-            Ok(landed) => {
-                Span::current().follows_from(&landed.value.span);
-                let seat = Seat {
-                    flight: landed.flight,
-                    role: landed.role,
-                    callers: landed.callers,
-                };
-                Answer {
-                    result: landed.value.result,
-                    seat: Some(seat),
-                }
-            }
-            Err(error) => Err(told(&error)).into(),
-        }
+        self.ask(key, Takes::Open).await
     }
 }
 
@@ -213,9 +247,8 @@ fn told(error: &Error) -> ClientError {
         // A client of the host's own that calls itself: no guest can.
         Error::Panicked { .. } | Error::WouldDeadlock => ClientError::Internal,
         Error::Cancelled { .. } | Error::Draining => ClientError::Cancelled,
-        Error::TooManyFlights { .. } | Error::TooManyExecutions { .. } => {
-            ClientError::Overloaded(Resource::Flights)
-        }
+        Error::TooManyFlights { .. } => ClientError::Overloaded(Resource::Flights),
+        Error::TooManyExecutions { .. } => ClientError::Overloaded(Resource::FlightsOfKey),
         Error::TooManyCallers { .. } => ClientError::Overloaded(Resource::Callers),
     }
 }

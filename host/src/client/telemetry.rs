@@ -11,7 +11,9 @@ use std::time::Instant;
 use single_flight::{End, Ended};
 use tracing::{Instrument, Span, field};
 
-use super::{Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage};
+use super::{
+    Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage, WithSingleFlight,
+};
 use crate::config::Settings;
 use crate::metrics::ClientMetrics;
 
@@ -37,6 +39,37 @@ impl<C> WithTelemetry<C> {
     pub fn next(&self) -> &C {
         &self.next
     }
+
+    /// The span of one caller.
+    fn span(&self, key: &Key) -> Span {
+        tracing::info_span!(
+            "caller",
+            client = &*self.name,
+            key = %key,
+            flight = field::Empty,
+            role = field::Empty,
+            code = field::Empty,
+        )
+    }
+
+    /// Lets `call` run in its caller's span, and records and counts what came of it.
+    async fn told(&self, span: Span, call: impl Future<Output = Answer>) -> Answer {
+        let mut told = Told::nothing(&self.metrics);
+        let answer = call.instrument(span.clone()).await;
+        told.answer(&answer);
+        if let Some(seat) = answer.seat {
+            span.record("flight", field::display(seat.flight));
+            span.record(
+                "role",
+                match seat.role {
+                    Role::Leader => "leader",
+                    Role::Follower => "follower",
+                },
+            );
+        }
+        span.record("code", code(&answer.result));
+        answer
+    }
 }
 
 impl<C: Client> Client for WithTelemetry<C> {
@@ -52,29 +85,20 @@ impl<C: Client> Client for WithTelemetry<C> {
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
     async fn get_items(&self, key: Key) -> Answer {
-        let span = tracing::info_span!(
-            "caller",
-            client = &*self.name,
-            key = %key,
-            flight = field::Empty,
-            role = field::Empty,
-            code = field::Empty,
-        );
-        let mut told = Told::nothing(&self.metrics);
-        let answer = self.next.get_items(key).instrument(span.clone()).await;
-        told.answer(&answer);
-        if let Some(seat) = answer.seat {
-            span.record("flight", field::display(seat.flight));
-            span.record(
-                "role",
-                match seat.role {
-                    Role::Leader => "leader",
-                    Role::Follower => "follower",
-                },
-            );
-        }
-        span.record("code", code(&answer.result));
-        answer
+        self.told(self.span(&key), self.next.get_items(key)).await
+    }
+}
+
+impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
+    /// Asks for an answer that was not on its way before, as
+    /// [`WithSingleFlight::get_items_anew`] does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`get_items`](Client::get_items).
+    pub async fn get_items_anew(&self, key: Key) -> Answer {
+        self.told(self.span(&key), self.next.get_items_anew(key))
+            .await
     }
 }
 

@@ -70,7 +70,9 @@ impl FrontLimits {
         use Zero::{Allowed, Refused};
         vec![
             ("connections", Count(&mut self.connections), Refused),
+            ("operators", Count(&mut self.operators), Refused),
             ("head_time", Time(&mut self.head_time), Refused),
+            ("stall", Time(&mut self.stall), Refused),
             ("head", Bytes(&mut self.head), Refused),
             ("headers", Count(&mut self.headers), Refused),
             ("streams", Count(&mut self.streams), Refused),

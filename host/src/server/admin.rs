@@ -1,41 +1,248 @@
-//! Administration, at an address of its own: `/livez`, `/readyz`, `/metrics`.
+//! Administration, at an address of its own: `/livez`, `/readyz`, `/metrics`, `GET /v1/flights`,
+//! `POST /v1/{client}/forget?x=KEY`. Keys are shown as hashes, as in the log.
+//!
+//! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
+//! A page can name this address as its own (DNS rebinding), so `Host` is looked at; and it can send a POST
+//! anywhere, though not with a header that it was never permitted, so a POST needs one. No answer permits
+//! other origins anything.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderName, Method, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use serde::Serialize;
 
 use super::problem::Refusal;
-use super::{probe, respond_with};
+use super::{front, probe, respond_with};
 use crate::client::Client;
-use crate::clients::Clients;
+use crate::clients::{Clients, Served};
 use crate::metrics::{Metrics, Now};
 
-pub(super) async fn respond<C: Client>(
+const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
+
+/// The answer to a request that came in at `local`.
+pub(super) fn respond<C: Client>(
     clients: &Clients<C>,
     metrics: &Metrics,
-    request: &Request<Incoming>,
+    local: Option<SocketAddr>,
+    head: &Parts,
 ) -> Response<Full<Bytes>> {
-    match request.uri().path().trim_start_matches('/') {
-        path @ ("livez" | "readyz") => probe(clients, path),
-        "metrics" => figures(clients, metrics),
-        _ => Refusal::NoSuchPath.response(),
+    answer(clients, metrics, local, head).unwrap_or_else(|refusal| refusal.response())
+}
+
+fn answer<C: Client>(
+    clients: &Clients<C>,
+    metrics: &Metrics,
+    local: Option<SocketAddr>,
+    head: &Parts,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    if !is_at_home(head, local.map(|local| local.ip())) {
+        return Err(Refusal::Forbidden(
+            "found a Host that is not this machine's; needed localhost, a loopback address, or the \
+             address that is listened on",
+        ));
+    }
+    match head.uri.path() {
+        path @ ("/livez" | "/readyz") => {
+            reads(head)?;
+            Ok(probe(clients, path))
+        }
+        "/metrics" => {
+            reads(head)?;
+            Ok(figures(clients, metrics))
+        }
+        "/v1/flights" => {
+            reads(head)?;
+            Ok(json(&UnderWay::of(clients)))
+        }
+        path => {
+            let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
+                paths: "GET /v1/flights or POST /v1/{client}/forget?x=KEY",
+            })?;
+            changes(head)?;
+            let served = front::served(clients, name)?;
+            let key = front::key(head, &served)?;
+            let forgotten = served.forget(&key);
+            Ok(json(&Forgotten { forgotten }))
+        }
     }
 }
 
 fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Full<Bytes>> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let served = clients.all();
+    let now = |served: &Arc<Served<C>>| Now {
+        callers: served.client().next().callers(),
+        usage: served.client().usage(),
+    };
     let now: Vec<_> = served
         .iter()
-        .map(|served| {
-            let client = served.client();
-            let now = Now {
-                callers: client.next().callers(),
-                usage: client.usage(),
-            };
-            (&*served.settings().name, now)
-        })
+        .map(|served| (&*served.settings().name, now(served)))
         .collect();
     respond_with(StatusCode::OK, OPEN_METRICS, metrics.text(&now).into())
+}
+
+/// Whether a request is meant for this machine by every name that it gives: HTTP/2 has it in the
+/// request's URI, HTTP/1 in `Host`, and both have at least one.
+fn is_at_home(head: &Parts, local: Option<IpAddr>) -> bool {
+    let hosts = head.headers.get_all(header::HOST).into_iter();
+    let hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut named = head
+        .uri
+        .authority()
+        .cloned()
+        .map(Some)
+        .into_iter()
+        .chain(hosts)
+        .peekable();
+    named.peek().is_some() && named.all(|name| name.is_some_and(|name| is_own(name.host(), local)))
+}
+
+/// Whether a host, with or without the brackets of IPv6, is this machine by an address of its own, or by
+/// the one name that means nothing else.
+fn is_own(host: &str, local: Option<IpAddr>) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| {
+            let address = address.to_canonical();
+            address.is_loopback() || Some(address) == local.map(|local| local.to_canonical())
+        })
+}
+
+/// Permits what only looks.
+fn reads(head: &Parts) -> Result<(), Refusal> {
+    match head.method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Refusal::Method { allow: "GET, HEAD" }),
+    }
+}
+
+/// Permits what changes something.
+fn changes(head: &Parts) -> Result<(), Refusal> {
+    if head.method != Method::POST {
+        return Err(Refusal::Method { allow: "POST" });
+    }
+    if !head.headers.contains_key(X_ONEFLIGHT) {
+        return Err(Refusal::Forbidden(
+            "found no X-Oneflight header; needed one, with any value, which no page in a browser can \
+             send",
+        ));
+    }
+    Ok(())
+}
+
+/// What is under way.
+#[derive(Serialize)]
+struct UnderWay {
+    clients: Vec<OfClient>,
+}
+
+/// Of one load of a client. One that was replaced is here for as long as it has callers.
+#[derive(Serialize)]
+struct OfClient {
+    client: String,
+    generation: String,
+    flights: Vec<Flight>,
+}
+
+#[derive(Serialize)]
+struct Flight {
+    /// As the log names it.
+    flight: String,
+    key: String,
+    age_ms: Option<u128>,
+    /// Those who wait for it now.
+    callers: usize,
+    /// Whether one who asks now joins it.
+    joinable: bool,
+}
+
+impl UnderWay {
+    fn of<C: Client>(clients: &Clients<C>) -> Self {
+        let of_client = |served: &Arc<Served<C>>| {
+            let mut flights = Vec::new();
+            served.client().next().visit(|key, flight| {
+                flights.push(Flight {
+                    flight: flight.flight.to_string(),
+                    key: key.to_string(),
+                    age_ms: flight.age.map(|age| age.as_millis()),
+                    callers: flight.callers,
+                    joinable: flight.joinable,
+                });
+            });
+            OfClient {
+                client: served.settings().name.clone(),
+                generation: served.client().generation().to_string(),
+                flights,
+            }
+        };
+        Self {
+            clients: clients.all_and_retired().iter().map(of_client).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Forgotten {
+    forgotten: bool,
+}
+
+fn json(document: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    respond_with(StatusCode::OK, "application/json", body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn is_home(uri: &str, hosts: &[&str]) -> bool {
+        let request = hosts.iter().fold(Request::get(uri), |request, host| {
+            request.header(header::HOST, *host)
+        });
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        is_at_home(&head, Some("192.0.2.7".parse().unwrap()))
+    }
+
+    #[test]
+    fn a_request_is_meant_for_this_machine_by_an_address_of_its_own_or_localhost() {
+        for host in [
+            "localhost",
+            "LocalHost:9090",
+            "127.0.0.1",
+            "127.8.8.8:1",
+            "[::1]",
+            "[::1]:9090",
+            "192.0.2.7:9090",
+            "[::ffff:192.0.2.7]",
+        ] {
+            assert!(is_home("/", &[host]), "{host}");
+        }
+        assert!(is_home("http://localhost:9090/", &[]));
+    }
+
+    #[test]
+    fn a_request_with_another_name_with_two_or_with_none_is_not() {
+        for host in [
+            "",
+            "rebound.example",
+            "localhost.example:80",
+            "192.0.2.8",
+            "0.0.0.0:9090",
+            "[::]:9090",
+            "::1",
+            "a b",
+        ] {
+            assert!(!is_home("/", &[host]), "{host:?}");
+        }
+        assert!(!is_home("/", &[]));
+        assert!(!is_home("/", &["localhost", "rebound.example"]));
+        assert!(!is_home("http://rebound.example/", &["localhost"]));
+    }
 }

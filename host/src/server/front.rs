@@ -2,53 +2,126 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies nobody and keeps nothing.
 
+use std::borrow::Cow;
+use std::str::Utf8Error;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use percent_encoding::percent_decode;
+use tokio::time::timeout;
 
 use super::problem::{Refusal, failure};
-use super::{probe, respond_with};
+use super::wishes::Wishes;
+use super::{probe, proxy_status, respond_with};
 use crate::client::{Answer, Client, Key, Role};
 use crate::clients::{Clients, Found, Served};
-use crate::config::Sharing;
+use crate::config::{FrontLimits, Sharing};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 pub(super) async fn respond<C: Client>(
     clients: &Clients<C>,
-    request: &Request<Incoming>,
+    limits: &FrontLimits,
+    head: &Parts,
 ) -> Response<Full<Bytes>> {
-    match answer(clients, request).await {
+    match answer(clients, limits, head).await {
         Ok(response) => response,
-        Err(refusal) => refusal.response(),
+        Err(refusal) => {
+            let mut response = refusal.response();
+            let headers = response.headers_mut();
+            headers.insert(PROXY_STATUS, proxy_status::of_refusal(&refusal));
+            if matches!(refusal, Refusal::CallerDeadline) {
+                headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+            }
+            response
+        }
     }
 }
 
 async fn answer<C: Client>(
     clients: &Clients<C>,
-    request: &Request<Incoming>,
+    limits: &FrontLimits,
+    head: &Parts,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
-    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
-    let name = match path[..] {
-        ["livez" | "readyz"] => return Ok(probe(clients, path[0])),
-        ["v1", name, "items"] => name,
-        _ => return Err(Refusal::NoSuchPath),
+    well_formed(head, limits)?;
+    let path = head.uri.path();
+    let name = match path {
+        "/livez" | "/readyz" => None,
+        path => Some(client_of(path, "items").ok_or(Refusal::NoSuchPath {
+            paths: "GET /v1/{client}/items?x=KEY",
+        })?),
     };
-    if request.method() != Method::GET {
-        return Err(Refusal::Method { allow: "GET" });
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        return Err(Refusal::Method { allow: "GET, HEAD" });
     }
+    let Some(name) = name else {
+        return Ok(probe(clients, path));
+    };
     let served = served(clients, name)?;
-    let query = request.uri().query().unwrap_or_default();
-    let key = key(query, served.settings().limits.key)?;
-    let answer = served.client().get_items(key).await;
-    Ok(render(&served, &answer))
+    let key = key(head, &served)?;
+    let wishes = Wishes::of(&head.headers);
+    let anew = wishes.anew && served.grants_anew();
+    let call = async {
+        if anew {
+            served.client().get_items_anew(key).await
+        } else {
+            served.client().get_items(key).await
+        }
+    };
+    let answer = match wishes.wait {
+        None => call.await,
+        // The call is dropped with its deadline, and so leaves its flight.
+        Some(wait) => timeout(wait, call)
+            .await
+            .map_err(|_| Refusal::CallerDeadline)?,
+    };
+    let mut response = render(&answer);
+    if let Some(seat) = answer.seat {
+        let bypass = anew || served.settings().sharing == Sharing::Observed;
+        let status = cache_status(seat.role, bypass);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+    }
+    if wishes.wait.is_some() {
+        let headers = response.headers_mut();
+        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+    }
+    Ok(response)
 }
 
-/// The client that a path names.
+/// What both versions of HTTP are held to. Of these, hyper counts the lines of HTTP/1 itself.
+fn well_formed(head: &Parts, limits: &FrontLimits) -> Result<(), Refusal> {
+    if head.headers.len() > limits.headers {
+        return Err(Refusal::HeadersTooMany {
+            limit: limits.headers,
+        });
+    }
+    // RFC 9112, section 3.2.
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    if head.version == Version::HTTP_11 && hosts != 1 {
+        return Err(Refusal::Malformed(
+            "found no Host, or more than one; needed exactly one",
+        ));
+    }
+    Ok(())
+}
+
+/// The client's name in a path `/v1/{client}/{what}`.
+pub(super) fn client_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
+    let (name, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
+    (rest == what).then_some(name)
+}
+
+/// The client of that name.
 pub(super) fn served<C: Client>(
     clients: &Clients<C>,
     name: &str,
-) -> Result<std::sync::Arc<Served<C>>, Refusal> {
+) -> Result<Arc<Served<C>>, Refusal> {
     match clients.find(name) {
         Found::Served(served) => Ok(served),
         Found::Loading => Err(Refusal::Loading),
@@ -56,48 +129,51 @@ pub(super) fn served<C: Client>(
     }
 }
 
-fn render<C: Client>(served: &Served<C>, answer: &Answer) -> Response<Full<Bytes>> {
-    let mut response = match &answer.result {
+/// The key that a request for `served` names.
+pub(super) fn key<C: Client>(head: &Parts, served: &Served<C>) -> Result<Key, Refusal> {
+    let query = head.uri.query().unwrap_or_default();
+    key_in(query, served.settings().limits.key)
+}
+
+fn render(answer: &Answer) -> Response<Full<Bytes>> {
+    match &answer.result {
         Ok(items) => respond_with(StatusCode::OK, "application/json", items.json()),
-        Err(error) => failure(error),
-    };
-    // RFC 9211: how the answer was come by.
-    let status = answer
-        .seat
-        .map(|seat| match (served.settings().sharing, seat.role) {
-            (Sharing::Observed, _) => "oneflight; fwd=bypass",
-            (Sharing::Coalesced { .. }, Role::Leader) => "oneflight; fwd=miss",
-            (Sharing::Coalesced { .. }, Role::Follower) => "oneflight; fwd=miss; collapsed",
-        });
-    if let Some(status) = status {
-        let headers = response.headers_mut();
-        headers.insert("cache-status", HeaderValue::from_static(status));
+        Err(error) => {
+            let mut response = failure(error);
+            if let Some(status) = proxy_status::of_failure(error) {
+                response.headers_mut().insert(PROXY_STATUS, status);
+            }
+            response
+        }
     }
-    response
+}
+
+/// `Cache-Status` (RFC 9211): how an answer was come by, by a caller whose flight passed by all others or
+/// did not.
+fn cache_status(role: Role, bypass: bool) -> &'static str {
+    match role {
+        _ if bypass => "oneflight; fwd=bypass",
+        Role::Leader => "oneflight; fwd=miss",
+        Role::Follower => "oneflight; fwd=miss; collapsed",
+    }
 }
 
 /// The key in a query: exactly one `x`, decoded as HTML forms encode it.
-pub(super) fn key(query: &str, limit: usize) -> Result<Key, Refusal> {
-    let decode = |text: &str| {
-        let spaced = text.replace('+', " ");
-        percent_decode(spaced.as_bytes())
-            .decode_utf8()
-            .map(String::from)
-    };
+fn key_in(query: &str, limit: usize) -> Result<Key, Refusal> {
     let mut keys = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| decode(name).is_ok_and(|name| name == "x"));
+        .filter(|(name, _)| form_decoded(name).is_ok_and(|name| name == "x"));
     match (keys.next(), keys.next()) {
-        (None, _) => Err(Refusal::Key(
+        (None, _) => Err(Refusal::Malformed(
             "found no x in the query; needed exactly one, ?x=KEY",
         )),
-        (_, Some(_)) => Err(Refusal::Key(
+        (_, Some(_)) => Err(Refusal::Malformed(
             "found x more than once; needed exactly one, ?x=KEY",
         )),
         (Some((_, x)), None) => {
-            let x = decode(x).map_err(|_| {
-                Refusal::Key("found an x that is not UTF-8; needed UTF-8, percent-encoded")
+            let x = form_decoded(x).map_err(|_| {
+                Refusal::Malformed("found an x that is not UTF-8; needed UTF-8, percent-encoded")
             })?;
             if x.len() > limit {
                 Err(Refusal::KeyTooLong { limit })
@@ -108,13 +184,23 @@ pub(super) fn key(query: &str, limit: usize) -> Result<Key, Refusal> {
     }
 }
 
+/// Most names and keys stand in a query as they are, and are not copied.
+fn form_decoded(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).decode_utf8();
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8()?;
+    Ok(Cow::Owned(decoded.into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_key_is_decoded_as_a_form_encodes_it() {
-        let decoded = |query| key(query, 10).unwrap().as_str().to_owned();
+        let decoded = |query| key_in(query, 10).unwrap().as_str().to_owned();
         assert_eq!(decoded("x=a+b%2Bc"), "a b+c");
         assert_eq!(decoded("y=1&%78=caf%C3%A9&z"), "café");
         assert_eq!(decoded("x"), "");
@@ -123,11 +209,28 @@ mod tests {
     #[test]
     fn a_key_that_is_missing_repeated_not_utf8_or_too_long_is_refused() {
         for query in ["", "y=1", "x=1&x=1", "x=%ff"] {
-            assert!(matches!(key(query, 10), Err(Refusal::Key(_))), "{query}");
+            assert!(
+                matches!(key_in(query, 10), Err(Refusal::Malformed(_))),
+                "{query}"
+            );
         }
         assert!(matches!(
-            key("x=12345678901", 10),
+            key_in("x=12345678901", 10),
             Err(Refusal::KeyTooLong { limit: 10 })
         ));
+    }
+
+    #[test]
+    fn a_path_names_its_client_between_the_version_and_what_is_asked() {
+        assert_eq!(client_of("/v1/orders/items", "items"), Some("orders"));
+        for path in [
+            "/v1/orders/items/",
+            "/v1/items",
+            "/v1//orders/items",
+            "/v2/orders/items",
+            "items",
+        ] {
+            assert_eq!(client_of(path, "items"), None, "{path}");
+        }
     }
 }

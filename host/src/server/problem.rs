@@ -1,16 +1,21 @@
 //! Status codes and problem documents (RFC 9457): what a caller is told when there are no items.
 
+use std::fmt::{self, Display};
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::client::ClientError;
 
-/// Why a request reaches no client.
+/// Why a request came to no answer of a client.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    NoSuchPath,
+    /// Another path than those.
+    NoSuchPath {
+        paths: &'static str,
+    },
     /// Another method than those in `allow`.
     Method {
         allow: &'static str,
@@ -18,44 +23,63 @@ pub(super) enum Refusal {
     UnknownClient(String),
     /// The client is being loaded for the first time.
     Loading,
-    Key(&'static str),
+    /// What was found, and what was needed.
+    Malformed(&'static str),
+    /// What was found, and what was needed, so that no page in a browser can ask.
+    Forbidden(&'static str),
+    HeadersTooMany {
+        limit: usize,
+    },
     KeyTooLong {
         limit: usize,
     },
+    /// The caller's own deadline has passed. What it waited for goes on for the others.
+    CallerDeadline,
 }
 
 impl Refusal {
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self) -> Response<Full<Bytes>> {
+        let (status, code) = match self {
+            Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
+            Self::UnknownClient(_) => (StatusCode::NOT_FOUND, "unknown-client"),
+            Self::Loading => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "bad-request"),
+            Self::HeadersTooMany { .. } => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "bad-request")
+            }
+            Self::KeyTooLong { .. } => (StatusCode::URI_TOO_LONG, "key-too-long"),
+            Self::CallerDeadline => (StatusCode::GATEWAY_TIMEOUT, "caller-deadline"),
+        };
+        let mut response = problem(status, code, self);
+        let headers = response.headers_mut();
         match self {
-            Self::NoSuchPath => problem(
-                StatusCode::NOT_FOUND,
-                "bad-request",
-                "no such path; ask GET /v1/{client}/items?x=KEY",
-            ),
             Self::Method { allow } => {
-                let detail = format!("found another method; needed {allow}");
-                let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "bad-request", &detail);
-                let headers = response.headers_mut();
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-                response
             }
-            Self::UnknownClient(name) => problem(
-                StatusCode::NOT_FOUND,
-                "unknown-client",
-                &format!("no client is named {name:?} here"),
-            ),
             Self::Loading => {
-                let detail = "the client is still being loaded; try again later";
-                let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
-                response.headers_mut().insert(header::RETRY_AFTER, 1.into());
-                response
+                headers.insert(header::RETRY_AFTER, 1.into());
             }
-            Self::Key(detail) => problem(StatusCode::BAD_REQUEST, "bad-request", detail),
-            Self::KeyTooLong { limit } => problem(
-                StatusCode::URI_TOO_LONG,
-                "key-too-long",
-                &format!("a key has {limit} bytes at most"),
-            ),
+            _ => (),
+        }
+        response
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchPath { paths } => write!(f, "no such path; ask {paths}"),
+            Self::Method { allow } => write!(f, "found another method; needed {allow}"),
+            Self::UnknownClient(name) => write!(f, "no client is named {name:?} here"),
+            Self::Loading => f.write_str("the client is still being loaded; try again later"),
+            Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
+            Self::HeadersTooMany { limit } => write!(f, "a request has {limit} headers at most"),
+            Self::KeyTooLong { limit } => write!(f, "a key has {limit} bytes at most"),
+            Self::CallerDeadline => {
+                f.write_str("no answer came within the time that the request preferred to wait")
+            }
         }
     }
 }
@@ -80,12 +104,12 @@ pub(super) fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         }
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let detail = match error {
+    let detail: &dyn Display = match error {
         // The reason names hosts and addresses: the operator's to know, and in the log.
-        ClientError::UpstreamDenied(_) => "the client asked for what its policy denies".to_owned(),
-        _ => error.to_string(),
+        ClientError::UpstreamDenied(_) => &"the client asked for what its policy denies",
+        error => error,
     };
-    let mut response = problem(status, error.code(), &detail);
+    let mut response = problem(status, error.code(), detail);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let wait = match error {
             ClientError::RateLimited {
@@ -106,10 +130,17 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     code: &'a str,
-    detail: &'a str,
+    #[serde(serialize_with = "text")]
+    detail: &'a dyn Display,
 }
 
-fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {
+/// Written where it stands, without a copy of its own.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn text<S: Serializer>(text: &&dyn Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(text)
+}
+
+fn problem(status: StatusCode, code: &str, detail: &dyn Display) -> Response<Full<Bytes>> {
     let title = status.canonical_reason().unwrap_or_default();
     let problem = Problem {
         title,

@@ -1,0 +1,256 @@
+//! [`Connection`]: one caller's connection, from its acceptance to its end.
+//!
+//! hyper's timer ends an HTTP/1 connection whose next head does not come. All other ways of holding one
+//! for nothing are seen by its [`Pulse`]: saying nothing at all, half of HTTP/2's preface, HTTP/2 without
+//! requests, and not reading the answer.
+
+use std::convert::Infallible;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::door::{Audience, Door};
+use super::{admin, front};
+use crate::client::Client;
+
+/// A connection's own, shared by its requests.
+pub(super) struct Connection<C> {
+    door: Arc<Door<C>>,
+    /// Where it came in.
+    local: Option<SocketAddr>,
+    pulse: Pulse,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<C: Client> Connection<C> {
+    /// Serves `stream` in a task of its own, until `finish` says to end it or has no sender any more.
+    pub(super) fn spawn(
+        door: &Arc<Door<C>>,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        finish: watch::Receiver<()>,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let connection = Arc::new(Self {
+            door: Arc::clone(door),
+            local: stream.local_addr().ok(),
+            pulse: Pulse::default(),
+            _permit: permit,
+        });
+        // Tasks of two kinds, so that the one without TLS has no room for it.
+        match door.tls.clone() {
+            None => drop(tokio::spawn(connection.serve(stream, finish))),
+            Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, finish))),
+        }
+    }
+
+    async fn serve_tls(
+        self: Arc<Self>,
+        tls: TlsAcceptor,
+        stream: TcpStream,
+        mut finish: watch::Receiver<()>,
+    ) {
+        let handshake = timeout(self.door.limits.head_time, tls.accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            _ = finish.changed() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(stream, finish).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<I>(self: Arc<Self>, io: I, mut finish: watch::Receiver<()>)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let limits = &self.door.limits;
+        let io = Observed {
+            io: TokioIo::new(io),
+            connection: Arc::clone(&self),
+        };
+        let service = service_fn(|request| Arc::clone(&self).respond(request));
+        let mut connection = pin!(self.door.http.serve_connection(io, service));
+        let mut quiet = Duration::ZERO;
+        let mut finishing = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
+                }
+                told = finish.changed() => {
+                    if told.is_err() {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    finishing = true;
+                }
+                () = sleep(limits.head_time) => {
+                    quiet = if self.pulse.is_quiet() { quiet + limits.head_time } else { Duration::ZERO };
+                    let patience = if self.pulse.is_blocked() { limits.stall } else { limits.head_time };
+                    if quiet < patience {
+                        continue;
+                    }
+                    if finishing {
+                        // It was told to end, and has not as much as taken note.
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    finishing = true;
+                }
+            }
+        }
+    }
+
+    async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let _answering = self.pulse.answering();
+        // No request has a meaning for its body: it is dropped unread, and the connection with it where
+        // it has not all come yet.
+        let (head, _) = request.into_parts();
+        let door = &self.door;
+        let response = match door.audience {
+            Audience::Callers => front::respond(&door.clients, &door.limits, &head).await,
+            Audience::Operator => admin::respond(&door.clients, &door.metrics, self.local, &head),
+        };
+        Ok(if head.method == Method::HEAD {
+            without_body(response)
+        } else {
+            response
+        })
+    }
+}
+
+/// The answer to HEAD, where `response` is the answer to GET.
+fn without_body(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let length = response.body().size_hint().exact();
+    let length = HeaderValue::from(length.unwrap_or_default());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    response.map(|_| Full::default())
+}
+
+/// Whether anything goes on over a connection.
+#[derive(Default)]
+struct Pulse {
+    /// Requests that are being answered: up when one begins, down when its response does.
+    answering: AtomicUsize,
+    /// Set when a request begins or something is written, taken back when somebody looks.
+    stirred: AtomicBool,
+    /// Set while there is something to write that the peer does not take.
+    blocked: AtomicBool,
+}
+
+impl Pulse {
+    /// Counts a request as being answered, for as long as what it returns lives.
+    fn answering(&self) -> Answering<'_> {
+        self.stirred.store(true, Ordering::Relaxed);
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(self)
+    }
+
+    /// Whether nothing has gone on since this was last asked.
+    fn is_quiet(&self) -> bool {
+        !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.blocked.store(written.is_pending(), Ordering::Relaxed);
+        if written.is_ready() {
+            self.stirred.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn flushed(&self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        self.blocked.store(flushed.is_pending(), Ordering::Relaxed);
+        flushed
+    }
+}
+
+/// A request that is being answered.
+struct Answering<'a>(&'a Pulse);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells the pulse of its connection what is written.
+struct Observed<I, C> {
+    io: TokioIo<I>,
+    connection: Arc<Connection<C>>,
+}
+
+impl<I: AsyncRead + Unpin, C> Read for Observed<I, C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin, C> Write for Observed<I, C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.connection.pulse.written(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.connection.pulse.flushed(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        self.connection.pulse.written(written)
+    }
+}

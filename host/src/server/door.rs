@@ -1,0 +1,123 @@
+//! [`Door`]: one listener, and how many connections it takes at once.
+//!
+//! A connection past the limit waits in the kernel's backlog. To tell it so would take what has run out:
+//! a descriptor, a task, a TLS handshake, and reading what it sends until it has read its answer. Places
+//! come free soon, as nobody keeps one without asking for more than [`FrontLimits::head_time`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::Connection;
+use super::tls::Tls;
+use crate::client::Client;
+use crate::clients::Clients;
+use crate::config::FrontLimits;
+use crate::metrics::Metrics;
+
+/// Lines that hyper takes in the head of an HTTP/1 request by itself, which it reads without an
+/// allocation.
+const HEADERS: usize = 100;
+
+/// The least that hyper reads at a time.
+const LEAST_HEAD: usize = 8 << 10;
+
+/// Who may ask what at a door.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Audience {
+    Callers,
+    Operator,
+}
+
+/// A listener's side of all its connections.
+pub(super) struct Door<C> {
+    pub(super) audience: Audience,
+    pub(super) clients: Arc<Clients<C>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: FrontLimits,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) http: auto::Builder<TokioExecutor>,
+    /// One permit for each connection that may be accepted yet.
+    room: Arc<Semaphore>,
+}
+
+impl<C: Client> Door<C> {
+    pub(super) fn new(
+        audience: Audience,
+        clients: Arc<Clients<C>>,
+        metrics: Arc<Metrics>,
+        limits: &FrontLimits,
+        tls: Option<Tls>,
+    ) -> Arc<Self> {
+        let connections = match audience {
+            Audience::Callers => limits.connections,
+            Audience::Operator => limits.operators,
+        };
+        Arc::new(Self {
+            audience,
+            clients,
+            metrics,
+            limits: limits.clone(),
+            tls: tls.map(Tls::into_acceptor),
+            http: http(limits),
+            room: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+        })
+    }
+
+    /// Accepts connections, for ever.
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, finish: &watch::Sender<()>) {
+        let mut full = false;
+        loop {
+            let permit = self.permit(&mut full).await;
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    Connection::spawn(&self, stream, permit, finish.subscribe());
+                }
+                Err(error) => {
+                    // Most likely out of descriptors: trying again at once would only spin.
+                    tracing::warn!(%error, "could not accept a connection");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// A connection's place, as soon as there is one. Where it has to be waited for, that is said once
+    /// until there is room again.
+    async fn permit(&self, full: &mut bool) -> OwnedSemaphorePermit {
+        let room = Arc::clone(&self.room);
+        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+            *full = false;
+            return permit;
+        }
+        if !std::mem::replace(full, true) {
+            tracing::warn!(door = ?self.audience, "as many connections are open as may be; more have to wait");
+        }
+        room.acquire_owned().await.expect("nobody closes it")
+    }
+}
+
+/// How HTTP is spoken to those who connect.
+fn http(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    let mut one = http.http1();
+    // With a timer hyper gives up on a connection whose headers do not come; without, never.
+    one.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_buf_size(limits.head.max(LEAST_HEAD));
+    if limits.headers != HEADERS {
+        one.max_headers(limits.headers);
+    }
+    let at_most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(at_most(limits.streams))
+        .max_header_list_size(at_most(limits.head));
+    http
+}

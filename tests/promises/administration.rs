@@ -1,0 +1,194 @@
+//! What the operator sees and does, and what a page in the operator's browser does not.
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use oneflight_tests::caller::{self, code, get, header, send};
+use oneflight_tests::failsafe;
+use oneflight_tests::serving::{Serving, served};
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use serde_json::{Value, json};
+
+/// What callers ask for.
+const ITEMS: &str = "/v1/test/items?x=42";
+
+/// What the operator asks for, to have [`ITEMS`] forgotten.
+const FORGET: &str = "/v1/test/forget?x=42";
+
+/// Asks the operator's door, with these headers and no others.
+async fn ask(
+    serving: &Serving,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> caller::Answer {
+    let mut request = Request::builder().uri(path).method(method);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(serving.operator, request.body(Empty::new()).unwrap()).await
+}
+
+async fn forget(serving: &Serving) -> Value {
+    let headers = [("host", "localhost"), ("x-oneflight", "1")];
+    let answer = ask(serving, Method::POST, FORGET, &headers).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+/// The clients at `/v1/flights`.
+async fn clients(serving: &Serving) -> Vec<Value> {
+    let answer = get(serving.operator, "/v1/flights").await;
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    assert!(!String::from_utf8_lossy(answer.body()).contains("42"));
+    let mut document: Value = serde_json::from_slice(answer.body()).unwrap();
+    serde_json::from_value(document["clients"].take()).unwrap()
+}
+
+// Contract point 5.
+#[tokio::test]
+async fn a_flight_that_is_forgotten_answers_those_who_are_on_it_and_nobody_else() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    assert_eq!(forget(&serving).await, json!({ "forgotten": false }));
+    let early = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(1).await;
+    assert_eq!(forget(&serving).await, json!({ "forgotten": true }));
+    assert_eq!(forget(&serving).await, json!({ "forgotten": false }));
+    let late = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(2).await;
+    upstream.release();
+    for caller in [early, late] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.body(), ITEMS_JSON);
+        assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=miss");
+    }
+}
+
+#[tokio::test]
+async fn the_flights_under_way_are_shown_with_their_callers_and_without_their_keys() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let all = clients(&serving).await;
+    assert_eq!(all.len(), 1);
+    assert_eq!(
+        (&all[0]["client"], &all[0]["flights"]),
+        (&json!("test"), &json!([]))
+    );
+
+    let early: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(get(serving.callers, ITEMS)))
+        .collect();
+    serving.waiting(2).await;
+    forget(&serving).await;
+    let late = tokio::spawn(get(serving.callers, ITEMS));
+    serving.waiting(3).await;
+    let all = clients(&serving).await;
+    let flights = all[0]["flights"].as_array().unwrap();
+    let mut seen: Vec<_> = flights
+        .iter()
+        .map(|flight| (flight["callers"].as_u64(), flight["joinable"].as_bool()))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [(Some(1), Some(true)), (Some(2), Some(false))]);
+    assert_eq!(flights[0]["key"], flights[1]["key"]);
+    assert_ne!(flights[0]["flight"], flights[1]["flight"]);
+    assert!(flights.iter().all(|flight| flight["age_ms"].is_u64()));
+
+    upstream.release();
+    for caller in early.into_iter().chain([late]) {
+        failsafe("an answer", caller).await.unwrap();
+    }
+    serving.subject.settled().await;
+    assert_eq!(clients(&serving).await[0]["flights"], json!([]));
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_reaches_nothing() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let caller = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(1).await;
+    // By a name of its own, which it has made mean this machine.
+    let rebound = [("host", "rebound.example"), ("x-oneflight", "1")];
+    for (method, path) in [
+        (Method::POST, FORGET),
+        (Method::GET, "/v1/flights"),
+        (Method::GET, "/livez"),
+    ] {
+        let answer = ask(&serving, method, path, &rebound).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(code(&answer), "bad-request");
+        assert!(String::from_utf8_lossy(answer.body()).contains("needed localhost"));
+    }
+    // By a request that browsers send anywhere, and by asking whether it may send another.
+    let home = ("host", "127.0.0.1");
+    let answer = ask(&serving, Method::POST, FORGET, &[home]).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert!(String::from_utf8_lossy(answer.body()).contains("found no X-Oneflight header"));
+    let preflight = [
+        home,
+        ("origin", "http://page.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "x-oneflight"),
+    ];
+    let answer = ask(&serving, Method::OPTIONS, FORGET, &preflight).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let answer = ask(&serving, Method::GET, "/v1/flights", &preflight[..2]).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let permits = |name: &http::HeaderName| name.as_str().starts_with("access-control");
+    assert!(!answer.headers().keys().any(permits), "{answer:?}");
+    // The flight is open still.
+    assert_eq!(forget(&serving).await, json!({ "forgotten": true }));
+    upstream.release();
+    failsafe("an answer", caller).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_operators_door_and_the_callers_lead_to_different_rooms() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    for (door, path) in [
+        (serving.callers, "/v1/flights"),
+        (serving.callers, FORGET),
+        (serving.operator, ITEMS),
+        (serving.operator, "/"),
+    ] {
+        let answer = get(door, path).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(code(&answer), "bad-request");
+    }
+    let answer = get(serving.operator, FORGET).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(header(&answer, "allow"), "POST");
+    let headers = [("host", "localhost"), ("x-oneflight", "1")];
+    for (path, status, expected) in [
+        ("/v1/other/forget?x=1", 404, "unknown-client"),
+        ("/v1/test/forget", 400, "bad-request"),
+    ] {
+        let answer = ask(&serving, Method::POST, path, &headers).await;
+        assert_eq!(
+            (answer.status().as_u16(), &*code(&answer)),
+            (status, expected)
+        );
+    }
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(get(serving.operator, path).await.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_replaced_is_shown_until_its_callers_are_answered() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let caller = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(1).await;
+    serving.clients.put(served(&serving.subject));
+    let all = clients(&serving).await;
+    assert_eq!(all.len(), 2);
+    upstream.release();
+    failsafe("an answer", caller).await.unwrap();
+    failsafe("the replaced client to be gone", async {
+        while clients(&serving).await.len() > 1 {}
+    })
+    .await;
+}

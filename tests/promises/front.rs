@@ -1,0 +1,216 @@
+//! What callers are told, and in which words of HTTP.
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use oneflight::Settings;
+use oneflight_tests::caller::{Http2, code, get, header, rest, send, sending};
+use oneflight_tests::serving::Serving;
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use oneflight_tests::{Subject, artifacts, failsafe, process};
+
+/// What callers ask for.
+const ITEMS: &str = "/v1/test/items?x=42";
+
+// Row 21.
+#[tokio::test]
+async fn a_key_that_is_too_long_missing_repeated_or_not_utf8_opens_no_flight() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let address = serving.callers;
+    let too_long = format!("x={}", "k".repeat(4097));
+    for (query, status, expected) in [
+        ("y=1", StatusCode::BAD_REQUEST, "bad-request"),
+        ("x=1&x=2", StatusCode::BAD_REQUEST, "bad-request"),
+        ("x=%ff", StatusCode::BAD_REQUEST, "bad-request"),
+        (&*too_long, StatusCode::URI_TOO_LONG, "key-too-long"),
+    ] {
+        let answer = get(address, &format!("/v1/test/items?{query}")).await;
+        assert_eq!(
+            (answer.status(), &*code(&answer)),
+            (status, expected),
+            "{query}"
+        );
+    }
+    let answer = get(address, "/v1/other/items?x=1").await;
+    assert_eq!(
+        (answer.status(), &*code(&answer)),
+        (StatusCode::NOT_FOUND, "unknown-client")
+    );
+    assert_eq!(serving.subject.component.usage().guest_calls, 0);
+    let longest = get(address, &format!("/v1/test/items?x={}", "k".repeat(4096))).await;
+    assert_eq!(longest.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_failure_is_a_problem_document_with_its_code_that_names_who_failed() {
+    let subject = Subject::misbehaving(Settings::new("test")).await;
+    let serving = Serving::start(subject).await;
+    let failed = |error| format!("oneflight; error={error}");
+    for (key, status, expected, blamed) in [
+        (
+            "error:invalid-key",
+            400,
+            "invalid-key",
+            failed("http_request_error"),
+        ),
+        ("error:not-found", 404, "not-found", String::new()),
+        (
+            "error:upstream-status:418",
+            502,
+            "upstream-status",
+            "oneflight; received-status=418".into(),
+        ),
+        (
+            "error:upstream-unavailable",
+            502,
+            "upstream-unavailable",
+            failed("destination_unavailable"),
+        ),
+        (
+            "error:upstream-malformed",
+            502,
+            "upstream-malformed",
+            failed("http_protocol_error"),
+        ),
+        ("error:other", 502, "other", failed("proxy_internal_error")),
+        ("error:rate-limited", 503, "rate-limited", String::new()),
+        (
+            "need:http://10.1.2.3/",
+            502,
+            "upstream-denied",
+            failed("http_request_denied"),
+        ),
+        ("panic", 502, "guest-trap", failed("proxy_internal_error")),
+        (
+            "bad-json",
+            502,
+            "guest-malformed",
+            failed("proxy_internal_error"),
+        ),
+        (
+            "many:10001",
+            502,
+            "result-too-large",
+            failed("proxy_internal_error"),
+        ),
+    ] {
+        let answer = get(serving.callers, &format!("/v1/test/items?x={key}")).await;
+        assert_eq!(
+            (answer.status().as_u16(), &*code(&answer)),
+            (status, expected),
+            "{key}"
+        );
+        assert_eq!(header(&answer, "proxy-status"), blamed, "{key}");
+        assert_eq!(header(&answer, "cache-control"), "no-store");
+        assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=miss");
+    }
+    for (path, blamed) in [
+        ("/v1/other/items?x=1", failed("destination_not_found")),
+        ("/v1/test/items", failed("http_request_error")),
+    ] {
+        let answer = get(serving.callers, path).await;
+        assert_eq!(header(&answer, "proxy-status"), blamed, "{path}");
+        assert!(!answer.headers().contains_key("cache-status"), "{path}");
+    }
+    let answer = get(serving.callers, "/v1/test/items?x=echo:a").await;
+    assert!(!answer.headers().contains_key("proxy-status"));
+}
+
+#[tokio::test]
+async fn a_caller_is_told_when_to_come_again_as_the_upstream_said() {
+    let limited = Upstream::start(Answer::Status(429, "retry-after: 7\r\n")).await;
+    let serving = Serving::in_front_of(&limited).await;
+    let answer = get(serving.callers, ITEMS).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        (&*code(&answer), header(&answer, "retry-after")),
+        ("rate-limited", "7")
+    );
+}
+
+#[tokio::test]
+async fn head_is_answered_with_the_head_of_the_answer_to_get() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let http2 = Http2::to(serving.callers).await;
+    for path in [ITEMS, "/v1/test/items", "/v1/other/items?x=1", "/livez"] {
+        let request = |uri: String, method| Request::builder().uri(uri).method(method);
+        let one = async |method| {
+            let request = request(path.into(), method).header("host", "test");
+            send(serving.callers, request.body(Empty::new()).unwrap()).await
+        };
+        let two = async |method| {
+            let request = request(format!("http://test{path}"), method);
+            http2.send(request.body(Empty::new()).unwrap()).await
+        };
+        for (got, head) in [
+            (one(Method::GET).await, one(Method::HEAD).await),
+            (two(Method::GET).await, two(Method::HEAD).await),
+        ] {
+            assert_eq!(got.status(), head.status(), "{path}");
+            assert_eq!(
+                header(&head, "content-length"),
+                got.body().len().to_string()
+            );
+            assert!(!got.body().is_empty() && head.body().is_empty(), "{path}");
+            let names = |answer: &oneflight_tests::caller::Answer| {
+                let mut headers = answer.headers().clone();
+                headers.remove("date");
+                headers
+            };
+            assert_eq!(names(&got), names(&head), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_reads_is_asked_for_with_get_or_head() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    for path in [ITEMS, "/livez", "/readyz"] {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let request = Request::builder().uri(path).method(&method);
+            let request = request.header("host", "test").body(Empty::new()).unwrap();
+            let answer = send(serving.callers, request).await;
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+            assert_eq!(header(&answer, "allow"), "GET, HEAD");
+            assert_eq!(code(&answer), "bad-request");
+        }
+    }
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_comes_with_get_is_not_waited_for() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let request =
+        format!("GET {ITEMS} HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\nhalf of it");
+    let answer = failsafe("an answer", rest(sending(serving.callers, &request).await)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with(ITEMS_JSON), "{answer}");
+}
+
+#[tokio::test]
+async fn a_denial_keeps_its_reason_to_the_log() {
+    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    let denied = get(service.address, "/v1/default/items?x=need:http://10.1.2.3/").await;
+    assert_eq!(
+        (denied.status(), &*code(&denied)),
+        (StatusCode::BAD_GATEWAY, "upstream-denied")
+    );
+    let told = String::from_utf8_lossy(denied.body()).into_owned();
+    assert!(!told.contains("10.1.2.3"), "{told}");
+    service.terminate();
+    let (_, log) = service.ended().await;
+    assert!(log.contains("add --allow http://10.1.2.3"), "{log}");
+}
+
+#[tokio::test]
+async fn what_is_not_shared_says_so() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let args = ["--no-coalescing", "--base-url", &upstream.origin()];
+    let service = process::Service::start(&args).await;
+    let answer = get(service.address, "/v1/default/items?x=42").await;
+    assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
+}

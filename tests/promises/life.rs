@@ -1,0 +1,147 @@
+//! How the service ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::StatusCode;
+use oneflight::FrontLimits;
+use oneflight_tests::caller::{Http2, code, get, header, rest, sending};
+use oneflight_tests::serving::Serving;
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
+use tokio::net::TcpStream;
+
+/// What callers ask for.
+const ITEMS: &str = "/v1/test/items?x=42";
+
+// Row 34, as far as one process goes.
+#[tokio::test]
+async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let service =
+        process::Service::start(&["--base-url", &format!("{}/items", upstream.origin())]).await;
+    let address = service.address;
+    let caller = tokio::spawn(get(address, "/v1/default/items?x=42"));
+    upstream.requested(1).await;
+    service.terminate();
+    unready(address).await;
+    upstream.release();
+    assert_eq!(
+        failsafe("the answer", caller).await.unwrap().body(),
+        ITEMS_JSON
+    );
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+    // One line per flight: with its code and its callers, and a hash where the key would be.
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("callers="))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(
+        lines[0].contains("callers=1") && lines[0].contains(r#"code="ok""#),
+        "{log}"
+    );
+    assert!(
+        !lines[0].contains("42 ") && !lines[0].contains("=42"),
+        "{log}"
+    );
+}
+
+// Row 34, the leftovers.
+#[tokio::test]
+async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
+    let limits = FrontLimits {
+        leave: Duration::ZERO,
+        grace: Duration::from_millis(200),
+        ..FrontLimits::default()
+    };
+    let mut serving = Serving::with(subject, limits, None).await;
+    let caller = tokio::spawn(get(serving.callers, ITEMS));
+    upstream.requested(1).await;
+    serving.shut_down();
+    let answer = failsafe("the caller to be told", caller).await.unwrap();
+    assert_eq!(
+        (answer.status(), &*code(&answer)),
+        (StatusCode::SERVICE_UNAVAILABLE, "cancelled")
+    );
+    assert_eq!(header(&answer, "retry-after"), "1");
+    serving.ended().await;
+    upstream.abandoned(1).await;
+    serving.subject.settled().await;
+}
+
+#[tokio::test]
+async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_closed() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let base_url = format!("{}/items", upstream.origin());
+    let subject = Subject::builtin(&base_url, reaching(&upstream)).await;
+    let limits = FrontLimits {
+        leave: Duration::ZERO,
+        grace: NEVER,
+        ..FrontLimits::default()
+    };
+    let mut serving = Serving::with(subject, limits, None).await;
+    let connection = Http2::to(serving.callers).await;
+    let leader = tokio::spawn(connection.get(ITEMS));
+    upstream.requested(1).await;
+    serving.shut_down();
+    unready(serving.callers).await;
+    let follower = tokio::spawn(connection.get(ITEMS));
+    serving.waiting(2).await;
+    upstream.release();
+    for caller in [leader, follower] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.body(), ITEMS_JSON);
+    }
+    serving.ended().await;
+    failsafe("the connection to be closed", async {
+        while !connection.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_service_at_once() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let args = ["--deadline", "3600", "--base-url", &upstream.origin()];
+    let service = process::Service::start(&args).await;
+    let address = service.address;
+    let request = "GET /v1/default/items?x=42 HTTP/1.1\r\nhost: test\r\n\r\n";
+    let _caller = sending(address, request).await;
+    upstream.requested(1).await;
+    service.terminate();
+    unready(address).await;
+    service.terminate();
+    assert_eq!(service.ended().await.0, Some(130));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_read_at_the_end_is_read_whole() {
+    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    let request = "GET /v1/default/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";
+    let reader = sending(service.address, request).await;
+    failsafe("the answer to begin", reader.readable())
+        .await
+        .unwrap();
+    service.terminate();
+    failsafe("the service to accept no more", async {
+        while TcpStream::connect(service.address).await.is_ok() {}
+    })
+    .await;
+    let answer = failsafe("the rest", rest(reader)).await;
+    assert!(answer.len() > 8_000_000, "{}", answer.len());
+    assert_eq!(service.ended().await.0, Some(0));
+}
+
+/// Waits until the service says that it is not ready for more.
+async fn unready(address: SocketAddr) {
+    failsafe("the service to be unready", async {
+        while get(address, "/readyz").await.status() == StatusCode::OK {}
+    })
+    .await;
+}

@@ -1,0 +1,122 @@
+//! The service in this process, so that a test can see who waits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use oneflight::clients::{Clients, Served};
+use oneflight::server::{Doors, Service, Tls};
+use oneflight::{ComponentClient, FrontLimits};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::upstream::Upstream;
+use crate::{Subject, failsafe, reaching};
+
+/// A service of one client, with a door for callers and one for their operator; it ends with this value.
+#[derive(Debug)]
+pub struct Serving {
+    /// The client, whose table is the service's.
+    pub subject: Subject,
+    /// All clients of the service.
+    pub clients: Arc<Clients<ComponentClient>>,
+    /// Where callers ask.
+    pub callers: SocketAddr,
+    /// Where the operator asks.
+    pub operator: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Of `subject`, with the usual limits.
+    pub async fn start(subject: Subject) -> Self {
+        Self::with(subject, FrontLimits::default(), None).await
+    }
+
+    /// Of the built-in client, which asks `upstream`.
+    pub async fn in_front_of(upstream: &Upstream) -> Self {
+        let base_url = format!("{}/items", upstream.origin());
+        Self::start(Subject::builtin(&base_url, reaching(upstream)).await).await
+    }
+
+    /// Of `subject`, with these limits, and in TLS where that is given.
+    pub async fn with(subject: Subject, limits: FrontLimits, tls: Option<Tls>) -> Self {
+        let clients = Arc::new(Clients::of([served(&subject)]));
+        Self::of(clients, subject, limits, tls).await
+    }
+
+    /// Of `clients`, one of which is `subject`.
+    ///
+    /// # Panics
+    ///
+    /// When loopback has no port left.
+    pub async fn of(
+        clients: Arc<Clients<ComponentClient>>,
+        subject: Subject,
+        limits: FrontLimits,
+        tls: Option<Tls>,
+    ) -> Self {
+        let callers = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let operator = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = |listener: &TcpListener| listener.local_addr().expect("an address");
+        let (shutdown, ended) = oneshot::channel();
+        let at = (address(&callers), address(&operator));
+        let service = Service::new(Arc::clone(&clients), Arc::default(), limits);
+        let running = tokio::spawn(async move {
+            let doors = Doors {
+                callers,
+                tls,
+                operator: Some(operator),
+            };
+            service.run(doors, async { drop(ended.await) }).await;
+        });
+        Self {
+            subject,
+            clients,
+            callers: at.0,
+            operator: at.1,
+            shutdown: Some(shutdown),
+            running,
+        }
+    }
+
+    /// Waits until this many callers wait for a flight.
+    pub async fn waiting(&self, callers: usize) {
+        failsafe("the callers to wait", async {
+            while self.subject.client.next().callers() != callers {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Tells the service to end.
+    pub fn shut_down(&mut self) {
+        // Sends what is dropped.
+        self.shutdown = None;
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end, or panics.
+    pub async fn ended(&mut self) {
+        let ended = failsafe("the service to end", &mut self.running).await;
+        ended.expect("a service that does not panic");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// The subject as a service has it. They share one table.
+#[must_use]
+pub fn served(subject: &Subject) -> Served<ComponentClient> {
+    let settings = subject.component.settings().clone();
+    Served::of(subject.client.clone(), settings)
+}
