@@ -29,7 +29,7 @@ use self::instances::{Idle, Instance};
 use self::output::{GuestOutput, printable};
 use self::store::{Guest, new_store};
 use crate::client::{
-    Answer, Client, ClientError, Denial, Generation, Item, Items, Key, MalformedItems, Resource,
+    Answer, Client, ClientError, Generation, Item, Items, Key, MalformedItems, Resource,
 };
 use crate::config::Settings;
 use crate::upstream::{Outbound, Upstream};
@@ -264,7 +264,7 @@ fn named(error: guest::Error) -> ClientError {
         }
         guest::Error::UpstreamUnavailable(words) => (ClientError::UpstreamUnavailable, words),
         guest::Error::UpstreamMalformed(words) => (ClientError::UpstreamMalformed, words),
-        guest::Error::Denied(words) => (ClientError::UpstreamDenied(Denial::ByGuest), words),
+        guest::Error::Denied(words) => (ClientError::UpstreamDenied, words),
         guest::Error::RateLimited(seconds) => {
             let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
             (ClientError::RateLimited { retry_after }, String::new())

@@ -224,7 +224,7 @@ fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         | ClientError::UpstreamUnavailable
         | ClientError::UpstreamMalformed
         | ClientError::Other
-        | ClientError::UpstreamDenied(_)
+        | ClientError::UpstreamDenied
         | ClientError::UpstreamResponseTooLarge
         | ClientError::GuestTrap
         | ClientError::GuestMalformed
@@ -235,12 +235,7 @@ fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         }
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let detail = match error {
-        // The reason names hosts and addresses: the operator's to know, and in the log.
-        ClientError::UpstreamDenied(_) => "the client asked for what its policy denies".to_owned(),
-        _ => error.to_string(),
-    };
-    let mut response = problem(status, error.code(), &detail);
+    let mut response = problem(status, error.code(), &error.to_string());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let wait = match error {
             ClientError::RateLimited {
