@@ -59,7 +59,7 @@ struct Loaded {
     running: Arc<()>,
     idle: Idle,
     /// Last, so that it is given back when no instance is left.
-    _share: Share,
+    share: Share,
 }
 
 impl ComponentClient {
@@ -83,8 +83,42 @@ impl ComponentClient {
         binary: impl Into<Arc<[u8]>>,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let binary = binary.into();
         let share = engine.share(&settings.limits)?;
+        Self::load_with(engine, binary.into(), settings, share).await
+    }
+
+    /// Loads what is to take this client's place, on the same engine. Both may be called until this one
+    /// is dropped, so that flights under way end on what they began with: the engine has room for that,
+    /// and this client's share of executions passes on. The new one has as many at most; more of them
+    /// take an engine with room for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`ComponentClient::load`]. This client is as it was; and there is no room either while too
+    /// many of those that were reloaded before are still there.
+    ///
+    /// # Panics
+    ///
+    /// As [`ComponentClient::load`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ComponentClient::load`].
+    pub async fn reload(
+        &self,
+        binary: impl Into<Arc<[u8]>>,
+        settings: Settings,
+    ) -> Result<Self, LoadError> {
+        let share = self.0.share.succeeded(&settings.limits)?;
+        Self::load_with(&self.0.engine, binary.into(), settings, share).await
+    }
+
+    async fn load_with(
+        engine: &Engine,
+        binary: Arc<[u8]>,
+        settings: Settings,
+        share: Share,
+    ) -> Result<Self, LoadError> {
         let component = compile::compile(engine, Arc::clone(&binary)).await?;
         let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
@@ -105,7 +139,7 @@ impl ComponentClient {
             calls: AtomicU64::new(0),
             running: Arc::default(),
             idle,
-            _share: share,
+            share,
         })))
     }
 

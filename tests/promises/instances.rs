@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::poll;
 use oneflight::{Client, ComponentClient, Engine, Instances, Key, Limits, LoadError, Settings};
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, tasks};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, patient, reaching, tasks};
 
 /// Reused for ever.
 const REUSED: Instances = Instances::Reused {
@@ -282,4 +282,100 @@ async fn clients_share_an_engine_as_far_as_its_executions_go() {
         no_room("bytes of memory", larger.memory, larger.memory - 1)
     );
     drop(second);
+}
+
+// Row 33, as far as the pool goes.
+#[tokio::test]
+async fn a_client_is_reloaded_while_all_its_executions_are_under_way() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let settings = |executions| {
+        let limits = Limits {
+            executions,
+            ..patient()
+        };
+        Settings {
+            limits,
+            ..reaching(&upstream)
+        }
+    };
+    let engine = Engine::new(&settings(2).limits).unwrap();
+    let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let old = Subject::on(&engine, &binary, settings(2)).await;
+    let asking = |client: &ComponentClient, n: u32| {
+        let (client, key) = (client.clone(), format!("need:{}/{n}", upstream.origin()));
+        tokio::spawn(async move { client.get_items(key.into()).await.result.err() })
+    };
+    let mut under_way = vec![asking(&old.component, 1), asking(&old.component, 2)];
+    upstream.requested(2).await;
+    let no_room = |asked, left| LoadError::NoRoom {
+        what: "executions at once",
+        asked,
+        left,
+    };
+    let reload = async |executions| old.component.reload(&*binary, settings(executions)).await;
+    assert_eq!(reload(3).await.unwrap_err(), no_room(3, 2));
+    let new = reload(2).await.unwrap();
+    assert_ne!(new.generation(), old.component.generation());
+    under_way.extend([asking(&new, 3), asking(&new, 4)]);
+    upstream.requested(4).await;
+    assert_eq!(engine.instances(), 4);
+    // The room is for one reload of each client at a time.
+    let newer = new.reload(&*binary, settings(2)).await;
+    assert_eq!(newer.unwrap_err(), no_room(2, 0));
+    upstream.release();
+    for flight in under_way {
+        assert_eq!(failsafe("an answer", flight).await.unwrap(), None);
+    }
+    old.settled().await;
+    drop(old);
+    let newer = new.reload(&*binary, settings(1)).await.unwrap();
+    // Whichever of them is dropped first, the last one gives the client's share back.
+    drop(newer);
+    assert_eq!(
+        load(&engine, settings(1).limits).await.unwrap_err(),
+        no_room(1, 0)
+    );
+    drop(new);
+    assert!(load(&engine, settings(2).limits).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_component_is_loaded_while_all_executions_are_under_way() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let of = |executions| Limits {
+        executions,
+        ..patient()
+    };
+    let engine = Engine::new(&of(1)).unwrap();
+    let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let settings = Settings {
+        limits: of(1),
+        ..reaching(&upstream)
+    };
+    let subject = Subject::on(&engine, &binary, settings).await;
+    let held = tokio::spawn({
+        let (subject, key) = (subject.clone(), format!("need:{}", upstream.origin()));
+        async move { subject.ask(key).await }
+    });
+    upstream.requested(1).await;
+    // Many at once, which take their time to start: there is one place for all of them.
+    let spins = std::fs::read(artifacts::SPINS_AT_START).unwrap();
+    let loads = (0..5).map(|_| {
+        let limits = Limits {
+            cpu: Duration::from_millis(50),
+            ..of(0)
+        };
+        let settings = Settings {
+            limits,
+            ..Settings::new("spins")
+        };
+        ComponentClient::load(&engine, &*spins, settings)
+    });
+    for loaded in futures_util::future::join_all(loads).await {
+        let why = "it used up its processor time of 50ms".to_owned();
+        assert_eq!(loaded.unwrap_err(), LoadError::DoesNotStart(why));
+    }
+    upstream.release();
+    assert_eq!(failsafe("an answer", held).await.unwrap().err(), None);
+    subject.settled().await;
 }

@@ -1,8 +1,8 @@
 //! [`Engine`]: what all clients of a process share of wasmtime: its configuration, the pool that
 //! instances come from, the interfaces that guests find, and the ticker that interrupts them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingA
 use super::check::LoadError;
 use super::compile::Compilation;
 use super::store::Guest;
-use crate::config::{EPOCH_TICK, Limits, RESIDENT};
+use crate::config::{COMPILERS, EPOCH_TICK, Limits, RESIDENT};
 
 /// Compiles and runs guests. Cloning shares it; one is enough for a process.
 #[derive(Clone)]
@@ -27,32 +27,99 @@ struct Shared {
     linker: Linker<Guest>,
     /// What the pool has room for.
     limits: Limits,
-    /// Executions of the pool that no client has a share of.
-    ///
-    /// Invariant: with the shares of all clients they are `limits.executions`. A client takes its share
-    /// when it is loaded and gives it back when it is dropped, so none finds the pool full.
-    left: AtomicUsize,
-    /// The one place in the pool beyond those: for the component that is being loaded.
+    room: Mutex<Room>,
+    /// The one place in the pool beyond that: for the component that is being loaded.
     spare: Semaphore,
+    /// One permit per compiler.
+    compilers: Semaphore,
+}
+
+/// Executions of the pool that no client has a share of. The pool has twice as many as clients may
+/// have, so that each can be reloaded while flights are under way on what it was.
+///
+/// Invariant: `left`, with one share of each line, comes to `limits.executions`; and so does `lent`, with
+/// the other shares of each line. A client takes its share when it is loaded and gives it back when it
+/// is dropped, so none finds the pool full.
+struct Room {
+    /// For clients.
+    left: usize,
+    /// For what takes the place of a client that is still there.
+    lent: usize,
 }
 
 /// The executions that one client may have at once, until it is dropped.
 pub(super) struct Share {
     shared: Arc<Shared>,
     executions: usize,
+    /// How many shares there are of the client that was first loaded and those that came in its place,
+    /// this one included. Changed by who holds the room.
+    line: Arc<AtomicUsize>,
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.shared
-            .left
-            .fetch_add(self.executions, Ordering::AcqRel);
+        let mut room = self.shared.room();
+        if self.line.fetch_sub(1, Ordering::Relaxed) == 1 {
+            room.left += self.executions;
+        } else {
+            room.lent += self.executions;
+        }
     }
+}
+
+impl Share {
+    /// The share of a client within `limits` that takes the place of this one's; as large as this.
+    pub(super) fn succeeded(&self, limits: &Limits) -> Result<Self, LoadError> {
+        self.shared.fits(limits)?;
+        let executions = self.executions;
+        if limits.executions > executions {
+            return Err(no_executions(limits.executions, executions));
+        }
+        let mut room = self.shared.room();
+        let lent = room.lent.checked_sub(executions);
+        room.lent = lent.ok_or(no_executions(executions, room.lent))?;
+        self.line.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            shared: Arc::clone(&self.shared),
+            executions,
+            line: Arc::clone(&self.line),
+        })
+    }
+}
+
+impl Shared {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one execution within `limits` has room in a place of the pool.
+    fn fits(&self, limits: &Limits) -> Result<(), LoadError> {
+        let room = &self.limits;
+        let sizes = [
+            ("bytes of memory", limits.memory, room.memory),
+            ("core modules", limits.modules, room.modules),
+            ("memories", limits.memories, room.memories),
+            ("tables", limits.tables, room.tables),
+            ("elements of a table", limits.elements, room.elements),
+        ];
+        for (what, asked, left) in sizes {
+            if asked > left {
+                return Err(LoadError::NoRoom { what, asked, left });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_executions(asked: usize, left: usize) -> LoadError {
+    let what = "executions at once";
+    LoadError::NoRoom { what, asked, left }
 }
 
 impl Engine {
     /// An engine whose pool has room for `limits.executions` guests, each within `limits`. Each client
     /// has its own share of them, which is kept for it: with several, `limits.executions` is their sum.
+    /// There is as much room again for [`ComponentClient::reload`](super::ComponentClient::reload).
     /// It compiles in this process, until [`Engine::compiling`] says otherwise.
     ///
     /// # Errors
@@ -73,8 +140,12 @@ impl Engine {
                 wasmtime,
                 linker,
                 limits: limits.clone(),
-                left: AtomicUsize::new(limits.executions),
+                room: Mutex::new(Room {
+                    left: limits.executions,
+                    lent: limits.executions,
+                }),
                 spare: Semaphore::new(1),
+                compilers: Semaphore::new(COMPILERS),
             }),
             compilation: Arc::default(),
         })
@@ -90,35 +161,36 @@ impl Engine {
         }
     }
 
+    /// Instances that there are now: that run, that wait for their next flight, and that are loaded.
+    #[must_use]
+    pub fn instances(&self) -> u64 {
+        let pool = self.shared.wasmtime.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
+
     /// The share of a client within `limits`, if there is room for it.
     pub(super) fn share(&self, limits: &Limits) -> Result<Share, LoadError> {
-        let room = &self.shared.limits;
-        let sizes = [
-            ("bytes of memory", limits.memory, room.memory),
-            ("core modules", limits.modules, room.modules),
-            ("memories", limits.memories, room.memories),
-            ("tables", limits.tables, room.tables),
-            ("elements of a table", limits.elements, room.elements),
-        ];
-        let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
-        for (what, asked, left) in sizes {
-            if asked > left {
-                return Err(no_room(what, asked, left));
-            }
-        }
+        self.shared.fits(limits)?;
         let executions = limits.executions;
-        let left = &self.shared.left;
-        left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
-            left.checked_sub(executions)
+        let mut room = self.shared.room();
+        let left = room.left.checked_sub(executions);
+        room.left = left.ok_or(no_executions(executions, room.left))?;
+        Ok(Share {
+            shared: Arc::clone(&self.shared),
+            executions,
+            line: Arc::new(AtomicUsize::new(1)),
         })
-        .map_err(|left| no_room("executions at once", executions, left))?;
-        let shared = Arc::clone(&self.shared);
-        Ok(Share { shared, executions })
     }
 
     /// The place for a component that is being loaded, when it is free.
     pub(super) async fn spare(&self) -> impl Drop + use<'_> {
         let permit = self.shared.spare.acquire().await;
+        permit.expect("it is never closed")
+    }
+
+    /// Leave to compile, until it is dropped, when it is this one's turn.
+    pub(super) async fn compiler(&self) -> impl Drop + use<'_> {
+        let permit = self.shared.compilers.acquire().await;
         permit.expect("it is never closed")
     }
 
@@ -142,11 +214,12 @@ impl std::fmt::Debug for Engine {
 }
 
 fn configuration(limits: &Limits) -> anyhow::Result<Config> {
-    // One more than flights can use, so that a component can be loaded while all are busy.
+    // Twice as many, for clients that are reloaded; and one more than flights can use, so that a
+    // component can be loaded while all are busy.
     let executions = u32::try_from(limits.executions)
         .ok()
-        .and_then(|executions| executions.checked_add(1))
-        .context("the limit of executions must be below 4,294,967,295")?;
+        .and_then(|executions| executions.checked_mul(2)?.checked_add(1))
+        .context("the limit of executions must be below 2,147,483,648")?;
     // More of them than fit that type are more than there can be.
     let most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let (modules, memories, tables) = (
