@@ -7,6 +7,7 @@
 
 mod check;
 mod compile;
+mod ending;
 mod engine;
 mod instances;
 mod output;
@@ -19,18 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
-
 use self::bindings::ItemsClientPre;
 use self::bindings::exports::oneflight::client::items as guest;
+use self::ending::{crashed, named, not_started};
 use self::engine::Share;
-use self::instances::{Idle, Instance};
-use self::output::{GuestOutput, printable};
+use self::instances::{Idle, Instance, Unanswered};
 use self::store::{Guest, new_store};
 use crate::client::{
-    Answer, Client, ClientError, Denial, Generation, Item, Items, Key, MalformedItems, Resource,
-    Usage,
+    Answer, Client, ClientError, Generation, Item, Items, Key, MalformedItems, Usage,
 };
 use crate::config::Settings;
 use crate::upstream::{Outbound, Upstream};
@@ -194,7 +191,8 @@ impl Loaded {
                 self.keep(instance, &outbound);
                 named(error)
             }
-            Err(error) => crashed(&error, &output),
+            Err(Unanswered::NotStarted(error)) => not_started(&error, &output),
+            Err(Unanswered::Crashed(error)) => crashed(&error, &output),
         };
         // A guest that gave up because the host failed its request is not the one to name that.
         Err(outbound.last_failure().unwrap_or(failed))
@@ -251,54 +249,4 @@ async fn within<F: Future>(budget: Duration, outbound: &Outbound, future: F) -> 
         }
     })
     .await
-}
-
-/// The guest's own error by its case; its words are for the log.
-fn named(error: guest::Error) -> ClientError {
-    let (named, words) = match error {
-        guest::Error::InvalidKey(words) => (ClientError::InvalidKey, words),
-        guest::Error::NotFound => (ClientError::NotFound, String::new()),
-        guest::Error::UpstreamStatus(status) => {
-            (ClientError::UpstreamStatus(status), String::new())
-        }
-        guest::Error::UpstreamUnavailable(words) => (ClientError::UpstreamUnavailable, words),
-        guest::Error::UpstreamMalformed(words) => (ClientError::UpstreamMalformed, words),
-        guest::Error::Denied(words) => (ClientError::UpstreamDenied(Denial::ByGuest), words),
-        guest::Error::RateLimited(seconds) => {
-            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-            (ClientError::RateLimited { retry_after }, String::new())
-        }
-        guest::Error::Other(words) => (ClientError::Other, words),
-    };
-    if !words.is_empty() {
-        let (code, words) = (named.code(), printable(&words));
-        tracing::warn!(target: "oneflight::guest", code, "{words}");
-    }
-    named
-}
-
-/// What ended a guest that did not return.
-fn crashed(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
-    // Wasmtime gives this one no type: a guest that passes more than its transfer fuel allows.
-    const TRANSFER: &str = "fuel allocated for hostcalls has been exhausted";
-    if error.is::<PoolConcurrencyLimitError>() {
-        return ClientError::Overloaded(Resource::Executions);
-    }
-    if error
-        .chain()
-        .any(|cause| cause.to_string().contains(TRANSFER))
-    {
-        tracing::warn!("the guest passed the host more bytes than it takes in one go");
-        return ClientError::ResultTooLarge;
-    }
-    // What has no trap and no frame of the guest was found when its answer was read.
-    let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
-    let named = if in_guest {
-        ClientError::GuestTrap
-    } else {
-        ClientError::GuestMalformed
-    };
-    let (code, words) = (named.code(), printable(&format!("{error:#}")));
-    tracing::warn!(target: "oneflight::guest", code, last_words = output.last_words(), "{words}");
-    named
 }

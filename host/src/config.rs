@@ -264,6 +264,11 @@ pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
 /// bytes. Guests of the usual size touch less, so nothing of theirs is given back and faulted in anew.
 pub(crate) const RESIDENT: usize = 2 << 20;
 
+/// Components that an engine compiles at once: 2. Each may take its whole limit of memory and all
+/// processors, and gains nothing from company; a second so that one that takes its minutes does not hold
+/// up all others.
+pub(crate) const COMPILERS: usize = 2;
+
 /// Names that the system looks up at once for one client: 16. Each holds a thread that nothing can
 /// stop, and a process has 512 of them for all that blocks.
 pub(crate) const LOOKUPS: usize = 16;

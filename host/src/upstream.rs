@@ -7,6 +7,7 @@
 mod address;
 mod body;
 mod connect;
+mod denial;
 mod origin;
 mod outbound;
 mod policy;
@@ -37,9 +38,10 @@ pub use self::tls::Roots;
 
 use self::body::{AnnouncedBody, CappedBody, Expiry};
 use self::connect::{ConnectError, Connector};
+use self::denial::Denial;
 use self::origin::Target;
 use self::outbound::OpenRequest;
-use crate::client::{ClientError, Denial};
+use crate::client::ClientError;
 use crate::config::Limits;
 
 /// Bytes of one HTTP/2 answer that may be on their way before its guest reads them. A connection's
@@ -117,7 +119,7 @@ impl Upstream {
     ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
         let mut request = match self.permitted(request, &open) {
             Ok(request) => request,
-            Err(denial) => return Err(denied(denial).told(open)),
+            Err(denial) => return Err(denied(&denial).told(open)),
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
         open.sent();
@@ -275,7 +277,7 @@ fn failure(error: &legacy::Error) -> Failure {
                 return malformed(chain(error));
             } else if hyper.is_user() {
                 // Of what hyper is given, only the body is the guest's.
-                return denied(Denial::Framing);
+                return denied(&Denial::Framing);
             }
         }
         // These are found on this side: what is sent is at fault, not who sends it.
@@ -298,7 +300,7 @@ fn failure(error: &legacy::Error) -> Failure {
 /// What a request without a connection is.
 fn unconnected(cause: &ConnectError, why: String) -> Failure {
     match cause {
-        ConnectError::Denied(denial) => denied(denial.clone()),
+        ConnectError::Denied(denial) => denied(denial),
         ConnectError::TimedOut => late("a connection", Error::ConnectionTimeout),
         ConnectError::Lookup(_) => {
             let (rcode, info_code) = (None, None);
@@ -330,12 +332,11 @@ fn too_large(why: String) -> Failure {
     }
 }
 
-fn denied(denial: Denial) -> Failure {
-    let why = denial.to_string();
+fn denied(denial: &Denial) -> Failure {
     Failure {
-        named: ClientError::UpstreamDenied(denial),
+        named: ClientError::UpstreamDenied,
         told: Error::HttpRequestDenied,
-        why,
+        why: denial.to_string(),
     }
 }
 

@@ -1,12 +1,16 @@
 //! Bounds refuse what is past them at once, and hurt nothing that is under way.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::poll;
 use oneflight::client::{Answer, Generation, Resource};
-use oneflight::{Client, ClientError, Items, Key, Limits, Settings, decorate};
+use oneflight::upstream::Policy;
+use oneflight::{Client, ClientError, Engine, Items, Key, Limits, Settings, decorate};
+use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::upstream::{self, Upstream};
-use oneflight_tests::{Subject, failsafe, reaching};
+use oneflight_tests::{Subject, artifacts, failsafe, patient, reaching, tasks};
+use tokio::time::Instant;
 
 /// A misbehaving guest that holds one request per flight open at `upstream`.
 async fn holding(upstream: &Upstream, limits: Limits) -> Subject {
@@ -79,6 +83,108 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     assert!(subject.client.get_items(key(3)).await.result.is_ok());
 }
 
+// Row 20.
+#[tokio::test]
+async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_refused() {
+    let before = tasks();
+    let upstream = Upstream::start(upstream::Answer::Held).await;
+    let limits = Limits {
+        executions: 2,
+        ..patient()
+    };
+    let queue = limits.queue;
+    let subject = holding(&upstream, limits).await;
+    let key = |n: u32| Key::from(format!("need:{}/{n}", upstream.origin()));
+    let under_way = [1, 2].map(|n| {
+        let (client, key) = (subject.client.clone(), key(n));
+        tokio::spawn(async move { client.get_items(key).await })
+    });
+    upstream.requested(2).await;
+    // From here on time goes as fast as nothing else happens.
+    tokio::time::pause();
+    let asked = Instant::now();
+    let third = || subject.client.get_items(key(3));
+    let (one, other) = tokio::join!(third(), third());
+    for refused in [one, other] {
+        let refused = refused.result.unwrap_err();
+        assert_eq!(refused, ClientError::Overloaded(Resource::Executions));
+    }
+    assert!(asked.elapsed() >= queue, "{:?}", asked.elapsed());
+    tokio::time::resume();
+    assert_eq!((upstream.requests(), subject.engine.instances()), (2, 2));
+    // One that waits has its turn when another ends.
+    let waiting = tokio::spawn({
+        let (client, key) = (subject.client.clone(), key(4));
+        async move { client.get_items(key).await }
+    });
+    upstream.release();
+    for answer in under_way.into_iter().chain([waiting]) {
+        let answer = failsafe("an answer", answer).await.unwrap();
+        assert_eq!(answer.result.err(), None);
+    }
+    assert_eq!(upstream.requests(), 3);
+    drop(upstream);
+    subject.gone(before).await;
+}
+
+// Row 38.
+#[tokio::test]
+async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
+    let before = tasks();
+    let (hanging, well) = (
+        Upstream::start(upstream::Answer::Held).await,
+        Upstream::start(upstream::Answer::Items).await,
+    );
+    let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let of = |executions, flights| Limits {
+        executions,
+        flights,
+        ..patient()
+    };
+    let engine = Engine::new(&of(4, 0)).unwrap();
+    let on = async |upstream, limits| {
+        let settings = Settings {
+            limits,
+            ..reaching(upstream)
+        };
+        Subject::on(&engine, &binary, settings).await
+    };
+    let (ill, other) = (on(&hanging, of(2, 6)).await, on(&well, of(2, 6)).await);
+    let asking = |n: u32| {
+        let (client, origin) = (ill.client.clone(), hanging.origin());
+        tokio::spawn(async move { client.get_items(format!("need:{origin}/{n}").into()).await })
+    };
+    // Two hold the permits, four wait for one, and six are past the cap on flights.
+    let under_way = [1, 2].map(asking);
+    hanging.requested(2).await;
+    let past: Vec<_> = (3..=12).map(asking).collect();
+    for n in 1..=10 {
+        let answer = other.ask(format!("need:{}/{n}", well.origin())).await;
+        assert_eq!(answer.err(), None);
+    }
+    let mut refused = Vec::new();
+    for past in past {
+        let answer = failsafe("a caller to be refused", past).await.unwrap();
+        refused.push(answer.result.unwrap_err());
+    }
+    let of_kind = |resource| {
+        let wanted = ClientError::Overloaded(resource);
+        refused.iter().filter(|error| **error == wanted).count()
+    };
+    assert_eq!(
+        (of_kind(Resource::Executions), of_kind(Resource::Flights)),
+        (4, 6)
+    );
+    assert_eq!((hanging.requests(), well.requests()), (2, 10));
+    hanging.release();
+    for flight in under_way {
+        let answer = failsafe("an answer", flight).await.unwrap();
+        assert_eq!(answer.result.err(), None);
+    }
+    drop((other, well, hanging));
+    ill.gone(before).await;
+}
+
 /// A client of the host's own that panics for one key.
 struct Panicking(Generation);
 
@@ -101,4 +207,32 @@ async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
     assert_eq!(panicked.code(), "internal");
     assert!(client.get_items("other".into()).await.result.is_ok());
     assert_eq!(client.next().flights(), 0);
+}
+
+// Row 12, where guests run: the host looks up a name for one of them.
+#[tokio::test]
+async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
+    let before = tasks();
+    let names = [Lookup::Panics, Lookup::of(&["127.0.0.1"])];
+    let upstream = Upstream::start(upstream::Answer::Items).await;
+    let origin = format!("http://named.example:{}", upstream.address().port());
+    let policy = Policy {
+        allow: vec![origin.parse().unwrap()],
+        nets: vec!["127.0.0.1/32".parse().unwrap()],
+        resolver: Arc::new(Script::new(names)),
+        ..Policy::default()
+    };
+    let subject = Subject::misbehaving(Settings {
+        policy,
+        limits: patient(),
+        ..Settings::new("test")
+    })
+    .await;
+    let key = |n: u32| format!("need:{origin}/{n}");
+    assert_eq!(subject.ask(key(1)).await, Err("internal"));
+    subject.settled().await;
+    subject.connected(0).await;
+    assert_eq!(subject.ask(key(2)).await.err(), None);
+    drop(upstream);
+    subject.gone(before).await;
 }

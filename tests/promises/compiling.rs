@@ -10,8 +10,8 @@ use oneflight::component::{Cache, Cost, Part, Program};
 use oneflight::{BUILTIN, Client, Compilation, Compile, CompileLimits, ComponentClient};
 use oneflight::{Engine, Limits, LoadError, Settings};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{binary, oneflight, run};
-use oneflight_tests::{artifacts, bomb, failsafe};
+use oneflight_tests::process::{alone, binary, oneflight, run};
+use oneflight_tests::{artifacts, bomb, failsafe, memory};
 
 /// Compiles in children of the real binary, which may use 256 MiB.
 fn in_children() -> Compilation {
@@ -226,6 +226,63 @@ async fn a_load_that_is_abandoned_ends_its_compiler() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn no_more_than_two_compilers_run_at_once() {
+    let (folder, name) = (Folder::new(), "two-at-once");
+    let program = folder.path().join(name);
+    symlink("/bin/sleep", &program).unwrap();
+    let engine = engine(in_child(program.to_str().unwrap(), &["1000"]));
+    let load = || {
+        let mut settings = one("test");
+        settings.limits.executions = 0;
+        let engine = engine.clone();
+        tokio::spawn(async move { ComponentClient::load(&engine, BUILTIN, settings).await })
+    };
+    let loads = [load(), load(), load()];
+    let compilers = async |wanted: &dyn Fn(&[u32]) -> bool| {
+        failsafe("compilers", async {
+            loop {
+                let found = processes(|_, stat| stat.contains(&format!("({name})")));
+                assert!(found.len() <= 2, "{found:?}");
+                if wanted(&found) {
+                    break found;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    };
+    let first = compilers(&|found| found.len() == 2).await;
+    // The third one's turn comes with the end of another.
+    kill(first[0]);
+    compilers(&|found| found.len() == 2 && !found.contains(&first[0])).await;
+    for load in &loads {
+        load.abort();
+    }
+    let ended = futures_util::future::join_all(loads).await;
+    let broke_off = |ended: &Result<_, _>| matches!(ended, Ok(Err(LoadError::NotCompiled(_))));
+    assert_eq!(ended.iter().filter(|ended| broke_off(ended)).count(), 1);
+    compilers(&|found| found.is_empty()).await;
+}
+
+// Row 32: of the process that has it compiled.
+#[tokio::test]
+async fn a_compile_bomb_costs_its_host_next_to_nothing() {
+    if alone("compiling::a_compile_bomb_costs_its_host_next_to_nothing").await {
+        let (engine, bomb) = (engine(in_children()), bomb::of_memory());
+        let warm = ComponentClient::load(&engine, BUILTIN, one("warm")).await;
+        assert!(warm.is_ok());
+        let copies = 4 * bomb.len();
+        let rise = memory::rise(async {
+            let refused = ComponentClient::load(&engine, bomb, one("bomb")).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused, LoadError::TooCostly(Cost::Memory(256 << 20)));
+        })
+        .await;
+        assert!(rise < copies + (2 << 20), "{rise}");
+    }
 }
 
 #[tokio::test]

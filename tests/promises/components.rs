@@ -72,6 +72,41 @@ async fn a_component_that_does_not_fit_is_told_what_is_needed() {
     }
 }
 
+// Row 31.
+#[tokio::test]
+async fn a_component_that_is_refused_leaves_what_runs_as_it_was() {
+    let limits = Limits {
+        executions: 1,
+        ..Limits::default()
+    };
+    let both = Limits {
+        executions: 2,
+        ..Limits::default()
+    };
+    let engine = Engine::new(&both).unwrap();
+    let settings = || Settings {
+        limits: limits.clone(),
+        ..Settings::new("test")
+    };
+    let misbehaving = std::fs::read(artifacts::MISBEHAVING).unwrap();
+    let subject = Subject::on(&engine, &misbehaving, settings()).await;
+    for file in [
+        artifacts::NO_ITEMS,
+        artifacts::OTHER_TYPES,
+        artifacts::TOO_LARGE,
+        artifacts::NEEDS_MORE,
+    ] {
+        let binary = std::fs::read(file).unwrap();
+        let refused = ComponentClient::load(&engine, binary, settings()).await;
+        assert!(refused.is_err(), "{file}");
+        assert_eq!(subject.ask("echo:a").await.err(), None);
+        subject.settled().await;
+    }
+    // Each has given back its share.
+    let loaded = ComponentClient::load(&engine, misbehaving, settings()).await;
+    assert!(loaded.is_ok());
+}
+
 #[tokio::test]
 async fn a_report_says_what_a_component_is_made_of() {
     let report = load(BUILTIN).await.unwrap().report().clone();

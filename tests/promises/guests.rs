@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use oneflight::{Limits, Settings};
+use oneflight_tests::process::alone;
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{Subject, artifacts, process};
+use oneflight_tests::{
+    NEVER, Subject, artifacts, failsafe, memory, patient, process, reaching, tasks,
+};
 use serde_json::Value;
 
 /// A misbehaving guest that may reach nothing.
@@ -12,7 +15,8 @@ async fn misbehaving() -> Subject {
     Subject::misbehaving(Settings::new("test")).await
 }
 
-/// Asks for each key, which must end with its code; then the client must answer as ever.
+/// Asks for each key, which must end with its code; then nothing must be left of it, and the client must
+/// answer as ever.
 async fn ends(subject: &Subject, cases: &[(&str, &'static str)]) {
     for (key, code) in cases {
         assert_eq!(subject.ask(*key).await, Err(*code), "{key}");
@@ -37,6 +41,48 @@ fn body(answer: &Result<String, &str>) -> Value {
 async fn a_trap_a_panic_an_exit_and_endless_recursion_end_one_flight() {
     let cases = ["trap", "panic", "exit:3", "recurse"].map(|key| (key, "guest-trap"));
     ends(&misbehaving().await, &cases).await;
+}
+
+/// What the log says of a guest that ends so, on a line of its own.
+async fn crash_line(key: &str) -> String {
+    let args = ["get", key, "--component", artifacts::MISBEHAVING, "--json"];
+    let mut get = process::oneflight(&args);
+    // With it, wasmtime would add where in the host it was.
+    let output = failsafe("an answer", get.env("RUST_BACKTRACE", "1").output()).await;
+    let output = output.unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["answers"][0]["code"], "guest-trap", "{key}");
+    assert_eq!(
+        answer["answers"][0]["error"],
+        "the guest crashed; its last words are in the log"
+    );
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    let [crash] = lines[..] else { panic!("{log}") };
+    assert!(crash.contains(r#"code="guest-trap""#), "{crash}");
+    crash.to_owned()
+}
+
+#[tokio::test]
+async fn the_log_says_in_one_line_why_and_in_which_of_its_functions_a_guest_crashed() {
+    for (key, why) in [
+        ("trap", "wasm `unreachable` instruction executed"),
+        ("panic", "panicked on demand"),
+        ("recurse", "misbehaving.wasm!misbehaving::recurse"),
+        ("random:60000000", "misbehaving.wasm!"),
+    ] {
+        let line = crash_line(key).await;
+        assert!(line.contains(why), "{line}");
+        // By their names, not mangled, innermost first.
+        assert!(line.contains(" frames=\"0: "), "{line}");
+        assert!(line.contains("misbehaving::"), "{line}");
+        assert!(!line.contains("_ZN"), "{line}");
+        // None of the host's, and no end of them.
+        for of_the_host in ["wasmtime::", "oneflight::component", "/rustc/", "tokio"] {
+            assert!(!line.contains(of_the_host), "{line}");
+        }
+        assert!(line.len() < 12 << 10, "{}", line.len());
+    }
 }
 
 #[tokio::test]
@@ -106,11 +152,78 @@ async fn a_guest_cannot_grow_past_its_memory_limit() {
         ..Settings::new("test")
     })
     .await;
-    let reached = body(&subject.ask("grow:1000000000").await)
-        .as_u64()
-        .unwrap();
-    assert!((8 << 20..=16 << 20).contains(&reached), "{reached}");
+    assert_eq!(body(&subject.ask("grow:1000000000").await), 16 << 20);
     subject.settled().await;
+}
+
+/// How far the memory of this process rises, once it has had a flight, for one with `key` that ends with
+/// `code`.
+async fn rise(settings: Settings, key: &str, code: Option<&'static str>) -> usize {
+    let before = tasks();
+    let subject = Subject::misbehaving(settings).await;
+    assert_eq!(subject.ask("echo:warm").await.err(), None);
+    let flight = async { assert_eq!(subject.ask(key).await.err(), code) };
+    let rise = memory::rise(flight).await;
+    subject.gone(before).await;
+    rise
+}
+
+/// What the host itself may take for a flight beyond what the flight's limits say, in bytes: its store,
+/// tables and buffers, and what the allocators round up.
+const HOSTS_OWN: usize = 2 << 20;
+
+// Row 7.
+#[tokio::test]
+async fn a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit() {
+    if alone("guests::a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit").await
+    {
+        let rise = rise(patient_guest(), "grow:1000000000", None).await;
+        // Less what the flight before it has touched, and the pool keeps.
+        assert!(rise > Limits::default().memory - RESIDENT, "{rise}");
+        assert!(rise < Limits::default().memory + HOSTS_OWN, "{rise}");
+    }
+}
+
+/// What the pool keeps of a guest's pages, in bytes.
+const RESIDENT: usize = 2 << 20;
+
+/// Settings of a guest that has all the time in the world: the machine may be busy with other tests.
+fn patient_guest() -> Settings {
+    let limits = Limits {
+        cpu: NEVER,
+        ..patient()
+    };
+    Settings {
+        limits,
+        ..Settings::new("test")
+    }
+}
+
+// Row 11: 5,000 times 1 MB, of which the host takes what a result may have.
+#[tokio::test]
+async fn entries_that_alias_one_string_cost_no_more_than_a_result_may_have() {
+    if alone("guests::entries_that_alias_one_string_cost_no_more_than_a_result_may_have").await {
+        let code = Some("result-too-large");
+        let rise = rise(patient_guest(), "alias:5000:1000000", code).await;
+        // And the megabyte itself, which the guest makes of another one and by doubling.
+        let guests = 4_000_000;
+        assert!(
+            rise < Limits::default().result + guests + HOSTS_OWN,
+            "{rise}"
+        );
+    }
+}
+
+// Row 25.
+#[tokio::test]
+async fn a_body_without_end_costs_no_more_than_a_body_may_have() {
+    if alone("guests::a_body_without_end_costs_no_more_than_a_body_may_have").await {
+        let upstream = Upstream::start(Answer::EndlessBody).await;
+        let key = format!("blame:other:{}", upstream.origin());
+        let code = Some("upstream-response-too-large");
+        let rise = rise(reaching(&upstream), &key, code).await;
+        assert!(rise < Limits::default().body + HOSTS_OWN, "{rise}");
+    }
 }
 
 // Rows 9, 10 and 11.
@@ -123,6 +236,14 @@ async fn a_result_that_is_too_large_is_refused_whole() {
     ];
     ends(&misbehaving().await, &cases).await;
     assert!(misbehaving().await.ask("many:10000").await.is_ok());
+}
+
+// What is too much for the host need not be an answer.
+#[tokio::test]
+async fn a_guest_that_passes_too_much_to_an_import_has_trapped() {
+    let value = "x".repeat(9_000_000);
+    let key = format!("header:x-mine={value}:http://127.0.0.1:9");
+    ends(&misbehaving().await, &[(&key, "guest-trap")]).await;
 }
 
 // Row 37.

@@ -121,9 +121,11 @@ async fn an_upstream_whose_name_nobody_knows_is_unavailable() {
 #[tokio::test]
 async fn an_upstream_that_breaks_off_in_its_body_is_unavailable() {
     let upstream = Upstream::start(Answer::BrokenBody).await;
+    let before = tasks();
     let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
     assert_eq!(subject.ask("42").await, Err("upstream-unavailable"));
-    subject.settled().await;
+    subject.connected(0).await;
+    subject.gone(before).await;
 }
 
 // "Who names a failure": a guest that recovers has an answer, one that gives up does not name it.
@@ -308,12 +310,11 @@ async fn an_answer_without_end_is_cut_off() {
         body: 100_000,
         ..Limits::default()
     };
-    let subject = Subject::misbehaving(Settings {
-        limits,
-        ..reaching(&body)
-    })
-    .await;
-    let answer = subject.ask(format!("blame:other:{}", body.origin())).await;
+    let (policy, key) = (
+        allowing(&[&body.origin()]),
+        format!("blame:other:{}", body.origin()),
+    );
+    let answer = asking_within(limits, policy, &key).await;
     assert_eq!(answer, Err("upstream-response-too-large"));
     body.abandoned(1).await;
     assert_eq!(

@@ -7,6 +7,7 @@ pub mod artifacts;
 pub mod bomb;
 pub mod caller;
 pub mod folder;
+pub mod memory;
 pub mod names;
 pub mod process;
 pub mod prometheus;
@@ -43,6 +44,8 @@ pub struct Subject {
     pub client: Decorated<ComponentClient>,
     /// What it is made of.
     pub component: ComponentClient,
+    /// What runs it, and nothing else but what a test loads there.
+    pub engine: Engine,
 }
 
 impl Subject {
@@ -72,10 +75,22 @@ impl Subject {
 
     async fn decorating(binary: &[u8], settings: Settings) -> Self {
         let engine = Engine::new(&settings.limits).expect("address space for guests");
-        let component = ComponentClient::load(&engine, binary, settings).await;
+        Self::on(&engine, binary, settings).await
+    }
+
+    /// The component in `binary`, on an engine that it shares.
+    ///
+    /// # Panics
+    ///
+    /// When it does not load.
+    pub async fn on(engine: &Engine, binary: &[u8], settings: Settings) -> Self {
+        let component = ComponentClient::load(engine, binary, settings).await;
         let component = component.expect("a component that fits");
-        let client = decorate(component.clone(), component.settings());
-        Self { client, component }
+        Self {
+            client: decorate(component.clone(), component.settings()),
+            component,
+            engine: engine.clone(),
+        }
     }
 
     /// Asks, and says what came of it: the items' JSON, or the error's code.
@@ -110,10 +125,16 @@ impl Subject {
         .await;
     }
 
-    /// Waits until nothing is left of the flights before: none in the table, no guest, no request.
+    /// Waits until nothing is left of the flights before: no flight or caller in the table, no guest
+    /// under way, and no place in the engine's pool but those of instances that are kept for later.
     pub async fn settled(&self) {
+        let is_settled = || {
+            let (table, usage) = (self.client.next(), self.component.usage());
+            table.flights() + table.callers() + usage.running == 0
+                && self.engine.instances() == usage.idle as u64
+        };
         failsafe("all flights to be gone", async {
-            while self.client.next().flights() > 0 || self.component.usage().running > 0 {
+            while !is_settled() {
                 tokio::task::yield_now().await;
             }
         })

@@ -25,6 +25,8 @@ pub enum Lookup {
     Hangs,
     /// There is no such name.
     Fails,
+    /// A bug of the host's: whoever looks it up panics.
+    Panics,
 }
 
 impl Lookup {
@@ -70,6 +72,7 @@ impl Resolve for Script {
         match next {
             Some(Lookup::Addresses(addresses)) => ready(Ok(addresses)).boxed(),
             Some(Lookup::Hangs) => pending().boxed(),
+            Some(Lookup::Panics) => async { panic!("a lookup that panics") }.boxed(),
             Some(Lookup::Fails) | None => ready(Err(io::ErrorKind::NotFound.into())).boxed(),
         }
     }

@@ -89,6 +89,32 @@ pub async fn run(args: &[&str]) -> Output {
         .expect("a process")
 }
 
+/// Runs the test `name`, as the test binary lists it, in a process of its own, which does nothing else;
+/// `true` says that this is that process.
+///
+/// # Panics
+///
+/// When the test fails there, or there is no such test.
+pub async fn alone(name: &str) -> bool {
+    const ALONE: &str = "ONEFLIGHT_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|alone| alone == name) {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().expect("the path of this test"))
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, name)
+        .kill_on_drop(true)
+        .output();
+    let output = output.await.expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
 /// `oneflight serve`, listening; it is killed with this value.
 #[derive(Debug)]
 pub struct Service {

@@ -1,9 +1,9 @@
 //! Why a caller has no items: one variant per decision that a caller can take, each with its code.
 //!
-//! Messages are the host's own words. What a guest said goes to the log, never into one of these.
+//! Messages are the host's own words, and no variant has room for any others: what a guest said, and
+//! the names and addresses of upstreams, go to the log.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Why there are no items. All callers of a flight get the same one, and nothing keeps it.
@@ -21,8 +21,9 @@ pub enum ClientError {
     UpstreamMalformed,
     /// The client failed in a way that has no case of its own.
     Other,
-    /// A request was refused before it reached the wire.
-    UpstreamDenied(Denial),
+    /// A request was refused before it reached the wire. What was refused, and the flag that would
+    /// permit it, are the operator's to know: they stand in the log.
+    UpstreamDenied,
     /// The upstream's answer, its head or its body, is larger than the host takes.
     UpstreamResponseTooLarge,
     /// The upstream took longer than the host allows, or than the flight had left.
@@ -79,7 +80,6 @@ impl ClientError {
         "result",
         "upstream-time",
         "upstream-response",
-        "requests",
     ];
 
     /// The limit that was reached, where that is what it says.
@@ -93,7 +93,6 @@ impl ClientError {
             Self::ResultTooLarge => "result",
             Self::UpstreamTimeout => "upstream-time",
             Self::UpstreamResponseTooLarge => "upstream-response",
-            Self::UpstreamDenied(Denial::TooManyRequests { .. }) => "requests",
             _ => return None,
         })
     }
@@ -108,7 +107,7 @@ impl ClientError {
             Self::UpstreamUnavailable => "upstream-unavailable",
             Self::UpstreamMalformed => "upstream-malformed",
             Self::Other => "other",
-            Self::UpstreamDenied(_) => "upstream-denied",
+            Self::UpstreamDenied => "upstream-denied",
             Self::UpstreamResponseTooLarge => "upstream-response-too-large",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::RateLimited { .. } => "rate-limited",
@@ -136,7 +135,9 @@ impl fmt::Display for ClientError {
                 f.write_str("the upstream's answer is not what the client expects")
             }
             Self::Other => f.write_str("the client failed; its words are in the log"),
-            Self::UpstreamDenied(denial) => denial.fmt(f),
+            Self::UpstreamDenied => f.write_str(
+                "the client asked for what its policy denies; the log says how to permit it",
+            ),
             Self::UpstreamResponseTooLarge => {
                 f.write_str("the upstream's answer is larger than the host takes")
             }
@@ -191,82 +192,5 @@ impl fmt::Display for Resource {
             Self::Callers => "the key has as many callers waiting as it may have",
             Self::Executions => "no permit to run the guest came free in time",
         })
-    }
-}
-
-/// Why the host refused a request of the guest. Its message names the flag that would permit it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// No entry of the allow-list names this origin.
-    NotAllowed {
-        /// `scheme://host:port`, as the guest asked for it.
-        origin: String,
-    },
-    /// The name is on the allow-list, and resolves to an address that such a name may not reach.
-    Address {
-        /// The name.
-        host: String,
-        /// What it resolves to.
-        address: IpAddr,
-        /// What kind of address that is.
-        kind: &'static str,
-    },
-    /// The request's URL is not of the form `http[s]://host[:port]/…`.
-    BadUrl,
-    /// The request asks for a tunnel (the method CONNECT), through which nobody would see what goes
-    /// where.
-    Tunnel,
-    /// The request's body is longer or shorter than the request said.
-    Framing,
-    /// The flight has made as many requests as one may.
-    TooManyRequests {
-        /// How many that is: [`Limits::requests`](crate::Limits::requests).
-        limit: usize,
-    },
-    /// The guest itself reports a refusal that the host knows nothing of.
-    ByGuest,
-}
-
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAllowed { origin } => write!(
-                f,
-                "the client asked for {origin}, which is not on its allow-list; \
-                 if that is meant, add --allow {origin}"
-            ),
-            Self::Address {
-                host,
-                address,
-                kind: kind @ "metadata",
-            } => write!(
-                f,
-                "{host} resolves to {address}, a {kind} address, which no name may reach; \
-                 if that is meant, name the address itself in the URL and in --allow"
-            ),
-            Self::Address {
-                host,
-                address,
-                kind,
-            } => write!(
-                f,
-                "{host} resolves to {address}, a {kind} address; \
-                 if that is meant, add --allow-net {address}/{}",
-                if address.is_ipv4() { 32 } else { 128 }
-            ),
-            Self::BadUrl => {
-                f.write_str("the client asked for a URL that is not http[s]://host[:port]/…")
-            }
-            Self::Tunnel => f.write_str("the client asked for a tunnel, which no client may have"),
-            Self::Framing => f.write_str(
-                "the client sent a body of another length than it said, or did not end it",
-            ),
-            Self::TooManyRequests { limit } => write!(
-                f,
-                "the client made more than the {limit} requests that one flight may make; \
-                 if that is meant, raise the limit of requests"
-            ),
-            Self::ByGuest => f.write_str("the client says that its request was refused"),
-        }
     }
 }

@@ -72,6 +72,7 @@ pub(super) async fn compile(engine: &Engine, binary: Arc<[u8]>) -> Result<Compon
         LookedUp::Kept(component) => return Ok(component),
         LookedUp::ToBeCompiled(key) => key,
     };
+    let compiler = engine.compiler().await;
     let code = match policy {
         Compile::Child(program) => child::compile(program, &binary, limits).await?,
         Compile::InProcess => {
@@ -83,6 +84,7 @@ pub(super) async fn compile(engine: &Engine, binary: Arc<[u8]>) -> Result<Compon
             .await?
         }
     };
+    drop(compiler);
     on_a_thread(move || {
         let component = load(&wasmtime, &code)?;
         if let (Some(cache), Some(key)) = (&compilation.cache, key) {

@@ -13,7 +13,7 @@ use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingA
 use super::check::LoadError;
 use super::compile::Compilation;
 use super::store::Guest;
-use crate::config::{EPOCH_TICK, Limits, RESIDENT};
+use crate::config::{COMPILERS, EPOCH_TICK, Limits, RESIDENT};
 
 /// Compiles and runs guests. Cloning shares it; one is enough for a process.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ struct Shared {
     left: AtomicUsize,
     /// The one place in the pool beyond those: for the component that is being loaded.
     spare: Semaphore,
+    /// One permit per compiler.
+    compilers: Semaphore,
 }
 
 /// The executions that one client may have at once, until it is dropped.
@@ -75,6 +77,7 @@ impl Engine {
                 limits: limits.clone(),
                 left: AtomicUsize::new(limits.executions),
                 spare: Semaphore::new(1),
+                compilers: Semaphore::new(COMPILERS),
             }),
             compilation: Arc::default(),
         })
@@ -112,6 +115,13 @@ impl Engine {
         }
     }
 
+    /// Instances that there are now: that run, that wait for their next flight, and that are loaded.
+    #[must_use]
+    pub fn instances(&self) -> u64 {
+        let pool = self.shared.wasmtime.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
+
     /// The share of a client within `limits`, if there is room for it.
     pub(super) fn share(&self, limits: &Limits) -> Result<Share, LoadError> {
         let room = &self.shared.limits;
@@ -141,6 +151,12 @@ impl Engine {
     /// The place for a component that is being loaded, when it is free.
     pub(super) async fn spare(&self) -> impl Drop + use<'_> {
         let permit = self.shared.spare.acquire().await;
+        permit.expect("it is never closed")
+    }
+
+    /// Leave to compile, until it is dropped, when it is this one's turn.
+    pub(super) async fn compiler(&self) -> impl Drop + use<'_> {
+        let permit = self.shared.compilers.acquire().await;
         permit.expect("it is never closed")
     }
 

@@ -52,18 +52,27 @@ impl Instance {
         &mut self,
         component: &ItemsClientPre<Guest>,
         key: &str,
-    ) -> wasmtime::Result<Result<Vec<Item>, Error>> {
+    ) -> Result<Result<Vec<Item>, Error>, Unanswered> {
         self.calls += 1;
         let guest = match &self.guest {
             Some(guest) => guest,
             None => {
-                let guest = component.instantiate_async(&mut self.store).await?;
-                self.guest.insert(guest)
+                let started = component.instantiate_async(&mut self.store).await;
+                self.guest.insert(started.map_err(Unanswered::NotStarted)?)
             }
         };
         let items = guest.oneflight_client_items();
-        items.call_get_items(&mut self.store, key).await
+        let returned = items.call_get_items(&mut self.store, key).await;
+        returned.map_err(Unanswered::Crashed)
     }
+}
+
+/// Why a guest returned nothing that can be read.
+pub(super) enum Unanswered {
+    /// It was never called: its instance could not be made.
+    NotStarted(wasmtime::Error),
+    /// It ended in its call, or what it returned is no value of the contract's types.
+    Crashed(wasmtime::Error),
 }
 
 /// The instances of one client that wait for their next flight: none, where each is to be fresh.
@@ -105,8 +114,14 @@ impl Idle {
             let mut shelf = lock(&self.shelf);
             // The sweeper may be late, and an instance is not too old only when it is told so.
             let young = |instance: &Instance| instance.made.elapsed() < age;
-            let last = shelf.instances.iter().rposition(young)?;
-            shelf.instances.remove(last)
+            match shelf.instances.iter().rposition(young) {
+                Some(last) => shelf.instances.remove(last),
+                None => {
+                    // They make room for the fresh one that is made now.
+                    shelf.instances.clear();
+                    return None;
+                }
+            }
         };
         taken.begin(outbound, log);
         Some(taken)

@@ -93,7 +93,7 @@ pub(super) fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         | ClientError::UpstreamUnavailable
         | ClientError::UpstreamMalformed
         | ClientError::Other
-        | ClientError::UpstreamDenied(_)
+        | ClientError::UpstreamDenied
         | ClientError::UpstreamResponseTooLarge
         | ClientError::GuestTrap
         | ClientError::GuestMalformed
@@ -104,12 +104,7 @@ pub(super) fn failure(error: &ClientError) -> Response<Full<Bytes>> {
         }
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let detail: &dyn Display = match error {
-        // The reason names hosts and addresses: the operator's to know, and in the log.
-        ClientError::UpstreamDenied(_) => &"the client asked for what its policy denies",
-        error => error,
-    };
-    let mut response = problem(status, error.code(), detail);
+    let mut response = problem(status, error.code(), error);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let wait = match error {
             ClientError::RateLimited {

@@ -5,7 +5,7 @@
 use http::HeaderValue;
 
 use super::problem::Refusal;
-use crate::client::{ClientError, Denial};
+use crate::client::ClientError;
 
 /// Of the answer to a call that brought no items. None where nothing failed: the upstream's answer is
 /// that there is nothing, or that it is asked too often.
@@ -18,10 +18,7 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
         ClientError::InvalidKey => "oneflight; error=http_request_error",
         ClientError::UpstreamUnavailable => "oneflight; error=destination_unavailable",
         ClientError::UpstreamMalformed => "oneflight; error=http_protocol_error",
-        ClientError::UpstreamDenied(Denial::Address { .. }) => {
-            "oneflight; error=destination_ip_prohibited"
-        }
-        ClientError::UpstreamDenied(_) => "oneflight; error=http_request_denied",
+        ClientError::UpstreamDenied => "oneflight; error=http_request_denied",
         // Its head, perhaps; that has another name there, and not here.
         ClientError::UpstreamResponseTooLarge => "oneflight; error=http_response_body_size",
         ClientError::UpstreamTimeout => "oneflight; error=http_response_timeout",

@@ -24,9 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::denial::Denial;
 use super::policy::Policy;
 use super::{causes, chain};
-use crate::client::Denial;
 use crate::config::Limits;
 
 type BoxError = Box<dyn Error + Send + Sync>;

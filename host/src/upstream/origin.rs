@@ -10,7 +10,7 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 
-use crate::client::Denial;
+use super::denial::Denial;
 
 /// An entry of an allow-list: `[scheme://]host[:port]`.
 ///
@@ -119,7 +119,7 @@ impl fmt::Display for Origin {
 
 impl Target {
     /// Where a request for `uri` goes.
-    pub(crate) fn of(uri: &Uri) -> Result<Self, Denial> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Denial> {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(Denial::BadUrl);
         };

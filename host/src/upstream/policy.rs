@@ -9,10 +9,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::address::Kind;
+use super::denial::Denial;
 use super::origin::{Origin, Target};
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
-use crate::client::Denial;
 
 /// What one client's guest may reach, and how. By default that is nothing.
 #[derive(Clone, Debug)]

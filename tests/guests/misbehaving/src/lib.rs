@@ -17,7 +17,7 @@
 //! | `exit:CODE` | ends as a program does; codes other than 0 arrive as 1 |
 //! | `spin` | loops for ever without calling the host |
 //! | `recurse` | calls itself for ever |
-//! | `grow:BYTES` | grows its memory to BYTES or until refused; an item with the size it reached |
+//! | `grow:BYTES` | grows its memory to BYTES or until refused, and fills it; an item with the size it reached |
 //! | `slow:MILLISECONDS` | waits on the clock, then yields an item |
 //! | `log:BYTES` | writes BYTES to each of standard output and error, with terminal escapes |
 //! | `env` | an item for each environment variable it sees |
@@ -338,10 +338,20 @@ fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth + 1)) + depth)
 }
 
-/// Grows the memory by single pages, so as to come as near to a limit as can be.
+/// Grows the memory by single pages, so as to come as near to a limit as can be, and writes to all of
+/// each: before that the host need not have it.
+#[expect(unsafe_code, reason = "memory that no allocator has given out")]
 fn grow(bytes: usize) -> usize {
     use core::arch::wasm32::{memory_grow, memory_size};
-    while memory_size::<0>() * PAGE < bytes && memory_grow::<0>(1) != usize::MAX {}
+    while memory_size::<0>() * PAGE < bytes {
+        let page = memory_grow::<0>(1);
+        if page == usize::MAX {
+            break;
+        }
+        // SAFETY: the page was not there before, and the allocator uses no page but those that it has
+        // added itself.
+        unsafe { core::ptr::write_bytes((page * PAGE) as *mut u8, 1, PAGE) };
+    }
     memory_size::<0>() * PAGE
 }
 

@@ -1,0 +1,122 @@
+//! How a guest's flight is named that brought no items: after the guest's own case, or after what
+//! ended it. The guest's words, its frames and wasmtime's reasons go to the log, one line for each
+//! flight, and never to a caller.
+
+use std::time::Duration;
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::exports::oneflight::client::items as guest;
+use super::output::{GuestOutput, printable};
+use crate::client::{ClientError, Resource};
+
+/// The guest's own error by its case.
+pub(super) fn named(error: guest::Error) -> ClientError {
+    let (named, words) = match error {
+        guest::Error::InvalidKey(words) => (ClientError::InvalidKey, words),
+        guest::Error::NotFound => (ClientError::NotFound, String::new()),
+        guest::Error::UpstreamStatus(status) => {
+            (ClientError::UpstreamStatus(status), String::new())
+        }
+        guest::Error::UpstreamUnavailable(words) => (ClientError::UpstreamUnavailable, words),
+        guest::Error::UpstreamMalformed(words) => (ClientError::UpstreamMalformed, words),
+        guest::Error::Denied(words) => (ClientError::UpstreamDenied, words),
+        guest::Error::RateLimited(seconds) => {
+            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            (ClientError::RateLimited { retry_after }, String::new())
+        }
+        guest::Error::Other(words) => (ClientError::Other, words),
+    };
+    if !words.is_empty() {
+        let (code, words) = (named.code(), printable(&words));
+        tracing::warn!(target: "oneflight::guest", code, "{words}");
+    }
+    named
+}
+
+/// What kept a guest from being called: it fitted its limits and started when it was loaded, so
+/// whatever it is, this start of it is what broke.
+pub(super) fn not_started(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return ClientError::Overloaded(Resource::Executions);
+    }
+    logged(ClientError::GuestTrap, error, output)
+}
+
+/// What ended a guest that was called and did not return, or whose answer could not be read.
+pub(super) fn crashed(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
+    // What has no trap and no frame of the guest was found when its answer was read.
+    let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
+    let named = if in_guest {
+        ClientError::GuestTrap
+    } else if is_transfer_limit(error) {
+        ClientError::ResultTooLarge
+    } else {
+        ClientError::GuestMalformed
+    };
+    logged(named, error, output)
+}
+
+/// Whether a guest passed the host more than `Limits::result`. Wasmtime has no type for it: a test
+/// with such an answer says so if its words change.
+fn is_transfer_limit(error: &wasmtime::Error) -> bool {
+    const WORDS: &str = "fuel allocated for hostcalls has been exhausted";
+    error.root_cause().to_string().contains(WORDS)
+}
+
+fn logged(named: ClientError, error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
+    let (code, reason) = (named.code(), printable(&error.root_cause().to_string()));
+    let frames = error.downcast_ref().map(frames).unwrap_or_default();
+    let last_words = output.last_words();
+    tracing::warn!(target: "oneflight::guest", code, last_words, frames, "{reason}");
+    named
+}
+
+/// The functions that the guest was in, innermost first, on one line: wasmtime names no more than 20,
+/// as far as the guest was built with names, and none of the host's.
+fn frames(trace: &WasmBacktrace) -> String {
+    let text = trace.to_string();
+    // Before them is a line that says what they are.
+    let frames: Vec<_> = text.lines().skip(1).map(str::trim).collect();
+    printable(&frames.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::client::{Client, ClientError};
+    use crate::config::{Limits, Settings};
+    use crate::{BUILTIN, ComponentClient, Engine};
+
+    /// What a call ends with of a component that was loaded with the default memory and has `memory`
+    /// bytes of it from then on: a stand-in for a guest that starts by chance.
+    async fn called_with(memory: usize, binary: &[u8]) -> ClientError {
+        let engine = Engine::new(&Limits::default()).unwrap();
+        let loaded = ComponentClient::load(&engine, binary, Settings::new("test"));
+        let mut client = loaded.await.unwrap();
+        Arc::get_mut(&mut client.0).unwrap().settings.limits.memory = memory;
+        let ended = client.get_items("42".into()).await.result.unwrap_err();
+        assert_eq!(client.usage().running, 0);
+        assert_eq!(engine.instances(), 0);
+        ended
+    }
+
+    #[tokio::test]
+    async fn a_guest_whose_memory_is_refused_when_it_starts_has_trapped() {
+        assert_eq!(called_with(0, BUILTIN).await, ClientError::GuestTrap);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_traps_when_it_starts_has_trapped() {
+        let spins = include_str!("../../../tests/guests/spins-at-start.wat");
+        let grows = spins.replace(
+            "(loop $again (br $again))",
+            "(if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))",
+        );
+        assert_ne!(spins, grows);
+        let binary = wat::parse_str(grows).unwrap();
+        assert_eq!(called_with(64 << 10, &binary).await, ClientError::GuestTrap);
+    }
+}
