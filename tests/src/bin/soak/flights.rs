@@ -32,7 +32,8 @@ impl End {
 
 /// Flights, one after the other.
 pub(crate) struct Flights {
-    /// The built-in guest's two, then the misbehaving one's.
+    /// By the bits of their index: 4 for the misbehaving guest, 2 for instances that are used again, 1
+    /// for a deadline that comes soon.
     clients: Vec<Subject>,
     origin: String,
     number: AtomicU64,
@@ -73,7 +74,12 @@ impl Flights {
     pub(crate) async fn all_at_once(&self, each: usize) {
         let flights = (0..self.clients.len() * each).map(|n| {
             let client = n % self.clients.len();
-            self.fly(client, End::TimesOut, n as u64 | 1 << 63)
+            let end = if client & 1 == 1 {
+                End::TimesOut
+            } else {
+                End::IsCancelled
+            };
+            self.fly(client, end, n as u64 | 1 << 63)
         });
         join_all(flights).await;
     }
@@ -90,14 +96,14 @@ impl Flights {
             2 => End::TimesOut,
             _ => End::Lands,
         };
-        let client = mixed(number) as usize % 2;
-        // Only one of the guests traps.
-        let guest = if end == End::Traps {
-            1
-        } else {
-            mixed(!number) as usize % 2
-        };
-        self.fly(guest * 2 + client, end, number).await;
+        let mut client = mixed(number) as usize & 0b110;
+        match end {
+            // Only one of the guests traps.
+            End::Traps => client |= 0b100,
+            End::TimesOut => client |= 1,
+            End::Lands | End::IsCancelled => {}
+        }
+        self.fly(client, end, number).await;
     }
 
     async fn fly(&self, client: usize, end: End, number: u64) {
@@ -105,7 +111,7 @@ impl Flights {
         let path = format!("{}-{number}", if held { "held" } else { "items" });
         let key: Key = match (end, client) {
             (End::Traps, _) => format!("trap:{number}").into(),
-            (_, 0 | 1) => path.into(),
+            (_, ..4) => path.into(),
             _ => format!("need:{}/{path}", self.origin).into(),
         };
         let callers = (0..=number % 3).map(|_| self.clients[client].client.get_items(key.clone()));

@@ -1,6 +1,5 @@
 //! What the process holds.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use oneflight_tests::{Subject, tasks};
@@ -57,6 +56,19 @@ impl Levels {
         self.flights + self.callers + self.running + self.idle + self.connections
     }
 
+    fn rows(&self) -> [(&'static str, usize); 8] {
+        [
+            ("resident memory, KiB", self.resident >> 10),
+            ("flights", self.flights),
+            ("callers", self.callers),
+            ("guests running", self.running),
+            ("instances kept", self.idle),
+            ("connections", self.connections),
+            ("tasks", self.tasks),
+            ("descriptors", self.descriptors),
+        ]
+    }
+
     /// All that has to be as it was.
     pub(crate) fn held(&self) -> [usize; 2] {
         [self.tasks, self.descriptors]
@@ -66,19 +78,8 @@ impl Levels {
 /// One row for each level.
 pub(crate) fn table(before: Levels, after: Levels) -> String {
     let mut table = format!("{:<24}{:>14}{:>14}\n", "at rest", "warmed up", "at the end");
-    let rows: [(&str, fn(&Levels) -> usize); 8] = [
-        ("resident memory, KiB", |levels| levels.resident >> 10),
-        ("flights", |levels| levels.flights),
-        ("callers", |levels| levels.callers),
-        ("guests running", |levels| levels.running),
-        ("instances kept", |levels| levels.idle),
-        ("connections", |levels| levels.connections),
-        ("tasks", |levels| levels.tasks),
-        ("descriptors", |levels| levels.descriptors),
-    ];
-    for (name, of) in rows {
-        let (before, after) = (of(&before), of(&after));
-        writeln!(table, "  {name:<22}{before:>14}{after:>14}").expect("a string");
+    for ((name, before), (_, after)) in before.rows().into_iter().zip(after.rows()) {
+        table += &format!("  {name:<22}{before:>14}{after:>14}\n");
     }
     table
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::{BUILTIN, ComponentClient, Engine, Instances, Limits, Settings, Sharing, decorate};
-use oneflight_tests::{Subject, artifacts, tasks};
+use oneflight_tests::{NEVER, Subject, artifacts, tasks};
 use tokio::time::{Instant, sleep};
 
 use flights::{ENDS, Flights};
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 32;
 
 /// How old gets what is kept for later flights: instances and connections.
 const AGE: Duration = Duration::from_secs(5);
+
+/// When a flight times out that is to.
+const SOON: Duration = Duration::from_millis(500);
 
 /// By how much resident memory may have grown, in bytes.
 const MOST_GROWN: usize = 1 << 20;
@@ -104,42 +107,63 @@ fn time() -> Option<Duration> {
     }
 }
 
-/// Both guests, each in fresh instances and in such that are used again, in one engine.
+/// Both guests, each in fresh instances and in such that are used again, and with a deadline that no flight
+/// should see as well as with one that comes soon; all in one engine. In this order: the index has a bit
+/// for each.
 async fn clients(upstream: &Upstream) -> Vec<Subject> {
-    let limits = Limits {
-        // None ever waits for another.
-        executions: AT_ONCE,
-        flight: Duration::from_secs(2),
-        idle: AGE,
-        ..Limits::default()
-    };
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).expect("the build script has built it");
     let reused = Instances::Reused {
         calls: 1_000,
         age: AGE,
     };
     let engine = Engine::new(&Limits {
-        executions: 4 * AT_ONCE,
-        ..limits.clone()
+        executions: 8 * AT_ONCE,
+        ..Limits::default()
     });
     let engine = engine.expect("address space for guests");
     let mut clients = Vec::new();
     for binary in [BUILTIN, &misbehaving] {
         for instances in [Instances::Fresh, reused] {
-            let settings = Settings {
-                instances,
-                limits: limits.clone(),
-                ..Settings::new("soak")
-            };
-            let settings = settings.env("BASE_URL", &format!("{}/{{x}}", upstream.origin()));
-            let settings = settings.allow(&upstream.origin()).expect("an origin");
-            let component = ComponentClient::load(&engine, binary, settings).await;
-            let component = component.expect("a component that fits");
-            let client = decorate("soak", component.clone(), Sharing::Coalesced, &limits);
-            clients.push(Subject { client, component });
+            for deadline in [NEVER, SOON] {
+                let settings = Settings {
+                    instances,
+                    limits: limits(deadline),
+                    ..Settings::new("soak")
+                };
+                clients.push(client(&engine, binary, settings, upstream).await);
+            }
         }
     }
     clients
+}
+
+fn limits(deadline: Duration) -> Limits {
+    Limits {
+        // None ever waits for another.
+        executions: AT_ONCE,
+        flight: deadline,
+        first_byte: NEVER,
+        request: NEVER,
+        // Nor is one taken for a guest that spins on a machine that is busy.
+        cpu: NEVER,
+        idle: AGE,
+        ..Limits::default()
+    }
+}
+
+async fn client(
+    engine: &Engine,
+    binary: &[u8],
+    settings: Settings,
+    upstream: &Upstream,
+) -> Subject {
+    let limits = settings.limits.clone();
+    let settings = settings.env("BASE_URL", &format!("{}/{{x}}", upstream.origin()));
+    let settings = settings.allow(&upstream.origin()).expect("an origin");
+    let component = ComponentClient::load(engine, binary, settings).await;
+    let component = component.expect("a component that fits");
+    let client = decorate("soak", component.clone(), Sharing::Coalesced, &limits);
+    Subject { client, component }
 }
 
 /// Keeps flights under way for `time`, and then waits for the last.
