@@ -124,18 +124,19 @@ impl Flights {
             Err(_) => vec!["left"],
             Ok(answers) => answers.iter().map(outcome).collect(),
         };
-        let expected = match end {
-            End::Lands => "items",
-            End::Traps => "guest-trap",
-            End::IsCancelled => "left",
-            End::TimesOut => "upstream-timeout",
+        let expected: &[_] = match end {
+            End::Lands => &["items"],
+            End::Traps => &["guest-trap"],
+            End::IsCancelled => &["left"],
+            // On a machine that is busy the deadline may come before the request.
+            End::TimesOut => &["upstream-timeout", "guest-deadline"],
         };
-        if outcomes.iter().all(|outcome| *outcome == expected) {
+        if outcomes.iter().all(|outcome| expected.contains(outcome)) {
             self.counts[end as usize].fetch_add(1, Ordering::Relaxed);
         } else {
             self.unexpected.fetch_add(1, Ordering::Relaxed);
             println!(
-                "UNEXPECTED: {}: {outcomes:?} rather than {expected}",
+                "UNEXPECTED: {}: {outcomes:?} rather than {expected:?}",
                 key.as_str()
             );
         }
