@@ -1,10 +1,22 @@
 //! The items of an upstream's answer.
+//!
+//! An answer is read as it stands, in one go and with nothing built of it but its items: however an
+//! upstream arranges what it sends, reading it takes no more memory than it has bytes, and a little for
+//! each item, of which there are not more than [`MOST_ITEMS`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
 
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use crate::bindings::exports::oneflight::client::items::{Error, Item};
+
+/// Items of one answer: ten times what a host takes where nothing else is said. Past this, an answer that
+/// a host lets through would take more memory than its guest has there, and trap it.
+const MOST_ITEMS: usize = 100_000;
 
 /// The elements of the array at `items_at`, each with its id at `id_at`. A body is cut out of the
 /// answer as it stands there: no number is rounded, and no tree of the whole answer is built.
@@ -12,19 +24,17 @@ pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<It
     let malformed = |why: &str| Error::UpstreamMalformed(why.to_owned());
     let answer: &RawValue = serde_json::from_slice(answer)
         .map_err(|why| malformed(&format!("the answer is not JSON: {why}")))?;
-    let array = at(items_at, answer).and_then(|array| serde_json::from_str(array.get()).ok());
-    let array: Vec<&RawValue> = array
+    let array = at(items_at, answer).filter(|array| array.get().starts_with('['));
+    let array = array
         .ok_or_else(|| malformed("no array where ITEMS_AT points (by default the whole answer)"))?;
-    let item = |body: &RawValue| {
-        let id = at(id_at, body).and_then(id);
-        let id =
-            id.ok_or_else(|| malformed("an item has no id where ID_AT points (/id by default)"))?;
-        Ok(Item {
-            id,
-            body: body.get().to_owned(),
-        })
-    };
-    array.into_iter().map(item).collect()
+    let items = read(array, Array { id_at }).map_err(|why| malformed(&why.to_string()))?;
+    let ids: BTreeSet<_> = items.iter().map(|item| &item.id).collect();
+    if ids.len() < items.len() {
+        return Err(malformed(
+            "two items have the same id where ID_AT points (/id by default)",
+        ));
+    }
+    Ok(items)
 }
 
 /// What a JSON pointer (RFC 6901) points at.
@@ -33,14 +43,8 @@ fn at<'a>(pointer: &str, json: &'a RawValue) -> Option<&'a RawValue> {
         return None;
     }
     pointer.split('/').skip(1).try_fold(json, |json, step| {
-        if json.get().starts_with('[') {
-            let array: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;
-            return array.get(step.parse::<usize>().ok()?).copied();
-        }
-        let object: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
-        object
-            .get(&step.replace("~1", "/").replace("~0", "~"))
-            .copied()
+        let name = &step.replace("~1", "/").replace("~0", "~");
+        read(json, Step { name }).ok().flatten()
     })
 }
 
@@ -50,6 +54,99 @@ fn id(json: &RawValue) -> Option<String> {
         b'"' => serde_json::from_str(json.get()).ok(),
         b'-' | b'0'..=b'9' => Some(json.get().to_owned()),
         _ => None,
+    }
+}
+
+fn read<'a, V: Visitor<'a>>(json: &'a RawValue, visitor: V) -> serde_json::Result<V::Value> {
+    serde_json::Deserializer::from_str(json.get()).deserialize_any(visitor)
+}
+
+/// Makes an item of each element of an array.
+struct Array<'p> {
+    id_at: &'p str,
+}
+
+impl<'a> Visitor<'a> for Array<'_> {
+    type Value = Vec<Item>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Vec<Item>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(body) = elements.next_element::<&RawValue>()? {
+            if items.len() == MOST_ITEMS {
+                return Err(A::Error::custom(format!("more than {MOST_ITEMS} items")));
+            }
+            let id = at(self.id_at, body).and_then(id);
+            let no_id = "an item has no id where ID_AT points (/id by default)";
+            items.push(Item {
+                id: id.ok_or_else(|| A::Error::custom(no_id))?,
+                body: body.get().to_owned(),
+            });
+        }
+        Ok(items)
+    }
+}
+
+/// Takes one step of a pointer: finds what an object has under `name`, or an array at that place.
+struct Step<'p> {
+    name: &'p str,
+}
+
+impl<'a> Visitor<'a> for Step<'_> {
+    type Value = Option<&'a RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_it) = members.next_key_seed(Is(self.name))? {
+            if is_it {
+                found = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let index: Option<usize> = self.name.parse().ok();
+        let (mut found, mut seen) = (None, 0);
+        while let Some(element) = elements.next_element()? {
+            if Some(seen) == index {
+                found = Some(element);
+            }
+            seen += 1;
+        }
+        Ok(found)
+    }
+}
+
+/// Compares a member's name, which may be written with escapes, and keeps nothing of it.
+struct Is<'p>(&'p str);
+
+impl<'a> DeserializeSeed<'a> for Is<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'a>>(self, name: D) -> Result<bool, D::Error> {
+        name.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Is<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
     }
 }
 
@@ -87,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn of_members_with_one_name_the_last_counts() {
+        let answer = r#"{"a":[],"\u0061":["x"],"b":[]}"#;
+        let item = ("x".to_owned(), r#""x""#.to_owned());
+        assert_eq!(pairs(answer, "/a", ""), Ok(vec![item]));
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_read_is_refused_whole() {
         for (answer, why) in [
             ("", "not JSON"),
@@ -97,6 +201,7 @@ mod tests {
             ("[{}]", "no id"),
             ("[{\"id\":null}]", "no id"),
             ("[7]", "no id"),
+            ("[{\"id\":7},{\"id\":\"7\"}]", "the same id"),
         ] {
             let refused = pairs(answer, "", "/id").unwrap_err();
             assert!(refused.contains(why), "{answer}: {refused}");

@@ -175,6 +175,10 @@ async fn the_built_in_client_names_each_failure() {
         (Answer::Body("[{]".into()), "upstream-malformed"),
         (Answer::Body("{}".into()), "upstream-malformed"),
         (
+            Answer::Body(r#"[{"id":1},{"id":"1"}]"#.into()),
+            "upstream-malformed",
+        ),
+        (
             Answer::Body(r#"[{"name":"no id"}]"#.into()),
             "upstream-malformed",
         ),
@@ -210,6 +214,82 @@ async fn the_built_in_client_reads_all_that_the_host_lets_through() {
         (got.len(), got[9_999]["id"].as_str()),
         (10_000, Some("9999"))
     );
+}
+
+/// `OPEN ELEMENT, ELEMENT, … CLOSE`, with as many elements as the host lets through, each made from its
+/// number.
+fn full(open: &str, element: impl Fn(usize) -> String, close: &str) -> String {
+    let limit = Limits::default().body;
+    let mut answer = open.to_owned();
+    for n in 0.. {
+        let element = element(n);
+        if answer.len() + element.len() + close.len() >= limit {
+            break;
+        }
+        answer += if n > 0 { "," } else { "" };
+        answer += &element;
+    }
+    answer + close
+}
+
+/// The shortest names that differ from each other.
+fn name(mut n: usize) -> String {
+    let digits = (b'#'..b'~').filter(|digit| *digit != b'\\');
+    let digits: Vec<_> = digits.map(char::from).collect();
+    let mut name = String::new();
+    while name.is_empty() || n > 0 {
+        name.push(digits[n % digits.len()]);
+        n /= digits.len();
+    }
+    name
+}
+
+#[tokio::test]
+async fn no_answer_is_too_many_things_for_the_built_in_client() {
+    let many = |n: usize| format!(r#"{{"id":{n}}}"#);
+    let most = |n: usize| format!(r#"{{"id":{n},"text":"{}"}}"#, "x".repeat(64));
+    let member = |n: usize| format!(r#""{}":0"#, name(n));
+    for (answer, setting, outcome) in [
+        (
+            full(r#"{"~":[],"#, member, "}"),
+            ("ITEMS_AT", "/~0"),
+            Ok("[]"),
+        ),
+        (
+            full("[", |n| n.to_string(), "]"),
+            ("ID_AT", ""),
+            Err("upstream-malformed"),
+        ),
+        (
+            full("[", many, "]"),
+            ("ID_AT", "/id"),
+            Err("upstream-malformed"),
+        ),
+        (
+            full("[", most, "]"),
+            ("ID_AT", "/id"),
+            Err("result-too-large"),
+        ),
+    ] {
+        let begins = answer[..answer.len().min(20)].to_owned();
+        let upstream = Upstream::start(Answer::Body(answer)).await;
+        let limits = Limits {
+            // A machine that is busy with other tests takes its time.
+            cpu: FAILSAFE,
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            ..reaching(&upstream)
+        };
+        let settings = settings.env(setting.0, setting.1);
+        let subject = Subject::builtin(&upstream.origin(), settings).await;
+        assert_eq!(
+            subject.ask("42").await.as_deref(),
+            outcome.as_ref().copied(),
+            "{begins}"
+        );
+    }
 }
 
 #[tokio::test]

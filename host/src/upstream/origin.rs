@@ -175,7 +175,7 @@ impl Host {
         }
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let is_name = !text.is_empty() && text.bytes().all(is_part);
-        (is_name && !text.starts_with('.') && !text.contains(".."))
+        (is_name && !text.starts_with('.') && !text.contains("..") && !ends_in_a_number(text))
             .then(|| Self::Name(text.to_ascii_lowercase()))
     }
 }
@@ -187,6 +187,17 @@ impl fmt::Display for Host {
             Self::Address(IpAddr::V4(ip)) => ip.fmt(f),
             Self::Address(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
         }
+    }
+}
+
+/// Whether a resolver takes `name` for an IPv4 address in another notation (`0x7f.1`, `2130706433`), as
+/// no name under a domain of the internet ends so (WHATWG URL, "ends in a number").
+fn ends_in_a_number(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
     }
 }
 
@@ -297,6 +308,13 @@ mod tests {
             "http://u:p@host/",
             "http://a,b/",
             "http://a..b/",
+            // Loopback, to those who read addresses as they were once written.
+            "http://0x7f.1/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://127.0.0.1./",
+            "http://0X7F000001/",
         ] {
             let refused = Target::of(&url.parse().unwrap());
             assert_eq!(refused, Err(Denial::BadUrl), "{url}");
@@ -322,6 +340,8 @@ mod tests {
             "*example.com",
             "*.*.example.com",
             "*.127.0.0.1",
+            "*.0.0.1",
+            "0x7f.1",
             "*.[::1]",
             "[127.0.0.1]",
         ] {

@@ -1,0 +1,99 @@
+//! What the process holds.
+
+use std::time::Duration;
+
+use oneflight_tests::{Subject, tasks};
+use tokio::time::{Instant, sleep};
+
+use crate::AGE;
+
+/// What the process holds at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Levels {
+    /// In bytes.
+    pub(crate) resident: usize,
+    flights: usize,
+    callers: usize,
+    running: usize,
+    idle: usize,
+    connections: usize,
+    pub(crate) tasks: usize,
+    descriptors: usize,
+}
+
+impl Levels {
+    /// When nothing is under way any more and all that was kept has reached its age; or, where that does
+    /// not come to pass, what is there long after it should have.
+    pub(crate) async fn at_rest(clients: &[Subject]) -> Self {
+        let began = Instant::now();
+        loop {
+            let levels = Self::now(clients);
+            if levels.open() == 0 || began.elapsed() > AGE * 4 {
+                // What was dropped last is closed by its task in a moment.
+                sleep(Duration::from_secs(1)).await;
+                return Self::now(clients);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn now(clients: &[Subject]) -> Self {
+        let sum = |of: fn(&Subject) -> usize| clients.iter().map(of).sum();
+        Self {
+            resident: resident(),
+            flights: sum(|subject| subject.client.next().flights()),
+            callers: sum(|subject| subject.client.next().callers()),
+            running: sum(|subject| subject.component.usage().running),
+            idle: sum(|subject| subject.component.usage().idle),
+            connections: sum(|subject| subject.component.usage().connections),
+            tasks: tasks(),
+            descriptors: descriptors(),
+        }
+    }
+
+    /// All that has to be 0 at rest.
+    pub(crate) fn open(&self) -> usize {
+        self.flights + self.callers + self.running + self.idle + self.connections
+    }
+
+    fn rows(&self) -> [(&'static str, usize); 8] {
+        [
+            ("resident memory, KiB", self.resident >> 10),
+            ("flights", self.flights),
+            ("callers", self.callers),
+            ("guests running", self.running),
+            ("instances kept", self.idle),
+            ("connections", self.connections),
+            ("tasks", self.tasks),
+            ("descriptors", self.descriptors),
+        ]
+    }
+
+    /// All that has to be as it was.
+    pub(crate) fn held(&self) -> [usize; 2] {
+        [self.tasks, self.descriptors]
+    }
+}
+
+/// One row for each level.
+pub(crate) fn table(before: Levels, after: Levels) -> String {
+    let mut table = format!("{:<24}{:>14}{:>14}\n", "at rest", "warmed up", "at the end");
+    for ((name, before), (_, after)) in before.rows().into_iter().zip(after.rows()) {
+        table += &format!("  {name:<22}{before:>14}{after:>14}\n");
+    }
+    table
+}
+
+/// Memory of this process that is there and not only promised, in bytes. Counted page by page: the
+/// kernel's own figure lags behind by some for each thread.
+pub(crate) fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux");
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: usize = kib.and_then(|kib| kib.parse().ok()).expect("a size");
+    kib << 10
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("Linux").count()
+}
