@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use oneflight::{
-    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, Settings, Sharing,
-    decorate,
+    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, Settings, decorate,
 };
 use oneflight_tests::{Subject, artifacts, failsafe, tasks};
 use tokio::runtime::Runtime;
@@ -79,8 +78,11 @@ fuzz_target!(|input: &[u8]| {
         let loading = ComponentClient::load(&STAGE.engine, file, settings);
         match failsafe("a component to load", loading).await {
             Ok(component) => {
-                let client = decorate("fuzz", component.clone(), Sharing::Coalesced, &limits());
-                let subject = Subject { client, component };
+                let subject = Subject {
+                    client: decorate(component.clone(), component.settings()),
+                    component,
+                    engine: STAGE.engine.clone(),
+                };
                 assert_ne!(subject.ask("x").await, Err("internal"));
                 subject.gone(before).await;
             }

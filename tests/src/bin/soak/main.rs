@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::{BUILTIN, ComponentClient, Engine, Instances, Limits, Settings, Sharing, decorate};
+use oneflight::{BUILTIN, Engine, Instances, Limits, Settings};
 use oneflight_tests::{NEVER, Subject, artifacts, tasks};
 use tokio::time::{Instant, sleep};
 
@@ -157,13 +157,9 @@ async fn client(
     settings: Settings,
     upstream: &Upstream,
 ) -> Subject {
-    let limits = settings.limits.clone();
     let settings = settings.env("BASE_URL", &format!("{}/{{x}}", upstream.origin()));
     let settings = settings.allow(&upstream.origin()).expect("an origin");
-    let component = ComponentClient::load(engine, binary, settings).await;
-    let component = component.expect("a component that fits");
-    let client = decorate("soak", component.clone(), Sharing::Coalesced, &limits);
-    Subject { client, component }
+    Subject::on(engine, binary, settings).await
 }
 
 /// Keeps flights under way for `time`, and then waits for the last.
