@@ -3,8 +3,10 @@
 mod check;
 mod client;
 mod compile;
+mod config;
 mod demo;
 mod get;
+mod log;
 mod progress;
 mod serve;
 
@@ -16,12 +18,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use oneflight::component::Part;
+use oneflight::config::LogFormat;
 use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 
 use self::progress::{Shown, with_progress};
 
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// What the log on stderr shows: off, error, warn, info, debug or trace.
     ///
     /// One line per flight is at info, or at warn where it failed. Keys are shown as hashes.
-    /// [default: info for serve, warn for the others]
+    /// [default: info for serve, or what its file says; warn for the others]
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<LevelFilter>,
 
@@ -47,6 +47,7 @@ Start here:
   oneflight get 42 --base-url 'http://localhost:3000/items?id={x}'
   oneflight serve --base-url 'http://localhost:3000/items?id={x}'
   oneflight check my-client.wasm                     will this component run?
+  oneflight config check oneflight.toml              will this configuration do?
 
 Exit codes:
   0  all went well
@@ -59,6 +60,7 @@ enum Command {
     Get(get::Get),
     Serve(serve::Serve),
     Check(check::Check),
+    Config(config::Config),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -73,26 +75,6 @@ impl Arguments {
         }
     }
 
-    /// The log goes to stderr, coloured only on a terminal.
-    pub(crate) fn start_log(&self) {
-        // Only what oneflight itself says: at the finer levels the crates below it print calls with
-        // their arguments, and keys and settings are among those.
-        let only = |level| Targets::new().with_target("oneflight", level);
-        let shown = match (self.log, &self.command) {
-            (Some(level), _) => only(level),
-            (None, Command::Serve(_)) => only(LevelFilter::INFO),
-            // These print themselves what came of each call, so a line per flight says it twice.
-            (None, _) => only(LevelFilter::WARN)
-                .with_target("oneflight::client::telemetry", LevelFilter::OFF),
-        };
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal());
-        tracing_subscriber::registry()
-            .with(lines.with_filter(shown))
-            .init();
-    }
-
     /// The threads that the command needs.
     pub(crate) fn runtime(&self) -> Builder {
         match self.command {
@@ -104,11 +86,17 @@ impl Arguments {
     }
 
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        // A service's log is as its configuration says, which it has yet to read.
+        if !matches!(self.command, Command::Serve(_)) {
+            let shown = self.log.map_or_else(log::quiet, log::from);
+            log::start(shown, LogFormat::default());
+        }
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Get(get) => get.run().await,
-            Command::Serve(serve) => serve.run().await,
+            Command::Serve(serve) => serve.run(self.log).await,
             Command::Check(check) => check.run().await,
+            Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),
         }
     }

@@ -39,6 +39,11 @@ pub trait Client: Send + Sync + 'static {
     /// decorator passes on that of its `next`.
     fn generation(&self) -> Generation;
 
+    /// What it has under way, and has done so far. Read when somebody looks at it.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+
     /// Asks once.
     ///
     /// # Cancel safety
@@ -115,6 +120,23 @@ impl From<Result<Items, ClientError>> for Answer {
     fn from(result: Result<Items, ClientError>) -> Self {
         Self { result, seat: None }
     }
+}
+
+/// What a client costs, and has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls of the guest.
+    pub guest_calls: u64,
+    /// Requests that its policy let through to an upstream.
+    pub upstream_requests: u64,
+    /// Flights that wait for a permit to execute.
+    pub waiting: usize,
+    /// Calls of the guest that are under way, each with its store.
+    pub running: usize,
+    /// Instances that wait for their next call.
+    pub idle: usize,
+    /// Connections to upstreams: in use, kept for the next request, or being made.
+    pub connections: usize,
 }
 
 /// A caller's place in a flight.

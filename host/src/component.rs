@@ -30,6 +30,7 @@ use self::output::{GuestOutput, printable};
 use self::store::{Guest, new_store};
 use crate::client::{
     Answer, Client, ClientError, Denial, Generation, Item, Items, Key, MalformedItems, Resource,
+    Usage,
 };
 use crate::config::Settings;
 use crate::upstream::{Outbound, Upstream};
@@ -131,26 +132,12 @@ impl ComponentClient {
         Usage {
             guest_calls: self.0.calls.load(Ordering::Relaxed),
             upstream_requests: self.0.upstream.sent(),
+            waiting: 0,
             running: Arc::strong_count(&self.0.running) - 1,
             idle: self.0.idle.count(),
             connections: self.0.upstream.connections(),
         }
     }
-}
-
-/// What a client costs, and has cost so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Calls of the guest.
-    pub guest_calls: u64,
-    /// Requests that its policy let through to an upstream.
-    pub upstream_requests: u64,
-    /// Calls of the guest that are under way, each with its store.
-    pub running: usize,
-    /// Instances that wait for their next call.
-    pub idle: usize,
-    /// Connections to upstreams: in use, kept for the next request, or being made.
-    pub connections: usize,
 }
 
 impl std::fmt::Debug for ComponentClient {
@@ -164,6 +151,10 @@ impl std::fmt::Debug for ComponentClient {
 impl Client for ComponentClient {
     fn generation(&self) -> Generation {
         self.0.generation
+    }
+
+    fn usage(&self) -> Usage {
+        Self::usage(self)
     }
 
     /// # Cancel safety
@@ -186,7 +177,7 @@ impl Loaded {
         let mut instance = idle.unwrap_or_else(|| self.instance(&outbound));
         let output = instance.output();
         let run = instance.call(&self.component, key.as_str());
-        let returned = match within(limits.cpu, run).await {
+        let returned = match within(limits.cpu, &outbound, run).await {
             None => {
                 tracing::warn!(limit = ?limits.cpu, "the guest used up its processor time");
                 return Err(ClientError::GuestDeadline);
@@ -244,13 +235,15 @@ impl Loaded {
 
 /// Runs `future` until it is ready or has used `budget` of processor time: the time spent inside its
 /// polls. A guest yields each tick, so it is overrun by one tick at most.
-async fn within<F: Future>(budget: Duration, future: F) -> Option<F::Output> {
+async fn within<F: Future>(budget: Duration, outbound: &Outbound, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut spent = Duration::ZERO;
     poll_fn(|cx| {
         let began = Instant::now();
         let polled = future.as_mut().poll(cx);
-        spent += began.elapsed();
+        let polling = began.elapsed();
+        spent += polling;
+        outbound.guest_ran(polling);
         match polled {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if spent >= budget => Poll::Ready(None),

@@ -1,11 +1,26 @@
-//! What can be set: [`Settings`] of one client, and the tables of [`Limits`] and [`CompileLimits`] with
-//! every default, its unit and its reason.
+//! What can be set: [`Settings`] of one client; the tables of [`Limits`], [`FrontLimits`] and
+//! [`CompileLimits`] with every default, its unit and its reason; and [`Config`], the file that says it
+//! all.
+
+mod client;
+mod fields;
+mod file;
+mod print;
+mod section;
+mod units;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use single_flight::Abandoned;
 
+pub use self::client::{ClientConfig, Component};
+pub use self::file::{
+    AN_ADDRESS, CacheConfig, CompileConfig, Config, LogConfig, LogFormat, TlsFiles,
+};
+pub use self::section::ConfigError;
+
+use crate::metrics::ClientMetrics;
 use crate::upstream::Policy;
 
 /// Every bound of a client that can be set. There is no other place where its default stands.
@@ -216,7 +231,7 @@ pub struct FrontLimits {
     pub headers: usize,
     /// Requests at once on one HTTP/2 connection: 1,000. A proxy in front may bring all its callers over
     /// one.
-    pub streams: u32,
+    pub streams: usize,
     /// Going on as before once the end was asked for: 1 s. As often balancers look at `/readyz`.
     pub leave: Duration,
     /// Flights under way may land after that: 10 s, as long as one takes at most by default.
@@ -301,6 +316,8 @@ pub struct Settings {
     pub abandoned: Abandoned,
     /// Its bounds.
     pub limits: Limits,
+    /// Where it is counted: by default nowhere.
+    pub metrics: ClientMetrics,
 }
 
 /// Whether callers of one key share a flight, and which.

@@ -45,6 +45,7 @@
 //! | [`component`] | a client that is a WebAssembly component |
 //! | [`upstream`] | what a guest may reach, and how |
 //! | [`config`] | what can be set, and every default |
+//! | [`metrics`] | what a service has done, in figures |
 //! | [`server`] | HTTP in; the only part that knows status codes |
 //!
 //! # Invariants
@@ -62,12 +63,14 @@ pub mod client;
 pub mod clients;
 pub mod component;
 pub mod config;
+pub mod metrics;
 pub mod server;
 pub mod upstream;
 
 pub use client::{Answer, Client, ClientError, Item, Items, Key};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
 pub use config::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Settings, Sharing};
+pub use metrics::Metrics;
 
 use client::{WithLimits, WithSingleFlight, WithTelemetry};
 
@@ -87,5 +90,5 @@ pub fn decorate<C: Client>(client: C, settings: &Settings) -> Decorated<C> {
     // All callers of a key become one flight here.
     let shared = WithSingleFlight::new(limited, settings);
     // Outermost: sees every caller, those included that share a flight or are refused one.
-    WithTelemetry::new(&settings.name, shared)
+    WithTelemetry::new(shared, settings)
 }

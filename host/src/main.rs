@@ -11,7 +11,6 @@ fn main() -> ExitCode {
     if let Some(ended) = arguments.run_as_child() {
         return ended;
     }
-    arguments.start_log();
     let runtime = match arguments.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -32,11 +32,13 @@ use self::door::{Audience, Door};
 use crate::client::Client;
 use crate::clients::Clients;
 use crate::config::FrontLimits;
+use crate::metrics::Metrics;
 
 /// What answers callers, and their operator.
 #[derive(Debug)]
 pub struct Service<C> {
     clients: Arc<Clients<C>>,
+    metrics: Arc<Metrics>,
     limits: FrontLimits,
 }
 
@@ -64,9 +66,13 @@ impl Doors {
 }
 
 impl<C: Client> Service<C> {
-    /// A service of `clients`, which may be replaced while it runs.
-    pub fn new(clients: Arc<Clients<C>>, limits: FrontLimits) -> Self {
-        Self { clients, limits }
+    /// A service of `clients`, which may be replaced while it runs. Its operator is shown `metrics`.
+    pub fn new(clients: Arc<Clients<C>>, metrics: Arc<Metrics>, limits: FrontLimits) -> Self {
+        Self {
+            clients,
+            metrics,
+            limits,
+        }
     }
 
     /// Answers whoever comes through `doors`, until `shutdown` is ready; then ends as the module says.
@@ -79,7 +85,13 @@ impl<C: Client> Service<C> {
         // where the sender is gone.
         let (finish, _) = watch::channel(());
         let door = |audience, tls: Option<Tls>| {
-            Door::new(audience, Arc::clone(&self.clients), &self.limits, tls)
+            Door::new(
+                audience,
+                Arc::clone(&self.clients),
+                Arc::clone(&self.metrics),
+                &self.limits,
+                tls,
+            )
         };
         let accepting = async {
             let operator = async {

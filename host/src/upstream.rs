@@ -120,6 +120,7 @@ impl Upstream {
             Err(denial) => return Err(denied(denial).told(open)),
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
+        open.sent();
         let times = Times::new(options.unwrap_or_default(), &self.limits);
         let connected = capture_connection(&mut request);
         let exchange = async {

@@ -39,7 +39,6 @@ impl Folder {
     /// # Panics
     ///
     /// When it cannot be written.
-    #[must_use]
     pub fn write(&self, name: &str, content: &[u8]) -> String {
         let path = self.0.join(name);
         fs::write(&path, content).expect("a written file");

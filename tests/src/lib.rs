@@ -9,6 +9,7 @@ pub mod caller;
 pub mod folder;
 pub mod names;
 pub mod process;
+pub mod prometheus;
 pub mod serving;
 pub mod tls;
 pub mod upstream;

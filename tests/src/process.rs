@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::failsafe;
@@ -91,49 +92,78 @@ pub async fn run(args: &[&str]) -> Output {
 /// `oneflight serve`, listening; it is killed with this value.
 #[derive(Debug)]
 pub struct Service {
-    /// Where it listens.
+    /// Where callers ask.
     pub address: SocketAddr,
+    /// Where its operator asks.
+    pub admin: SocketAddr,
     process: Child,
-    /// Reads what it logs, all the while: a full pipe would hold it up.
-    log: JoinHandle<String>,
+    /// What it logged since it began to listen. It is read all the while: a full pipe would hold it up.
+    log: watch::Receiver<String>,
+    reading: JoinHandle<()>,
 }
 
 impl Service {
-    /// Starts `oneflight serve` with a free port and `args`, and waits until it listens.
+    /// Starts `oneflight serve` with free ports and `args`, and waits until its client answers.
     ///
     /// # Panics
     ///
     /// When it ends instead.
     pub async fn start(args: &[&str]) -> Self {
-        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
+        let free = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let args = [&free, args].concat();
         let mut process = oneflight(&args)
             .stderr(Stdio::piped())
             .spawn()
             .expect("a process");
         let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+        let mut admin = None;
         let address = loop {
             let line = failsafe("the service to listen", stderr.next_line()).await;
             let line = line
                 .expect("text")
                 .expect("a line that says where it listens");
-            if let Some(url) = line.strip_prefix("listening on http://") {
+            let address = |url: &str| {
                 let address = url.split('/').next().expect("an address");
-                break address.parse().expect("an address");
+                address.parse().expect("an address")
+            };
+            if let Some(url) = line.strip_prefix("administration on http://") {
+                admin = Some(address(url));
+            }
+            if let Some(url) = line
+                .strip_prefix("listening on ")
+                .and_then(|url| url.split_once("://"))
+                .map(|(_, url)| url)
+            {
+                break address(url);
             }
         };
-        let log = tokio::spawn(async move {
-            let mut log = String::new();
+        let (written, log) = watch::channel(String::new());
+        let reading = tokio::spawn(async move {
             while let Some(line) = stderr.next_line().await.expect("text") {
-                log += &line;
-                log += "\n";
+                written.send_modify(|log| {
+                    *log += &line;
+                    *log += "\n";
+                });
             }
-            log
         });
         Self {
             address,
+            admin: admin.expect("a line that says where it is administered"),
             process,
             log,
+            reading,
         }
+    }
+
+    /// Waits until it has logged `text`, since it began to listen.
+    ///
+    /// # Panics
+    ///
+    /// When it ends before.
+    pub async fn logged(&self, text: &str) {
+        let mut log = self.log.clone();
+        let logged = failsafe(text, log.wait_for(|log| log.contains(text))).await;
+        assert!(logged.is_ok(), "it has not logged {text:?}");
     }
 
     /// Files, sockets and the like that it has open.
@@ -155,9 +185,22 @@ impl Service {
     ///
     /// When there is no such process any more.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process any more.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.process.id().expect("a process that runs").to_string();
         let sent = std::process::Command::new("kill")
-            .args(["-TERM", &id])
+            .args([signal, &id])
             .status();
         assert!(sent.expect("kill").success());
     }
@@ -169,7 +212,9 @@ impl Service {
     /// When it does not end.
     pub async fn ended(mut self) -> (Option<i32>, String) {
         let status = failsafe("the service to end", self.process.wait()).await;
-        let log = failsafe("the end of its log", self.log).await;
-        (status.expect("a status").code(), log.expect("a log"))
+        failsafe("the end of its log", self.reading)
+            .await
+            .expect("a log");
+        (status.expect("a status").code(), self.log.borrow().clone())
     }
 }

@@ -62,7 +62,7 @@ impl Serving {
         let address = |listener: &TcpListener| listener.local_addr().expect("an address");
         let (shutdown, ended) = oneshot::channel();
         let at = (address(&callers), address(&operator));
-        let service = Service::new(Arc::clone(&clients), limits);
+        let service = Service::new(Arc::clone(&clients), Arc::default(), limits);
         let running = tokio::spawn(async move {
             let doors = Doors {
                 callers,

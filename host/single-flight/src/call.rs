@@ -12,7 +12,6 @@ use crate::execution::Execution;
 use crate::hold::Holds;
 use crate::seat::Seat;
 use crate::sync::spawn;
-use crate::table::Takes;
 use crate::{Answer, Error, FlightId, Role};
 
 /// One caller of a key: the future that [`Group::call`](crate::Group::call) and
@@ -38,7 +37,9 @@ pub struct Call<'a, K: Eq, V, F> {
 
 enum State<K, V, F> {
     /// Not polled yet.
-    Asked { key: K, takes: Takes, work: F },
+    Asked { key: K, work: F },
+    /// Not polled yet, and to join no flight. Not a field, which would make the futures of small keys greater.
+    AskedAnew { key: K, work: F },
     /// On a flight. Left when this is dropped, unless the flight is settled.
     Aboard(Seat<K, V>),
     /// Has its outcome, was refused, or panicked on the way.
@@ -46,11 +47,14 @@ enum State<K, V, F> {
 }
 
 impl<'a, K: Eq, V, F> Call<'a, K, V, F> {
-    pub(crate) fn new(table: &'a Holds<K, V>, key: K, takes: Takes, work: F) -> Self {
-        Self {
-            table,
-            state: State::Asked { key, takes, work },
-        }
+    pub(crate) fn new(table: &'a Holds<K, V>, key: K, work: F) -> Self {
+        let state = State::Asked { key, work };
+        Self { table, state }
+    }
+
+    pub(crate) fn anew(table: &'a Holds<K, V>, key: K, work: F) -> Self {
+        let state = State::AskedAnew { key, work };
+        Self { table, state }
     }
 }
 
@@ -61,19 +65,14 @@ where
     F: FnOnce(FlightId) -> Fut + Send + 'static,
     Fut: Future<Output = V> + Send + 'static,
 {
-    /// Joins the key's flight, or opens one and starts its task.
-    fn board(&self, key: K, takes: Takes, work: F, cx: &Context<'_>) -> Result<Seat<K, V>, Error> {
-        let seat = match takes {
-            Takes::Open => self.table.board(key, cx.waker()),
-            Takes::Own => self.table.board_anew(key, cx.waker()),
-        }?;
+    /// Starts the task of a flight that this caller has opened.
+    fn start(&self, seat: &Seat<K, V>, work: F) {
         if seat.role == Role::Leader {
             let hold = Arc::clone(self.table.here());
             // Where there is no runtime this panics, and where it is shutting down it drops the task:
             // either way the execution is dropped, and ends the flight.
             spawn(Execution::new(hold, Arc::clone(&seat.flight), work));
         }
-        Ok(seat)
     }
 }
 
@@ -91,16 +90,17 @@ where
         if let State::Aboard(seat) = &this.state {
             ready!(seat.flight.poll_settled(seat.place, cx.waker()));
         }
-        match mem::replace(&mut this.state, State::Done) {
-            State::Asked { key, takes, work } => {
-                // Its waker is on the flight from here on, so nothing that happens to the flight is
-                // missed.
-                this.state = State::Aboard(this.board(key, takes, work, cx)?);
-                Poll::Pending
-            }
-            State::Aboard(seat) => Poll::Ready(seat.outcome()),
+        let (boarded, work) = match mem::replace(&mut this.state, State::Done) {
+            State::Asked { key, work } => (this.table.board(key, cx.waker()), work),
+            State::AskedAnew { key, work } => (this.table.board_anew(key, cx.waker()), work),
+            State::Aboard(seat) => return Poll::Ready(seat.outcome()),
             State::Done => panic!("a call was polled after it had completed"),
-        }
+        };
+        // Its waker is on the flight from here on, so nothing that happens to the flight is missed.
+        let seat = boarded?;
+        this.start(&seat, work);
+        this.state = State::Aboard(seat);
+        Poll::Pending
     }
 }
 
@@ -119,7 +119,7 @@ impl<K: Eq, V, F> fmt::Debug for Call<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut call = f.debug_struct("Call");
         match &self.state {
-            State::Asked { .. } => call.field("state", &"asked"),
+            State::Asked { .. } | State::AskedAnew { .. } => call.field("state", &"asked"),
             State::Aboard(seat) => call
                 .field("flight", &seat.flight.id)
                 .field("role", &seat.role),

@@ -111,7 +111,7 @@ pub use crate::policy::{Abandoned, Policy, Sharing};
 pub use crate::under_way::UnderWay;
 
 use crate::hold::Holds;
-use crate::table::{Table, Takes};
+use crate::table::Table;
 
 /// A table of flights, each one execution for one key.
 ///
@@ -207,7 +207,7 @@ where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        Call::new(&self.table, key, Takes::Open, work)
+        Call::new(&self.table, key, work)
     }
 
     /// Asks for a value of `key` that no flight opened before can give: opens one that runs `work`, in the
@@ -261,7 +261,7 @@ where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        Call::new(&self.table, key, Takes::Own, work)
+        Call::anew(&self.table, key, work)
     }
 
     /// Closes the key's flight to joiners. True if there was one.

@@ -1,20 +1,19 @@
 //! The flags that describe a client, shared by `get` and `serve`, and the client that they describe.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use http::Uri;
 use ipnet::IpNet;
-use oneflight::upstream::{Origin, Roots};
-use oneflight::{ComponentClient, Instances, Limits, Settings, Sharing};
+use oneflight::config::{ClientConfig, Component};
+use oneflight::upstream::Origin;
+use oneflight::{ComponentClient, Engine, Instances, Sharing};
 
 use super::compile::CompileFlags;
 use super::{load_builtin, load_file};
-
-const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
 /// The name of the client that flags describe.
 pub(super) const NAME: &str = "default";
@@ -59,9 +58,9 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "ORIGIN")]
     trace_to: Vec<Origin>,
 
-    /// How long a flight may take in all, in seconds; a request gets four fifths of it.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    deadline: u32,
+    /// How long a flight may take in all, in seconds; a request gets four fifths of it. [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    deadline: Option<u32>,
 
     /// Lets an idle instance of the client serve the next flight, for 1,000 calls or 60 s at most.
     ///
@@ -74,120 +73,108 @@ pub(super) struct ClientFlags {
     no_coalescing: bool,
 
     #[command(flatten)]
-    compile: CompileFlags,
+    pub(super) compile: CompileFlags,
 }
 
 impl ClientFlags {
-    /// Reads and compiles the client.
+    /// Reads and compiles the client that these flags alone describe.
     pub(super) async fn load(&self) -> anyhow::Result<ComponentClient> {
-        let settings = self.settings()?;
-        let limits = &settings.limits;
-        tracing::info!(instances = ?settings.instances, ?limits, "the client's limits");
-        let engine = self.compile.engine(limits)?;
-        Ok(match &self.component {
-            None => load_builtin(&engine, settings).await?,
-            Some(file) => load_file(&engine, file, settings)
-                .await?
-                .with_context(|| format!("cannot run {}", file.display()))?,
-        })
+        let client = self.over(ClientConfig::new(NAME))?;
+        let engine = self.compile.engine(&client.settings.limits)?;
+        load_client(&engine, &client).await
     }
 
-    fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = Settings::new(NAME);
-        settings.policy.allow.clone_from(&self.allow);
-        settings.policy.nets.clone_from(&self.allow_net);
-        settings.policy.trace.clone_from(&self.trace_to);
-        if let Some(file) = &self.ca_file {
-            settings.policy.roots = roots(file)?;
+    /// Whether any of them describes a client.
+    pub(super) fn any(&self) -> bool {
+        let Self {
+            component,
+            base_url,
+            set,
+            set_from_env,
+            allow,
+            allow_net,
+            ca_file,
+            trace_to,
+            deadline,
+            reuse_instances,
+            no_coalescing,
+            compile: _,
+        } = self;
+        component.is_some()
+            || base_url.is_some()
+            || ca_file.is_some()
+            || deadline.is_some()
+            || !(set.is_empty() && set_from_env.is_empty())
+            || !(allow.is_empty() && allow_net.is_empty() && trace_to.is_empty())
+            || *reuse_instances
+            || *no_coalescing
+    }
+
+    /// `client`, where these flags do not say otherwise; lists grow by theirs.
+    pub(super) fn over(&self, mut client: ClientConfig) -> anyhow::Result<ClientConfig> {
+        if let Some(file) = &self.component {
+            client.component = Component::File(file.clone());
         }
-        settings.env = self.environment()?;
+        self.set_all(&mut client)?;
+        if let Some(file) = &self.ca_file {
+            client.set_ca_file(file)?;
+        }
+        let settings = &mut client.settings;
+        settings.policy.allow.extend_from_slice(&self.allow);
+        settings.policy.nets.extend_from_slice(&self.allow_net);
+        settings.policy.trace.extend_from_slice(&self.trace_to);
         if self.reuse_instances {
             settings.instances = Instances::REUSED;
         }
         if self.no_coalescing {
             settings.sharing = Sharing::Observed;
         }
-        settings.limits = Limits::default().with_flight(Duration::from_secs(self.deadline.into()));
-        if self.component.is_none() {
-            for (name, _) in &settings.env {
-                known_to_the_built_in_client(name)?;
-            }
+        if let Some(seconds) = self.deadline {
+            let limits = std::mem::take(&mut settings.limits);
+            settings.limits = limits.with_flight(Duration::from_secs(seconds.into()));
         }
-        let base_url = settings.env.iter().find(|(name, _)| name == "BASE_URL");
-        match (base_url, &self.component) {
-            // What an operator names as the upstream is allowed; for a component of theirs only by
-            // the flag, since what a setting named BASE_URL means to it is its own affair.
-            (Some((_, url)), component) if component.is_none() || self.base_url.is_some() => {
-                settings.policy.allow.push(origin(url)?);
-            }
-            (None, None) => anyhow::bail!(
-                "found no upstream for the built-in client; needed its URL: add --base-url {EXAMPLE}"
-            ),
-            _ => {}
-        }
-        Ok(settings)
+        client.complete()
     }
 
-    /// The guest's environment; a name that is set twice is refused, since which one counts would be
-    /// the guest's choice.
-    fn environment(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let mut env: Vec<(String, String)> = Vec::new();
-        let base_url = self
-            .base_url
-            .iter()
-            .map(|url| ("BASE_URL".to_owned(), url.clone()));
-        let set = self
-            .set
-            .iter()
-            .map(|Setting(name, value)| (name.clone(), value.clone()));
-        let from_env = self.set_from_env.iter().map(|name| {
-            let value = std::env::var(name).with_context(|| {
-                format!("found no text in the environment variable {name}; export it, or use --set")
-            });
-            anyhow::Ok((name.clone(), value?))
-        });
-        for setting in base_url.chain(set).map(Ok).chain(from_env) {
-            let (name, value) = setting?;
-            if env.iter().any(|(set, _)| *set == name) {
+    /// The guest's environment; a name that is set twice here is refused, since which one counts would
+    /// be chance.
+    fn set_all(&self, client: &mut ClientConfig) -> anyhow::Result<()> {
+        let base_url = self.base_url.iter().map(|_| "BASE_URL");
+        let set = self.set.iter().map(|Setting(name, _)| &**name);
+        let from_env = self.set_from_env.iter().map(|name| &**name);
+        let mut names = HashSet::new();
+        for name in base_url.chain(set).chain(from_env) {
+            if !names.insert(name) {
                 anyhow::bail!("found {name} set twice; needed once: remove one of them");
             }
-            env.push((name, value));
         }
-        Ok(env)
+        if let Some(url) = &self.base_url {
+            client.set_base_url(url);
+        }
+        for Setting(name, value) in &self.set {
+            client.set(name, value);
+        }
+        for name in &self.set_from_env {
+            client.set_from_environment(name, name)?;
+        }
+        Ok(())
     }
 }
 
-/// The origin of a BASE_URL. Its value may hold a secret, so a complaint does not repeat it.
-fn origin(url: &str) -> anyhow::Result<Origin> {
-    let parsed = url.replace("{x}", "x").parse::<Uri>().ok().and_then(|uri| {
-        let (scheme, authority) = uri.scheme().zip(uri.authority())?;
-        format!("{scheme}://{authority}").parse().ok()
-    });
-    parsed.with_context(|| {
-        let found = if url.contains("://") {
-            "another form of"
-        } else {
-            "no http:// in the"
-        };
-        format!("found {found} BASE_URL; needed http[s]://host[:port]/..., as in {EXAMPLE}")
-    })
-}
-
-/// The certificates in a file.
-fn roots(file: &Path) -> anyhow::Result<Roots> {
-    let pem = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-    Roots::from_pem(&pem).with_context(|| format!("cannot use {}", file.display()))
-}
-
-/// The built-in client would pass over a setting that it does not know, and a typing error with it.
-fn known_to_the_built_in_client(name: &str) -> anyhow::Result<()> {
-    if matches!(name, "BASE_URL" | "ITEMS_AT" | "ID_AT") || name.starts_with("HEADER_") {
-        return Ok(());
+/// Compiles and checks a client, and says in the log what it is held to.
+pub(super) async fn load_client(
+    engine: &Engine,
+    client: &ClientConfig,
+) -> anyhow::Result<ComponentClient> {
+    let settings = client.effective();
+    let (name, limits) = (&settings.name, &settings.limits);
+    tracing::info!(client = name, instances = ?settings.instances, ?limits, "the client's limits");
+    match &client.component {
+        Component::Builtin => Ok(load_builtin(engine, settings).await?),
+        Component::File(file) => load_file(engine, file, settings)
+            .await?
+            .with_context(|| format!("cannot run {}", file.display())),
     }
-    anyhow::bail!(
-        "found the setting {name}, which the built-in client does not know; \
-         needed BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT"
-    )
 }
 
 /// `NAME=VALUE`.

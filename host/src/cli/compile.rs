@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
-use oneflight::config::CACHE_SIZE;
-use oneflight::{Compilation, Compile as Policy, CompileLimits, Engine, Limits};
+use oneflight::config::{CACHE_SIZE, CacheConfig, CompileConfig};
+use oneflight::{Compilation, Compile as Policy, Engine, Limits};
 
 /// Reads a component from standard input and writes its code to standard output, as another oneflight
 /// tells it to.
@@ -37,54 +37,76 @@ pub(super) struct CompileFlags {
     #[arg(long, conflicts_with = "compile_cache")]
     no_compile_cache: bool,
 
-    /// How much memory compiling a component may take, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = CompileLimits::default().memory >> 20, value_parser = clap::value_parser!(u64).range(256..=1 << 20))]
-    compile_memory: u64,
+    /// How much memory compiling a component may take, in MiB. [default: 2048]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(256..=1 << 20))]
+    compile_memory: Option<u64>,
 
-    /// How much processor time compiling a component may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = CompileLimits::default().cpu.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    compile_cpu: u64,
+    /// How much processor time compiling a component may take, in seconds. [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    compile_cpu: Option<u64>,
 }
 
 impl CompileFlags {
-    /// An engine for guests within `limits`, which compiles in children of this process.
-    pub(super) fn engine(&self, limits: &Limits) -> anyhow::Result<Engine> {
-        let compilation = Compilation {
-            policy: Policy::Child(this_program()?),
-            cache: self.cache()?,
-            limits: CompileLimits {
-                memory: self.compile_memory << 20,
-                ..CompileLimits::default().with_cpu(Duration::from_secs(self.compile_cpu))
-            },
-        };
-        Ok(Engine::new(limits)?.compiling(compilation))
+    /// `config`, where these flags do not say otherwise.
+    pub(super) fn over(&self, mut config: CompileConfig) -> CompileConfig {
+        if self.no_compile_cache {
+            config.cache = CacheConfig::Off;
+        } else if let Some(folder) = &self.compile_cache {
+            config.cache = CacheConfig::Folder(folder.clone());
+        }
+        if let Some(memory) = self.compile_memory {
+            config.limits.memory = memory << 20;
+        }
+        if let Some(cpu) = self.compile_cpu {
+            config.limits = config.limits.with_cpu(Duration::from_secs(cpu));
+        }
+        config
     }
 
-    /// A folder that was named must be of use. One that was not may be absent, as on a machine without
-    /// homes; but where others can write to it, they are up to something or somebody has been careless,
-    /// and neither should go unnoticed.
-    fn cache(&self) -> anyhow::Result<Option<Cache>> {
-        const OTHERWISE: &str = "choose a folder with --compile-cache, or use --no-compile-cache";
-        if self.no_compile_cache {
-            return Ok(None);
-        }
-        if let Some(folder) = &self.compile_cache {
+    /// An engine for guests within `limits`, which compiles in children of this process.
+    pub(super) fn engine(&self, limits: &Limits) -> anyhow::Result<Engine> {
+        engine([limits], &self.over(CompileConfig::default()))
+    }
+}
+
+/// An engine for clients that have these limits, which compiles in children of this process.
+pub(super) fn engine<'a>(
+    limits: impl IntoIterator<Item = &'a Limits>,
+    config: &CompileConfig,
+) -> anyhow::Result<Engine> {
+    let compilation = Compilation {
+        policy: Policy::Child(this_program()?),
+        cache: cache(&config.cache)?,
+        limits: config.limits.clone(),
+    };
+    Ok(Engine::for_clients(limits)?.compiling(compilation))
+}
+
+/// A folder that was named must be of use. One that was not may be absent, as on a machine without
+/// homes; but where others can write to it, they are up to something or somebody has been careless, and
+/// neither should go unnoticed.
+fn cache(config: &CacheConfig) -> anyhow::Result<Option<Cache>> {
+    const OTHERWISE: &str = "choose a folder with --compile-cache, or use --no-compile-cache";
+    let folder = match config {
+        CacheConfig::Off => return Ok(None),
+        CacheConfig::Folder(folder) => {
             let cache = Cache::open(folder, CACHE_SIZE);
             return cache.map(Some).context("cannot keep compiled code");
         }
-        let Some(folder) = folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
-            tracing::warn!("compiled code is not kept: found no home of yours; {OTHERWISE}");
-            return Ok(None);
-        };
-        match Cache::open(&folder, CACHE_SIZE) {
-            Err(why @ CacheError::Unusable { .. }) => {
-                tracing::warn!("compiled code is not kept: {why}; {OTHERWISE}");
-                Ok(None)
-            }
-            opened => opened
-                .map(Some)
-                .with_context(|| format!("cannot keep compiled code; {OTHERWISE}")),
+        CacheConfig::Home => folder(|name| std::env::var_os(name).map(PathBuf::from)),
+    };
+    let Some(folder) = folder else {
+        tracing::warn!("compiled code is not kept: found no home of yours; {OTHERWISE}");
+        return Ok(None);
+    };
+    match Cache::open(&folder, CACHE_SIZE) {
+        Err(why @ CacheError::Unusable { .. }) => {
+            tracing::warn!("compiled code is not kept: {why}; {OTHERWISE}");
+            Ok(None)
         }
+        opened => opened
+            .map(Some)
+            .with_context(|| format!("cannot keep compiled code; {OTHERWISE}")),
     }
 }
 

@@ -157,13 +157,14 @@ impl Demo {
         served: Served<ComponentClient>,
         upstream: &Upstream,
     ) -> anyhow::Result<()> {
-        let listener = listen(self.listen).await?;
+        let listener = listen(self.listen, "--listen").await?;
         let shutdown = shutdown()?;
         let (url, origin) = (listener.local_addr()?, upstream.origin());
         eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");
         eprintln!("  curl 'http://{url}/v1/{NAME}/items?x=42'");
         eprintln!("  curl '{origin}/count'     # how many requests the upstream has had");
-        Service::new(Arc::new(Clients::of([served])), FrontLimits::default())
+        let clients = Arc::new(Clients::of([served]));
+        Service::new(clients, Arc::default(), FrontLimits::default())
             .run(Doors::new(listener), shutdown)
             .await;
         Ok(())

@@ -1,31 +1,54 @@
-//! `oneflight serve`: the client that flags describe, over HTTP, until SIGINT or SIGTERM.
+//! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use oneflight::FrontLimits;
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
-use oneflight::server::{Doors, Service};
+use oneflight::config::{AN_ADDRESS, ClientConfig, Config, TlsFiles};
+use oneflight::server::{Doors, Service, Tls};
+use oneflight::{ComponentClient, Engine, Metrics, Settings};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
-use super::client::{ClientFlags, NAME};
+use super::client::{ClientFlags, NAME, load_client};
+use super::compile::engine;
+use super::log;
 
-/// Serves the client over HTTP: GET /v1/default/items?x=KEY, /livez, /readyz.
+/// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
-/// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once.
+/// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once. On SIGHUP
+/// it reads its files again: what is good takes over, what is not changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
+    /// The configuration file. Flags go before what it says; those of a client describe the one that is
+    /// named default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The address to listen on; port 0 takes a free one. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    listen: Option<SocketAddr>,
+
+    /// The address for administration, or off. [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin)]
+    admin: Option<Admin>,
+
     #[command(flatten)]
     client: ClientFlags,
+}
 
-    /// The address to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
-    listen: SocketAddr,
+/// Where administration listens.
+#[derive(Clone, Copy, Debug)]
+enum Admin {
+    At(SocketAddr),
+    Off,
 }
 
 const EXAMPLES: &str = "\
@@ -35,42 +58,196 @@ Examples:
 
   HEADER_AUTHORIZATION='Bearer ...' oneflight serve --base-url https://api.example.com/items \\
       --set-from-env HEADER_AUTHORIZATION
-  oneflight serve --component my-client.wasm --allow https://api.example.com --listen 127.0.0.1:9000";
+  oneflight serve --component my-client.wasm --allow https://api.example.com --listen 127.0.0.1:9000
+  oneflight serve --config oneflight.toml";
 
 impl Serve {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let component = self.client.load().await?;
-        let listener = listen(self.listen).await?;
+    pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
+        let config = self.config()?;
+        let shown = log::from(level.unwrap_or(config.log.level));
+        log::start(shown, config.log.format);
+        let tls = config.tls.as_ref().map(identity).transpose()?;
+        // From here on no signal ends the process in the middle of something.
+        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
+        let listener = listen(config.listen, "--listen").await?;
+        let admin = match config.admin {
+            Some(address) => Some(listen(address, "--admin").await?),
+            None => None,
+        };
         let address = listener.local_addr()?;
-        let shutdown = shutdown()?;
-        eprintln!("listening on http://{address}/v1/{NAME}/items?x=KEY");
-        let settings = component.settings().clone();
-        let clients = Arc::new(Clients::of([Served::new(component, settings)]));
-        Service::new(clients, FrontLimits::default())
-            .run(Doors::new(listener), shutdown)
-            .await;
-        Ok(ExitCode::SUCCESS)
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if let Some(admin) = &admin {
+            eprintln!("administration on http://{}", admin.local_addr()?);
+        }
+        let names = config.clients.iter().map(|client| &*client.settings.name);
+        let clients = Arc::new(Clients::named(names));
+        let metrics = Arc::new(Metrics::default());
+        let service = Service::new(
+            Arc::clone(&clients),
+            Arc::clone(&metrics),
+            config.limits.clone(),
+        );
+        let loading = async {
+            let mut loaded = load(&config, &metrics)?;
+            while let Some(served) = loaded.try_next().await? {
+                let name = &served.settings().name;
+                eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
+                clients.put(served);
+            }
+            self.reload(hangup, &config, &clients, &metrics).await
+        };
+        let doors = Doors {
+            callers: listener,
+            tls,
+            operator: admin,
+        };
+        tokio::select! {
+            () = service.run(doors, shutdown) => Ok(ExitCode::SUCCESS),
+            failed = loading => failed,
+        }
+    }
+
+    /// What the file says, and the flags.
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => Config::default(),
+        };
+        config.listen = self.listen.unwrap_or(config.listen);
+        match self.admin {
+            Some(Admin::At(address)) => config.admin = Some(address),
+            Some(Admin::Off) => config.admin = None,
+            None => {}
+        }
+        config.compile = self.client.compile.over(config.compile);
+        if self.config.is_none() || self.client.any() {
+            let described = |client: &ClientConfig| client.settings.name == NAME;
+            let client = match config.clients.iter().position(described) {
+                Some(place) => config.clients.remove(place),
+                None => ClientConfig::new(NAME),
+            };
+            config.clients.push(self.client.over(client)?);
+        }
+        if config.clients.is_empty() {
+            anyhow::bail!(
+                "found no client to serve; needed one: add a table [clients.NAME] to the file"
+            );
+        }
+        Ok(config)
+    }
+
+    /// On each hangup lets what the files say now take over from what they said, whole or not at all.
+    async fn reload(
+        &self,
+        mut hangup: Signal,
+        started: &Config,
+        clients: &Clients<ComponentClient>,
+        metrics: &Metrics,
+    ) -> anyhow::Result<ExitCode> {
+        loop {
+            let Some(()) = hangup.recv().await else {
+                std::future::pending().await
+            };
+            match self.loaded_anew(started, metrics).await {
+                Ok(served) => {
+                    let count = served.len();
+                    clients.replace(served);
+                    tracing::info!(clients = count, "reloaded");
+                }
+                Err(error) => {
+                    tracing::error!("could not reload, nothing has changed: {error:#}");
+                }
+            }
+        }
+    }
+
+    async fn loaded_anew(
+        &self,
+        started: &Config,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Vec<Served<ComponentClient>>> {
+        let config = self.config()?;
+        let kept = |config: &Config| {
+            let Config {
+                listen,
+                admin,
+                tls,
+                limits,
+                log,
+                ..
+            } = config.clone();
+            (listen, admin, tls, limits, log)
+        };
+        if kept(&config) != kept(started) {
+            tracing::warn!("addresses, [tls], [limits] and [log] stay as they are until a restart");
+        }
+        // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
+        load(&config, metrics)?.try_collect().await
     }
 }
 
-/// Listens; warns where that lets others in than this machine's own.
-pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Loads all clients, each of which comes out when it is ready.
+fn load<'a>(
+    config: &'a Config,
+    metrics: &'a Metrics,
+) -> anyhow::Result<
+    FuturesUnordered<impl Future<Output = anyhow::Result<Served<ComponentClient>>> + use<'a>>,
+> {
+    let limits = config.clients.iter().map(|client| &client.settings.limits);
+    let engine = engine(limits, &config.compile)?;
+    let one = async |engine: Engine, client: &ClientConfig| {
+        let component = load_client(&engine, client)
+            .await
+            .with_context(|| format!("could not load the client {}", client.settings.name))?;
+        let settings = Settings {
+            metrics: metrics.client(&client.settings.name),
+            ..component.settings().clone()
+        };
+        Ok(Served::new(component, settings))
+    };
+    Ok(config
+        .clients
+        .iter()
+        .map(|client| one(engine.clone(), client))
+        .collect())
+}
+
+/// What callers are spoken to in TLS with.
+fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
+    let read = |file: &Path| {
+        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+    };
+    let (certificate, key) = (&files.certificate, &files.key);
+    Tls::from_pem(&read(certificate)?, &read(key)?)
+        .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
+}
+
+/// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had
+/// otherwise.
+pub(super) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("could not listen on {address}; choose another port with --listen")
+        format!("could not listen on {address}; choose another address with {flag}")
     })?;
     if !address.ip().is_loopback() {
         tracing::warn!(
+            %address,
             "listening beyond loopback: oneflight does not ask who calls, \
-             and every caller spends this client's credentials"
+             and every caller spends its clients' credentials"
         );
     }
     Ok(listener)
 }
 
 /// An address to listen on.
-pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse()
-        .map_err(|_| "needed an IP address and a port, as in 127.0.0.1:8080")
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("needed {AN_ADDRESS}"))
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    match text {
+        "off" => Ok(Admin::Off),
+        text => Ok(Admin::At(address(text)?)),
+    }
 }
 
 /// Ready on the first SIGINT or SIGTERM; the second ends the process.

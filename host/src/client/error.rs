@@ -49,6 +49,55 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// All codes that there are.
+    pub const CODES: &[&str] = &[
+        "invalid-key",
+        "not-found",
+        "upstream-status",
+        "upstream-unavailable",
+        "upstream-malformed",
+        "other",
+        "upstream-denied",
+        "upstream-response-too-large",
+        "upstream-timeout",
+        "rate-limited",
+        "guest-trap",
+        "guest-malformed",
+        "result-too-large",
+        "guest-deadline",
+        "overloaded",
+        "cancelled",
+        "internal",
+    ];
+
+    /// The limits whose reaching is an error: see [`ClientError::limit`].
+    pub const LIMITS: &[&str] = &[
+        "flights",
+        "callers",
+        "executions",
+        "time",
+        "result",
+        "upstream-time",
+        "upstream-response",
+        "requests",
+    ];
+
+    /// The limit that was reached, where that is what it says.
+    #[must_use]
+    pub fn limit(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Overloaded(Resource::Flights) => "flights",
+            Self::Overloaded(Resource::Callers) => "callers",
+            Self::Overloaded(Resource::Executions) => "executions",
+            Self::GuestDeadline => "time",
+            Self::ResultTooLarge => "result",
+            Self::UpstreamTimeout => "upstream-time",
+            Self::UpstreamResponseTooLarge => "upstream-response",
+            Self::UpstreamDenied(Denial::TooManyRequests { .. }) => "requests",
+            _ => return None,
+        })
+    }
+
     /// The stable name, for machines: `kebab-case`, the same in HTTP answers, logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {

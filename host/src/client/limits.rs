@@ -5,21 +5,24 @@
 //! flights and on callers are the table's; those within one execution are the component's.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Client, ClientError, Generation, Key, Resource};
+use super::{Answer, Client, ClientError, Generation, Key, Resource, Usage};
 use crate::config::Limits;
 use crate::upstream::Outbound;
 
-/// Runs at most a number of executions at once, and ends each at its deadline.
+/// Runs at most a number of executions at once, and ends each at its deadline. What that is named after
+/// depends on the flight's requests, so it has to run within a flight.
 #[derive(Debug)]
 pub struct WithLimits<C> {
     next: C,
     permits: Semaphore,
+    /// Executions that wait for one.
+    waiting: AtomicUsize,
     queue: Duration,
     deadline: Duration,
 }
@@ -30,8 +33,19 @@ impl<C> WithLimits<C> {
         Self {
             next,
             permits: Semaphore::new(limits.executions.min(Semaphore::MAX_PERMITS)),
+            waiting: AtomicUsize::new(0),
             queue: limits.queue,
             deadline: limits.flight,
+        }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        match self.permits.try_acquire() {
+            Ok(permit) => Ok(permit),
+            Err(_) => {
+                let _waiting = Waiting::new(&self.waiting);
+                self.permits.acquire().await
+            }
         }
     }
 }
@@ -41,20 +55,24 @@ impl<C: Client> Client for WithLimits<C> {
         self.next.generation()
     }
 
+    fn usage(&self) -> Usage {
+        Usage {
+            waiting: self.waiting.load(Ordering::Relaxed),
+            ..self.next.usage()
+        }
+    }
+
     /// # Cancel safety
     ///
     /// Dropping the future gives back its permit, or its place in the queue, and ends the execution.
     async fn get_items(&self, key: Key) -> Answer {
         let opened = Instant::now();
-        let queued = timeout_at(
-            opened + self.queue.min(self.deadline),
-            self.permits.acquire(),
-        );
-        let Ok(Ok(_permit)) = queued.await else {
+        let turn = self.turn();
+        let Ok(Ok(_permit)) = timeout_at(opened + self.queue.min(self.deadline), turn).await else {
             return Err(ClientError::Overloaded(Resource::Executions)).into();
         };
-        let outbound = Arc::<Outbound>::default();
-        let mut execution = pin!(Arc::clone(&outbound).around(self.next.get_items(key)));
+        let outbound = Outbound::of_this_flight();
+        let mut execution = pin!(self.next.get_items(key));
         // The execution is polled by reference: at the deadline it must still be there, so that an
         // open request is counted. Dropped first, it would always look like the guest's own fault.
         match timeout_at(opened + self.deadline, &mut execution).await {
@@ -65,9 +83,26 @@ impl<C: Client> Client for WithLimits<C> {
     }
 }
 
+/// One more execution waits for its turn, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -103,12 +138,13 @@ mod tests {
     async fn the_deadline_is_named_after_what_the_flight_waits_for() {
         let client = WithLimits::new(Stuck(Generation::next()), &limits());
         let start = Instant::now();
-        let guest = client.get_items("guest".into()).await;
+        let ask = |key: &str| Arc::<Outbound>::default().around(client.get_items(key.into()));
+        let guest = ask("guest").await;
         assert_eq!(guest.result.unwrap_err(), ClientError::GuestDeadline);
         assert_eq!(start.elapsed(), Duration::from_secs(10));
-        let upstream = client.get_items("upstream".into()).await;
+        let upstream = ask("upstream").await;
         assert_eq!(upstream.result.unwrap_err(), ClientError::UpstreamTimeout);
-        let answered = client.get_items("answered".into()).await;
+        let answered = ask("answered").await;
         assert_eq!(answered.result.unwrap_err(), ClientError::GuestDeadline);
     }
 
@@ -133,7 +169,11 @@ mod tests {
             let mut dropped = pin!(client.get_items("a".into()));
             assert!(futures_util::poll!(dropped.as_mut()).is_pending());
             assert_eq!(client.permits.available_permits(), 0);
+            let mut waits = pin!(client.get_items("b".into()));
+            assert!(futures_util::poll!(waits.as_mut()).is_pending());
+            assert_eq!(client.usage().waiting, 1);
         }
         assert_eq!(client.permits.available_permits(), 1);
+        assert_eq!(client.usage().waiting, 0);
     }
 }

@@ -7,13 +7,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use single_flight::{Error, Group, Policy};
+use single_flight::{End, Ended, Error, Group, Policy};
 use tracing::{Instrument, Span};
 
 use super::{
-    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, telemetry,
+    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, Usage, telemetry,
 };
 use crate::config::{Settings, Sharing};
+use crate::metrics::ClientMetrics;
+use crate::upstream::Outbound;
 
 /// Makes the callers of one key share one call of `next`, and its answer.
 ///
@@ -25,6 +27,7 @@ pub struct WithSingleFlight<C> {
     next: Arc<C>,
     table: Group<FlightKey, Landing>,
     sharing: Sharing,
+    metrics: ClientMetrics,
 }
 
 impl<C> Clone for WithSingleFlight<C> {
@@ -34,6 +37,7 @@ impl<C> Clone for WithSingleFlight<C> {
             next: Arc::clone(&self.next),
             table: self.table.clone(),
             sharing: self.sharing,
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -59,6 +63,8 @@ enum Takes {
 #[derive(Clone, Debug)]
 struct Landing {
     result: Result<Items, ClientError>,
+    /// Requests that were sent for it.
+    requests: usize,
     /// The flight's span, for its callers' spans to link to. The span itself and not its id: a span
     /// that has closed before its callers wake could not be linked to.
     span: Span,
@@ -81,9 +87,10 @@ impl<C: Client> WithSingleFlight<C> {
             sharing,
         };
         let table = Group::with_observer(policy, Instant::now, {
-            let name = Arc::clone(&name);
-            move |key: &FlightKey, ended: &single_flight::Ended<'_, Landing>| {
+            let (name, metrics) = (Arc::clone(&name), settings.metrics.clone());
+            move |key: &FlightKey, ended: &Ended<'_, Landing>| {
                 telemetry::flight_ended(&name, &key.key, ended, |landing| &landing.result);
+                count(&metrics, ended);
             }
         });
         Self {
@@ -91,6 +98,7 @@ impl<C: Client> WithSingleFlight<C> {
             next: Arc::new(next),
             table,
             sharing: settings.sharing,
+            metrics: settings.metrics.clone(),
         }
     }
 
@@ -147,12 +155,16 @@ impl<C: Client> WithSingleFlight<C> {
     async fn ask(&self, key: Key, takes: Takes) -> Answer {
         let flight_key = self.flight_key(&key);
         let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
+        let metrics = self.metrics.clone();
         let work = move |flight| {
             let span = telemetry::flight_span(&name, flight, &key);
+            let outbound = Outbound::counted_by(&metrics);
             let landed = span.clone();
             async move {
+                let execution = next.get_items(key);
                 Landing {
-                    result: next.get_items(key).await.result,
+                    result: Arc::clone(&outbound).around(execution).await.result,
+                    requests: outbound.sent(),
                     span: landed,
                 }
             }
@@ -192,12 +204,40 @@ impl<C: Client> Client for WithSingleFlight<C> {
         self.next.generation()
     }
 
+    fn usage(&self) -> Usage {
+        self.next.usage()
+    }
+
     /// # Cancel safety
     ///
     /// Dropping the future leaves the flight: the other callers keep it, and the last to leave
     /// cancels it.
     async fn get_items(&self, key: Key) -> Answer {
         self.ask(key, Takes::Open).await
+    }
+}
+
+/// Counts a flight that has ended.
+fn count(metrics: &ClientMetrics, ended: &Ended<'_, Landing>) {
+    let outcome = match &ended.end {
+        End::Landed(landing) => {
+            metrics.saved(
+                landing
+                    .requests
+                    .saturating_mul(ended.callers.saturating_sub(1)),
+            );
+            let error = landing.result.as_ref().err();
+            if let Some(limit) = error.and_then(ClientError::limit) {
+                metrics.limit(limit);
+            }
+            error.map_or("ok", ClientError::code)
+        }
+        End::Cancelled => ClientError::Cancelled.code(),
+        End::Panicked(_) => ClientError::Internal.code(),
+    };
+    metrics.flight(outcome, ended.callers, ended.age);
+    if ended.would_have_joined.is_some() {
+        metrics.would_have_joined();
     }
 }
 

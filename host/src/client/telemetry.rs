@@ -1,32 +1,37 @@
-//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it; and one
-//! log line per flight.
+//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it, and what
+//! each was told, counted; and one log line per flight.
 //!
 //! It is outermost, because it counts callers. The spans and lines of flights are made by
 //! [`WithSingleFlight`](super::WithSingleFlight), the only layer that knows of flights, in the words
 //! that stand here. Keys appear as hashes, and nothing of an answer appears at all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use single_flight::{End, Ended};
 use tracing::{Instrument, Span, field};
 
 use super::{
-    Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, WithSingleFlight,
+    Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage, WithSingleFlight,
 };
+use crate::config::Settings;
+use crate::metrics::ClientMetrics;
 
-/// Gives every caller a span that says which flight answered it and how.
+/// Gives every caller a span that says which flight answered it and how, and counts it.
 #[derive(Clone, Debug)]
 pub struct WithTelemetry<C> {
     name: Arc<str>,
     next: C,
+    metrics: ClientMetrics,
 }
 
 impl<C> WithTelemetry<C> {
-    /// Decorates `next`; `name` is the client's.
-    pub fn new(name: &str, next: C) -> Self {
+    /// Decorates `next`, which is called and counted as `settings` say.
+    pub fn new(next: C, settings: &Settings) -> Self {
         Self {
-            name: name.into(),
+            name: settings.name.as_str().into(),
             next,
+            metrics: settings.metrics.clone(),
         }
     }
 
@@ -46,6 +51,25 @@ impl<C> WithTelemetry<C> {
             code = field::Empty,
         )
     }
+
+    /// Lets `call` run in its caller's span, and records and counts what came of it.
+    async fn told(&self, span: Span, call: impl Future<Output = Answer>) -> Answer {
+        let mut told = Told::nothing(&self.metrics);
+        let answer = call.instrument(span.clone()).await;
+        told.answer(&answer);
+        if let Some(seat) = answer.seat {
+            span.record("flight", field::display(seat.flight));
+            span.record(
+                "role",
+                match seat.role {
+                    Role::Leader => "leader",
+                    Role::Follower => "follower",
+                },
+            );
+        }
+        span.record("code", code(&answer.result));
+        answer
+    }
 }
 
 impl<C: Client> Client for WithTelemetry<C> {
@@ -53,11 +77,15 @@ impl<C: Client> Client for WithTelemetry<C> {
         self.next.generation()
     }
 
+    fn usage(&self) -> Usage {
+        self.next.usage()
+    }
+
     /// # Cancel safety
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
     async fn get_items(&self, key: Key) -> Answer {
-        traced(self.span(&key), self.next.get_items(key)).await
+        self.told(self.span(&key), self.next.get_items(key)).await
     }
 }
 
@@ -69,25 +97,46 @@ impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
     ///
     /// As of [`get_items`](Client::get_items).
     pub async fn get_items_anew(&self, key: Key) -> Answer {
-        traced(self.span(&key), self.next.get_items_anew(key)).await
+        self.told(self.span(&key), self.next.get_items_anew(key))
+            .await
     }
 }
 
-/// Lets `call` run in its caller's span, and records what came of it.
-async fn traced(span: Span, call: impl Future<Output = Answer>) -> Answer {
-    let answer = call.instrument(span.clone()).await;
-    if let Some(seat) = answer.seat {
-        span.record("flight", field::display(seat.flight));
-        span.record(
-            "role",
-            match seat.role {
-                Role::Leader => "leader",
-                Role::Follower => "follower",
-            },
-        );
+/// What a caller was told, which is counted when this is dropped: one that leaves was told nothing.
+struct Told<'a> {
+    metrics: &'a ClientMetrics,
+    asked: Instant,
+    outcome: &'static str,
+}
+
+impl<'a> Told<'a> {
+    fn nothing(metrics: &'a ClientMetrics) -> Self {
+        Self {
+            metrics,
+            asked: Instant::now(),
+            outcome: "left",
+        }
     }
-    span.record("code", code(&answer.result));
-    answer
+
+    fn answer(&mut self, answer: &Answer) {
+        self.outcome = code(&answer.result);
+        match (answer.seat, &answer.result) {
+            (Some(seat), _) if seat.role == Role::Follower => self.metrics.joined(),
+            // What a flight reached is counted with the flight, not with each of its callers.
+            (None, Err(error)) => {
+                if let Some(limit) = error.limit() {
+                    self.metrics.limit(limit);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.metrics.caller(self.outcome, self.asked.elapsed());
+    }
 }
 
 /// The span of one flight, in which its guest runs.

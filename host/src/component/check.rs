@@ -16,6 +16,7 @@ use super::output::printable;
 use super::store::Guest;
 use super::within;
 use crate::config::Limits;
+use crate::upstream::Outbound;
 
 /// The interface that a client exports.
 const ITEMS: &str = "oneflight:client/items@0.1.0";
@@ -292,7 +293,9 @@ pub(super) async fn start(
         found: get_items(component),
     };
     let ready = ItemsClientPre::new(linked.clone()).map_err(|_| other_types())?;
-    let starting = within(limits.cpu, linked.instantiate_async(&mut store));
+    // It starts for nobody.
+    let outbound = Outbound::default();
+    let starting = within(limits.cpu, &outbound, linked.instantiate_async(&mut store));
     let started = match timeout(limits.flight, starting).await {
         Ok(Some(Ok(instance))) => Ok(instance),
         Ok(Some(Err(error))) => Err(format!("{error:#}")),

@@ -80,6 +80,28 @@ impl Engine {
         })
     }
 
+    /// An engine with room for all clients that have these limits.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Engine::new`].
+    pub fn for_clients<'a>(all: impl IntoIterator<Item = &'a Limits>) -> anyhow::Result<Self> {
+        let none = Limits {
+            executions: 0,
+            ..Limits::default()
+        };
+        let room = all.into_iter().fold(none, |room, limits| Limits {
+            executions: room.executions.saturating_add(limits.executions),
+            memory: room.memory.max(limits.memory),
+            modules: room.modules.max(limits.modules),
+            memories: room.memories.max(limits.memories),
+            tables: room.tables.max(limits.tables),
+            elements: room.elements.max(limits.elements),
+            ..room
+        });
+        Self::new(&room)
+    }
+
     /// The same engine, which compiles as `compilation` says what it loads from now on. Clones that
     /// were made before go on as they were.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Administration, at an address of its own: `/livez`, `/readyz`, `GET /v1/flights`,
+//! Administration, at an address of its own: `/livez`, `/readyz`, `/metrics`, `GET /v1/flights`,
 //! `POST /v1/{client}/forget?x=KEY`. Keys are shown as hashes, as in the log.
 //!
 //! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
@@ -20,20 +20,23 @@ use super::problem::Refusal;
 use super::{front, probe, respond_with};
 use crate::client::Client;
 use crate::clients::{Clients, Served};
+use crate::metrics::{Metrics, Now};
 
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// The answer to a request that came in at `local`.
 pub(super) fn respond<C: Client>(
     clients: &Clients<C>,
+    metrics: &Metrics,
     local: Option<SocketAddr>,
     head: &Parts,
 ) -> Response<Full<Bytes>> {
-    answer(clients, local, head).unwrap_or_else(|refusal| refusal.response())
+    answer(clients, metrics, local, head).unwrap_or_else(|refusal| refusal.response())
 }
 
 fn answer<C: Client>(
     clients: &Clients<C>,
+    metrics: &Metrics,
     local: Option<SocketAddr>,
     head: &Parts,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -47,6 +50,10 @@ fn answer<C: Client>(
         path @ ("/livez" | "/readyz") => {
             reads(head)?;
             Ok(probe(clients, path))
+        }
+        "/metrics" => {
+            reads(head)?;
+            Ok(figures(clients, metrics))
         }
         "/v1/flights" => {
             reads(head)?;
@@ -63,6 +70,20 @@ fn answer<C: Client>(
             Ok(json(&Forgotten { forgotten }))
         }
     }
+}
+
+fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let served = clients.all();
+    let now = |served: &Arc<Served<C>>| Now {
+        callers: served.client().next().callers(),
+        usage: served.client().usage(),
+    };
+    let now: Vec<_> = served
+        .iter()
+        .map(|served| (&*served.settings().name, now(served)))
+        .collect();
+    respond_with(StatusCode::OK, OPEN_METRICS, metrics.text(&now).into())
 }
 
 /// Whether a request is meant for this machine by every name that it gives: HTTP/2 has it in the

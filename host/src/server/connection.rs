@@ -137,7 +137,7 @@ impl<C: Client> Connection<C> {
         let door = &self.door;
         let response = match door.audience {
             Audience::Callers => front::respond(&door.clients, &door.limits, &head).await,
-            Audience::Operator => admin::respond(&door.clients, self.local, &head),
+            Audience::Operator => admin::respond(&door.clients, &door.metrics, self.local, &head),
         };
         Ok(if head.method == Method::HEAD {
             without_body(response)

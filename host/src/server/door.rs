@@ -19,6 +19,7 @@ use super::tls::Tls;
 use crate::client::Client;
 use crate::clients::Clients;
 use crate::config::FrontLimits;
+use crate::metrics::Metrics;
 
 /// Lines that hyper takes in the head of an HTTP/1 request by itself, which it reads without an
 /// allocation.
@@ -38,6 +39,7 @@ pub(super) enum Audience {
 pub(super) struct Door<C> {
     pub(super) audience: Audience,
     pub(super) clients: Arc<Clients<C>>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) limits: FrontLimits,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) http: auto::Builder<TokioExecutor>,
@@ -49,6 +51,7 @@ impl<C: Client> Door<C> {
     pub(super) fn new(
         audience: Audience,
         clients: Arc<Clients<C>>,
+        metrics: Arc<Metrics>,
         limits: &FrontLimits,
         tls: Option<Tls>,
     ) -> Arc<Self> {
@@ -59,6 +62,7 @@ impl<C: Client> Door<C> {
         Arc::new(Self {
             audience,
             clients,
+            metrics,
             limits: limits.clone(),
             tls: tls.map(Tls::into_acceptor),
             http: http(limits),
@@ -110,9 +114,10 @@ fn http(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
     if limits.headers != HEADERS {
         one.max_headers(limits.headers);
     }
+    let at_most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     http.http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
+        .max_concurrent_streams(at_most(limits.streams))
+        .max_header_list_size(at_most(limits.head));
     http
 }

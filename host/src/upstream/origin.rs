@@ -101,6 +101,22 @@ impl FromStr for Origin {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = &self.scheme {
+            write!(f, "{scheme}://")?;
+        }
+        match &self.host {
+            Pattern::Exactly(host) => host.fmt(f)?,
+            Pattern::Below(end) => write!(f, "*{end}")?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Target {
     /// Where a request for `uri` goes.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Denial> {
@@ -132,15 +148,10 @@ impl Target {
 
     /// `host[:port]`, without a port that goes without saying.
     fn authority(&self) -> String {
-        let host = match &self.host {
-            Host::Name(name) => name.clone(),
-            Host::Address(IpAddr::V4(ip)) => ip.to_string(),
-            Host::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
-        };
         if self.port == default_port(&self.scheme) {
-            host
+            self.host.to_string()
         } else {
-            format!("{host}:{}", self.port)
+            format!("{}:{}", self.host, self.port)
         }
     }
 }
@@ -169,6 +180,16 @@ impl Host {
     }
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(ip)) => ip.fmt(f),
+            Self::Address(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
 fn is_http(scheme: &Scheme) -> bool {
     *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS
 }
@@ -187,6 +208,18 @@ mod tests {
 
     fn covers(origin: &str, url: &str) -> bool {
         origin.parse::<Origin>().unwrap().covers(&target(url))
+    }
+
+    #[test]
+    fn an_origin_is_printed_as_it_is_written() {
+        for text in [
+            "a.example",
+            "https://*.a.example:8443",
+            "http://[::1]",
+            "10.0.0.1:80",
+        ] {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

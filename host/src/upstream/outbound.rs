@@ -1,17 +1,19 @@
-//! The requests of one flight: how many are open, and why the last one failed.
+//! The requests of one flight: how many are open, why the last one failed, and what they cost.
 //!
 //! Written where requests are sent; read when the guest has ended or its deadline has come, to name
 //! what went wrong. The layers between know nothing of it.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
 use super::trace::TraceContext;
 use crate::client::ClientError;
+use crate::metrics::ClientMetrics;
 
 tokio::task_local! {
     /// Set around the execution of a flight. A flight is one task from there to the guest's call, so
@@ -32,6 +34,14 @@ pub(crate) struct Outbound {
     newest: Mutex<Newest>,
     /// Made when the first request is sent that tells it.
     trace: OnceLock<TraceContext>,
+    /// Requests that the policy let through.
+    sent: AtomicUsize,
+    /// Nanoseconds that requests were open, together.
+    upstream: AtomicU64,
+    /// Nanoseconds of the guest's own.
+    guest: AtomicU64,
+    /// Told the time that all of it took, when the flight and its requests are over.
+    metrics: ClientMetrics,
 }
 
 /// Invariant: `failure` is that of request `number`, the last that began; where it did not fail, or not
@@ -43,6 +53,13 @@ struct Newest {
 }
 
 impl Outbound {
+    /// Those of a flight of the client that `metrics` count.
+    pub(crate) fn counted_by(metrics: &ClientMetrics) -> Arc<Self> {
+        let mut outbound = Self::default();
+        outbound.metrics = metrics.clone();
+        Arc::new(outbound)
+    }
+
     /// Runs `execution` as the flight whose requests these are.
     pub(crate) fn around<F: Future>(
         self: Arc<Self>,
@@ -67,8 +84,19 @@ impl Outbound {
         OpenRequest {
             outbound: Arc::clone(self),
             number: newest.number,
+            began: Instant::now(),
             permit: None,
         }
+    }
+
+    /// How many requests were sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The guest had a thread for so long.
+    pub(crate) fn guest_ran(&self, time: Duration) {
+        add(&self.guest, time);
     }
 
     /// Whether any request is under way.
@@ -103,10 +131,24 @@ impl Outbound {
     }
 }
 
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        let time = |nanoseconds: &mut AtomicU64| Duration::from_nanos(*nanoseconds.get_mut());
+        let (guest, upstream) = (time(&mut self.guest), time(&mut self.upstream));
+        self.metrics.took(guest, upstream);
+    }
+}
+
+fn add(nanoseconds: &AtomicU64, time: Duration) {
+    let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    nanoseconds.fetch_add(time, Ordering::Relaxed);
+}
+
 /// A request under way, until it is dropped.
 pub(crate) struct OpenRequest {
     outbound: Arc<Outbound>,
     number: usize,
+    began: Instant,
     /// One of its client's, once it has one.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
@@ -115,6 +157,12 @@ impl OpenRequest {
     /// Which of its flight's requests it is, the first being 1.
     pub(super) fn number(&self) -> usize {
         self.number
+    }
+
+    /// It goes onto the wire.
+    pub(super) fn sent(&self) {
+        self.outbound.sent.fetch_add(1, Ordering::Relaxed);
+        self.outbound.metrics.request();
     }
 
     /// Its flight's trace context.
@@ -136,6 +184,7 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
+        add(&self.outbound.upstream, self.began.elapsed());
         self.outbound.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,374 @@
+//! [`Metrics`]: what a service has done, in figures that Prometheus reads.
+//!
+//! Series are named by client and outcome and by nothing else, and all of a client's are there from its
+//! start: how many there are does not depend on what callers ask. Counts go on when a client is loaded
+//! anew.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::client::{ClientError, Usage};
+
+/// Seconds that add up.
+type Seconds = Counter<f64, AtomicU64>;
+
+/// Upper bounds of latencies, in seconds: from what a flight takes without an upstream to its deadline.
+const LATENCIES: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// Upper bounds of callers on one flight.
+const CALLERS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0];
+
+/// The figures of a service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByClient {
+    client: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    client: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+type Histograms = Family<ByClient, Histogram, Buckets>;
+
+#[derive(Clone, Debug)]
+struct Families {
+    callers: Family<ByOutcome, Counter>,
+    flights: Family<ByOutcome, Counter>,
+    limits: Family<ByOutcome, Counter>,
+    joined: Family<ByClient, Counter>,
+    would_have_joined: Family<ByClient, Counter>,
+    requests: Family<ByClient, Counter>,
+    saved: Family<ByClient, Counter>,
+    guest_time: Family<ByClient, Seconds>,
+    upstream_time: Family<ByClient, Seconds>,
+    flight_callers: Histograms,
+    caller_time: Histograms,
+    flight_time: Histograms,
+    /// Set when they are read.
+    now: Vec<(Family<ByClient, Gauge>, ReadNow)>,
+}
+
+type ReadNow = fn(&Now) -> usize;
+
+/// What one client has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Callers that wait for a flight.
+    pub callers: usize,
+    /// What its guest has.
+    pub usage: Usage,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("oneflight");
+        let families = Families::registered(&mut registry);
+        Self { registry, families }
+    }
+}
+
+impl Families {
+    fn registered(registry: &mut Registry) -> Self {
+        let latencies = || Histograms::new_with_constructor(Buckets(&LATENCIES));
+        let families = Self {
+            callers: Family::default(),
+            flights: Family::default(),
+            limits: Family::default(),
+            joined: Family::default(),
+            would_have_joined: Family::default(),
+            requests: Family::default(),
+            saved: Family::default(),
+            guest_time: Family::default(),
+            upstream_time: Family::default(),
+            flight_callers: Histograms::new_with_constructor(Buckets(&CALLERS)),
+            caller_time: latencies(),
+            flight_time: latencies(),
+            now: vec![
+                (Family::default(), |now| now.callers),
+                (Family::default(), |now| now.usage.waiting),
+                (Family::default(), |now| now.usage.running),
+                (Family::default(), |now| now.usage.idle),
+                (Family::default(), |now| now.usage.connections),
+            ],
+        };
+        let all = families.clone();
+        registry.register("callers", "Callers, by what they were told", all.callers);
+        registry.register("flights", "Flights, by how they ended", all.flights);
+        registry.register("limits", "Limits that were reached, by which", all.limits);
+        let help = "Callers that joined a flight which was under way";
+        registry.register("joined", help, all.joined);
+        let help = "Callers that would have joined one, where nothing is shared";
+        registry.register("would_have_joined", help, all.would_have_joined);
+        let help = "Requests that were sent to upstreams";
+        registry.register("upstream_requests", help, all.requests);
+        let help = "Requests that callers who joined would have had sent, each for itself";
+        registry.register("upstream_requests_saved", help, all.saved);
+        let mut timed = |name: &str, help: &str, seconds: Family<ByClient, Seconds>| {
+            registry.register_with_unit(name, help, Unit::Seconds, seconds);
+        };
+        timed("guest", "Processor time of guests", all.guest_time);
+        timed(
+            "upstream",
+            "Time that requests to upstreams took",
+            all.upstream_time,
+        );
+        let help = "Callers of one flight, those included that left";
+        registry.register("flight_callers", help, all.flight_callers);
+        let mut timed = |name: &str, help: &str, times: Histograms| {
+            registry.register_with_unit(name, help, Unit::Seconds, times);
+        };
+        timed("caller_duration", "From asking to answer", all.caller_time);
+        timed("flight_duration", "From opening to end", all.flight_time);
+        let now = [
+            ("callers_waiting", "Callers that wait for a flight now"),
+            (
+                "flights_waiting",
+                "Flights that wait for a permit to run now",
+            ),
+            ("flights_running", "Flights whose guest runs now"),
+            (
+                "instances_idle",
+                "Instances that wait for their next flight now",
+            ),
+            ("upstream_connections", "Connections to upstreams now"),
+        ];
+        for ((name, help), (gauges, _)) in now.into_iter().zip(all.now) {
+            registry.register(name, help, gauges);
+        }
+        families
+    }
+}
+
+impl Metrics {
+    /// The figures of the client `name`, the same whenever it is asked for.
+    #[must_use]
+    pub fn client(&self, name: &str) -> ClientMetrics {
+        let families = &self.families;
+        let client = ByClient {
+            client: name.to_owned(),
+        };
+        let count = |family: &Family<ByClient, Counter>| family.get_or_create_owned(&client);
+        let seconds = |family: &Family<ByClient, Seconds>| family.get_or_create_owned(&client);
+        let histogram = |family: &Histograms| family.get_or_create_owned(&client);
+        let outcomes = |family: &Family<ByOutcome, Counter>, outcomes: &[&'static str]| {
+            let counter = |outcome: &&'static str| {
+                let client = name.to_owned();
+                let outcome = *outcome;
+                (
+                    outcome,
+                    family.get_or_create_owned(&ByOutcome { client, outcome }),
+                )
+            };
+            Outcomes(outcomes.iter().map(counter).collect())
+        };
+        let answers = [&["ok"], ClientError::CODES].concat();
+        ClientMetrics(Some(Arc::new(Figures {
+            callers: outcomes(&families.callers, &[&answers[..], &["left"]].concat()),
+            flights: outcomes(&families.flights, &answers),
+            limits: outcomes(&families.limits, ClientError::LIMITS),
+            joined: count(&families.joined),
+            would_have_joined: count(&families.would_have_joined),
+            requests: count(&families.requests),
+            saved: count(&families.saved),
+            guest_time: seconds(&families.guest_time),
+            upstream_time: seconds(&families.upstream_time),
+            flight_callers: histogram(&families.flight_callers),
+            caller_time: histogram(&families.caller_time),
+            flight_time: histogram(&families.flight_time),
+        })))
+    }
+
+    /// All figures, with what each client has under way `now`, in the OpenMetrics text format 1.0.
+    ///
+    /// # Panics
+    ///
+    /// Never: a text has room for more.
+    #[must_use]
+    pub fn text(&self, now: &[(&str, Now)]) -> String {
+        for (gauges, read) in &self.families.now {
+            gauges.clear();
+            for (name, now) in now {
+                let client = (*name).to_owned();
+                let value = i64::try_from(read(now)).unwrap_or(i64::MAX);
+                gauges.get_or_create(&ByClient { client }).set(value);
+            }
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a text has room for more");
+        text
+    }
+}
+
+/// The figures of one client, to be counted up. Clones are the same figures; by default there are none,
+/// and nothing is counted.
+#[derive(Clone, Default)]
+pub struct ClientMetrics(Option<Arc<Figures>>);
+
+impl fmt::Debug for ClientMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientMetrics")
+    }
+}
+
+struct Figures {
+    callers: Outcomes,
+    flights: Outcomes,
+    limits: Outcomes,
+    joined: Counter,
+    would_have_joined: Counter,
+    requests: Counter,
+    saved: Counter,
+    guest_time: Seconds,
+    upstream_time: Seconds,
+    flight_callers: Histogram,
+    caller_time: Histogram,
+    flight_time: Histogram,
+}
+
+/// A counter for each of some outcomes.
+struct Outcomes(BTreeMap<&'static str, Counter>);
+
+impl Outcomes {
+    fn count(&self, outcome: &str) {
+        if let Some(counter) = self.0.get(outcome) {
+            counter.inc();
+        }
+    }
+}
+
+impl ClientMetrics {
+    /// A caller was told `outcome`, a code or `ok`, or left, after `time`.
+    pub(crate) fn caller(&self, outcome: &str, time: Duration) {
+        if let Some(figures) = &self.0 {
+            figures.callers.count(outcome);
+            figures.caller_time.observe(time.as_secs_f64());
+        }
+    }
+
+    /// A caller found a flight under way.
+    pub(crate) fn joined(&self) {
+        if let Some(figures) = &self.0 {
+            figures.joined.inc();
+        }
+    }
+
+    /// A flight ended with `outcome` after `age`.
+    pub(crate) fn flight(&self, outcome: &str, callers: usize, age: Duration) {
+        if let Some(figures) = &self.0 {
+            figures.flights.count(outcome);
+            let callers = u32::try_from(callers).unwrap_or(u32::MAX);
+            figures.flight_callers.observe(callers.into());
+            figures.flight_time.observe(age.as_secs_f64());
+        }
+    }
+
+    /// A caller would have joined a flight, had it been shared.
+    pub(crate) fn would_have_joined(&self) {
+        if let Some(figures) = &self.0 {
+            figures.would_have_joined.inc();
+        }
+    }
+
+    /// Requests that followers did not have sent, each for itself.
+    pub(crate) fn saved(&self, requests: usize) {
+        if let Some(figures) = &self.0 {
+            figures.saved.inc_by(requests as u64);
+        }
+    }
+
+    /// A flight is over, and its guest and its requests took so long.
+    pub(crate) fn took(&self, guest: Duration, upstream: Duration) {
+        if let Some(figures) = &self.0 {
+            figures.guest_time.inc_by(guest.as_secs_f64());
+            figures.upstream_time.inc_by(upstream.as_secs_f64());
+        }
+    }
+
+    /// A request is sent.
+    pub(crate) fn request(&self) {
+        if let Some(figures) = &self.0 {
+            figures.requests.inc();
+        }
+    }
+
+    /// This limit was reached.
+    pub(crate) fn limit(&self, limit: &str) {
+        if let Some(figures) = &self.0 {
+            figures.limits.count(limit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_of_a_client_are_there_from_its_start_and_are_no_more_later() {
+        let metrics = Metrics::default();
+        let client = metrics.client("orders");
+        let series = || {
+            let text = metrics.text(&[("orders", Now::default())]);
+            text.lines().filter(|line| !line.starts_with('#')).count()
+        };
+        let before = series();
+        client.caller("ok", Duration::from_millis(3));
+        client.caller("left", Duration::ZERO);
+        client.flight("guest-trap", 2, Duration::from_secs(20));
+        client.limit("callers");
+        client.limit("no such limit");
+        assert_eq!(series(), before);
+        metrics.client("orders").caller("ok", Duration::ZERO);
+        let text = metrics.text(&[]);
+        let line = "oneflight_callers_total{client=\"orders\",outcome=\"ok\"} 2\n";
+        assert!(text.contains(line), "{text}");
+        assert!(!text.contains("oneflight_callers_waiting{"), "{text}");
+    }
+
+    #[test]
+    fn what_flights_took_adds_up_in_seconds() {
+        let metrics = Metrics::default();
+        let client = metrics.client("orders");
+        client.took(Duration::from_millis(500), Duration::from_secs(1));
+        client.took(Duration::from_millis(250), Duration::ZERO);
+        client.saved(8);
+        let text = metrics.text(&[]);
+        for line in [
+            "oneflight_upstream_requests_saved_total{client=\"orders\"} 8\n",
+            "oneflight_guest_seconds_total{client=\"orders\"} 0.75\n",
+            "oneflight_upstream_seconds_total{client=\"orders\"} 1.0\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

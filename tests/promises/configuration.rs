@@ -1,0 +1,263 @@
+//! The configuration file, by the commands that read it, and what happens when it changes under a
+//! service that runs.
+
+use http::StatusCode;
+use oneflight_tests::caller::{code, get};
+use oneflight_tests::folder::Folder;
+use oneflight_tests::process::{self, run};
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use oneflight_tests::{artifacts, bomb, failsafe};
+
+const EXAMPLE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../host/examples/oneflight.toml"
+);
+
+/// A file with the client `a`, which asks `upstream`.
+fn asking(upstream: &Upstream) -> String {
+    format!(
+        "[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        upstream.origin()
+    )
+}
+
+#[tokio::test]
+async fn the_example_is_good_and_what_it_comes_to_is_printed() {
+    let checked = run(&["config", "check", EXAMPLE]).await;
+    assert!(checked.status.success(), "{checked:?}");
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(said.contains("good, 1 client\n"), "{said}");
+    let printed = run(&["config", "print", EXAMPLE]).await;
+    let said = String::from_utf8(printed.stdout).unwrap();
+    assert!(said.contains("flight = \"10s\" # default\n"), "{said}");
+    assert!(
+        said.contains("allow = [\"http://localhost:3000\"]\n"),
+        "{said}"
+    );
+    assert!(said.contains("BASE_URL = \"...\" # hidden\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_refused_with_its_line_and_nothing_runs() {
+    let folder = Folder::new();
+    let file = folder.write(
+        "bad.toml",
+        b"\n[clients.a]\nbase_ur = 'http://localhost/'\n",
+    );
+    let complaint =
+        format!("{file}:3: found the unknown name clients.a.base_ur; did you mean base_url?");
+    for args in [
+        &["config", "check", &file][..],
+        &["config", "print", &file],
+        &["serve", "--config", &file],
+    ] {
+        let refused = run(args).await;
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(&complaint), "{said}");
+    }
+    // What reads well may still be no component.
+    let text = folder.write("a.wasm", b"not a component");
+    let file = folder.write("b.toml", b"[clients.b]\ncomponent = 'a.wasm'\n");
+    for args in [
+        &["config", "check", &file][..],
+        &["serve", "--config", &file],
+    ] {
+        let refused = run(args).await;
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(&format!("cannot run {text}")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn flags_go_before_what_the_file_says() {
+    let (written, flagged) = (
+        Upstream::start(Answer::Items).await,
+        Upstream::start(Answer::Items).await,
+    );
+    let folder = Folder::new();
+    let text = format!(
+        "listen = '192.0.2.1:1'\nadmin = '192.0.2.1:1'\n[clients.default]\nbase_url = '{}'\n",
+        written.origin()
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let url = format!("{}/items", flagged.origin());
+    let service = process::Service::start(&["--config", &file, "--base-url", &url]).await;
+    let answer = get(service.address, "/v1/default/items?x=1").await;
+    assert_eq!(answer.body(), ITEMS_JSON);
+    assert_eq!((written.requests(), flagged.requests()), (0, 1));
+}
+
+// Row 2.
+#[tokio::test]
+async fn two_clients_of_one_service_have_flights_of_their_own() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let text = asking(&upstream) + &asking(&upstream).replace("clients.a", "clients.b");
+    let file = folder.write("two.toml", text.as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    let address = service.address;
+    ready(&service).await;
+    let (a, b) = (
+        tokio::spawn(get(address, "/v1/a/items?x=1")),
+        tokio::spawn(get(address, "/v1/b/items?x=1")),
+    );
+    upstream.requested(2).await;
+    upstream.release();
+    for caller in [a, b] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.body(), ITEMS_JSON);
+    }
+    assert_eq!(upstream.requests(), 2);
+    let unknown = get(address, "/v1/c/items?x=1").await;
+    assert_eq!(
+        (unknown.status(), &*code(&unknown)),
+        (StatusCode::NOT_FOUND, "unknown-client")
+    );
+}
+
+#[tokio::test]
+async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_not_ready() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    folder.write("b.wasm", &bomb::of_time());
+    let text = asking(&upstream) + "[clients.b]\ncomponent = 'b.wasm'\n";
+    let file = folder.write("two.toml", text.as_bytes());
+    let service = process::Service::start(&["--config", &file, "--compile-cpu", "3"]).await;
+    let answer = get(service.address, "/v1/a/items?x=1").await;
+    assert_eq!(answer.body(), ITEMS_JSON);
+    let loading = get(service.address, "/v1/b/items?x=1").await;
+    assert_eq!(
+        (loading.status(), &*code(&loading)),
+        (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+    );
+    for address in [service.address, service.admin] {
+        let ready = get(address, "/readyz").await;
+        assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get(address, "/livez").await.status(), StatusCode::OK);
+    }
+    // A service that was told to have it does not do without.
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(1));
+    assert!(log.contains("could not load the client b"), "{log}");
+}
+
+/// Waits until the service says that it is ready.
+async fn ready(service: &process::Service) {
+    failsafe("the service to be ready", async {
+        while get(service.address, "/readyz").await.status() != StatusCode::OK {}
+    })
+    .await;
+}
+
+// Row 33.
+#[tokio::test]
+async fn on_sighup_what_is_new_takes_over_and_flights_under_way_end_on_what_was() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let file = folder.write("a.toml", asking(&upstream).as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    let address = service.address;
+    let old = tokio::spawn(get(address, "/v1/a/items?x=echo:1"));
+    upstream.requested(1).await;
+    let component = format!("[clients.a]\ncomponent = '{}'\n", artifacts::MISBEHAVING);
+    folder.write("a.toml", component.as_bytes());
+    service.hang_up();
+    service.logged("reloaded").await;
+    // The same key: who asks now does not get what the old one has under way.
+    let new = get(address, "/v1/a/items?x=echo:1").await;
+    assert_eq!(new.body(), r#"[{"id":"1","body":"1"}]"#);
+    assert_eq!(upstream.requests(), 1);
+    upstream.release();
+    let old = failsafe("the old flight", old).await.unwrap();
+    assert_eq!(old.body(), ITEMS_JSON);
+    // And the old one is gone whole: its connection to the upstream is closed.
+    upstream.closed(1).await;
+    service.terminate();
+    assert_eq!(service.ended().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn on_sighup_a_file_that_is_bad_changes_nothing_and_that_is_said() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let good = asking(&upstream);
+    let file = folder.write("a.toml", good.as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    folder.write("b.wasm", b"not a component");
+    for (bad, said) in [
+        ("[clients.a".to_owned(), "a.toml:1: "),
+        (
+            format!("{good}\nno = 1"),
+            "found the unknown name clients.a.no",
+        ),
+        (
+            format!("{good}[clients.b]\ncomponent = 'b.wasm'"),
+            "could not load the client b",
+        ),
+    ] {
+        folder.write("a.toml", bad.as_bytes());
+        service.hang_up();
+        service.logged(said).await;
+        let answer = get(service.address, "/v1/a/items?x=1").await;
+        assert_eq!(answer.body(), ITEMS_JSON);
+        assert_eq!(
+            get(service.address, "/v1/b/items?x=1").await.status(),
+            StatusCode::NOT_FOUND
+        );
+    }
+    folder.write("a.toml", good.as_bytes());
+    service.hang_up();
+    service.logged("reloaded").await;
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0));
+    assert_eq!(log.matches("nothing has changed").count(), 3, "{log}");
+}
+
+// A reload under load loses no answer, whoever's flight it falls into.
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_lose_no_answer() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let file = folder.write("a.toml", asking(&upstream).as_bytes());
+    let service = process::Service::start(&["--config", &file, "--log", "warn"]).await;
+    let address = service.address;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while !*stopped.borrow() {
+                    let key = answered % 3 + caller % 2;
+                    let answer = get(address, &format!("/v1/a/items?x={key}")).await;
+                    assert_eq!(answer.body(), ITEMS_JSON);
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    for round in 1..=5 {
+        let before = upstream.requests();
+        let version = format!("{}settings.HEADER_VERSION = '{round}'\n", asking(&upstream));
+        folder.write("a.toml", version.as_bytes());
+        service.hang_up();
+        failsafe("the new client to ask", async {
+            let mark = format!("version: {round}");
+            while !upstream.heads()[before..]
+                .iter()
+                .any(|head| head.contains(&mark))
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    stop.send_replace(true);
+    for caller in callers {
+        assert!(failsafe("a caller", caller).await.unwrap() > 0);
+    }
+}

@@ -1,0 +1,250 @@
+//! What a service says of itself to Prometheus, and in its log.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+use oneflight_tests::caller::{get, header};
+use oneflight_tests::process::Service;
+use oneflight_tests::upstream::{Answer, Upstream};
+use oneflight_tests::{artifacts, failsafe};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The figures of the service that is administered at `admin`.
+async fn figures(admin: SocketAddr) -> String {
+    let answer = failsafe("the figures", get(admin, "/metrics")).await;
+    let kind = header(&answer, "content-type");
+    assert!(
+        kind.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{kind}"
+    );
+    String::from_utf8(answer.into_body().to_vec()).unwrap()
+}
+
+/// The value of a series, by all that stands before it.
+fn value(figures: &str, series: &str) -> f64 {
+    let prefix = format!("oneflight_{series} ");
+    let line = figures.lines().find_map(|line| line.strip_prefix(&*prefix));
+    let value = line.unwrap_or_else(|| panic!("no {series} in {figures}"));
+    value.parse().unwrap()
+}
+
+/// Asks for `keys` over one connection, all before the first answer is read, and waits for the answers.
+async fn ask_all(address: SocketAddr, client: &str, keys: impl Iterator<Item = String>) {
+    let (mut requests, mut count) = (String::new(), 0);
+    for key in keys {
+        requests += &format!("GET /v1/{client}/items?x={key} HTTP/1.1\r\nhost: test\r\n\r\n");
+        count += 1;
+    }
+    let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
+    let answers = async {
+        let (mut seen, mut text) = (0, String::new());
+        let mut buffer = vec![0; 64 << 10];
+        while seen < count {
+            let read = from.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "closed after {seen} of {count} answers");
+            text += std::str::from_utf8(&buffer[..read]).unwrap();
+            seen += text.matches("HTTP/1.1 200 ").count();
+            // A status line may come in two parts.
+            text.drain(..text.len().saturating_sub("HTTP/1.1 200".len()));
+        }
+        assert_eq!(seen, count);
+    };
+    let asking = async { to.write_all(requests.as_bytes()).await.unwrap() };
+    tokio::join!(answers, asking);
+}
+
+#[tokio::test]
+async fn the_figures_say_who_asked_what_was_sent_and_what_was_saved() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let url = format!("{}/items", upstream.origin());
+    let service = Service::start(&["--base-url", &url, "--deadline", "60"]).await;
+    let admin = service.admin;
+    let before = figures(admin).await;
+    assert_eq!(
+        value(&before, r#"callers_total{client="default",outcome="ok"}"#),
+        0.0
+    );
+    let callers: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(get(service.address, "/v1/default/items?x=1")))
+        .collect();
+    failsafe("ten callers to wait", async {
+        let waiting = |text: &str| value(text, r#"callers_waiting{client="default"}"#);
+        while waiting(&figures(admin).await) != 10.0 {}
+    })
+    .await;
+    let during = figures(admin).await;
+    assert_eq!(value(&during, r#"flights_running{client="default"}"#), 1.0);
+    assert_eq!(value(&during, r#"flights_waiting{client="default"}"#), 0.0);
+    upstream.requested(1).await;
+    upstream.release();
+    failsafe("the answers", join_all(callers)).await;
+    let after = figures(admin).await;
+    for (series, expected) in [
+        (r#"callers_total{client="default",outcome="ok"}"#, 10.0),
+        (r#"callers_total{client="default",outcome="left"}"#, 0.0),
+        (r#"flights_total{client="default",outcome="ok"}"#, 1.0),
+        (r#"joined_total{client="default"}"#, 9.0),
+        (r#"would_have_joined_total{client="default"}"#, 0.0),
+        (r#"upstream_requests_total{client="default"}"#, 1.0),
+        (r#"upstream_requests_saved_total{client="default"}"#, 9.0),
+        (r#"flight_callers_sum{client="default"}"#, 10.0),
+        (r#"flight_callers_bucket{le="5.0",client="default"}"#, 0.0),
+        (r#"flight_callers_bucket{le="10.0",client="default"}"#, 1.0),
+        (r#"callers_waiting{client="default"}"#, 0.0),
+        (r#"flights_running{client="default"}"#, 0.0),
+        (r#"caller_duration_seconds_count{client="default"}"#, 10.0),
+        (r#"flight_duration_seconds_count{client="default"}"#, 1.0),
+    ] {
+        assert_eq!(value(&after, series), expected, "{series}");
+    }
+    assert!(value(&after, r#"guest_seconds_total{client="default"}"#) > 0.0);
+    assert!(value(&after, r#"upstream_seconds_total{client="default"}"#) > 0.0);
+    assert!(after.ends_with("# EOF\n"), "{after}");
+}
+
+#[tokio::test]
+async fn failures_refusals_and_leavers_are_counted_by_their_names() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let origin = upstream.origin();
+    let service =
+        Service::start(&["--component", artifacts::MISBEHAVING, "--allow", &origin]).await;
+    let ask = |key: String| {
+        get(
+            service.address,
+            &*format!("/v1/default/items?x={key}").leak(),
+        )
+    };
+    for key in [
+        "trap",
+        "error:not-found",
+        "many:10001",
+        "ask-trap:http://192.0.2.1/",
+    ] {
+        ask(key.to_owned()).await;
+    }
+    // One leaves while its flight is under way.
+    let leaver = tokio::spawn(ask(format!("need:{origin}")));
+    upstream.requested(1).await;
+    leaver.abort();
+    upstream.abandoned(1).await;
+    let counted = failsafe("the leaver to be counted", async {
+        loop {
+            let text = figures(service.admin).await;
+            if value(&text, r#"callers_total{client="default",outcome="left"}"#) == 1.0 {
+                break text;
+            }
+        }
+    })
+    .await;
+    for (series, expected) in [
+        (
+            r#"flights_total{client="default",outcome="guest-trap"}"#,
+            1.0,
+        ),
+        (
+            r#"flights_total{client="default",outcome="not-found"}"#,
+            1.0,
+        ),
+        (
+            r#"flights_total{client="default",outcome="result-too-large"}"#,
+            1.0,
+        ),
+        (
+            r#"flights_total{client="default",outcome="upstream-denied"}"#,
+            1.0,
+        ),
+        (
+            r#"flights_total{client="default",outcome="cancelled"}"#,
+            1.0,
+        ),
+        (r#"limits_total{client="default",outcome="result"}"#, 1.0),
+        // The denied one never got to the wire.
+        (r#"upstream_requests_total{client="default"}"#, 1.0),
+    ] {
+        assert_eq!(value(&counted, series), expected, "{series}");
+    }
+}
+
+// Row 22.
+#[tokio::test]
+async fn distinct_keys_add_no_series() {
+    let service = Service::start(&["--component", artifacts::MISBEHAVING, "--log", "warn"]).await;
+    let series = |figures: &str| {
+        figures
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .count()
+    };
+    let before = figures(service.admin).await;
+    let keys = |caller: usize| (0..500).map(move |n| format!("echo:{caller}-{n}"));
+    let callers = (0..4).map(|caller| ask_all(service.address, "default", keys(caller)));
+    failsafe("all to be answered", join_all(callers)).await;
+    let after = figures(service.admin).await;
+    assert_eq!(
+        value(&after, r#"flights_total{client="default",outcome="ok"}"#),
+        2_000.0
+    );
+    assert_eq!(series(&after), series(&before));
+}
+
+#[tokio::test]
+async fn as_json_the_log_has_one_object_per_flight() {
+    let service = Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    drop(service);
+    let folder = oneflight_tests::folder::Folder::new();
+    let text = format!(
+        "log.format = 'json'\n[clients.a]\ncomponent = '{}'\n",
+        artifacts::MISBEHAVING
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    for key in ["echo:1", "trap"] {
+        get(service.address, &format!("/v1/a/items?x={key}")).await;
+    }
+    service.terminate();
+    let (_, log) = service.ended().await;
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let flights: Vec<serde_json::Value> = lines
+        .filter(|line: &serde_json::Value| line["message"] == "flight")
+        .collect();
+    let told: Vec<_> = flights
+        .iter()
+        .map(|flight| {
+            (
+                flight["client"].as_str(),
+                flight["code"].as_str(),
+                flight["callers"].as_u64(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("a"), Some("ok"), Some(1)),
+            (Some("a"), Some("guest-trap"), Some(1))
+        ]
+    );
+}
+
+/// Prometheus itself, from Debian, reads the figures and answers questions about them.
+#[cfg(feature = "programs")]
+#[tokio::test]
+async fn prometheus_scrapes_a_running_service() {
+    use oneflight_tests::prometheus::Prometheus;
+
+    let service = Service::start(&["--component", artifacts::MISBEHAVING]).await;
+    for _ in 0..3 {
+        get(service.address, "/v1/default/items?x=echo:1").await;
+    }
+    get(service.address, "/v1/default/items?x=trap").await;
+    let prometheus = Prometheus::scraping(service.admin).await;
+    let query = r#"oneflight_flights_total{client="default",outcome="ok"}"#;
+    prometheus.says(query, "3").await;
+    prometheus
+        .says("sum by (client) (oneflight_flights_total)", "4")
+        .await;
+    prometheus.says("up", "1").await;
+    let query = "histogram_quantile(0.5, oneflight_flight_callers_bucket) <= bool 1";
+    prometheus.says(query, "1").await;
+}
