@@ -82,6 +82,7 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
     let limits = FrontLimits {
         leave: Duration::ZERO,
         grace: NEVER,
+        write: NEVER,
         ..FrontLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
