@@ -221,7 +221,8 @@ pub struct FrontLimits {
     /// The head of a request to come, or a TLS handshake: 10 s. A connection that is kept is closed when
     /// it has been idle for as long, in HTTP/2 for up to twice as long.
     pub head_time: Duration,
-    /// A caller that reads nothing more of its answer: 60 s. Mobile networks pause for less.
+    /// A caller that reads nothing more of its answer: 60 s, and up to 10 s more. Mobile networks pause
+    /// for less.
     pub stall: Duration,
     /// The head of a request, in bytes: 32 KiB, several times the longest key. Less than 8 KiB counts
     /// as 8 KiB.

@@ -181,11 +181,10 @@ async fn a_connection_whose_requests_take_long_is_kept() {
     }
 }
 
-#[tokio::test]
-async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
-    let serving = Serving::start(Subject::misbehaving(Settings::new("test")).await).await;
+/// A caller for which the kernel takes little of its answer, of 8,000,000 bytes and more, and that has not
+/// read any of it.
+async fn asking_for_much(serving: &Serving) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
-    // So that the kernel takes little of the answer for it.
     socket.set_recv_buffer_size(4096).unwrap();
     let mut caller = socket.connect(serving.callers).await.unwrap();
     let request = b"GET /v1/test/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";
@@ -193,6 +192,13 @@ async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
     failsafe("the answer to begin", caller.readable())
         .await
         .unwrap();
+    caller
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
+    let serving = Serving::start(Subject::misbehaving(Settings::new("test")).await).await;
+    let mut caller = asking_for_much(&serving).await;
     // From here on time goes as fast as nothing else happens.
     tokio::time::pause();
     tokio::time::sleep(NEVER).await;
@@ -200,6 +206,19 @@ async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
     let _ = caller.read_to_end(&mut read).await;
     assert!(read.starts_with(b"HTTP/1.1 200 "));
     assert!(read.len() < 8_000_000, "{}", read.len());
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_slowly_reads_its_whole_answer() {
+    let serving = Serving::start(Subject::misbehaving(Settings::new("test")).await).await;
+    let mut caller = asking_for_much(&serving).await;
+    // From here on time goes as fast as nothing else happens.
+    tokio::time::pause();
+    let mut part = vec![0; 1_000_000];
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        caller.read_exact(&mut part).await.unwrap();
+    }
 }
 
 #[tokio::test]

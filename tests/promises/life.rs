@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
-use oneflight::FrontLimits;
+use oneflight::{FrontLimits, Settings};
 use oneflight_tests::caller::{Http2, code, get, header, rest, sending};
 use oneflight_tests::serving::Serving;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// What callers ask for.
@@ -81,6 +82,7 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
     let limits = FrontLimits {
         leave: Duration::ZERO,
         grace: NEVER,
+        write: NEVER,
         ..FrontLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
@@ -103,6 +105,49 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_no_more_does_not_hold_up_the_end() {
+    let subject = Subject::misbehaving(Settings::new("test")).await;
+    let limits = FrontLimits {
+        leave: Duration::ZERO,
+        write: Duration::from_millis(100),
+        ..FrontLimits::default()
+    };
+    let mut serving = Serving::with(subject, limits, None).await;
+    let request = "GET /v1/test/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";
+    let mut caller = sending(serving.callers, request).await;
+    failsafe("the answer to begin", caller.readable())
+        .await
+        .unwrap();
+    serving.shut_down();
+    serving.ended().await;
+    let mut read = Vec::new();
+    let _ = failsafe("the rest", caller.read_to_end(&mut read)).await;
+    assert!(read.len() < 8_000_000, "{}", read.len());
+}
+
+// Cancel safety of `Service::run`.
+#[tokio::test]
+async fn dropping_the_service_closes_all_connections_and_so_leaves_their_flights() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let http2 = Http2::to(serving.callers).await;
+    let callers = [
+        tokio::spawn(http2.get(ITEMS)),
+        tokio::spawn(get(serving.callers, ITEMS)),
+    ];
+    serving.waiting(2).await;
+    upstream.requested(1).await;
+    let subject = serving.subject.clone();
+    drop(serving);
+    upstream.abandoned(1).await;
+    subject.settled().await;
+    for caller in callers {
+        let ended = failsafe("the connection to be closed", caller).await;
+        assert!(ended.is_err(), "there is an answer");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! How callers of the service share flights, over real sockets; and that one guest harms no other.
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use oneflight_tests::caller::{Http2, code, get, get_with, header};
 use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{Subject, artifacts, failsafe, process, reaching};
+use tokio::net::TcpStream;
 
 /// What callers ask for.
 const ITEMS: &str = "/v1/test/items?x=42";
@@ -146,6 +148,16 @@ async fn callers_over_one_http2_connection_share_a_flight_and_leave_it_one_by_on
     upstream.abandoned(1).await;
     serving.subject.settled().await;
     assert!(!connection.is_closed());
+
+    let socket = std::net::TcpStream::connect(serving.callers).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
+    let connection = Http2::over(stream).await;
+    let _last = tokio::spawn(connection.get(ITEMS));
+    upstream.requested(2).await;
+    socket.shutdown(Shutdown::Both).unwrap();
+    upstream.abandoned(2).await;
+    serving.subject.settled().await;
 }
 
 // Row 16.

@@ -74,6 +74,7 @@ impl ClientError {
     /// The limits whose reaching is an error: see [`ClientError::limit`].
     pub const LIMITS: &[&str] = &[
         "flights",
+        "flights-of-key",
         "callers",
         "executions",
         "time",
@@ -87,6 +88,7 @@ impl ClientError {
     pub fn limit(&self) -> Option<&'static str> {
         Some(match self {
             Self::Overloaded(Resource::Flights) => "flights",
+            Self::Overloaded(Resource::FlightsOfKey) => "flights-of-key",
             Self::Overloaded(Resource::Callers) => "callers",
             Self::Overloaded(Resource::Executions) => "executions",
             Self::GuestDeadline => "time",

@@ -61,7 +61,7 @@ fn answer<C: Client>(
         }
         path => {
             let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
-                paths: "GET /v1/flights or POST /v1/{client}/forget?x=KEY",
+                paths: "GET /metrics, GET /v1/flights or POST /v1/{client}/forget?x=KEY",
             })?;
             changes(head)?;
             let served = front::served(clients, name)?;

@@ -108,17 +108,19 @@ impl<C: Client> Connection<C> {
                     finishing = true;
                 }
                 () = sleep(limits.head_time) => {
-                    quiet = if self.pulse.is_quiet() { quiet + limits.head_time } else { Duration::ZERO };
-                    let patience = if self.pulse.is_blocked() { limits.stall } else { limits.head_time };
-                    if quiet < patience {
-                        continue;
-                    }
-                    if finishing {
-                        // It was told to end, and has not as much as taken note.
+                    quiet = if self.pulse.is_quiet() {
+                        quiet + limits.head_time
+                    } else {
+                        Duration::ZERO
+                    };
+                    if quiet >= limits.stall {
                         return;
                     }
-                    connection.as_mut().graceful_shutdown();
-                    finishing = true;
+                    // An answer that is not read yet may still be, when nothing new is begun.
+                    if !quiet.is_zero() && !finishing {
+                        connection.as_mut().graceful_shutdown();
+                        finishing = true;
+                    }
                 }
             }
         }
@@ -162,8 +164,6 @@ struct Pulse {
     answering: AtomicUsize,
     /// Set when a request begins or something is written, taken back when somebody looks.
     stirred: AtomicBool,
-    /// Set while there is something to write that the peer does not take.
-    blocked: AtomicBool,
 }
 
 impl Pulse {
@@ -179,21 +179,11 @@ impl Pulse {
         !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
     }
 
-    fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed)
-    }
-
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.blocked.store(written.is_pending(), Ordering::Relaxed);
         if written.is_ready() {
             self.stirred.store(true, Ordering::Relaxed);
         }
         written
-    }
-
-    fn flushed(&self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        self.blocked.store(flushed.is_pending(), Ordering::Relaxed);
-        flushed
     }
 }
 
@@ -233,8 +223,7 @@ impl<I: AsyncWrite + Unpin, C> Write for Observed<I, C> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.connection.pulse.flushed(flushed)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

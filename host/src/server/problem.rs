@@ -130,7 +130,6 @@ struct Problem<'a> {
 }
 
 /// Written where it stands, without a copy of its own.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn text<S: Serializer>(text: &&dyn Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(text)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,21 +32,22 @@ impl Tls {
         }
         // Why it is none is left out: it could be told with a line of the key.
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            anyhow!("found no private key; needed PEM, not encrypted: -----BEGIN PRIVATE KEY----- and so on")
+            anyhow!(
+                "found no private key; needed PEM that is not encrypted: \
+                 -----BEGIN PRIVATE KEY----- and so on"
+            )
         })?;
         // The provider by name: an embedder may have brought another into the same process.
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks the versions that rustls calls safe")
+            .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(certificates, key);
         let mut config = config.map_err(|error| match error {
-            Error::InconsistentKeys(_) => {
-                anyhow!("found a private key that is not the certificate's; needed the two of one pair")
-            }
-            error => anyhow!(error),
-        })
-        .context("the certificate and its key cannot be used")?;
+            Error::InconsistentKeys(_) => anyhow!(
+                "found a private key that is not the certificate's; needed the two of one pair"
+            ),
+            error => anyhow!(error).context("found a certificate or a key that cannot be used"),
+        })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
