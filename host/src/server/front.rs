@@ -3,6 +3,7 @@
 //! It parses, calls the decorated client and renders; it identifies nobody and keeps nothing.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::str::Utf8Error;
 use std::sync::Arc;
 
@@ -66,16 +67,17 @@ async fn answer<C: Client>(
     let key = key(head, &served)?;
     let wishes = Wishes::of(&head.headers);
     let anew = wishes.anew && served.grants_anew();
-    let call = async {
+    // Pinned, so that a request has room for it once, and not for each way to wait for it.
+    let call = pin!(async {
         if anew {
             served.client().get_items_anew(key).await
         } else {
             served.client().get_items(key).await
         }
-    };
+    });
     let answer = match wishes.wait {
         None => call.await,
-        // The call is dropped with its deadline, and so leaves its flight.
+        // The call is dropped with this function, and so leaves its flight.
         Some(wait) => timeout(wait, call)
             .await
             .map_err(|_| Refusal::CallerDeadline)?,
