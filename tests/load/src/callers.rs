@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ask::Ask;
 use crate::upstream::SERIAL;
@@ -16,8 +16,10 @@ use crate::upstream::SERIAL;
 /// The longest that a caller waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connections that are opened at once: far fewer than any target's queue holds.
+/// Connections that are opened at once, and the pause after them: faster, more come than a target accepts.
+/// Where its queue is full, the kernel tries again only after a second.
 const OPENING: usize = 64;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What came of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,12 +51,18 @@ pub(crate) struct Connection {
 /// Opens `count` connections.
 pub(crate) async fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut open = Vec::with_capacity(count);
-    while open.len() < count {
-        let some = OPENING.min(count - open.len());
+    for some in crowds(count) {
         let some = try_join_all((0..some).map(|_| Connection::open(address)));
         open.extend(some.await.context("open the callers' connections")?);
+        sleep(PAUSE).await;
     }
     Ok(open)
+}
+
+/// `count` in parts of as many as come at once.
+pub(crate) fn crowds(count: usize) -> impl Iterator<Item = usize> {
+    let starts = (0..count).step_by(OPENING);
+    starts.map(move |start| OPENING.min(count - start))
 }
 
 /// Asks on all connections at once and waits for all answers. Every time counts from the first request:

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::ask::{Ask, Behaviour};
@@ -235,13 +236,17 @@ impl Case {
         target.process.settle(REST).await;
         let (seen, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
         let before = (target.process.resident(), sockets()?);
-        let connections = callers::connect(target.address, callers).await?;
         let ask = Ask::new(self.behaviour, held);
-        let calls = tokio::spawn(callers::herd(connections, ask, seen));
+        // Each few ask before the next come: a target may close a connection on which nobody asks.
+        let mut herds = JoinSet::new();
+        for some in callers::crowds(callers) {
+            let connections = callers::connect(target.address, some).await?;
+            herds.spawn(callers::herd(connections, ask, seen));
+        }
         sleep(held / 4).await;
         target.process.settle(held / 4).await;
         let after = (target.process.resident(), sockets()?);
-        let calls = calls.await?;
+        let calls = herds.join_all().await.concat();
         let each = |before: u64, after: u64| (after as f64 - before as f64) / callers as f64;
         let memory = Memory {
             resident: each(before.0, after.0),

@@ -3,7 +3,9 @@
 //! It ends with its value, whatever else happens: by its id, first asked and then, with those that it
 //! started, killed.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,6 +39,8 @@ pub(crate) fn listening(address: SocketAddr) {
 pub(crate) struct Process {
     child: Child,
     id: u32,
+    /// Nanoseconds of each thread when last seen: what one has used stays counted when it ends.
+    used: RefCell<HashMap<OsString, u64>>,
 }
 
 impl Process {
@@ -83,21 +87,25 @@ impl Process {
         let name = Path::new(command.as_std().get_program()).display();
         let child = child.with_context(|| format!("start {name}"))?;
         let id = child.id().context("a process id")?;
-        Ok(Self { child, id })
+        let used = RefCell::default();
+        Ok(Self { child, id, used })
     }
 
     /// Processor time so far, of all its processes' threads, as the scheduler counts it in nanoseconds:
     /// `/proc/PID/stat` has ticks of 10 ms, which is as much as a whole herd may take.
     pub(crate) fn cpu(&self) -> Duration {
+        let mut used = self.used.borrow_mut();
         let threads = self.all().into_iter().flat_map(|id| {
             let threads = fs::read_dir(format!("/proc/{id}/task"));
             threads.into_iter().flatten().flatten()
         });
-        let nanos = threads.filter_map(|thread| {
-            let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        for thread in threads {
+            let stat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            if let Some(nanos) = stat.split(' ').next().and_then(|nanos| nanos.parse().ok()) {
+                used.insert(thread.file_name(), nanos);
+            }
+        }
+        Duration::from_nanos(used.values().sum())
     }
 
     /// Memory that its processes hold, in KiB; a page that several share is counted once.
