@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader, copy, sink};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, copy, sink};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -68,11 +68,18 @@ impl Process {
         mut command: Command,
         address: SocketAddr,
     ) -> anyhow::Result<Self> {
-        let mut process = Self::spawn(command.stdout(Stdio::null()))?;
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = Self::spawn(&mut command)?;
+        let mut stderr = process.child.stderr.take().context("a pipe")?;
+        let said = tokio::spawn(async move {
+            let mut said = Vec::new();
+            stderr.read_to_end(&mut said).await.map(|_| said)
+        });
         let started = Instant::now();
         while TcpStream::connect(address).await.is_err() {
             if let Some(status) = process.child.try_wait()? {
-                bail!("it ended with {status}");
+                let said = String::from_utf8(said.await??)?;
+                bail!("it ended with {status}: {}", said.trim());
             }
             if started.elapsed() > STARTING {
                 bail!("it did not listen within {STARTING:?}");
