@@ -90,7 +90,7 @@ async fn nginx(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running> {
     fs::write(&file, text)?;
     let mut command = Command::new(installed("nginx")?);
     command.arg("-c").arg(file);
-    command.args(["-g", "", "-e", "stderr"]);
+    command.args(["-e", "stderr"]);
     running(command, address).await
 }
 
