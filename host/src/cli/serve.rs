@@ -1,12 +1,13 @@
 //! `oneflight serve`: the client that flags describe, over HTTP, until SIGINT or SIGTERM.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
 use oneflight::server::Service;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{ClientFlags, NAME};
@@ -48,9 +49,13 @@ impl Serve {
     }
 }
 
+/// Connections that wait to be accepted: 4,096, the most that Linux grants unless it is told otherwise.
+/// A herd comes at once, and whoever finds the queue full tries again only after a second.
+const QUEUE: u32 = 4_096;
+
 /// Listens; warns where that lets others in than this machine's own.
 pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    let listener = bind(address).with_context(|| {
         format!("could not listen on {address}; choose another port with --listen")
     })?;
     if !address.ip().is_loopback() {
@@ -60,6 +65,17 @@ pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         );
     }
     Ok(listener)
+}
+
+/// What [`TcpListener::bind`] does, but for its queue of 128.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// An address to listen on.
