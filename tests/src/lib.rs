@@ -4,6 +4,7 @@
 //! Nothing here sleeps: tests wait for events, and [`failsafe`] fails the one that waits in vain.
 
 pub mod artifacts;
+mod binary;
 pub mod bomb;
 pub mod caller;
 pub mod folder;

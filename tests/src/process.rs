@@ -1,63 +1,15 @@
 //! The real binary, as users run it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::LazyLock;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use crate::binary::binary;
 use crate::failsafe;
-
-/// The binary, built by the cargo that runs these tests, in the same profile and target folder:
-/// cargo itself builds only the binaries of the package whose tests it runs.
-static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().expect("the path of this test");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/PROFILE/deps/TEST");
-    let target = folder.parent().expect("target/PROFILE");
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    // Cargo tells a test which package it is of and where that builds. Build scripts ask to be run
-    // again where that differs, so with it this build would undo the one that the tests are part of.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
-    let built = cargo
-        .args([
-            "build",
-            "--quiet",
-            "--bin",
-            "oneflight",
-            "--profile",
-            profile,
-            "--target-dir",
-        ])
-        .arg(target)
-        .env_remove("OUT_DIR")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .status()
-        .expect("cargo");
-    assert!(built.success(), "cargo did not build the binary");
-    folder.join("oneflight")
-});
-
-/// The binary's file.
-#[must_use]
-pub fn binary() -> &'static Path {
-    &BINARY
-}
 
 /// The command line `oneflight ARGS`, with nothing of this process's standard input, and with a folder
 /// of the tests' own for what they compile: they neither use nor leave anything in their user's home.

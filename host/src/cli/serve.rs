@@ -1,5 +1,6 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+<<<<<<< HEAD
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config, TlsFiles};
@@ -15,6 +17,11 @@ use oneflight::{ComponentClient, Engine, Metrics, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+=======
+use oneflight::server::Service;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+>>>>>>> load
 
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
@@ -186,6 +193,7 @@ impl Serve {
     }
 }
 
+<<<<<<< HEAD
 /// Loads all clients, each of which comes out when it is ready.
 fn load<'a>(
     config: &'a Config,
@@ -227,6 +235,16 @@ fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
 pub(super) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("could not listen on {address}; choose another address with {flag}")
+=======
+/// Connections that wait to be accepted: 4,096, the most that Linux grants unless it is told otherwise.
+/// A herd comes at once, and whoever finds the queue full tries again only after a second.
+const QUEUE: u32 = 4_096;
+
+/// Listens; warns where that lets others in than this machine's own.
+pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = bind(address).with_context(|| {
+        format!("could not listen on {address}; choose another port with --listen")
+>>>>>>> load
     })?;
     if !address.ip().is_loopback() {
         tracing::warn!(
@@ -236,6 +254,17 @@ pub(super) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<Tc
         );
     }
     Ok(listener)
+}
+
+/// What [`TcpListener::bind`] does, but for its queue of 128.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// An address to listen on.

@@ -1,0 +1,59 @@
+//! The real binary, built: for the tests of this package, and for the load beside them, which includes
+//! this file.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The binary, built by the cargo that runs this program, in the same profile and target folder:
+/// cargo itself builds only the binaries of the package that it runs.
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let this = std::env::current_exe().expect("the path of this program");
+    let folder = this.parent().expect("target/PROFILE[/deps]");
+    let folder = match folder.file_name() {
+        Some(deps) if deps == "deps" => folder.parent().expect("target/PROFILE"),
+        _ => folder,
+    };
+    let target = folder.parent().expect("target");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // Cargo tells a program which package it is of and where that builds. Build scripts ask to be run
+    // again where that differs, so with it this build would undo the one that the program is part of.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let built = cargo
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "oneflight",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
+        .arg(target)
+        .env_remove("OUT_DIR")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo");
+    assert!(built.success(), "cargo did not build the binary");
+    folder.join("oneflight")
+});
+
+/// The binary's file.
+///
+/// # Panics
+///
+/// When cargo does not build it.
+#[must_use]
+pub fn binary() -> &'static Path {
+    &BINARY
+}
