@@ -106,9 +106,9 @@ fn main() -> anyhow::Result<()> {
     eprintln!("measuring flights");
     let (mut groups, mut marks) = flights::run(&runtime, &effort, &upstream.address)?;
     eprintln!("measuring servers");
-    let (group, mark) = servers::run(&runtime, &effort, &arguments.wasmtime, &upstream.address)?;
+    let (group, servers) = servers::run(&runtime, &effort, &arguments.wasmtime, &upstream.address)?;
     groups.push(group);
-    marks.push(mark);
+    marks.extend(servers);
     marks.push(idle::mark(&effort, &upstream.address)?);
     let report = Report {
         machine,
