@@ -147,7 +147,7 @@ mod tests {
         });
         let rounds = in_turns(3, &entries).unwrap();
         assert_eq!(rounds.of("ours"), [1; 3]);
-        assert_eq!(rounds.of(Entrant::Go), [2; 3]);
+        assert_eq!(rounds.of("another"), [2; 3]);
     }
 
     #[test]
