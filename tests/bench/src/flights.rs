@@ -15,6 +15,7 @@ use crate::load::{Caller, ForItems, ForNothing, drive};
 use crate::native::Native;
 use crate::{Effort, Group, upstream};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const NATIVE: &str = "native";
 const REUSED: &str = "reused instance";
 const FRESH: &str = "fresh instance";
@@ -27,13 +28,18 @@ struct Guest {
 
 impl Guest {
     async fn load(address: &str, instances: Instances) -> anyhow::Result<Self> {
-        let limits = Limits::default();
+        // On a busy machine a flight can be kept waiting for longer than callers would put up with.
+        let limits = Limits {
+            cpu: PATIENCE,
+            ..Limits::default().with_flight(PATIENCE)
+        };
         let engine = Engine::new(&limits)?;
         let settings = Settings::new("bench")
             .env("BASE_URL", &upstream::prompt(address))
             .allow(&format!("http://{address}"))?;
         let settings = Settings {
             instances,
+            limits: limits.clone(),
             ..settings
         };
         let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
