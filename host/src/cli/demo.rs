@@ -157,7 +157,7 @@ impl Demo {
         served: Served<ComponentClient>,
         upstream: &Upstream,
     ) -> anyhow::Result<()> {
-        let listener = listen(self.listen, "--listen").await?;
+        let listener = listen(self.listen, "--listen")?;
         let shutdown = shutdown()?;
         let (url, origin) = (listener.local_addr()?, upstream.origin());
         eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");

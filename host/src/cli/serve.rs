@@ -8,20 +8,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-<<<<<<< HEAD
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config, TlsFiles};
 use oneflight::server::{Doors, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics, Settings};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
-=======
-use oneflight::server::Service;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
->>>>>>> load
 
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
@@ -76,11 +70,9 @@ impl Serve {
         let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on no signal ends the process in the middle of something.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
-        let listener = listen(config.listen, "--listen").await?;
-        let admin = match config.admin {
-            Some(address) => Some(listen(address, "--admin").await?),
-            None => None,
-        };
+        let listener = listen(config.listen, "--listen")?;
+        let admin = config.admin.map(|address| listen(address, "--admin"));
+        let admin = admin.transpose()?;
         let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(admin) = &admin {
@@ -193,7 +185,6 @@ impl Serve {
     }
 }
 
-<<<<<<< HEAD
 /// Loads all clients, each of which comes out when it is ready.
 fn load<'a>(
     config: &'a Config,
@@ -230,21 +221,15 @@ fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
         .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
-/// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had
-/// otherwise.
-pub(super) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("could not listen on {address}; choose another address with {flag}")
-=======
 /// Connections that wait to be accepted: 4,096, the most that Linux grants unless it is told otherwise.
 /// A herd comes at once, and whoever finds the queue full tries again only after a second.
 const QUEUE: u32 = 4_096;
 
-/// Listens; warns where that lets others in than this machine's own.
-pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had
+/// otherwise.
+pub(super) fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = bind(address).with_context(|| {
-        format!("could not listen on {address}; choose another port with --listen")
->>>>>>> load
+        format!("could not listen on {address}; choose another address with {flag}")
     })?;
     if !address.ip().is_loopback() {
         tracing::warn!(

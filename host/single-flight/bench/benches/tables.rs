@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use serde::Serialize;
+use measure::machine::Machine;
+use measure::report::{Report, Section};
 use single_flight_bench::effort::Effort;
 use single_flight_bench::go::Go;
-use single_flight_bench::machine::Machine;
-use single_flight_bench::report::Section;
 use single_flight_bench::{heap, instructions, polled, tasks, uncontended, zipf};
 
 /// Measures the table beside its peers and prints one set of tables.
@@ -43,19 +42,11 @@ enum Name {
     Instructions,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    machine: Machine,
-    /// Whether the figures mean nothing.
-    quick: bool,
-    sections: Vec<Section>,
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let quick = arguments.quick || !arguments.bench;
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let machine = Machine::this();
+    let machine = Machine::this("go", &["version"]);
     let go = Go::start(Path::new(env!("CARGO_TARGET_TMPDIR")))
         .inspect_err(|missing| eprintln!("not run: {missing:#}"))
         .ok();
@@ -76,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print(&report);
+        print!("{report}");
     }
     Ok(())
 }
@@ -91,21 +82,5 @@ fn run(name: Name, effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> 
         Name::Instructions => {
             instructions::run(effort, Path::new(env!("CARGO_BIN_EXE_instructions")))
         }
-    }
-}
-
-fn print(report: &Report) {
-    println!("{}\n", report.machine);
-    for table in report.sections.iter().flat_map(|section| &section.tables) {
-        println!("{table}");
-    }
-    let meaning = if report.quick {
-        ", of a quick run: they mean nothing"
-    } else {
-        ""
-    };
-    println!("marks{meaning}\n");
-    for mark in report.sections.iter().flat_map(|section| &section.marks) {
-        println!("  {mark}");
     }
 }

@@ -1,10 +1,10 @@
 //! What crowds of callers on one key came to, by how large they are.
 
+use measure::report::{Cell, Table};
+use measure::turns::entrants;
 use serde::Deserialize;
 
-use crate::lineup::{Contestant, Entrant};
-use crate::report::{Cell, Table};
-use crate::turns::{Rounds, entrants};
+use crate::lineup::{Contestant, Entrant, Rounds};
 
 /// What crowds of one size came to.
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use measure::report::{Cell, Mark, Section, Table};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::effort::Effort;
 use crate::lineup::Contestant;
-use crate::report::{Cell, Mark, Section, Table};
 
 /// What each of many parked tasks holds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
+use measure::report::{Cell, Mark, Section, Table};
 
 use crate::counted::{Followers, Load};
 use crate::effort::{Effort, JoinScene};
 use crate::lineup::Contestant;
-use crate::report::{Cell, Mark, Section, Table};
 use crate::work::Pace;
 
 /// Counts calls and joins.

@@ -10,7 +10,7 @@
 //! # Method
 //!
 //! - Everyone who is compared is measured in every round of one run, in a different order each round, and
-//!   a ratio is the median of the rounds' ratios ([`turns`]). That is why this is not criterion or divan:
+//!   a ratio is the median of the rounds' ratios ([`measure::turns`]). That is why this is not criterion or divan:
 //!   both finish with one before they begin with the next.
 //! - Every contestant is driven by the same code through one trait, and written as somebody who knows it
 //!   well would write it ([`contestants`]). So are the floors: what spawning a task and waking a caller
@@ -39,13 +39,10 @@ pub mod go;
 pub mod heap;
 pub mod instructions;
 pub mod lineup;
-pub mod machine;
 pub mod parked;
 pub mod polled;
-pub mod report;
 pub mod skew;
 pub mod tasks;
-pub mod turns;
 pub mod uncontended;
 pub mod work;
 pub mod zipf;

@@ -1,6 +1,6 @@
 //! Who takes part in a measurement, chosen at run time, and how a measurement is run with one of them.
 
-use std::fmt;
+use measure::turns;
 
 use crate::contestants::floors::{ParkedList, SpawnAndJoin, SpawnAndSend};
 use crate::contestants::{Coalescer, Moka, OnceCells, Ours, QuickCache, Shared, SharedTask};
@@ -39,12 +39,10 @@ pub enum Entrant {
 }
 
 /// An entrant, and what it does in its turn.
-pub struct Entry<'a, S> {
-    /// Who.
-    pub entrant: Entrant,
-    /// What comes of one turn.
-    pub turn: Box<dyn Fn() -> anyhow::Result<S> + 'a>,
-}
+pub type Entry<'a, S> = turns::Entry<'a, S, Entrant>;
+
+/// What entrants came to, round by round.
+pub type Rounds<S> = turns::Rounds<S, Entrant>;
 
 /// A measurement that any contestant can take.
 pub trait Measure {
@@ -129,27 +127,25 @@ impl From<Contestant> for Entrant {
     }
 }
 
-impl<'a, S> Entry<'a, S> {
-    /// These contestants with this measurement.
-    pub fn each<M: Measure<Sample = S>>(contestants: &[Contestant], measure: &'a M) -> Vec<Self> {
-        let entry = |&contestant: &Contestant| Self {
-            entrant: contestant.into(),
-            turn: Box::new(move || Ok(contestant.take(measure))),
-        };
-        contestants.iter().map(entry).collect()
-    }
-
-    /// Go, where it is there, with what it is asked in its turn.
-    pub fn go(go: Option<&'a Go>, ask: impl Fn(&Go) -> anyhow::Result<S> + 'a) -> Option<Self> {
-        go.map(|go| Self {
-            entrant: Entrant::Go,
-            turn: Box::new(move || ask(go)),
-        })
-    }
+/// These contestants with this measurement.
+pub fn each<'a, M: Measure>(
+    contestants: &[Contestant],
+    measure: &'a M,
+) -> Vec<Entry<'a, M::Sample>> {
+    let entry = |&contestant: &Contestant| Entry {
+        entrant: contestant.into(),
+        turn: Box::new(move || Ok(contestant.take(measure))),
+    };
+    contestants.iter().map(entry).collect()
 }
 
-impl<S> fmt::Debug for Entry<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Entry").field(&self.entrant).finish()
-    }
+/// Go, where it is there, with what it is asked in its turn.
+pub fn go<'a, S>(
+    go: Option<&'a Go>,
+    ask: impl Fn(&Go) -> anyhow::Result<S> + 'a,
+) -> Option<Entry<'a, S>> {
+    go.map(|go| Entry {
+        entrant: Entrant::Go,
+        turn: Box::new(move || ask(go)),
+    })
 }

@@ -13,15 +13,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use measure::report::{Cell, Mark, Section, Table};
+use measure::turns::{entrants, in_turns};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
 use crate::contestants::{Coalescer, Outcome};
 use crate::crowd::{BySize, Crowd, executions, table};
 use crate::effort::Effort;
-use crate::lineup::{Contestant, Entry, Measure};
-use crate::report::{Cell, Mark, Section, Table};
-use crate::turns::{entrants, in_turns};
+use crate::lineup::{self, Contestant, Measure};
 use crate::work::Gated;
 
 /// Measures crowds of every size.
@@ -39,7 +39,7 @@ pub fn run(effort: &Effort) -> anyhow::Result<Section> {
             callers,
             crowds: effort.callers_per_turn.div_ceil(callers),
         };
-        let entries = Entry::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
+        let entries = lineup::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
         sizes.push((callers, in_turns(effort.rounds, &entries)?));
     }
     let whole = sizes

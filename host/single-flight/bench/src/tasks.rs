@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use measure::report::{Mark, Section};
+use measure::turns::in_turns;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
@@ -15,9 +17,7 @@ use crate::contestants::{Coalescer, Outcome};
 use crate::crowd::{Crowd, executions, table};
 use crate::effort::Effort;
 use crate::go::Go;
-use crate::lineup::{Contestant, Entry, Measure};
-use crate::report::{Mark, Section};
-use crate::turns::in_turns;
+use crate::lineup::{self, Contestant, Measure};
 use crate::uncontended::runtime;
 use crate::work::Gated;
 
@@ -36,8 +36,8 @@ pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
             callers,
             crowds,
         };
-        let mut entries = Entry::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
-        entries.extend(Entry::go(go, move |go| go.crowd(callers, crowds)));
+        let mut entries = lineup::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
+        entries.extend(lineup::go(go, move |go| go.crowd(callers, crowds)));
         sizes.push((callers, in_turns(effort.rounds, &entries)?));
     }
     let mut section = Section::new("tasks");

@@ -9,14 +9,14 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use measure::report::{Cell, Mark, Section, Table};
+use measure::turns::{entrants, in_turns};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::contestants::{Coalescer, Execution, Value};
 use crate::effort::Effort;
 use crate::go::Go;
-use crate::lineup::{Contestant, Entry, Measure};
-use crate::report::{Cell, Mark, Section, Table};
-use crate::turns::{Rounds, entrants, in_turns};
+use crate::lineup::{self, Contestant, Measure, Rounds};
 use crate::work::Pace;
 
 /// Measures with one worker and with two.
@@ -37,8 +37,8 @@ pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
                 calls: effort.calls,
             };
             let ask = |go: &Go| go.uncontended(turn.callers, pace, turn.calls);
-            let mut entries = Entry::each(&Contestant::with(&Contestant::CALL_FLOORS), &turn);
-            entries.extend(Entry::go(go, ask));
+            let mut entries = lineup::each(&Contestant::with(&Contestant::CALL_FLOORS), &turn);
+            entries.extend(lineup::go(go, ask));
             paces.push((pace, in_turns(effort.rounds, &entries)?));
         }
         section.tables.push(table(callers, &paces));

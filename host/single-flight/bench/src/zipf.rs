@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use measure::report::{Cell, Mark, Section, Table};
+use measure::turns::in_turns;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
@@ -19,10 +21,8 @@ use tokio::time::sleep;
 use crate::contestants::{Coalescer, Execution, Outcome, Value};
 use crate::effort::{Effort, ZipfLoad};
 use crate::go::Go;
-use crate::lineup::{Contestant, Entry, Measure};
-use crate::report::{Cell, Mark, Section, Table};
+use crate::lineup::{self, Contestant, Measure, Rounds};
 use crate::skew::{Rng, Zipf};
-use crate::turns::{Rounds, in_turns};
 use crate::uncontended::runtime;
 
 /// How long an execution takes. It is work and not a wait for something else to happen.
@@ -40,8 +40,8 @@ pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
         zipf: Arc::new(Zipf::new(effort.zipf.keys)),
         load: effort.zipf,
     };
-    let mut entries = Entry::each(&Contestant::COALESCERS, &turn);
-    entries.extend(Entry::go(go, |go| go.zipf(&turn.load, workers)));
+    let mut entries = lineup::each(&Contestant::COALESCERS, &turn);
+    entries.extend(lineup::go(go, |go| go.zipf(&turn.load, workers)));
     let rounds = in_turns(effort.zipf_rounds, &entries)?;
     let mut section = Section::new("zipf");
     section.tables.push(table(&turn.load, workers, &rounds));

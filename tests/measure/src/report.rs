@@ -5,6 +5,19 @@ use std::fmt::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+use crate::machine::Machine;
+
+/// All that one run found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// Whether the figures mean nothing.
+    pub quick: bool,
+    /// What.
+    pub sections: Vec<Section>,
+}
+
 /// What one section found.
 #[derive(Debug, Serialize)]
 pub struct Section {
@@ -133,16 +146,28 @@ impl Table {
 impl Mark {
     /// Whether `found` is at most `limit`, both of this unit.
     pub fn at_most(aim: impl Into<String>, found: f64, limit: f64, unit: &str) -> Self {
-        let verdict = match found {
-            found if found.is_nan() => Verdict::NotRun,
-            found if found <= limit => Verdict::Met,
-            _ => Verdict::NotMet,
+        let [shown, most] = [found, limit].map(Cell::Amount);
+        let figures = format!("{shown}{unit} (at most {most}{unit})");
+        Self::new(aim, found, found <= limit, figures)
+    }
+
+    /// Whether `found` is at least `limit`, both of this unit.
+    pub fn at_least(aim: impl Into<String>, found: f64, limit: f64, unit: &str) -> Self {
+        let [shown, least] = [found, limit].map(Cell::Amount);
+        let figures = format!("{shown}{unit} (at least {least}{unit})");
+        Self::new(aim, found, found >= limit, figures)
+    }
+
+    fn new(aim: impl Into<String>, found: f64, met: bool, figures: String) -> Self {
+        let verdict = match met {
+            _ if found.is_nan() => Verdict::NotRun,
+            true => Verdict::Met,
+            false => Verdict::NotMet,
         };
-        let [found, limit] = [found, limit].map(Cell::Amount);
         Self {
             aim: aim.into(),
             verdict,
-            found: format!("{found}{unit} (at most {limit}{unit})"),
+            found: figures,
         }
     }
 
@@ -164,6 +189,25 @@ impl Mark {
             },
             found: format!("{found} (exactly {expected})"),
         }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.machine)?;
+        for table in self.sections.iter().flat_map(|section| &section.tables) {
+            writeln!(f, "{table}")?;
+        }
+        let meaning = if self.quick {
+            ", of a quick run: they mean nothing"
+        } else {
+            ""
+        };
+        writeln!(f, "marks{meaning}\n")?;
+        for mark in self.sections.iter().flat_map(|section| &section.marks) {
+            writeln!(f, "  {mark}")?;
+        }
+        Ok(())
     }
 }
 
@@ -263,9 +307,10 @@ mod tests {
 
     #[test]
     fn a_missing_figure_meets_no_mark() {
-        let verdict = |found| Mark::at_most("", found, 1.0, "").verdict;
-        assert_eq!(verdict(1.0), Verdict::Met);
-        assert_eq!(verdict(1.1), Verdict::NotMet);
-        assert_eq!(verdict(f64::NAN), Verdict::NotRun);
+        let most = |found| Mark::at_most("", found, 1.0, "").verdict;
+        let least = |found| Mark::at_least("", found, 1.0, "").verdict;
+        assert_eq!([most(1.0), least(1.0)], [Verdict::Met; 2]);
+        assert_eq!([most(1.1), least(0.9)], [Verdict::NotMet; 2]);
+        assert_eq!([most(f64::NAN), least(f64::NAN)], [Verdict::NotRun; 2]);
     }
 }

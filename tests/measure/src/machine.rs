@@ -15,16 +15,16 @@ pub struct Machine {
     pub processor: String,
     /// The compiler.
     pub rustc: String,
-    /// Go, if it is there.
-    pub go: String,
+    /// A program that takes part, if it is there.
+    pub peer: String,
     /// Processes that wanted to run in the last minute, where the system tells: with much more than the
     /// benchmark itself the figures are noise.
     pub load: String,
 }
 
 impl Machine {
-    /// This one.
-    pub fn this() -> Self {
+    /// This one, where `peer` says its version when it is given these arguments.
+    pub fn this(peer: &str, version: &[&str]) -> Self {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpus
             .lines()
@@ -36,8 +36,8 @@ impl Machine {
             processor: model.map_or_else(unknown, |model| {
                 model.trim_start_matches(['\t', ' ', ':']).to_owned()
             }),
-            rustc: said("rustc", "--version").unwrap_or_else(unknown),
-            go: said("go", "version").unwrap_or_else(|| "none".to_owned()),
+            rustc: said("rustc", &["--version"]).unwrap_or_else(unknown),
+            peer: said(peer, version).unwrap_or_else(|| format!("no {peer}")),
             load: load.split(' ').next().map_or_else(unknown, str::to_owned),
         }
     }
@@ -49,18 +49,18 @@ impl std::fmt::Display for Machine {
             cores,
             processor,
             rustc,
-            go,
+            peer,
             load,
         } = self;
         write!(
             f,
-            "{cores} cores, {processor}; load {load}; {rustc}; Go: {go}"
+            "{cores} cores, {processor}; load {load}; {rustc}; {peer}"
         )
     }
 }
 
-fn said(program: &str, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
     let said = String::from_utf8(output.stdout).ok()?;
     Some(said.trim().to_owned())
 }

@@ -3,12 +3,26 @@
 //! Harnesses that finish with one contestant before they begin with the next compare two times of day as
 //! much as two programs. Here a ratio is taken within a round, and the median over rounds of those.
 
-use crate::lineup::{Entrant, Entry};
+use std::fmt;
+
+/// Who takes turns, and what it does in one.
+pub struct Entry<'a, S, E> {
+    /// Who.
+    pub entrant: E,
+    /// What comes of one turn.
+    pub turn: Box<dyn Fn() -> anyhow::Result<S> + 'a>,
+}
+
+impl<S, E: fmt::Debug> fmt::Debug for Entry<'_, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Entry").field(&self.entrant).finish()
+    }
+}
 
 /// What entrants came to, round by round.
 #[derive(Debug)]
-pub struct Rounds<S> {
-    samples: Vec<(Entrant, Vec<S>)>,
+pub struct Rounds<S, E> {
+    samples: Vec<(E, Vec<S>)>,
 }
 
 /// Gives each entrant its turn once in each round.
@@ -19,7 +33,10 @@ pub struct Rounds<S> {
 /// # Errors
 ///
 /// The first that a turn returns.
-pub fn in_turns<S>(rounds: usize, entries: &[Entry<'_, S>]) -> anyhow::Result<Rounds<S>> {
+pub fn in_turns<S, E: Copy>(
+    rounds: usize,
+    entries: &[Entry<'_, S, E>],
+) -> anyhow::Result<Rounds<S, E>> {
     let samples = entries.iter().map(|entry| (entry.entrant, Vec::new()));
     let mut samples: Vec<_> = samples.collect();
     for round in 0..=rounds {
@@ -40,14 +57,14 @@ fn order(round: usize, entrants: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-impl<S> Rounds<S> {
+impl<S, E: Copy + PartialEq> Rounds<S, E> {
     /// The entrants, in the order in which they were entered.
-    pub fn entrants(&self) -> impl Iterator<Item = Entrant> {
+    pub fn entrants(&self) -> impl Iterator<Item = E> {
         self.samples.iter().map(|(entrant, _)| *entrant)
     }
 
     /// Something about each sample.
-    pub fn map<T>(&self, about: impl Fn(&S) -> T) -> Rounds<T> {
+    pub fn map<T>(&self, about: impl Fn(&S) -> T) -> Rounds<T, E> {
         let mapped = |samples: &Vec<S>| samples.iter().map(&about).collect();
         let samples = self.samples.iter();
         let samples = samples.map(|(entrant, samples)| (*entrant, mapped(samples)));
@@ -57,7 +74,7 @@ impl<S> Rounds<S> {
     }
 
     /// An entrant's samples, by round; none if it did not take part.
-    pub fn of(&self, entrant: impl Into<Entrant>) -> &[S] {
+    pub fn of(&self, entrant: impl Into<E>) -> &[S] {
         let entrant = entrant.into();
         let mut samples = self.samples.iter();
         let found = samples.find(|(entered, _)| *entered == entrant);
@@ -65,32 +82,34 @@ impl<S> Rounds<S> {
     }
 
     /// The greatest of an entrant's counts; none if it did not take part.
-    pub fn most(&self, entrant: impl Into<Entrant>, count: impl Fn(&S) -> u64) -> u64 {
+    pub fn most(&self, entrant: impl Into<E>, count: impl Fn(&S) -> u64) -> u64 {
         self.of(entrant).iter().map(count).max().unwrap_or(0)
     }
 }
 
-impl Rounds<f64> {
+impl<E: Copy + PartialEq> Rounds<f64, E> {
     /// An entrant's median; NaN if it did not take part.
-    pub fn median(&self, entrant: impl Into<Entrant>) -> f64 {
+    pub fn median(&self, entrant: impl Into<E>) -> f64 {
         median(self.of(entrant))
     }
 
     /// How far apart the quarters of an entrant's values are, as a part of the median.
-    pub fn spread(&self, entrant: impl Into<Entrant>) -> f64 {
+    pub fn spread(&self, entrant: impl Into<E>) -> f64 {
         let values = self.of(entrant);
         (quantile(values, 0.75) - quantile(values, 0.25)) / median(values)
     }
 
     /// What one entrant needs, as a multiple of what the other needs: the median of the rounds.
-    pub fn ratio(&self, of: impl Into<Entrant>, to: impl Into<Entrant>) -> f64 {
+    pub fn ratio(&self, of: impl Into<E>, to: impl Into<E>) -> f64 {
         let ratios = self.of(of).iter().zip(self.of(to));
         median(&ratios.map(|(of, to)| of / to).collect::<Vec<_>>())
     }
 }
 
 /// Who took part in measurements that are shown side by side.
-pub fn entrants<C, S>(columns: &[(C, Rounds<S>)]) -> impl Iterator<Item = Entrant> {
+pub fn entrants<C, S, E: Copy + PartialEq>(
+    columns: &[(C, Rounds<S, E>)],
+) -> impl Iterator<Item = E> {
     let first = columns.first().into_iter();
     first.flat_map(|(_, rounds)| rounds.entrants())
 }
@@ -113,8 +132,7 @@ fn quantile(values: &[f64], part: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rounds, in_turns, median, order};
-    use crate::lineup::{Contestant, Entrant, Entry};
+    use super::{Entry, Rounds, in_turns, median, order};
 
     #[test]
     fn everyone_has_one_turn_in_each_round() {
@@ -123,14 +141,13 @@ mod tests {
             turns.sort_unstable();
             assert_eq!(turns, [0, 1, 2, 3]);
         }
-        let entries =
-            [(Contestant::Ours.into(), 1), (Entrant::Go, 2)].map(|(entrant, sample)| Entry {
-                entrant,
-                turn: Box::new(move || Ok(sample)),
-            });
+        let entries = [("ours", 1), ("another", 2)].map(|(entrant, sample)| Entry {
+            entrant,
+            turn: Box::new(move || Ok(sample)),
+        });
         let rounds = in_turns(3, &entries).unwrap();
-        assert_eq!(rounds.of(Contestant::Ours), [1; 3]);
-        assert_eq!(rounds.of(Entrant::Go), [2; 3]);
+        assert_eq!(rounds.of("ours"), [1; 3]);
+        assert_eq!(rounds.of("another"), [2; 3]);
     }
 
     #[test]
@@ -151,11 +168,11 @@ mod tests {
         let rounds = Rounds {
             // The second round was four times slower for both.
             samples: vec![
-                (Contestant::Ours.into(), vec![2.0, 8.0, 2.0]),
-                (Entrant::Go, vec![1.0, 4.0, 1.0]),
+                ("ours", vec![2.0, 8.0, 2.0]),
+                ("another", vec![1.0, 4.0, 1.0]),
             ],
         };
-        assert_eq!(rounds.ratio(Contestant::Ours, Entrant::Go), 2.0);
-        assert!(rounds.median(Contestant::Moka).is_nan());
+        assert_eq!(rounds.ratio("ours", "another"), 2.0);
+        assert!(rounds.median("absent").is_nan());
     }
 }
