@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use oneflight::{FrontLimits, Settings};
 use oneflight_tests::caller::{Http2, code, get, header, rest, sending};
+use oneflight_tests::folder::Folder;
 use oneflight_tests::serving::Serving;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
@@ -105,6 +106,56 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
         }
     })
     .await;
+}
+
+// Row 34, under load.
+#[tokio::test]
+async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let text = format!(
+        "limits.leave = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        upstream.origin()
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    let address = service.address;
+    let ask = |key: usize| get(address, &*format!("/v1/a/items?x={key}").leak());
+    let mut callers: Vec<_> = (0..100).map(|n| tokio::spawn(ask(n % 10))).collect();
+    upstream.requested(10).await;
+    service.terminate();
+    let refused = failsafe("no flight to be opened any more", async {
+        loop {
+            let late = ask(10);
+            // Until it is refused, its flight is one like the others.
+            match tokio::time::timeout(Duration::from_millis(50), late).await {
+                Ok(answer) => break answer,
+                Err(_) => continue,
+            }
+        }
+    })
+    .await;
+    assert_eq!(
+        (refused.status(), &*code(&refused)),
+        (StatusCode::SERVICE_UNAVAILABLE, "cancelled")
+    );
+    assert_eq!(header(&refused, "retry-after"), "1");
+    callers.extend((0..10).map(|key| tokio::spawn(ask(key))));
+    // The last of them has to be on its flight before the flights land.
+    failsafe("all to be on board", async {
+        let on_board = |text: &str| text.contains("callers_waiting{client=\"a\"} 110\n");
+        while !on_board(&String::from_utf8_lossy(
+            get(service.admin, "/metrics").await.body(),
+        )) {}
+    })
+    .await;
+    upstream.release();
+    for caller in callers {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.body(), ITEMS_JSON);
+    }
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
 }
 
 #[tokio::test]

@@ -385,16 +385,18 @@ async fn a_request_off_the_list_opens_no_socket() {
 #[tokio::test]
 async fn a_name_that_stands_for_an_address_inside_needs_leave_for_that_network() {
     let upstream = Upstream::start(Answer::Items).await;
-    // A name, since it is not written as an address is; the resolver makes 127.0.0.1 of it.
-    let named = format!("http://127.1:{}", upstream.address().port());
-    let key = format!("need:{named}");
-    assert_eq!(asking(&[&named], &key).await, Err("upstream-denied"));
+    let origin = format!("http://inside.example:{}", upstream.address().port());
+    let key = format!("need:{origin}");
+    let names = Arc::new(Script::new([
+        Lookup::of(&["127.0.0.1"]),
+        Lookup::of(&["127.0.0.1"]),
+    ]));
+    let policy = named(&origin, &names, &[]);
+    let denied = asking_within(patient(), policy, &key).await;
+    assert_eq!(denied, Err("upstream-denied"));
     assert_eq!(upstream.connections(), 0);
 
-    let policy = Policy {
-        nets: vec!["127.0.0.0/8".parse().unwrap()],
-        ..allowing(&[&named])
-    };
+    let policy = named(&origin, &names, &["127.0.0.0/8"]);
     let answer = asking_within(patient(), policy, &key).await.unwrap();
     assert!(answer.contains(r#""status":200"#), "{answer}");
 }

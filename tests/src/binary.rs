@@ -1,5 +1,5 @@
-//! The real binary, built: for the tests of this package, and for the load beside them, which includes
-//! this file.
+//! The real binary, built: for the tests of this package, and for the benchmark and the load beside them,
+//! which include this file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +19,10 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
+    // Where cargo builds with the features of all default members, as for running and testing.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut root = root.filter(|folder| folder.join("Cargo.lock").exists());
+    let root = root.next().expect("the workspace that this is part of");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     // Cargo tells a program which package it is of and where that builds. Build scripts ask to be run
     // again where that differs, so with it this build would undo the one that the program is part of.
@@ -32,7 +36,6 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         .args([
             "build",
             "--quiet",
-            "--workspace",
             "--bin",
             "oneflight",
             "--profile",
@@ -41,7 +44,7 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         ])
         .arg(target)
         .env_remove("OUT_DIR")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root)
         .status()
         .expect("cargo");
     assert!(built.success(), "cargo did not build the binary");

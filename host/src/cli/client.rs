@@ -196,3 +196,59 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse()
         .map_err(|_| "needed a network, as in 10.0.0.0/8 or 10.1.2.3/32")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        client: ClientFlags,
+    }
+
+    fn described(flags: &[&str]) -> anyhow::Result<ClientConfig> {
+        let line = [&["get"], flags].concat();
+        Line::try_parse_from(line)?
+            .client
+            .over(ClientConfig::new(NAME))
+    }
+
+    #[test]
+    fn each_flag_is_in_what_it_describes() {
+        let client = described(&[
+            "--base-url=http://a.example/{x}",
+            "--set=ITEMS_AT=/data",
+            "--allow=https://b.example",
+            "--allow-net=10.0.0.0/8",
+            "--allow-net=fd00::/8",
+            "--trace-to=c.example:1",
+            "--deadline=20",
+            "--reuse-instances",
+            "--no-coalescing",
+        ]);
+        let settings = client.unwrap().effective();
+        let allowed: Vec<_> = settings
+            .policy
+            .allow
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(allowed, ["https://b.example", "http://a.example"]);
+        let nets: Vec<_> = settings
+            .policy
+            .nets
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(nets, ["10.0.0.0/8", "fd00::/8"]);
+        assert_eq!(settings.policy.trace[0].to_string(), "c.example:1");
+        assert_eq!(settings.limits.flight, Duration::from_secs(20));
+        assert_eq!(settings.limits.request, Duration::from_secs(16));
+        assert_eq!(settings.instances, Instances::REUSED);
+        assert_eq!(settings.sharing, Sharing::Observed);
+        assert!(settings.env.contains(&("ITEMS_AT".into(), "/data".into())));
+    }
+}

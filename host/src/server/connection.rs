@@ -134,12 +134,12 @@ impl<C: Client> Connection<C> {
         // No request has a meaning for its body: it is dropped unread, and the connection with it where
         // it has not all come yet.
         let (head, _) = request.into_parts();
-        let door = &self.door;
+        let (door, method) = (&self.door, head.method.clone());
         let response = match door.audience {
-            Audience::Callers => front::respond(&door.clients, &door.limits, &head).await,
+            Audience::Callers => front::respond(&door.clients, &door.limits, head).await,
             Audience::Operator => admin::respond(&door.clients, &door.metrics, self.local, &head),
         };
-        Ok(if head.method == Method::HEAD {
+        Ok(if method == Method::HEAD {
             without_body(response)
         } else {
             response

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::pin::pin;
 use std::str::Utf8Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -28,72 +29,106 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub(super) async fn respond<C: Client>(
     clients: &Clients<C>,
     limits: &FrontLimits,
-    head: &Parts,
+    head: Parts,
 ) -> Response<Full<Bytes>> {
-    match answer(clients, limits, head).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let mut response = refusal.response();
-            let headers = response.headers_mut();
-            headers.insert(PROXY_STATUS, proxy_status::of_refusal(&refusal));
-            if matches!(refusal, Refusal::CallerDeadline) {
-                headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
-            }
-            response
+    let asked = Asked::of(clients, limits, &head);
+    // Before the answer is waited for: as long as the head lives, hyper cannot use the buffer again that
+    // it was read into, and takes another one.
+    drop(head);
+    let answered = match asked {
+        Ok(Asked::Items(call)) => call.answered().await,
+        Ok(Asked::Probe(response)) => Ok(response),
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(|refusal| {
+        let mut response = refusal.response();
+        let headers = response.headers_mut();
+        headers.insert(PROXY_STATUS, proxy_status::of_refusal(&refusal));
+        if matches!(refusal, Refusal::CallerDeadline) {
+            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
         }
+        response
+    })
+}
+
+/// What a request asks for.
+enum Asked<C> {
+    Probe(Response<Full<Bytes>>),
+    Items(Call<C>),
+}
+
+/// The items of a key, and how its caller wants them.
+struct Call<C> {
+    served: Arc<Served<C>>,
+    key: Key,
+    wait: Option<Duration>,
+    anew: bool,
+}
+
+impl<C: Client> Asked<C> {
+    fn of(clients: &Clients<C>, limits: &FrontLimits, head: &Parts) -> Result<Self, Refusal> {
+        well_formed(head, limits)?;
+        let path = head.uri.path();
+        let name = match path {
+            "/livez" | "/readyz" => None,
+            path => Some(client_of(path, "items").ok_or(Refusal::NoSuchPath {
+                paths: "GET /v1/{client}/items?x=KEY",
+            })?),
+        };
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::Method { allow: "GET, HEAD" });
+        }
+        let Some(name) = name else {
+            return Ok(Self::Probe(probe(clients, path)));
+        };
+        let served = served(clients, name)?;
+        let key = key(head, &served)?;
+        let Wishes { wait, anew } = Wishes::of(&head.headers);
+        let anew = anew && served.grants_anew();
+        Ok(Self::Items(Call {
+            served,
+            key,
+            wait,
+            anew,
+        }))
     }
 }
 
-async fn answer<C: Client>(
-    clients: &Clients<C>,
-    limits: &FrontLimits,
-    head: &Parts,
-) -> Result<Response<Full<Bytes>>, Refusal> {
-    well_formed(head, limits)?;
-    let path = head.uri.path();
-    let name = match path {
-        "/livez" | "/readyz" => None,
-        path => Some(client_of(path, "items").ok_or(Refusal::NoSuchPath {
-            paths: "GET /v1/{client}/items?x=KEY",
-        })?),
-    };
-    if !matches!(head.method, Method::GET | Method::HEAD) {
-        return Err(Refusal::Method { allow: "GET, HEAD" });
-    }
-    let Some(name) = name else {
-        return Ok(probe(clients, path));
-    };
-    let served = served(clients, name)?;
-    let key = key(head, &served)?;
-    let wishes = Wishes::of(&head.headers);
-    let anew = wishes.anew && served.grants_anew();
-    // Pinned, so that a request has room for it once, and not for each way to wait for it.
-    let call = pin!(async {
-        if anew {
-            served.client().get_items_anew(key).await
-        } else {
-            served.client().get_items(key).await
+impl<C: Client> Call<C> {
+    async fn answered(self) -> Result<Response<Full<Bytes>>, Refusal> {
+        let Self {
+            served,
+            key,
+            wait,
+            anew,
+        } = self;
+        // Pinned, so that a request has room for it once, and not for each way to wait for it.
+        let call = pin!(async {
+            if anew {
+                served.client().get_items_anew(key).await
+            } else {
+                served.client().get_items(key).await
+            }
+        });
+        let answer = match wait {
+            None => call.await,
+            // The call is dropped with this function, and so leaves its flight.
+            Some(wait) => timeout(wait, call)
+                .await
+                .map_err(|_| Refusal::CallerDeadline)?,
+        };
+        let mut response = render(&answer);
+        let headers = response.headers_mut();
+        if let Some(seat) = answer.seat {
+            let bypass = anew || served.settings().sharing == Sharing::Observed;
+            let status = cache_status(seat.role, bypass);
+            headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
         }
-    });
-    let answer = match wishes.wait {
-        None => call.await,
-        // The call is dropped with this function, and so leaves its flight.
-        Some(wait) => timeout(wait, call)
-            .await
-            .map_err(|_| Refusal::CallerDeadline)?,
-    };
-    let mut response = render(&answer);
-    if let Some(seat) = answer.seat {
-        let bypass = anew || served.settings().sharing == Sharing::Observed;
-        let status = cache_status(seat.role, bypass);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+        if wait.is_some() {
+            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+        }
+        Ok(response)
     }
-    if wishes.wait.is_some() {
-        let headers = response.headers_mut();
-        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
-    }
-    Ok(response)
 }
 
 /// What both versions of HTTP are held to. Of these, hyper counts the lines of HTTP/1 itself.

@@ -1,10 +1,10 @@
 //! Flights over HTTP: `oneflight serve` with the built-in client, and the host that people would pick
 //! instead, `wasmtime serve`, with a component that makes the same request.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -14,6 +14,7 @@ use measure::turns::{Entry, in_turns};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
+use crate::binary::binary;
 use crate::load::{Caller, drive};
 use crate::process::Server;
 use crate::{Effort, Group, upstream};
@@ -33,10 +34,10 @@ pub(crate) fn run(
     wasmtime: &Path,
     address: &str,
 ) -> anyhow::Result<(Group, [Mark; 2])> {
-    let oneflight = build()?;
-    let ours = serve(&oneflight, address, OURS)?;
-    let quiet = serve(&oneflight, address, QUIET)?;
-    let reused = serve(&oneflight, address, REUSED)?;
+    let oneflight = binary();
+    let ours = serve(oneflight, address, OURS)?;
+    let quiet = serve(oneflight, address, QUIET)?;
+    let reused = serve(oneflight, address, REUSED)?;
     let theirs = same_release(wasmtime)
         .then(|| wasmtime_serve(wasmtime, address))
         .transpose()?;
@@ -74,35 +75,6 @@ pub(crate) fn run(
         rounds,
     };
     Ok((group, marks))
-}
-
-/// The binary of this build, by the cargo that runs this: it builds only what it runs.
-fn build() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let folder = this.parent().context("a folder")?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    // Cargo tells what it runs which package it is of, and build scripts that ask for that would be
-    // run again.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
-    cargo
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--package",
-            "oneflight",
-            "--target-dir",
-        ])
-        .arg(folder.parent().context("a target folder")?)
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    ensure!(cargo.status()?.success(), "the binary did not build");
-    Ok(folder.with_file_name("release").join("oneflight"))
 }
 
 /// Runs `line`, a command line of the binary.
