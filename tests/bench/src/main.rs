@@ -11,6 +11,7 @@
 //! turn in each round, and a ratio is the median of the rounds'. The upstream is a process of its own,
 //! and so is whoever's memory is measured. README.md beside this package says what it came to.
 
+#[expect(unreachable_pub, reason = "tests use it as a library's")]
 #[path = "../../src/binary.rs"]
 mod binary;
 mod flights;
