@@ -89,9 +89,9 @@ impl Serve {
         let loading = async {
             let mut loaded = load(&config, &metrics)?;
             while let Some(served) = loaded.try_next().await? {
-                let name = &served.settings().name;
-                eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
+                let name = served.settings().name.clone();
                 clients.put(served);
+                eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
             }
             self.reload(hangup, &config, &clients, &metrics).await
         };
@@ -100,8 +100,13 @@ impl Serve {
             tls,
             operator: admin,
         };
+        // In a task: accepting is not to wait while files are read here.
+        let serving = tokio::spawn(async move { service.run(doors, shutdown).await });
         tokio::select! {
-            () = service.run(doors, shutdown) => Ok(ExitCode::SUCCESS),
+            ended = serving => {
+                ended?;
+                Ok(ExitCode::SUCCESS)
+            }
             failed = loading => failed,
         }
     }
