@@ -1,8 +1,8 @@
-//! What a policy reads origins and URLs as, and which addresses it lets names stand for, by laws that hold
-//! for all of them.
+//! What a policy reads origins and URLs as, which addresses it lets names stand for, and what a
+//! configuration file comes to, by laws that hold for all of them.
 //!
 //! The input is text, a line each: an origin, a URL, a network, a name, and an address that the name
-//! resolves to.
+//! resolves to. All of it together is read as a configuration, too.
 
 #![no_main]
 
@@ -10,7 +10,6 @@
 mod laws;
 
 use libfuzzer_sys::fuzz_target;
-use oneflight::client;
 
 fuzz_target!(|text: &str| {
     let mut lines = text.split('\n');
@@ -19,4 +18,5 @@ fuzz_target!(|text: &str| {
         laws::origin(origin, &target);
     }
     laws::admitted(net.parse().ok(), name, address);
+    laws::file(text);
 });

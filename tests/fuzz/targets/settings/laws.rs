@@ -5,6 +5,9 @@
 
 #[path = "../../../../host/src/upstream/address.rs"]
 mod address;
+#[expect(dead_code, reason = "some are not a policy's to say")]
+#[path = "../../../../host/src/upstream/denial.rs"]
+mod denial;
 #[path = "../../../../host/src/upstream/origin.rs"]
 mod origin;
 #[expect(
@@ -15,15 +18,17 @@ mod origin;
 mod policy;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use http::Uri;
 use ipnet::IpNet;
+use oneflight::config::Config;
 use oneflight::upstream as resolve;
 use oneflight::upstream as tls;
 
+use self::denial::Denial;
 use self::origin::{Origin, Target};
 use self::policy::Policy;
-use crate::client::Denial;
 
 /// A target is what it is written as. It has no user, and no host that is an address in a notation of
 /// its own; and the flag that its denial prints permits it.
@@ -179,4 +184,20 @@ fn inside(address: IpAddr) -> Vec<Ipv4Addr> {
 
 fn uri(text: &str) -> Uri {
     text.parse().expect("a URL")
+}
+
+/// A file that can be read is printed as one that comes to the same; one that cannot is told where.
+pub(crate) fn file(text: &str) {
+    let read = |text: &str| Config::parse(Path::new("oneflight.toml"), text);
+    match read(text) {
+        Ok(config) => {
+            let printed = config.to_string();
+            // What is hidden is no URL.
+            if !printed.contains("# hidden") {
+                let again = read(&printed).expect("what was printed");
+                assert_eq!(again.to_string(), printed);
+            }
+        }
+        Err(complaint) => assert!(complaint.to_string().starts_with("oneflight.toml:")),
+    }
 }
