@@ -89,11 +89,12 @@ impl Tool {
 /// Every [`Error`] says what to do, in one line as `cargo::error=` needs it. What the compiler says
 /// of a guest that does not build is on the standard error output before.
 pub fn build(guest: &Guest<'_>) -> Result<PathBuf, Error> {
-    for watched in ["src", "Cargo.toml", "Cargo.lock"] {
-        println!(
-            "cargo::rerun-if-changed={}",
-            guest.dir.join(watched).display()
-        );
+    for watched in ["src", "Cargo.toml", "Cargo.lock", "build.rs"] {
+        let watched = guest.dir.join(watched);
+        // What is not there would count as changed each time.
+        if watched.exists() {
+            println!("cargo::rerun-if-changed={}", watched.display());
+        }
     }
     println!("cargo::rerun-if-changed={}", guest.wit.display());
 

@@ -82,7 +82,7 @@ fn serve(oneflight: &Path, address: &str, line: &str) -> anyhow::Result<Server> 
     let mut command = Command::new(oneflight);
     command
         .args(line.split(' ').skip(1))
-        .args(["--listen", "127.0.0.1:0", "--base-url"])
+        .args(["--listen", "127.0.0.1:0", "--admin", "off", "--base-url"])
         .arg(upstream::prompt(address))
         .env("XDG_CACHE_HOME", oneflight.with_file_name("bench-cache"));
     Server::start(&mut command, "listening on http://")

@@ -73,7 +73,8 @@ async fn oneflight(
 ) -> anyhow::Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary);
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--log", "off"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
+        .args(["--log", "off"])
         .args(["--base-url", &format!("http://{upstream}/items?x={{x}}")])
         .args(flags)
         .env("XDG_CACHE_HOME", folder.join("compiled"));
