@@ -198,16 +198,7 @@ async fn the_built_in_client_reads_all_that_the_host_lets_through() {
     let answer = format!("[{}]", items.join(","));
     assert!((7_000_000..8 << 20).contains(&answer.len()));
     let upstream = Upstream::start(Answer::Body(answer)).await;
-    let limits = Limits {
-        // A machine that is busy with other tests takes its time.
-        cpu: FAILSAFE,
-        ..Limits::default()
-    };
-    let settings = Settings {
-        limits,
-        ..reaching(&upstream)
-    };
-    let subject = Subject::builtin(&upstream.origin(), settings).await;
+    let subject = Subject::builtin(&upstream.origin(), unhurried(&upstream)).await;
     let got = subject.ask("42").await.unwrap();
     let got: Vec<serde_json::Value> = serde_json::from_str(&got).unwrap();
     assert_eq!(
@@ -273,16 +264,7 @@ async fn no_answer_is_too_many_things_for_the_built_in_client() {
     ] {
         let begins = answer[..answer.len().min(20)].to_owned();
         let upstream = Upstream::start(Answer::Body(answer)).await;
-        let limits = Limits {
-            // A machine that is busy with other tests takes its time.
-            cpu: FAILSAFE,
-            ..Limits::default()
-        };
-        let settings = Settings {
-            limits,
-            ..reaching(&upstream)
-        };
-        let settings = settings.env(setting.0, setting.1);
+        let settings = unhurried(&upstream).env(setting.0, setting.1);
         let subject = Subject::builtin(&upstream.origin(), settings).await;
         assert_eq!(
             subject.ask("42").await.as_deref(),
@@ -306,4 +288,17 @@ async fn the_built_in_client_refuses_headers_that_are_not_its_own_to_send() {
         assert_eq!(subject.ask("42").await, Err("other"), "{name}");
     }
     assert_eq!(upstream.connections(), 0);
+}
+
+/// Settings that let a guest reach `upstream` and take its time, as on a machine that is busy with other
+/// tests.
+fn unhurried(upstream: &Upstream) -> Settings {
+    let limits = Limits {
+        cpu: FAILSAFE,
+        ..Limits::default()
+    };
+    Settings {
+        limits,
+        ..reaching(upstream)
+    }
 }
