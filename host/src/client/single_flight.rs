@@ -23,21 +23,23 @@ use crate::upstream::Outbound;
 /// Decorating a client twice makes two tables, and they make two.
 #[derive(Debug)]
 pub struct WithSingleFlight<C> {
-    name: Arc<str>,
-    next: Arc<C>,
+    flights: Arc<Flights<C>>,
     table: Group<FlightKey, Landing>,
-    sharing: Sharing,
+}
+
+/// What a flight is made with. In one piece, so that a caller who only joins one holds it once.
+#[derive(Debug)]
+struct Flights<C> {
+    name: Arc<str>,
+    next: C,
     metrics: ClientMetrics,
 }
 
 impl<C> Clone for WithSingleFlight<C> {
     fn clone(&self) -> Self {
         Self {
-            name: Arc::clone(&self.name),
-            next: Arc::clone(&self.next),
+            flights: Arc::clone(&self.flights),
             table: self.table.clone(),
-            sharing: self.sharing,
-            metrics: self.metrics.clone(),
         }
     }
 }
@@ -93,19 +95,15 @@ impl<C: Client> WithSingleFlight<C> {
                 count(&metrics, ended);
             }
         });
+        let metrics = settings.metrics.clone();
         Self {
-            name,
-            next: Arc::new(next),
+            flights: Arc::new(Flights {
+                name,
+                next,
+                metrics,
+            }),
             table,
-            sharing: settings.sharing,
-            metrics: settings.metrics.clone(),
         }
-    }
-
-    /// Whether callers share flights, and which.
-    #[must_use]
-    pub fn sharing(&self) -> Sharing {
-        self.sharing
     }
 
     /// How many flights are under way.
@@ -154,14 +152,13 @@ impl<C: Client> WithSingleFlight<C> {
 
     async fn ask(&self, key: Key, takes: Takes) -> Answer {
         let flight_key = self.flight_key(&key);
-        let (name, next) = (Arc::clone(&self.name), Arc::clone(&self.next));
-        let metrics = self.metrics.clone();
+        let flights = Arc::clone(&self.flights);
         let work = move |flight| {
-            let span = telemetry::flight_span(&name, flight, &key);
-            let outbound = Outbound::counted_by(&metrics);
+            let span = telemetry::flight_span(&flights.name, flight, &key);
+            let outbound = Outbound::counted_by(&flights.metrics);
             let landed = span.clone();
             async move {
-                let execution = next.get_items(key);
+                let execution = flights.next.get_items(key);
                 Landing {
                     result: Arc::clone(&outbound).around(execution).await.result,
                     requests: outbound.sent(),
@@ -193,7 +190,7 @@ impl<C: Client> WithSingleFlight<C> {
 
     fn flight_key(&self, key: &Key) -> FlightKey {
         FlightKey {
-            generation: self.next.generation(),
+            generation: self.flights.next.generation(),
             key: key.clone(),
         }
     }
@@ -201,11 +198,11 @@ impl<C: Client> WithSingleFlight<C> {
 
 impl<C: Client> Client for WithSingleFlight<C> {
     fn generation(&self) -> Generation {
-        self.next.generation()
+        self.flights.next.generation()
     }
 
     fn usage(&self) -> Usage {
-        self.next.usage()
+        self.flights.next.usage()
     }
 
     /// # Cancel safety
