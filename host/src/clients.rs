@@ -5,10 +5,10 @@
 //! whoever asks later finds the new one. It compiles and loads nothing itself.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use futures_util::future::{FutureExt, join_all};
+use tokio::sync::watch;
 
 use crate::client::{Client, Key};
 use crate::config::{Settings, Sharing};
@@ -72,7 +72,7 @@ pub struct Clients<C> {
     /// Those that were replaced and still have callers, who keep them alive.
     retired: Mutex<Vec<Weak<Served<C>>>>,
     /// Set once, when the end begins.
-    leaving: AtomicBool,
+    leaving: watch::Sender<bool>,
 }
 
 impl<C: Client> Clients<C> {
@@ -82,7 +82,7 @@ impl<C: Client> Clients<C> {
         Self {
             current: RwLock::new(names.collect()),
             retired: Mutex::default(),
-            leaving: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
         }
     }
 
@@ -140,12 +140,23 @@ impl<C: Client> Clients<C> {
     /// Whether every client answers, and the end has not begun.
     pub fn is_ready(&self) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        !self.leaving.load(Ordering::Relaxed) && current.values().all(Option::is_some)
+        !*self.leaving.borrow() && current.values().all(Option::is_some)
     }
 
     /// From now on they are not [ready](Clients::is_ready), and answer all the same.
     pub fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+        self.leaving.send_replace(true);
+    }
+
+    /// Ready when the end has begun: whatever goes on for as long as somebody looks is to end then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn left(&self) {
+        let mut leaving = self.leaving.subscribe();
+        // The sender lives as long as `self`.
+        let _ = leaving.wait_for(|leaving| *leaving).await;
     }
 
     /// Opens no flight any more, not even for those that were replaced; ends when all that are open have
@@ -221,8 +232,11 @@ mod tests {
         assert!(!clients.is_ready());
         clients.put(served("b"));
         assert!(clients.is_ready());
+        let mut left = Box::pin(clients.left());
+        assert!(poll!(&mut left).is_pending());
         clients.leave();
         assert!(!clients.is_ready());
+        assert!(poll!(left).is_ready());
     }
 
     #[tokio::test]

@@ -25,16 +25,17 @@ use crate::metrics::{Metrics, Now};
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// The answer to a request that came in at `local`.
-pub(super) fn respond<C: Client>(
+pub(super) async fn respond<C: Client>(
     clients: &Clients<C>,
     metrics: &Metrics,
     local: Option<SocketAddr>,
     head: &Parts,
 ) -> Response<Full<Bytes>> {
-    answer(clients, metrics, local, head).unwrap_or_else(|refusal| refusal.response())
+    let answered = answer(clients, metrics, local, head).await;
+    answered.unwrap_or_else(|refusal| refusal.response())
 }
 
-fn answer<C: Client>(
+async fn answer<C: Client>(
     clients: &Clients<C>,
     metrics: &Metrics,
     local: Option<SocketAddr>,

@@ -137,7 +137,9 @@ impl<C: Client> Connection<C> {
         let (door, method) = (&self.door, head.method.clone());
         let response = match door.audience {
             Audience::Callers => front::respond(&door.clients, &door.limits, head).await,
-            Audience::Operator => admin::respond(&door.clients, &door.metrics, self.local, &head),
+            Audience::Operator => {
+                admin::respond(&door.clients, &door.metrics, self.local, &head).await
+            }
         };
         Ok(if method == Method::HEAD {
             without_body(response)
