@@ -4,6 +4,7 @@
 //! It is here because every part of the host speaks these words and nothing else to its neighbour.
 //! It knows no Wasm and no HTTP.
 
+mod equality;
 mod error;
 mod items;
 mod limits;

@@ -46,6 +46,7 @@
 //! | [`upstream`] | what a guest may reach, and how |
 //! | [`config`] | what can be set, and every default |
 //! | [`metrics`] | what a service has done, in figures |
+//! | [`observation`] | who asks for what, and twice, key by key, while somebody looks |
 //! | [`server`] | HTTP in; the only part that knows status codes |
 //!
 //! # Invariants
@@ -64,6 +65,7 @@ pub mod clients;
 pub mod component;
 pub mod config;
 pub mod metrics;
+pub mod observation;
 pub mod server;
 pub mod upstream;
 

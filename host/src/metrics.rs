@@ -19,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::client::{ClientError, Usage};
+use crate::observation::{Noted, Observation, Observers, Spent};
 
 /// Seconds that add up.
 type Seconds = Counter<f64, AtomicU64>;
@@ -31,11 +32,16 @@ const LATENCIES: [f64; 12] = [
 /// Upper bounds of callers on one flight.
 const CALLERS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0];
 
+/// An answer was the same as the one it would have been shared as, or another.
+const EQUAL: &str = "equal";
+const UNEQUAL: &str = "unequal";
+
 /// The figures of a service.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     families: Families,
+    observers: Arc<Observers>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,10 +71,12 @@ struct Families {
     callers: Family<ByOutcome, Counter>,
     flights: Family<ByOutcome, Counter>,
     limits: Family<ByOutcome, Counter>,
+    compared: Family<ByOutcome, Counter>,
     joined: Family<ByClient, Counter>,
     would_have_joined: Family<ByClient, Counter>,
     requests: Family<ByClient, Counter>,
     saved: Family<ByClient, Counter>,
+    would_have_saved: Family<ByClient, Counter>,
     guest_time: Family<ByClient, Seconds>,
     upstream_time: Family<ByClient, Seconds>,
     flight_callers: Histograms,
@@ -93,7 +101,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("oneflight");
         let families = Families::registered(&mut registry);
-        Self { registry, families }
+        Self {
+            registry,
+            families,
+            observers: Arc::default(),
+        }
     }
 }
 
@@ -104,10 +116,12 @@ impl Families {
             callers: Family::default(),
             flights: Family::default(),
             limits: Family::default(),
+            compared: Family::default(),
             joined: Family::default(),
             would_have_joined: Family::default(),
             requests: Family::default(),
             saved: Family::default(),
+            would_have_saved: Family::default(),
             guest_time: Family::default(),
             upstream_time: Family::default(),
             flight_callers: Histograms::new_with_constructor(Buckets(&CALLERS)),
@@ -133,6 +147,15 @@ impl Families {
         registry.register("upstream_requests", help, all.requests);
         let help = "Requests that callers who joined would have had sent, each for itself";
         registry.register("upstream_requests_saved", help, all.saved);
+        let help =
+            "Requests that were sent for callers who would have joined, where nothing is shared";
+        registry.register(
+            "upstream_requests_would_have_saved",
+            help,
+            all.would_have_saved,
+        );
+        let help = "Answers of overlapping flights of one key, compared with the first, where nothing is shared";
+        registry.register("answers_compared", help, all.compared);
         let mut timed = |name: &str, help: &str, seconds: Family<ByClient, Seconds>| {
             registry.register_with_unit(name, help, Unit::Seconds, seconds);
         };
@@ -193,19 +216,29 @@ impl Metrics {
         };
         let answers = [&["ok"], ClientError::CODES].concat();
         ClientMetrics(Some(Arc::new(Figures {
+            client: name.to_owned(),
+            observers: Arc::clone(&self.observers),
             callers: outcomes(&families.callers, &[&answers[..], &["left"]].concat()),
             flights: outcomes(&families.flights, &answers),
             limits: outcomes(&families.limits, ClientError::LIMITS),
+            compared: outcomes(&families.compared, &[EQUAL, UNEQUAL]),
             joined: count(&families.joined),
             would_have_joined: count(&families.would_have_joined),
             requests: count(&families.requests),
             saved: count(&families.saved),
+            would_have_saved: count(&families.would_have_saved),
             guest_time: seconds(&families.guest_time),
             upstream_time: seconds(&families.upstream_time),
             flight_callers: histogram(&families.flight_callers),
             caller_time: histogram(&families.caller_time),
             flight_time: histogram(&families.flight_time),
         })))
+    }
+
+    /// Notes from now on who asks for what. `None` where as many observations go on as may.
+    #[must_use]
+    pub fn observe(&self) -> Option<Observation> {
+        self.observers.observe()
     }
 
     /// All figures, with what each client has under way `now`, in the OpenMetrics text format 1.0.
@@ -241,18 +274,34 @@ impl fmt::Debug for ClientMetrics {
 }
 
 struct Figures {
+    client: String,
+    observers: Arc<Observers>,
     callers: Outcomes,
     flights: Outcomes,
     limits: Outcomes,
+    compared: Outcomes,
     joined: Counter,
     would_have_joined: Counter,
     requests: Counter,
     saved: Counter,
+    would_have_saved: Counter,
     guest_time: Seconds,
     upstream_time: Seconds,
     flight_callers: Histogram,
     caller_time: Histogram,
     flight_time: Histogram,
+}
+
+/// A flight that has ended.
+#[derive(Debug)]
+pub(crate) struct Flight<'a> {
+    /// What its callers were told: a code, or `ok`.
+    pub(crate) outcome: &'static str,
+    /// The limit that it reached.
+    pub(crate) limit: Option<&'static str>,
+    /// From its opening to its end.
+    pub(crate) age: Duration,
+    pub(crate) noted: Noted<'a>,
 }
 
 /// A counter for each of some outcomes.
@@ -282,35 +331,41 @@ impl ClientMetrics {
         }
     }
 
-    /// A flight ended with `outcome` after `age`.
-    pub(crate) fn flight(&self, outcome: &str, callers: usize, age: Duration) {
-        if let Some(figures) = &self.0 {
-            figures.flights.count(outcome);
-            let callers = u32::try_from(callers).unwrap_or(u32::MAX);
-            figures.flight_callers.observe(callers.into());
-            figures.flight_time.observe(age.as_secs_f64());
-        }
-    }
-
-    /// A caller would have joined a flight, had it been shared.
-    pub(crate) fn would_have_joined(&self) {
-        if let Some(figures) = &self.0 {
+    /// A flight ended.
+    pub(crate) fn flight(&self, flight: &Flight<'_>) {
+        let Some(figures) = &self.0 else { return };
+        let Noted {
+            callers,
+            spent: Spent { requests, .. },
+            would_have_joined,
+            equal,
+            ..
+        } = flight.noted;
+        figures.flights.count(flight.outcome);
+        figures
+            .flight_callers
+            .observe(u32::try_from(callers).unwrap_or(u32::MAX).into());
+        figures.flight_time.observe(flight.age.as_secs_f64());
+        let saved = requests.saturating_mul(callers.saturating_sub(1));
+        figures.saved.inc_by(saved as u64);
+        if would_have_joined {
             figures.would_have_joined.inc();
+            figures.would_have_saved.inc_by(requests as u64);
         }
+        if let Some(equal) = equal {
+            figures.compared.count(if equal { EQUAL } else { UNEQUAL });
+        }
+        if let Some(limit) = flight.limit {
+            figures.limits.count(limit);
+        }
+        figures.observers.note(&figures.client, &flight.noted);
     }
 
-    /// Requests that followers did not have sent, each for itself.
-    pub(crate) fn saved(&self, requests: usize) {
+    /// A flight is over, and so much was spent on it.
+    pub(crate) fn took(&self, spent: Spent) {
         if let Some(figures) = &self.0 {
-            figures.saved.inc_by(requests as u64);
-        }
-    }
-
-    /// A flight is over, and its guest and its requests took so long.
-    pub(crate) fn took(&self, guest: Duration, upstream: Duration) {
-        if let Some(figures) = &self.0 {
-            figures.guest_time.inc_by(guest.as_secs_f64());
-            figures.upstream_time.inc_by(upstream.as_secs_f64());
+            figures.guest_time.inc_by(spent.guest.as_secs_f64());
+            figures.upstream_time.inc_by(spent.upstream.as_secs_f64());
         }
     }
 
@@ -332,6 +387,47 @@ impl ClientMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Key;
+
+    /// One that sent two requests; where nothing is shared, whether its answer was equal to another.
+    fn flight(key: &Key, callers: usize, equal: Option<bool>) -> Flight<'_> {
+        Flight {
+            outcome: "guest-trap",
+            limit: Some("memory"),
+            age: Duration::from_secs(20),
+            noted: Noted {
+                key,
+                callers,
+                spent: Spent {
+                    requests: 2,
+                    ..Spent::default()
+                },
+                would_have_joined: equal.is_some(),
+                equal,
+            },
+        }
+    }
+
+    #[test]
+    fn what_sharing_saves_or_would_have_saved_is_counted_in_requests() {
+        let metrics = Metrics::default();
+        let client = metrics.client("orders");
+        let key = "a key".into();
+        client.flight(&flight(&key, 5, None));
+        client.flight(&flight(&key, 1, Some(true)));
+        client.flight(&flight(&key, 1, Some(true)));
+        client.flight(&flight(&key, 1, Some(false)));
+        let text = metrics.text(&[]);
+        for line in [
+            "oneflight_upstream_requests_saved_total{client=\"orders\"} 8\n",
+            "oneflight_upstream_requests_would_have_saved_total{client=\"orders\"} 6\n",
+            "oneflight_would_have_joined_total{client=\"orders\"} 3\n",
+            "oneflight_answers_compared_total{client=\"orders\",outcome=\"equal\"} 2\n",
+            "oneflight_answers_compared_total{client=\"orders\",outcome=\"unequal\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 
     #[test]
     fn the_series_of_a_client_are_there_from_its_start_and_are_no_more_later() {
@@ -344,7 +440,7 @@ mod tests {
         let before = series();
         client.caller("ok", Duration::from_millis(3));
         client.caller("left", Duration::ZERO);
-        client.flight("guest-trap", 2, Duration::from_secs(20));
+        client.flight(&flight(&"a key".into(), 2, None));
         client.limit("callers");
         client.limit("no such limit");
         assert_eq!(series(), before);
@@ -359,12 +455,15 @@ mod tests {
     fn what_flights_took_adds_up_in_seconds() {
         let metrics = Metrics::default();
         let client = metrics.client("orders");
-        client.took(Duration::from_millis(500), Duration::from_secs(1));
-        client.took(Duration::from_millis(250), Duration::ZERO);
-        client.saved(8);
+        let spent = |guest, upstream| Spent {
+            requests: 1,
+            guest: Duration::from_millis(guest),
+            upstream: Duration::from_millis(upstream),
+        };
+        client.took(spent(500, 1_000));
+        client.took(spent(250, 0));
         let text = metrics.text(&[]);
         for line in [
-            "oneflight_upstream_requests_saved_total{client=\"orders\"} 8\n",
             "oneflight_guest_seconds_total{client=\"orders\"} 0.75\n",
             "oneflight_upstream_seconds_total{client=\"orders\"} 1.0\n",
         ] {

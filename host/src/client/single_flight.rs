@@ -10,11 +10,13 @@ use std::time::Instant;
 use single_flight::{End, Ended, Error, Group, Policy};
 use tracing::{Instrument, Span};
 
+use super::equality::{Overlap, Overlaps};
 use super::{
     Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, Usage, telemetry,
 };
 use crate::config::{Settings, Sharing};
-use crate::metrics::ClientMetrics;
+use crate::metrics::{self, ClientMetrics};
+use crate::observation::{Noted, Spent};
 use crate::upstream::Outbound;
 
 /// Makes the callers of one key share one call of `next`, and its answer.
@@ -33,6 +35,8 @@ struct Flights<C> {
     name: Arc<str>,
     next: C,
     metrics: ClientMetrics,
+    /// Where nothing is shared: what would have been.
+    overlaps: Option<Arc<Overlaps>>,
 }
 
 impl<C> Clone for WithSingleFlight<C> {
@@ -53,7 +57,7 @@ struct FlightKey {
 }
 
 /// What flight a caller takes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     /// The one that is open, or its own where none is.
     Open,
@@ -65,8 +69,9 @@ enum Takes {
 #[derive(Clone, Debug)]
 struct Landing {
     result: Result<Items, ClientError>,
-    /// Requests that were sent for it.
-    requests: usize,
+    spent: Spent,
+    /// The executions with which it would have been shared.
+    overlap: Option<Arc<Overlap>>,
     /// The flight's span, for its callers' spans to link to. The span itself and not its id: a span
     /// that has closed before its callers wake could not be linked to.
     span: Span,
@@ -76,9 +81,15 @@ impl<C: Client> WithSingleFlight<C> {
     /// Decorates `next` with a table of its own, whose flights are bounded and shared as `settings` say.
     pub fn new(next: C, settings: &Settings) -> Self {
         let name: Arc<str> = settings.name.as_str().into();
-        let (sharing, join_window) = match settings.sharing {
-            Sharing::Coalesced { join_window, .. } => (single_flight::Sharing::Shared, join_window),
-            Sharing::Observed => (single_flight::Sharing::Observed, None),
+        let (sharing, join_window, overlaps) = match settings.sharing {
+            Sharing::Coalesced { join_window, .. } => {
+                (single_flight::Sharing::Shared, join_window, None)
+            }
+            Sharing::Observed => (
+                single_flight::Sharing::Observed,
+                None,
+                Some(Arc::<Overlaps>::default()),
+            ),
         };
         let policy = Policy {
             flights: settings.limits.flights,
@@ -91,8 +102,12 @@ impl<C: Client> WithSingleFlight<C> {
         let table = Group::with_observer(policy, Instant::now, {
             let (name, metrics) = (Arc::clone(&name), settings.metrics.clone());
             move |key: &FlightKey, ended: &Ended<'_, Landing>| {
-                telemetry::flight_ended(&name, &key.key, ended, |landing| &landing.result);
-                count(&metrics, ended);
+                let equal = match &ended.end {
+                    End::Landed(landing) => landing.equal(),
+                    _ => None,
+                };
+                telemetry::flight_ended(&name, &key.key, ended, equal, |landing| &landing.result);
+                count(&metrics, &key.key, ended, equal);
             }
         });
         let metrics = settings.metrics.clone();
@@ -101,6 +116,7 @@ impl<C: Client> WithSingleFlight<C> {
                 name,
                 next,
                 metrics,
+                overlaps,
             }),
             table,
         }
@@ -157,11 +173,16 @@ impl<C: Client> WithSingleFlight<C> {
             let span = telemetry::flight_span(&flights.name, flight, &key);
             let outbound = Outbound::counted_by(&flights.metrics);
             let landed = span.clone();
+            let overlaps = flights.overlaps.as_ref();
+            // What a caller asked for anew would have been shared with none that was there before.
+            let overlaps = overlaps.filter(|_| takes == Takes::Open);
+            let overlapping = overlaps.map(|overlaps| overlaps.begin(&key));
             async move {
                 let execution = flights.next.get_items(key);
                 Landing {
                     result: Arc::clone(&outbound).around(execution).await.result,
-                    requests: outbound.sent(),
+                    spent: outbound.spent(),
+                    overlap: overlapping.map(|execution| execution.overlap()),
                     span: landed,
                 }
             }
@@ -214,28 +235,36 @@ impl<C: Client> Client for WithSingleFlight<C> {
     }
 }
 
-/// Counts a flight that has ended.
-fn count(metrics: &ClientMetrics, ended: &Ended<'_, Landing>) {
-    let outcome = match &ended.end {
-        End::Landed(landing) => {
-            metrics.saved(
-                landing
-                    .requests
-                    .saturating_mul(ended.callers.saturating_sub(1)),
-            );
-            let error = landing.result.as_ref().err();
-            if let Some(limit) = error.and_then(ClientError::limit) {
-                metrics.limit(limit);
-            }
-            error.map_or("ok", ClientError::code)
-        }
-        End::Cancelled => ClientError::Cancelled.code(),
-        End::Panicked(_) => ClientError::Internal.code(),
-    };
-    metrics.flight(outcome, ended.callers, ended.age);
-    if ended.would_have_joined.is_some() {
-        metrics.would_have_joined();
+impl Landing {
+    /// Whether its answer is the one that its caller would have been given, had they come to be shared.
+    fn equal(&self) -> Option<bool> {
+        self.overlap.as_ref()?.compare(&self.result)
     }
+}
+
+/// Counts a flight that has ended.
+fn count(metrics: &ClientMetrics, key: &Key, ended: &Ended<'_, Landing>, equal: Option<bool>) {
+    let (outcome, limit, spent) = match &ended.end {
+        End::Landed(landing) => {
+            let error = landing.result.as_ref().err();
+            let outcome = error.map_or("ok", ClientError::code);
+            (outcome, error.and_then(ClientError::limit), landing.spent)
+        }
+        End::Cancelled => (ClientError::Cancelled.code(), None, Spent::default()),
+        End::Panicked(_) => (ClientError::Internal.code(), None, Spent::default()),
+    };
+    metrics.flight(&metrics::Flight {
+        outcome,
+        limit,
+        age: ended.age,
+        noted: Noted {
+            key,
+            callers: ended.callers,
+            spent,
+            would_have_joined: ended.would_have_joined.is_some(),
+            equal,
+        },
+    });
 }
 
 /// What a caller is told when the table has no outcome for it.

@@ -146,35 +146,38 @@ pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
 }
 
 /// The one line of one flight: at level info when it landed with items or with an answer about its
-/// key, at warn when something failed, at error when that was the host.
+/// key, at warn when something failed, at error when that was the host. Where nothing is shared it says
+/// which flight would have been shared, and whether its answer was `equal`.
 pub(super) fn flight_ended<V>(
     client: &str,
     key: &Key,
     ended: &Ended<'_, V>,
+    equal: Option<bool>,
     result: impl Fn(&V) -> &Result<Items, ClientError>,
 ) {
     let Ended {
         flight, callers, ..
     } = *ended;
     let ms = ended.age.as_millis();
+    let would_have_joined = ended.would_have_joined.map(field::display);
     match &ended.end {
         End::Landed(value) => {
             let result = result(value);
             let code = code(result);
             match result {
                 Ok(_) | Err(ClientError::InvalidKey | ClientError::NotFound) => {
-                    tracing::info!(client, %flight, %key, callers, ms, code, "flight");
+                    tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code, "flight");
                 }
                 Err(reason) => {
-                    tracing::warn!(client, %flight, %key, callers, ms, code, %reason, "flight");
+                    tracing::warn!(client, %flight, %key, callers, ms, would_have_joined, equal, code, %reason, "flight");
                 }
             }
         }
         End::Cancelled => {
-            tracing::info!(client, %flight, %key, callers, ms, code = "cancelled", "flight");
+            tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
         }
         End::Panicked(message) => {
-            tracing::error!(client, %flight, %key, callers, ms, code = "internal", message, "flight");
+            tracing::error!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
         }
     }
 }

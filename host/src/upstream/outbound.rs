@@ -14,6 +14,7 @@ use tracing::Span;
 use super::trace::TraceContext;
 use crate::client::ClientError;
 use crate::metrics::ClientMetrics;
+use crate::observation::Spent;
 
 tokio::task_local! {
     /// Set around the execution of a flight. A flight is one task from there to the guest's call, so
@@ -89,9 +90,15 @@ impl Outbound {
         }
     }
 
-    /// How many requests were sent.
-    pub(crate) fn sent(&self) -> usize {
-        self.sent.load(Ordering::Relaxed)
+    /// What the flight has taken so far.
+    pub(crate) fn spent(&self) -> Spent {
+        let time =
+            |nanoseconds: &AtomicU64| Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
+        Spent {
+            requests: self.sent.load(Ordering::Relaxed),
+            upstream: time(&self.upstream),
+            guest: time(&self.guest),
+        }
     }
 
     /// The guest had a thread for so long.
@@ -133,9 +140,7 @@ impl Outbound {
 
 impl Drop for Outbound {
     fn drop(&mut self) {
-        let time = |nanoseconds: &mut AtomicU64| Duration::from_nanos(*nanoseconds.get_mut());
-        let (guest, upstream) = (time(&mut self.guest), time(&mut self.upstream));
-        self.metrics.took(guest, upstream);
+        self.metrics.took(self.spent());
     }
 }
 
