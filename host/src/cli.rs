@@ -1,14 +1,18 @@
 //! The commands, one a file, and what they have in common: the log, and the flags of a client.
 
+mod administration;
 mod check;
 mod client;
 mod compile;
 mod config;
 mod demo;
+mod explain;
 mod get;
 mod log;
+mod observe;
 mod progress;
 mod serve;
+mod shown;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -46,6 +50,8 @@ Start here:
   oneflight demo                                     see what it does, in a second
   oneflight get 42 --base-url 'http://localhost:3000/items?id={x}'
   oneflight serve --base-url 'http://localhost:3000/items?id={x}'
+  oneflight observe --for 60s                        who asks a running service twice?
+  oneflight explain 42                               what would happen to a caller of it now?
   oneflight check my-client.wasm                     will this component run?
   oneflight config check oneflight.toml              will this configuration do?
 
@@ -59,6 +65,8 @@ enum Command {
     Demo(demo::Demo),
     Get(get::Get),
     Serve(serve::Serve),
+    Observe(observe::Observe),
+    Explain(explain::Explain),
     Check(check::Check),
     Config(config::Config),
     #[command(hide = true)]
@@ -95,6 +103,8 @@ impl Arguments {
             Command::Demo(demo) => demo.run().await,
             Command::Get(get) => get.run().await,
             Command::Serve(serve) => serve.run(self.log).await,
+            Command::Observe(observe) => observe.run().await,
+            Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,
             Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),

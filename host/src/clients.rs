@@ -4,11 +4,15 @@
 //! Who has found a client keeps it, so a flight ends on the load of the component that it began on;
 //! whoever asks later finds the new one. It compiles and loads nothing itself.
 
+mod explanation;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use futures_util::future::{FutureExt, join_all};
 use tokio::sync::watch;
+
+pub use self::explanation::{Bounds, Explained, Explanation, Next};
 
 use crate::client::{Client, Key};
 use crate::config::{Settings, Sharing};
@@ -40,6 +44,11 @@ impl<C: Client> Served<C> {
     /// What it was decorated with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What would happen to a caller who asked for `key` now, and why.
+    pub fn explain(&self, key: &Key) -> Explanation {
+        Explanation::of(self, key)
     }
 
     /// Closes the flight of `key` to those who ask from now on. True if there was one.

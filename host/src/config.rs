@@ -19,6 +19,7 @@ pub use self::file::{
     AN_ADDRESS, CacheConfig, CompileConfig, Config, LogConfig, LogFormat, TlsFiles,
 };
 pub use self::section::ConfigError;
+pub use self::units::{A_DURATION, duration};
 
 use crate::metrics::ClientMetrics;
 use crate::upstream::Policy;

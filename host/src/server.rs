@@ -12,8 +12,10 @@ mod admin;
 mod connection;
 mod door;
 mod front;
+mod observe;
 mod problem;
 mod proxy_status;
+mod query;
 mod tls;
 mod wishes;
 

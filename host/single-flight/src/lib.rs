@@ -321,6 +321,7 @@ where
     /// assert_eq!(cancelled, 1);
     /// let late = group.call("x", |_flight| async { 1 }).await;
     /// assert_eq!(late.err(), Some(Error::Draining));
+    /// assert!(group.is_draining());
     /// # }
     /// ```
     pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
@@ -368,6 +369,11 @@ where
     /// Callers on flights that are under way. Counted flight by flight: not for a hot path.
     pub fn callers(&self) -> usize {
         self.table.callers()
+    }
+
+    /// Whether a [drain](Group::drain) has started: no flight opens any more.
+    pub fn is_draining(&self) -> bool {
+        self.table.gate.is_shut()
     }
 
     /// Keys with a flight that is open to joiners; one that has outlived its join window counts until a

@@ -134,6 +134,11 @@ impl<C: Client> WithSingleFlight<C> {
         self.table.callers()
     }
 
+    /// Whether a [drain](WithSingleFlight::drain) has started.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.table.is_draining()
+    }
+
     /// Closes the flight of `key` to callers that ask from now on. True if there was one.
     pub fn forget(&self, key: &Key) -> bool {
         self.table.forget(&self.flight_key(key))

@@ -12,13 +12,14 @@ const SIZES: [(&str, u64); 4] = [
 ];
 
 /// What a duration needs to be, for whoever wrote something else.
-pub(crate) const A_DURATION: &str = "a number with ms, s, m or h, as in \"250ms\"";
+pub const A_DURATION: &str = "a number with ms, s, m or h, as in \"250ms\"";
 
 /// What a size needs to be.
 pub(crate) const A_SIZE: &str = "a number with B, KiB, MiB or GiB, as in \"64 KiB\"";
 
-/// `250ms`, `10s`, `5m`, `1h`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+/// Reads `250ms`, `10s`, `5m` or `1h`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     measured(text, &TIMES).map(Duration::from_millis)
 }
 

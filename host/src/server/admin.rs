@@ -1,5 +1,6 @@
 //! Administration, at an address of its own: `/livez`, `/readyz`, `/metrics`, `GET /v1/flights`,
-//! `POST /v1/{client}/forget?x=KEY`. Keys are shown as hashes, as in the log.
+//! `GET /v1/{client}/explain?x=KEY`, `POST /v1/{client}/forget?x=KEY`, `POST /v1/observe?for=TIME`. Keys are
+//! shown as hashes, as in the log, but where an observation asks for the keys themselves.
 //!
 //! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
 //! A page can name this address as its own (DNS rebinding), so `Host` is looked at; and it can send a POST
@@ -17,8 +18,8 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use super::problem::Refusal;
-use super::{front, probe, respond_with};
-use crate::client::Client;
+use super::{front, observe, probe, respond_with};
+use crate::client::{Client, Key};
 use crate::clients::{Clients, Served};
 use crate::metrics::{Metrics, Now};
 
@@ -60,17 +61,37 @@ async fn answer<C: Client>(
             reads(head)?;
             Ok(json(&UnderWay::of(clients)))
         }
+        "/v1/observe" => {
+            changes(head)?;
+            Ok(json(&observe::observed(clients, metrics, head).await?))
+        }
         path => {
+            if let Some(name) = front::client_of(path, "explain") {
+                reads(head)?;
+                let (served, key) = asked_for(clients, name, head)?;
+                return Ok(json(&served.explain(&key)));
+            }
             let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
-                paths: "GET /metrics, GET /v1/flights or POST /v1/{client}/forget?x=KEY",
+                paths: "GET /metrics, GET /v1/flights, GET /v1/{client}/explain?x=KEY, \
+                        POST /v1/{client}/forget?x=KEY or POST /v1/observe?for=TIME",
             })?;
             changes(head)?;
-            let served = front::served(clients, name)?;
-            let key = front::key(head, &served)?;
+            let (served, key) = asked_for(clients, name, head)?;
             let forgotten = served.forget(&key);
             Ok(json(&Forgotten { forgotten }))
         }
     }
+}
+
+/// A client, and one of its keys.
+fn asked_for<C: Client>(
+    clients: &Clients<C>,
+    name: &str,
+    head: &Parts,
+) -> Result<(Arc<Served<C>>, Key), Refusal> {
+    let served = front::served(clients, name)?;
+    let key = front::key(head, &served)?;
+    Ok((served, key))
 }
 
 fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Full<Bytes>> {

@@ -2,9 +2,7 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies nobody and keeps nothing.
 
-use std::borrow::Cow;
 use std::pin::pin;
-use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +10,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::Full;
-use percent_encoding::percent_decode;
 use tokio::time::timeout;
 
 use super::problem::{Refusal, failure};
+use super::query::{Malformed, parameter};
 use super::wishes::Wishes;
 use super::{probe, proxy_status, respond_with};
 use crate::client::{Answer, Client, Key, Role};
@@ -195,53 +193,26 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
     }
 }
 
-/// The key in a query: exactly one `x`, decoded as HTML forms encode it.
+/// The key in a query: exactly one `x`.
 fn key_in(query: &str, limit: usize) -> Result<Key, Refusal> {
-    let mut keys = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| form_decoded(name).is_ok_and(|name| name == "x"));
-    match (keys.next(), keys.next()) {
-        (None, _) => Err(Refusal::Malformed(
+    match parameter(query, "x") {
+        Ok(Some(x)) if x.len() > limit => Err(Refusal::KeyTooLong { limit }),
+        Ok(Some(x)) => Ok(x.into()),
+        Ok(None) => Err(Refusal::Malformed(
             "found no x in the query; needed exactly one, ?x=KEY",
         )),
-        (_, Some(_)) => Err(Refusal::Malformed(
+        Err(Malformed::Repeated) => Err(Refusal::Malformed(
             "found x more than once; needed exactly one, ?x=KEY",
         )),
-        (Some((_, x)), None) => {
-            let x = form_decoded(x).map_err(|_| {
-                Refusal::Malformed("found an x that is not UTF-8; needed UTF-8, percent-encoded")
-            })?;
-            if x.len() > limit {
-                Err(Refusal::KeyTooLong { limit })
-            } else {
-                Ok(x.into())
-            }
-        }
+        Err(Malformed::NotUtf8) => Err(Refusal::Malformed(
+            "found an x that is not UTF-8; needed UTF-8, percent-encoded",
+        )),
     }
-}
-
-/// Most names and keys stand in a query as they are, and are not copied.
-fn form_decoded(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).decode_utf8();
-    }
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode(spaced.as_bytes()).decode_utf8()?;
-    Ok(Cow::Owned(decoded.into_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_decoded_as_a_form_encodes_it() {
-        let decoded = |query| key_in(query, 10).unwrap().as_str().to_owned();
-        assert_eq!(decoded("x=a+b%2Bc"), "a b+c");
-        assert_eq!(decoded("y=1&%78=caf%C3%A9&z"), "café");
-        assert_eq!(decoded("x"), "");
-    }
 
     #[test]
     fn a_key_that_is_missing_repeated_not_utf8_or_too_long_is_refused() {

@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     Malformed(&'static str),
     /// What was found, and what was needed, so that no page in a browser can ask.
     Forbidden(&'static str),
+    /// As many observations go on as may.
+    Observed,
     HeadersTooMany {
         limit: usize,
     },
@@ -43,7 +45,7 @@ impl Refusal {
             Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
             Self::UnknownClient(_) => (StatusCode::NOT_FOUND, "unknown-client"),
-            Self::Loading => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Loading | Self::Observed => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "bad-request"),
             Self::HeadersTooMany { .. } => {
@@ -58,7 +60,7 @@ impl Refusal {
             Self::Method { allow } => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Loading => {
+            Self::Loading | Self::Observed => {
                 headers.insert(header::RETRY_AFTER, 1.into());
             }
             _ => (),
@@ -75,6 +77,7 @@ impl Display for Refusal {
             Self::UnknownClient(name) => write!(f, "no client is named {name:?} here"),
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
+            Self::Observed => f.write_str("as many observations go on as may; try again later"),
             Self::HeadersTooMany { limit } => write!(f, "a request has {limit} headers at most"),
             Self::KeyTooLong { limit } => write!(f, "a key has {limit} bytes at most"),
             Self::CallerDeadline => {

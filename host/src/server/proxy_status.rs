@@ -40,7 +40,7 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
 pub(super) fn of_refusal(refusal: &Refusal) -> HeaderValue {
     HeaderValue::from_static(match refusal {
         Refusal::UnknownClient(_) => "oneflight; error=destination_not_found",
-        Refusal::Loading => "oneflight; error=proxy_internal_response",
+        Refusal::Loading | Refusal::Observed => "oneflight; error=proxy_internal_response",
         Refusal::CallerDeadline => "oneflight; error=http_response_timeout",
         Refusal::NoSuchPath { .. }
         | Refusal::Method { .. }

@@ -1,0 +1,222 @@
+//! `oneflight explain`: what would happen to a caller of a running service now, and why.
+
+use std::fmt::Write as _;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use oneflight::clients::{Explained, Explanation, Next};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::administration::Administration;
+use super::client::NAME;
+use super::{count, shown};
+
+/// Says of a running service what would happen to a caller who asked for KEY now: which client answers,
+/// whether a flight is open that it would join, and which limits decide. It asks for nothing itself.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Explain {
+    /// What would be asked for.
+    key: String,
+
+    /// The client that would be asked.
+    #[arg(long, value_name = "NAME", default_value = NAME)]
+    client: String,
+
+    #[command(flatten)]
+    administration: Administration,
+
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oneflight explain 42
+  oneflight explain 42 --client orders --admin 127.0.0.1:9001
+  oneflight explain 42 --json | jq .next.what        joins, opens or refused";
+
+impl Explain {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let (client, key) = (encoded(&self.client), encoded(&self.key));
+        let path = format!("/v1/{client}/explain?x={key}");
+        let explanation: Explanation = self.administration.ask(Method::GET, &path).await?;
+        if self.json {
+            writeln!(stdout(), "{}", serde_json::to_string(&explanation)?)?;
+        } else {
+            write!(stdout(), "{}", told(&self.key, &explanation))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The explanation for people: first what happens, then why.
+fn told(key: &str, explanation: &Explanation) -> String {
+    let Explanation { limits, .. } = explanation;
+    let mut text = format!("A caller who asks now {}.\n\n", next(explanation));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<10} {value}");
+    };
+    let (client, generation) = (&explanation.client, &explanation.generation);
+    line("client", format!("{client}, generation {generation}"));
+    line("key", format!("{key:?}, in the log {}", explanation.key));
+    line("sharing", sharing(explanation));
+    if explanation.flights_of_key.is_empty() {
+        line("of the key", "no flight is under way".to_owned());
+    }
+    for (place, flight) in explanation.flights_of_key.iter().enumerate() {
+        let name = if place == 0 { "of the key" } else { "" };
+        line(name, of_key(flight, explanation));
+    }
+    let at_most =
+        |limit: Option<usize>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
+    line(
+        "flights",
+        format!(
+            "{}{} under way, {} of {} running, {} waiting at most {}",
+            explanation.flights,
+            at_most(limits.flights),
+            explanation.running,
+            limits.running,
+            explanation.waiting,
+            shown::milliseconds(limits.queue_ms),
+        ),
+    );
+    let of_key = limits.flights_of_key.map_or(String::new(), |limit| {
+        format!(", {} of one key", count(limit as u64, "flight"))
+    });
+    line(
+        "limits",
+        format!(
+            "{} for a flight, {} on one{of_key}",
+            shown::milliseconds(limits.flight_ms),
+            count(limits.callers as u64, "caller"),
+        ),
+    );
+    text
+}
+
+fn next(explanation: &Explanation) -> String {
+    match &explanation.next {
+        Next::Joins { flight, within_ms } => {
+            let within = shown::milliseconds(*within_ms);
+            format!("joins flight {flight}, and is answered within {within}")
+        }
+        Next::Opens {
+            waits,
+            would_have_joined,
+            within_ms,
+        } => {
+            let within = shown::milliseconds(*within_ms);
+            let wait = if *waits { " when it is its turn" } else { "" };
+            let would = would_have_joined.as_ref().map_or(String::new(), |flight| {
+                format!("; were flights shared, it would join {flight}")
+            });
+            format!("opens a flight{wait}, and is answered within {within}{would}")
+        }
+        Next::Refused { code, reason } => format!("is refused: {reason} ({code})"),
+    }
+}
+
+fn sharing(explanation: &Explanation) -> String {
+    if !explanation.shares {
+        return "observed: every caller has a flight of its own".to_owned();
+    }
+    let window = explanation.join_window_ms.map_or_else(
+        || "of any age".to_owned(),
+        |window| format!("up to {} old", shown::milliseconds(window)),
+    );
+    let anew = if explanation.anew {
+        "; with Cache-Control: no-cache they get one of their own"
+    } else {
+        ""
+    };
+    format!("callers join a flight {window}{anew}")
+}
+
+fn of_key(flight: &Explained, explanation: &Explanation) -> String {
+    let age = flight.age_ms.map_or(String::new(), |age| {
+        format!(", {} old", shown::milliseconds(age))
+    });
+    let joined = match (flight.joinable, explanation.shares) {
+        (true, _) => ", open to join",
+        (false, true) => ", joined no more",
+        (false, false) => "",
+    };
+    let callers = count(flight.callers as u64, "caller");
+    format!("flight {}{age}, {callers}{joined}", flight.flight)
+}
+
+#[cfg(test)]
+mod tests {
+    use oneflight::clients::Bounds;
+
+    use super::*;
+
+    fn explanation(next: Next) -> Explanation {
+        Explanation {
+            client: "orders".to_owned(),
+            generation: "3".to_owned(),
+            key: "00ff".to_owned(),
+            shares: true,
+            join_window_ms: Some(2_000),
+            anew: true,
+            flights_of_key: vec![Explained {
+                flight: "17".to_owned(),
+                age_ms: Some(1_240),
+                callers: 12,
+                joinable: true,
+            }],
+            flights: 3,
+            running: 2,
+            waiting: 1,
+            limits: Bounds {
+                flights: Some(1_024),
+                callers: 100,
+                flights_of_key: Some(8),
+                running: 256,
+                queue_ms: 1_000,
+                flight_ms: 10_000,
+            },
+            next,
+        }
+    }
+
+    #[test]
+    fn what_happens_comes_first_and_then_by_what_it_is_decided() {
+        let joins = Next::Joins {
+            flight: "17".to_owned(),
+            within_ms: 8_760,
+        };
+        assert_eq!(
+            told("42", &explanation(joins)),
+            "A caller who asks now joins flight 17, and is answered within 8.76 s.\n\
+             \n\
+             client     orders, generation 3\n\
+             key        \"42\", in the log 00ff\n\
+             sharing    callers join a flight up to 2 s old; with Cache-Control: no-cache they get one of \
+             their own\n\
+             of the key flight 17, 1.24 s old, 12 callers, open to join\n\
+             flights    3 of 1024 under way, 2 of 256 running, 1 waiting at most 1 s\n\
+             limits     10 s for a flight, 100 callers on one, 8 flights of one key\n"
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_shared_it_says_what_would_be() {
+        let opens = Next::Opens {
+            waits: true,
+            would_have_joined: Some("17".to_owned()),
+            within_ms: 10_000,
+        };
+        assert_eq!(
+            next(&explanation(opens)),
+            "opens a flight when it is its turn, and is answered within 10 s; were flights shared, it \
+             would join 17"
+        );
+    }
+}

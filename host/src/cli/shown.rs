@@ -1,0 +1,68 @@
+//! Amounts as people read them.
+
+/// `12 ms`, `1.24 s`: what is finer than that says nothing.
+pub(super) fn milliseconds(milliseconds: u64) -> String {
+    if milliseconds < 1_000 {
+        return format!("{milliseconds} ms");
+    }
+    let (seconds, rest) = (milliseconds / 1_000, milliseconds % 1_000 / 10);
+    match rest {
+        0 => format!("{seconds} s"),
+        _ => format!("{seconds}.{rest:02} s").replace("0 s", " s"),
+    }
+}
+
+/// The same of seconds, and microseconds where they are fewer than a millisecond.
+pub(super) fn seconds(seconds: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time that was measured: not negative, and far below 2^64"
+    )]
+    let microseconds = (seconds * 1_000_000.0).round() as u64;
+    match microseconds {
+        0 => "0 ms".to_owned(),
+        1..1_000 => format!("{microseconds} µs"),
+        _ => milliseconds(microseconds / 1_000),
+    }
+}
+
+/// `50 %`, `0.4 %`; nothing of nothing.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "0 %".to_owned();
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share, and shown to a digit or two"
+    )]
+    let share = part as f64 * 100.0 / whole as f64;
+    if share > 0.0 && share < 1.0 {
+        format!("{share:.1} %")
+    } else {
+        format!("{share:.0} %")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_finely_as_they_matter() {
+        let shown = [0, 999, 1_000, 1_240, 1_500, 10_005, 60_000].map(milliseconds);
+        assert_eq!(
+            shown,
+            ["0 ms", "999 ms", "1 s", "1.24 s", "1.5 s", "10 s", "60 s"]
+        );
+        let shown = [0.0, 0.000_25, 0.012, 31.2].map(seconds);
+        assert_eq!(shown, ["0 ms", "250 µs", "12 ms", "31.2 s"]);
+    }
+
+    #[test]
+    fn shares_are_shown_in_percent_and_never_as_none_where_there_is_one() {
+        let shown = [(1, 2), (1, 300), (2, 3), (0, 5), (0, 0)];
+        let shown = shown.map(|(part, whole)| percent(part, whole));
+        assert_eq!(shown, ["50 %", "0.3 %", "67 %", "0 %", "0 %"]);
+    }
+}
