@@ -42,6 +42,8 @@ pub struct Metrics {
     registry: Registry,
     families: Families,
     observers: Arc<Observers>,
+    /// Set when it is read.
+    observations: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,7 +103,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("oneflight");
         let families = Families::registered(&mut registry);
+        let observations = Gauge::default();
+        let help = "Observations that go on now";
+        registry.register("observations", help, observations.clone());
         Self {
+            observations,
             registry,
             families,
             observers: Arc::default(),
@@ -256,6 +262,8 @@ impl Metrics {
                 gauges.get_or_create(&ByClient { client }).set(value);
             }
         }
+        let observations = i64::try_from(self.observers.going_on());
+        self.observations.set(observations.unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a text has room for more");
         text

@@ -221,9 +221,14 @@ impl Observers {
         })
     }
 
+    /// How many go on now.
+    pub(crate) fn going_on(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// A flight of `client` is over.
     pub(crate) fn note(&self, client: &str, flight: &Noted<'_>) {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.going_on() == 0 {
             return;
         }
         for notes in &*lock(&self.notes) {
@@ -394,6 +399,6 @@ mod tests {
         all.pop();
         assert!(observers.observe().is_some());
         all.clear();
-        assert_eq!(observers.count.load(Ordering::Relaxed), 0);
+        assert_eq!(observers.going_on(), 0);
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The figures of the service that is administered at `admin`.
-async fn figures(admin: SocketAddr) -> String {
+pub(crate) async fn figures(admin: SocketAddr) -> String {
     let answer = failsafe("the figures", get(admin, "/metrics")).await;
     let kind = header(&answer, "content-type");
     assert!(
@@ -22,7 +22,7 @@ async fn figures(admin: SocketAddr) -> String {
 }
 
 /// The value of a series, by all that stands before it.
-fn value(figures: &str, series: &str) -> f64 {
+pub(crate) fn value(figures: &str, series: &str) -> f64 {
     let prefix = format!("oneflight_{series} ");
     let line = figures.lines().find_map(|line| line.strip_prefix(&*prefix));
     let value = line.unwrap_or_else(|| panic!("no {series} in {figures}"));

@@ -15,6 +15,7 @@ mod front;
 mod guests;
 mod instances;
 mod life;
+mod observing;
 mod service;
 mod sharing;
 mod upstreams;

@@ -19,6 +19,8 @@ pub enum Answer {
     Items,
     /// The same, but not before [`Upstream::release`].
     Held,
+    /// As [`Answer::Held`], with one item whose id is the number of the request.
+    Numbered,
     /// This status, with an empty body and these header lines.
     Status(u16, &'static str),
     /// 200 with this body.
@@ -213,16 +215,25 @@ async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(head);
-        seen.requests.send_modify(|count| *count += 1);
+        let mut number = 0;
+        seen.requests.send_modify(|count| {
+            *count += 1;
+            number = *count;
+        });
         let written = match &answer {
             Answer::Items => write(&mut stream, &whole("200 OK", "", ITEMS)).await,
-            Answer::Held => {
+            Answer::Held | Answer::Numbered => {
                 let mut released = seen.released.subscribe();
                 tokio::select! {
                     _ = released.wait_for(|released| *released) => {}
                     () = closed(&mut stream) => return abandoned(seen),
                 }
-                write(&mut stream, &whole("200 OK", "", ITEMS)).await
+                let numbered = format!(r#"[{{"id":{number}}}]"#);
+                let items = match answer {
+                    Answer::Numbered => &numbered,
+                    _ => ITEMS,
+                };
+                write(&mut stream, &whole("200 OK", "", items)).await
             }
             Answer::Status(status, headers) => {
                 write(&mut stream, &whole(&format!("{status} Told"), headers, "")).await

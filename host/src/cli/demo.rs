@@ -1,7 +1,9 @@
 //! `oneflight demo`: the duplicates, seen; and the same with one shared call.
 
+mod live;
 mod picture;
 mod recorder;
+mod showcase;
 mod upstream;
 
 use std::io::{Write, stdout};
@@ -13,19 +15,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
-use oneflight::clients::{Clients, Served};
-use oneflight::server::{Doors, Service};
-use oneflight::{ComponentClient, FrontLimits, Key, Settings, decorate};
+use oneflight::config::CompileConfig;
+use oneflight::{Key, Settings, decorate};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use self::picture::{draw, figures};
+use self::live::{can_show, live};
+use self::picture::{LINE, Paint, draw, figures};
 use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
+use self::showcase::{Addresses, Showcase};
 use self::upstream::Upstream;
 use super::client::NAME;
-use super::compile::CompileFlags;
+use super::compile::{CompileFlags, engine};
 use super::load_builtin;
-use super::serve::{address, listen, shutdown};
+use super::serve::address;
 
 /// Shows the duplicates and their cure: two fetchers, then 100 callers, ask a small upstream for the
 /// same items, first straight through, then with one shared call.
@@ -39,14 +42,17 @@ pub(super) struct Demo {
     #[arg(long)]
     serve: bool,
 
-    /// The address for --serve; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        value_parser = address, requires = "serve"
-    )]
+    /// The same, with two fetchers that go on asking, and prints the address of a page that shows them.
+    #[arg(long)]
+    open: bool,
+
+    /// The address for --serve and --open; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
+
+    /// The address for administration, and so of the page.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
+    admin: SocketAddr,
 
     /// Prints one JSON object with all figures and times.
     #[arg(long)]
@@ -61,6 +67,9 @@ pub(super) struct Demo {
 struct Document {
     upstream_delay_ms: u64,
     runs: Vec<Run>,
+    /// Where the service is, with --serve and --open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<Addresses>,
 }
 
 /// One way of asking, by a number of callers at once, and what it came to.
@@ -94,6 +103,17 @@ impl Way {
     }
 }
 
+/// Where the picture goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// A terminal, which sees it grow.
+    Live,
+    /// Anything else, which gets it when it is whole.
+    Whole,
+    /// Nowhere.
+    Nothing,
+}
+
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let recorder = Arc::new(Recorder::default());
@@ -102,9 +122,18 @@ impl Demo {
         let settings = Settings::new(NAME)
             .env("BASE_URL", &format!("{}/items", upstream.origin()))
             .allow(&upstream.origin())?;
-        let engine = self.compile.engine(&settings.limits)?;
+        // Room for the two clients of the showcase.
+        let limits = [&settings.limits; 2];
+        let engine = engine(limits, &self.compile.over(CompileConfig::default()))?;
         let component = load_builtin(&engine, settings.clone()).await?;
-        if !self.json {
+        let show = if self.json {
+            Show::Nothing
+        } else if can_show(LINE) {
+            Show::Live
+        } else {
+            Show::Whole
+        };
+        if show != Show::Nothing {
             writeln!(
                 stdout(),
                 "An upstream that takes {} ms, and the built-in client: a component of {} KB.\n",
@@ -113,97 +142,126 @@ impl Demo {
             )?;
         }
 
-        let bare = Recorded::new(component.clone(), Arc::clone(&recorder));
+        let stage = Stage {
+            recorder: Arc::clone(&recorder),
+            upstream: &upstream,
+            show,
+        };
+        let bare = Recorded::new(component.clone(), recorder);
         let mut runs = Vec::new();
         for callers in [2, 100] {
             for way in [Way::StraightThrough, Way::SingleFlight] {
                 // A new key each time, as if nobody had asked before.
                 let key = Key::from(format!("{callers}-{}", way.name()));
-                let run = match way {
-                    Way::StraightThrough => {
-                        ask(way, bare.clone(), callers, &key, &recorder, &upstream).await?
-                    }
+                runs.push(match way {
+                    Way::StraightThrough => stage.run(way, bare.clone(), callers, &key).await?,
                     Way::SingleFlight => {
                         let client = decorate(bare.clone(), &settings);
-                        ask(way, client, callers, &key, &recorder, &upstream).await?
+                        stage.run(way, client, callers, &key).await?
                     }
-                };
-                if !self.json {
-                    writeln!(stdout(), "{}", draw(&run))?;
-                }
-                runs.push(run);
+                });
             }
         }
-        if self.json {
+        let showcase = if self.open || self.serve {
+            Some(Showcase::new(&self, &engine, component, settings).await?)
+        } else {
+            None
+        };
+        if show == Show::Nothing {
             let document = Document {
                 upstream_delay_ms: self.delay,
                 runs,
+                service: showcase.as_ref().map(Showcase::addresses),
             };
             writeln!(stdout(), "{}", serde_json::to_string(&document)?)?;
         } else {
             write!(stdout(), "{}", figures(&runs))?;
         }
-        if self.serve {
-            self.serve(Served::new(component, settings), &upstream)
-                .await?;
-        } else if !self.json {
-            writeln!(stdout(), "Play with it:  oneflight demo --serve")?;
+        match showcase {
+            Some(showcase) => showcase.run(&upstream).await?,
+            None if show == Show::Nothing => {}
+            None => writeln!(
+                stdout(),
+                "Play with it:        oneflight demo --serve\n\
+                 See it in a browser: oneflight demo --open"
+            )?,
         }
         Ok(ExitCode::SUCCESS)
     }
-
-    async fn serve(
-        &self,
-        served: Served<ComponentClient>,
-        upstream: &Upstream,
-    ) -> anyhow::Result<()> {
-        let listener = listen(self.listen, "--listen")?;
-        let shutdown = shutdown()?;
-        let (url, origin) = (listener.local_addr()?, upstream.origin());
-        eprintln!("listening on http://{url}/v1/{NAME}/items?x=KEY, until Ctrl-C; for example:\n");
-        eprintln!("  curl 'http://{url}/v1/{NAME}/items?x=42'");
-        eprintln!("  curl '{origin}/count'     # how many requests the upstream has had");
-        let clients = Arc::new(Clients::of([served]));
-        Service::new(clients, Arc::default(), FrontLimits::default())
-            .run(Doors::new(listener), shutdown)
-            .await;
-        Ok(())
-    }
 }
 
-/// Lets `callers` tasks ask `client` for `key` at once.
-async fn ask<C: Client + Clone>(
-    way: Way,
-    client: C,
-    callers: usize,
-    key: &Key,
-    recorder: &Arc<Recorder>,
-    upstream: &Upstream,
-) -> anyhow::Result<Run> {
-    let before = upstream.requests();
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..callers {
-        let (client, key, recorder) = (client.clone(), key.clone(), Arc::clone(recorder));
-        tasks.spawn(async move {
-            let _span = recorder.begin(Lane::Caller);
-            client.get_items(key).await.result
-        });
+/// What all runs have in common.
+struct Stage<'a> {
+    recorder: Arc<Recorder>,
+    upstream: &'a Upstream,
+    show: Show,
+}
+
+impl Stage<'_> {
+    /// Lets `callers` tasks ask `client` for `key` at once, and shows it.
+    async fn run<C: Client + Clone>(
+        &self,
+        way: Way,
+        client: C,
+        callers: usize,
+        key: &Key,
+    ) -> anyhow::Result<Run> {
+        let before = self.upstream.requests();
+        let began = Instant::now();
+        let asking = self.ask(client, callers, key);
+        if self.show == Show::Live {
+            // A little more than it takes, so that the picture keeps its scale while it grows.
+            let least = milliseconds(self.upstream.delay()) * 1.1;
+            let frame = || {
+                let spans = self.recorder.so_far(began);
+                draw(way, callers, &spans, least, Paint::Coloured)
+            };
+            live(asking, frame, stdout()).await?;
+        } else {
+            asking.await?;
+        }
+        let milliseconds = milliseconds(began.elapsed());
+        let spans = self.recorder.take(began);
+        let paint = match self.show {
+            Show::Live => Some(Paint::Coloured),
+            Show::Whole => Some(Paint::Plain),
+            Show::Nothing => None,
+        };
+        if let Some(paint) = paint {
+            let picture = draw(way, callers, &spans, milliseconds, paint);
+            writeln!(stdout(), "{picture}")?;
+        }
+        Ok(Run {
+            way,
+            callers,
+            guest_calls: spans
+                .iter()
+                .filter(|span| span.lane == Lane::GuestCall)
+                .count(),
+            upstream_requests: self.upstream.requests() - before,
+            milliseconds,
+            spans,
+        })
     }
-    while let Some(result) = tasks.join_next().await {
-        result?.context("the demo's own upstream did not answer")?;
+
+    async fn ask<C: Client + Clone>(
+        &self,
+        client: C,
+        callers: usize,
+        key: &Key,
+    ) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..callers {
+            let (client, key) = (client.clone(), key.clone());
+            let recorder = Arc::clone(&self.recorder);
+            tasks.spawn(async move {
+                let _span = recorder.begin(Lane::Caller);
+                client.get_items(key).await.result
+            });
+        }
+        while let Some(result) = tasks.join_next().await {
+            result?.context("the demo's own upstream did not answer")?;
+        }
+        Ok(())
     }
-    let milliseconds = milliseconds(began.elapsed());
-    let spans = recorder.take(began);
-    Ok(Run {
-        way,
-        callers,
-        guest_calls: spans
-            .iter()
-            .filter(|span| span.lane == Lane::GuestCall)
-            .count(),
-        upstream_requests: upstream.requests() - before,
-        milliseconds,
-        spans,
-    })
 }

@@ -12,41 +12,60 @@ const WIDTH: usize = 56;
 /// The width of what stands before it, in columns.
 const LABEL: usize = 21;
 
+/// The width of a whole line, in columns.
+pub(super) const LINE: usize = 2 + LABEL + 1 + WIDTH;
+
 /// What fits as a bar of its own; more of a lane is drawn as how many there are at a time.
 const BARS: usize = 4;
 
-/// Who asked, who was called and what reached the upstream, over the time of one run.
-pub(super) fn draw(run: &Run) -> String {
-    let who = if run.callers == 2 {
-        "fetcher"
-    } else {
-        "caller"
-    };
-    let end = run
-        .spans
-        .iter()
-        .map(|span| span.to)
-        .fold(run.milliseconds, f64::max);
-    let mut picture = format!("{}, {}\n", count(run.callers as u64, who), run.way.name());
+/// Whether the picture may have colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    Plain,
+    Coloured,
+}
+
+impl Paint {
+    /// `text` in the colour of `lane`.
+    fn of(self, lane: Lane, text: &str) -> String {
+        let colour = match lane {
+            Lane::Caller => 36,
+            Lane::GuestCall => 33,
+            Lane::UpstreamRequest => 35,
+        };
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Coloured => format!("\x1b[{colour}m{text}\x1b[0m"),
+        }
+    }
+}
+
+/// Who asked, who was called and what reached the upstream, over the time of a run of `callers`, which is
+/// at least `least` milliseconds long.
+pub(super) fn draw(way: Way, callers: usize, spans: &[Span], least: f64, paint: Paint) -> String {
+    let who = if callers == 2 { "fetcher" } else { "caller" };
+    let end = spans.iter().map(|span| span.to).fold(least, f64::max);
+    let mut picture = format!("{}, {}\n", count(callers as u64, who), way.name());
     for (lane, name, line) in [
         (Lane::Caller, who, '─'),
         (Lane::GuestCall, "guest call", '━'),
         (Lane::UpstreamRequest, "upstream request", '█'),
     ] {
-        let spans: Vec<Span> = run
-            .spans
+        let spans: Vec<Span> = spans
             .iter()
             .filter(|span| span.lane == lane)
             .copied()
             .collect();
+        let mut row = |label: String, drawn: &str| {
+            let drawn = paint.of(lane, drawn);
+            let _ = writeln!(picture, "  {label:<LABEL$} {drawn}");
+        };
         if spans.len() <= BARS {
             for (nth, span) in spans.iter().enumerate() {
-                let label = format!("{name} {}", nth + 1);
-                let _ = writeln!(picture, "  {label:<LABEL$} {}", bar(span, end, line));
+                row(format!("{name} {}", nth + 1), &bar(span, end, line));
             }
         } else {
-            let label = count(spans.len() as u64, name);
-            let _ = writeln!(picture, "  {label:<LABEL$} {}", heights(&spans, end));
+            row(count(spans.len() as u64, name), &heights(&spans, end));
         }
     }
     let scale = format!("{end:.0} ms");
@@ -132,6 +151,18 @@ mod tests {
         assert_eq!(half, " ".repeat(WIDTH / 2) + &"─".repeat(WIDTH / 2));
         let instant = bar(&span(Lane::Caller, 100.0, 100.0), 100.0, '─');
         assert_eq!(instant.chars().count(), WIDTH);
+    }
+
+    #[test]
+    fn colours_are_there_only_where_they_may_be() {
+        let spans = [span(Lane::UpstreamRequest, 0.0, 50.0)];
+        let drawn = |paint| draw(Way::SingleFlight, 2, &spans, 100.0, paint);
+        assert!(!drawn(Paint::Plain).contains('\x1b'));
+        let bar = "█".repeat(WIDTH / 2);
+        let coloured = format!("  {:<LABEL$} \x1b[35m{bar}\x1b[0m\n", "upstream request 1");
+        assert!(drawn(Paint::Coloured).contains(&coloured));
+        let plain = coloured.replace("\x1b[35m", "").replace("\x1b[0m", "");
+        assert!(drawn(Paint::Plain).contains(&plain));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! When things began and ended, for the demo's picture.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,52 +29,72 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
-/// Notes what ended since it was last asked.
+/// Notes what begins and ends.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(Mutex<Vec<(Lane, Instant, Instant)>>);
+pub(super) struct Recorder(Mutex<Noted>);
 
-/// Something under way: noted when it is dropped.
+/// By the order in which they began.
+#[derive(Debug, Default)]
+struct Noted {
+    next: u64,
+    spans: BTreeMap<u64, (Lane, Instant, Option<Instant>)>,
+}
+
+/// Something under way, until it is dropped.
 pub(super) struct Open {
     recorder: Arc<Recorder>,
-    lane: Lane,
-    began: Instant,
+    number: u64,
 }
 
 impl Recorder {
     pub(super) fn begin(self: &Arc<Self>, lane: Lane) -> Open {
+        let mut noted = self.lock();
+        let number = noted.next;
+        noted.next += 1;
+        noted.spans.insert(number, (lane, Instant::now(), None));
         Open {
             recorder: Arc::clone(self),
-            lane,
-            began: Instant::now(),
+            number,
         }
     }
 
-    /// All that ended since the last call, ordered by when it began.
-    pub(super) fn take(&self, origin: Instant) -> Vec<Span> {
-        let milliseconds = |at: Instant| milliseconds(at.duration_since(origin));
-        let mut spans: Vec<Span> = self
-            .lock()
-            .drain(..)
-            .map(|(lane, from, to)| Span {
-                lane,
-                from: milliseconds(from),
-                to: milliseconds(to),
-            })
-            .collect();
-        spans.sort_by(|a, b| a.from.total_cmp(&b.from));
-        spans
+    /// All that began since the last [`Recorder::take`]; what is under way ends now.
+    pub(super) fn so_far(&self, origin: Instant) -> Vec<Span> {
+        let now = Instant::now();
+        let spans = self.lock().spans.clone();
+        let span =
+            |(lane, from, to): (_, _, Option<_>)| Span::new(origin, lane, from, to.unwrap_or(now));
+        spans.into_values().map(span).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Lane, Instant, Instant)>> {
+    /// All that ended since the last call, ordered by when it began. What is under way is forgotten.
+    pub(super) fn take(&self, origin: Instant) -> Vec<Span> {
+        let spans = std::mem::take(&mut self.lock().spans);
+        let span = |(lane, from, to): (_, _, Option<_>)| Some(Span::new(origin, lane, from, to?));
+        spans.into_values().filter_map(span).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Span {
+    fn new(origin: Instant, lane: Lane, from: Instant, to: Instant) -> Self {
+        let milliseconds = |at: Instant| milliseconds(at.saturating_duration_since(origin));
+        Self {
+            lane,
+            from: milliseconds(from),
+            to: milliseconds(to),
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.recorder
-            .lock()
-            .push((self.lane, self.began, Instant::now()));
+        if let Some((.., to)) = self.recorder.lock().spans.get_mut(&self.number) {
+            *to = Some(Instant::now());
+        }
     }
 }
 

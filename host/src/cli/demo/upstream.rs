@@ -20,6 +20,7 @@ use super::recorder::{Lane, Recorder};
 #[derive(Debug)]
 pub(super) struct Upstream {
     address: SocketAddr,
+    delay: Duration,
     requests: Arc<AtomicU64>,
 }
 
@@ -28,6 +29,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let upstream = Self {
             address: listener.local_addr()?,
+            delay,
             requests: Arc::default(),
         };
         let requests = Arc::clone(&upstream.requests);
@@ -57,6 +59,11 @@ impl Upstream {
     /// `http://127.0.0.1:PORT`.
     pub(super) fn origin(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How long it takes to answer.
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// How many requests for items it has had.

@@ -1,0 +1,341 @@
+//! Who asks twice, as an operator finds out before anything is shared; and what would happen to a caller.
+
+use std::net::SocketAddr;
+use std::process::Output;
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use oneflight_tests::caller::{get, header};
+use oneflight_tests::failsafe;
+use oneflight_tests::folder::Folder;
+use oneflight_tests::process::{self, Service, run};
+use oneflight_tests::upstream::{Answer, Upstream};
+use serde_json::{Value, json};
+
+use crate::figures::{figures, value};
+
+/// A service with the client `a`, which asks `upstream`; `more` is said of it too.
+async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
+    let file = folder.write("a.toml", describing(upstream, more).as_bytes());
+    Service::start(&["--config", &file]).await
+}
+
+fn describing(upstream: &Upstream, more: &str) -> String {
+    let origin = upstream.origin();
+    format!(
+        "[limits]\nleave = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight = '1h'\n{more}"
+    )
+}
+
+/// Lets the upstream be asked by two callers at once, for each of `keys`, and waits for their answers.
+async fn two_fetchers(address: SocketAddr, keys: &[&str]) {
+    let ask = |key| async move { get(address, &format!("/v1/a/items?x={key}")).await };
+    let callers = keys.iter().flat_map(|key| [ask(key), ask(key)]);
+    for answer in failsafe("the answers", join_all(callers)).await {
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}
+
+/// What `oneflight observe` prints of a service while `asking` goes on; the service ends with it.
+async fn observed(service: Service, flags: &[&str], asking: impl Future<Output = ()>) -> Output {
+    let admin = service.admin.to_string();
+    let args = [&["observe", "--for", "1h", "--admin", &admin], flags].concat();
+    let observing = run(&args);
+    let asking = async {
+        failsafe("the observation to begin", async {
+            while value(&figures(service.admin).await, "observations") != 1.0 {}
+        })
+        .await;
+        asking.await;
+        // What was seen by then is told when the service begins to end.
+        service.terminate();
+        service.ended().await
+    };
+    let (output, (exit, log)) = tokio::join!(observing, asking);
+    assert_eq!(exit, Some(0), "{log}");
+    assert!(output.status.success(), "{output:?}");
+    output
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "sharing = 'observed'").await;
+    let (address, admin) = (service.address, service.admin);
+    let asking = async {
+        let asked = tokio::spawn(two_fetchers(address, &["42"]));
+        upstream.requested(2).await;
+        upstream.release();
+        failsafe("the fetchers", asked).await.unwrap();
+        let answer = get(address, "/v1/a/items?x=alone").await;
+        assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
+        let text = figures(admin).await;
+        for (series, expected) in [
+            (r#"would_have_joined_total{client="a"}"#, 1.0),
+            (r#"joined_total{client="a"}"#, 0.0),
+            (r#"upstream_requests_total{client="a"}"#, 3.0),
+            (
+                r#"upstream_requests_would_have_saved_total{client="a"}"#,
+                1.0,
+            ),
+            (r#"answers_compared_total{client="a",outcome="equal"}"#, 1.0),
+            (
+                r#"answers_compared_total{client="a",outcome="unequal"}"#,
+                0.0,
+            ),
+        ] {
+            assert_eq!(value(&text, series), expected, "{series}");
+        }
+    };
+    let report = json_of(&observed(service, &["--json", "--show-keys"], asking).await);
+    let client = &report["clients"][0];
+    assert_eq!(report["clients"].as_array().unwrap().len(), 1);
+    assert_eq!(client["client"], "a");
+    for (figure, expected) in [("callers", 3), ("flights", 3), ("equal", 1), ("unequal", 0)] {
+        assert_eq!(client[figure], expected, "{client}");
+    }
+    let requests = |amount: &str| client[amount]["upstream_requests"].as_u64().unwrap();
+    assert_eq!(
+        (requests("spent"), requests("would_save"), requests("saved")),
+        (3, 1, 0)
+    );
+    let seconds = |amount: &str| client[amount]["upstream_seconds"].as_f64().unwrap();
+    assert!(seconds("would_save") > 0.0 && seconds("would_save") < seconds("spent"));
+    let keys: Vec<_> = client["keys"].as_array().unwrap().iter().collect();
+    let of_key = |key: &Value| {
+        (
+            key["key"].clone(),
+            key["callers"].clone(),
+            key["equal"].clone(),
+        )
+    };
+    let keys: Vec<_> = keys.into_iter().map(of_key).collect();
+    let expected = [("42", 2, 1), ("alone", 1, 0)];
+    assert_eq!(
+        keys,
+        expected.map(|(key, callers, equal)| (json!(key), json!(callers), json!(equal)))
+    );
+}
+
+#[tokio::test]
+async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "sharing = 'observed'").await;
+    let address = service.address;
+    let asking = async {
+        let asked = tokio::spawn(two_fetchers(address, &["a-secret-key"]));
+        upstream.requested(2).await;
+        upstream.release();
+        failsafe("the fetchers", asked).await.unwrap();
+    };
+    let output = observed(service, &[], asking).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "a: 2 callers, 2 calls of the guest, 2 upstream requests\n",
+        "  sharing would save 1 of 2 upstream requests (50 %), ",
+        "  of the answers that would have been shared, 1 of 1 were equal\n",
+        "  To share: take sharing = \"observed\" out of [clients.a], and send the service SIGHUP.\n",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn answers_that_are_not_equal_are_told() {
+    let upstream = Upstream::start(Answer::Numbered).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "sharing = 'observed'").await;
+    let address = service.address;
+    let asking = async {
+        let asked = tokio::spawn(two_fetchers(address, &["42"]));
+        upstream.requested(2).await;
+        upstream.release();
+        failsafe("the fetchers", asked).await.unwrap();
+    };
+    let output = observed(service, &[], asking).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = "  of the answers that would have been shared, 0 of 1 were equal: the key does not say enough, \
+                or the upstream changes fast\n";
+    assert!(said.contains(line), "{said}");
+}
+
+#[tokio::test]
+async fn once_sharing_is_switched_on_the_same_fetchers_make_one_request() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "sharing = 'observed'").await;
+    folder.write("a.toml", describing(&upstream, "").as_bytes());
+    service.hang_up();
+    service.logged("reloaded").await;
+    let (address, admin) = (service.address, service.admin);
+    let asking = async {
+        let asked = tokio::spawn(two_fetchers(address, &["42"]));
+        failsafe("both to wait", async {
+            while value(&figures(admin).await, r#"callers_waiting{client="a"}"#) != 2.0 {}
+        })
+        .await;
+        upstream.requested(1).await;
+        upstream.release();
+        failsafe("the fetchers", asked).await.unwrap();
+    };
+    let report = json_of(&observed(service, &["--json"], asking).await);
+    let client = &report["clients"][0];
+    assert_eq!(
+        (&client["callers"], &client["flights"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(client["spent"]["upstream_requests"], 1);
+    assert_eq!(client["saved"]["upstream_requests"], 1);
+    assert_eq!(client["would_save"]["upstream_requests"], 0);
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_observation_that_nobody_waits_for_any_more_ends() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "").await;
+    let going_on = async |count: f64| {
+        failsafe("observations", async {
+            while value(&figures(service.admin).await, "observations") != count {}
+        })
+        .await;
+    };
+    let admin = service.admin.to_string();
+    let observing = process::oneflight(&["observe", "--for", "1h", "--admin", &admin]).spawn();
+    going_on(1.0).await;
+    drop(observing.unwrap());
+    going_on(0.0).await;
+    // And one whose time has passed.
+    let output = run(&["observe", "--for", "1ms", "--admin", &admin]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("no flight ended: nobody asked"), "{said}");
+    going_on(0.0).await;
+}
+
+#[tokio::test]
+async fn where_no_service_is_the_commands_say_how_to_find_one() {
+    // Nobody listens on port 1.
+    for command in [&["observe", "--for", "1s"][..], &["explain", "42"]] {
+        let output = run(&[command, &["--admin", "127.0.0.1:1"]].concat()).await;
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let complaint = "could not reach the administration of a service at 127.0.0.1:1; start oneflight \
+                         serve, or say with --admin where it is";
+        assert!(said.contains(complaint), "{said}");
+    }
+    let output = run(&["observe", "--for", "60"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("needed a number with ms, s, m or h"),
+        "{said}"
+    );
+}
+
+/// What `oneflight explain KEY --json` says.
+async fn explained(service: &Service, key: &str) -> Value {
+    let admin = service.admin.to_string();
+    let output = run(&["explain", key, "--client", "a", "--admin", &admin, "--json"]).await;
+    assert!(output.status.success(), "{output:?}");
+    json_of(&output)
+}
+
+#[tokio::test]
+async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let limits = "limits.callers = 2\nlimits.flights = 1\njoin_window = '1h'\nanew = true";
+    let service = serving(&upstream, &folder, limits).await;
+    let before = explained(&service, "a b&c").await;
+    assert_eq!(
+        before["next"],
+        json!({ "what": "opens", "waits": false, "would_have_joined": null, "within_ms": 3_600_000 })
+    );
+    assert_eq!(
+        (&before["flights_of_key"], &before["flights"]),
+        (&json!([]), &json!(0))
+    );
+    assert_eq!(
+        (&before["join_window_ms"], &before["anew"]),
+        (&json!(3_600_000), &json!(true))
+    );
+    assert_eq!(before["limits"]["flights"], 1);
+
+    let address = service.address;
+    let ask = || tokio::spawn(async move { get(address, "/v1/a/items?x=a+b%26c").await });
+    let one = ask();
+    upstream.requested(1).await;
+    let open = explained(&service, "a b&c").await;
+    let flight = &open["flights_of_key"][0];
+    assert_eq!(
+        (&flight["callers"], &flight["joinable"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(open["next"]["what"], "joins");
+    assert_eq!(open["next"]["flight"], flight["flight"]);
+    let (age, within) = (&flight["age_ms"], &open["next"]["within_ms"]);
+    assert_eq!(age.as_u64().unwrap() + within.as_u64().unwrap(), 3_600_000);
+    assert_eq!((&open["flights"], &open["running"]), (&json!(1), &json!(1)));
+    // The only flight there may be is another key's.
+    let other = explained(&service, "other").await;
+    assert_eq!(other["next"]["what"], "refused");
+    assert_eq!(other["next"]["code"], "overloaded");
+    let answer = get(address, "/v1/a/items?x=other").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let two = ask();
+    failsafe("both to wait", async {
+        while value(
+            &figures(service.admin).await,
+            r#"callers_waiting{client="a"}"#,
+        ) != 2.0
+        {}
+    })
+    .await;
+    let full = explained(&service, "a b&c").await;
+    assert_eq!(full["next"]["what"], "refused");
+    let answer = get(address, "/v1/a/items?x=a+b%26c").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // It is not asked twice for being explained.
+    assert_eq!(upstream.requests(), 1);
+    upstream.release();
+    for caller in [one, two] {
+        assert_eq!(
+            failsafe("an answer", caller).await.unwrap().status(),
+            StatusCode::OK
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_for_people_begins_with_what_happens() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let service = serving(&upstream, &folder, "").await;
+    let admin = service.admin.to_string();
+    let output = run(&["explain", "42", "--client", "a", "--admin", &admin]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with("A caller who asks now opens a flight, and is answered within 3600 s.\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("\nof the key no flight is under way\n"),
+        "{said}"
+    );
+    let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    let said = String::from_utf8(unknown.stderr).unwrap();
+    assert!(
+        said.contains("no client is named \"b\" here (unknown-client)"),
+        "{said}"
+    );
+}
