@@ -13,6 +13,7 @@ mod observe;
 mod progress;
 mod serve;
 mod shown;
+mod traces;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -97,7 +98,7 @@ impl Arguments {
         // A service's log is as its configuration says, which it has yet to read.
         if !matches!(self.command, Command::Serve(_)) {
             let shown = self.log.map_or_else(log::quiet, log::from);
-            log::start(shown, LogFormat::default());
+            log::start(shown, LogFormat::default(), None);
         }
         match self.command {
             Command::Demo(demo) => demo.run().await,

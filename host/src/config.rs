@@ -7,7 +7,9 @@ mod fields;
 mod file;
 mod print;
 mod section;
+mod traces;
 mod units;
+mod value;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +21,7 @@ pub use self::file::{
     AN_ADDRESS, CacheConfig, CompileConfig, Config, LogConfig, LogFormat, TlsFiles,
 };
 pub use self::section::ConfigError;
+pub use self::traces::{OtlpUrl, TracesConfig};
 pub use self::units::{A_DURATION, duration};
 
 use crate::metrics::ClientMetrics;

@@ -67,6 +67,7 @@ pub mod config;
 pub mod metrics;
 pub mod observation;
 pub mod server;
+mod trace;
 pub mod upstream;
 
 pub use client::{Answer, Client, ClientError, Item, Items, Key};

@@ -13,7 +13,6 @@ mod outbound;
 mod policy;
 mod resolve;
 mod tls;
-mod trace;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,6 +42,7 @@ use self::origin::Target;
 use self::outbound::OpenRequest;
 use crate::client::ClientError;
 use crate::config::Limits;
+use crate::trace::TRACEPARENT;
 
 /// Bytes of one HTTP/2 answer that may be on their way before its guest reads them. A connection's
 /// share is that of all requests there can be: a guest that reads nothing holds up none but itself.
@@ -117,7 +117,7 @@ impl Upstream {
         options: Option<RequestOptions>,
         mut open: OpenRequest,
     ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
-        let mut request = match self.permitted(request, &open) {
+        let mut request = match self.permitted(request, &mut open) {
             Ok(request) => request,
             Err(denial) => return Err(denied(&denial).told(open)),
         };
@@ -146,6 +146,7 @@ impl Upstream {
             Ok(response) => response.into_parts(),
             Err(failure) => return Err(failure.told(open)),
         };
+        open.answered(head.status);
         let Times {
             deadline, between, ..
         } = times;
@@ -158,7 +159,7 @@ impl Upstream {
     fn permitted(
         &self,
         request: Request<WasiBody>,
-        open: &OpenRequest,
+        open: &mut OpenRequest,
     ) -> Result<Request<AnnouncedBody>, Denial> {
         let limit = self.limits.requests;
         if open.number() > limit {
@@ -169,13 +170,14 @@ impl Upstream {
         }
         let target = Target::of(request.uri())?;
         self.policy.permit(&target)?;
+        open.goes_to(request.method(), &target);
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().cloned();
         head.uri = target.url(path)?;
         if self.policy.traces(&target) {
             // What a guest says there would be of a trace that is not the flight's.
             head.headers.remove("tracestate");
-            head.headers.insert("traceparent", open.trace().header());
+            head.headers.insert(TRACEPARENT, open.trace().header());
         }
         let length = match head.headers.get(header::CONTENT_LENGTH) {
             Some(length) => {

@@ -18,4 +18,5 @@ mod life;
 mod observing;
 mod service;
 mod sharing;
+mod traces;
 mod upstreams;

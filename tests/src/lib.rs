@@ -10,6 +10,7 @@ pub mod caller;
 pub mod folder;
 pub mod memory;
 pub mod names;
+pub mod otlp;
 pub mod process;
 pub mod prometheus;
 pub mod serving;

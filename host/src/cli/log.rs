@@ -1,11 +1,15 @@
-//! The log: what it shows, and how its lines look.
+//! The log: what it shows, and how its lines look. Beside it, the spans for traces.
 
 use std::io::IsTerminal;
 
 use oneflight::config::LogFormat;
+use opentelemetry_sdk::trace::SdkTracer;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Only what oneflight itself says: at the finer levels the crates below it print calls with their
@@ -19,14 +23,64 @@ pub(super) fn quiet() -> Targets {
     from(LevelFilter::WARN).with_target("oneflight::client::telemetry", LevelFilter::OFF)
 }
 
-/// Starts the log on stderr, coloured only on a terminal.
-pub(super) fn start(shown: Targets, format: LogFormat) {
+/// Starts the log on stderr, coloured only on a terminal; and traces, where there is a tracer.
+pub(super) fn start(shown: Targets, format: LogFormat, tracer: Option<SdkTracer>) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
+        .with(tracer.map(spans))
         .with(lines.with_filter(shown))
         .init();
+}
+
+/// The spans of oneflight's own, whatever the log shows. No events: what a guest says and why something
+/// failed is for the log.
+fn spans<S: Subscriber + for<'a> LookupSpan<'a>>(tracer: SdkTracer) -> impl Layer<S> {
+    OpenTelemetryLayer::new(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        // A span's parent is the span that it is made in. OpenTelemetry's own idea of what is current is
+        // left to what a caller says.
+        .with_context_activation(false)
+        .with_filter(from(LevelFilter::DEBUG).and(filter_fn(|metadata| metadata.is_span())))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    /// Whether the span of an upstream request and a line at that level are there for anybody.
+    fn enabled(tracer: Option<SdkTracer>) -> (bool, bool) {
+        let lines = tracing_subscriber::fmt::layer().with_filter(from(LevelFilter::INFO));
+        let subscriber = tracing_subscriber::registry()
+            .with(tracer.map(spans))
+            .with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            // At places of their own: what is asked first decides for those that are asked again.
+            let span = tracing::debug_span!("upstream request");
+            (
+                !span.is_disabled(),
+                tracing::enabled!(tracing::Level::DEBUG),
+            )
+        })
+    }
+
+    #[test]
+    fn traces_take_spans_that_the_log_does_not_show_and_no_lines() {
+        let tracer = SdkTracerProvider::builder().build().tracer("oneflight");
+        assert_eq!(enabled(Some(tracer)), (true, false));
+    }
+
+    #[test]
+    fn without_traces_only_what_the_log_shows_is_there() {
+        assert_eq!(enabled(None), (false, false));
+    }
 }

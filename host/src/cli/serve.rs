@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::clients::{Clients, Served};
-use oneflight::config::{AN_ADDRESS, ClientConfig, Config, TlsFiles};
+use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
 use oneflight::server::{Doors, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics, Settings};
 use tokio::net::{TcpListener, TcpSocket};
@@ -20,6 +20,7 @@ use tracing::level_filters::LevelFilter;
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
 use super::log;
+use super::traces::Traces;
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
@@ -40,6 +41,10 @@ pub(super) struct Serve {
     /// The address for administration, or off. [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
+
+    /// Sends the spans of callers, flights and upstream requests to whoever takes OTLP at this URL, by HTTP.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<OtlpUrl>,
 
     #[command(flatten)]
     client: ClientFlags,
@@ -66,7 +71,8 @@ impl Serve {
     pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
         let config = self.config()?;
         let shown = log::from(level.unwrap_or(config.log.level));
-        log::start(shown, config.log.format);
+        let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
+        log::start(shown, config.log.format, tracer);
         let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on no signal ends the process in the middle of something.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
@@ -102,13 +108,14 @@ impl Serve {
         };
         // In a task: accepting is not to wait while files are read here.
         let serving = tokio::spawn(async move { service.run(doors, shutdown).await });
-        tokio::select! {
-            ended = serving => {
-                ended?;
-                Ok(ExitCode::SUCCESS)
-            }
+        let ended = tokio::select! {
+            ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             failed = loading => failed,
+        };
+        if let Some(traces) = traces {
+            traces.end().await;
         }
+        ended
     }
 
     /// What the file says, and the flags.
@@ -122,6 +129,12 @@ impl Serve {
             Some(Admin::At(address)) => config.admin = Some(address),
             Some(Admin::Off) => config.admin = None,
             None => {}
+        }
+        if let Some(otlp) = &self.otlp {
+            match &mut config.traces {
+                Some(traces) => traces.otlp = otlp.clone(),
+                None => config.traces = Some(TracesConfig::to(otlp.clone())),
+            }
         }
         config.compile = self.client.compile.over(config.compile);
         if self.config.is_none() || self.client.any() {
@@ -178,12 +191,15 @@ impl Serve {
                 tls,
                 limits,
                 log,
+                traces,
                 ..
             } = config.clone();
-            (listen, admin, tls, limits, log)
+            (listen, admin, tls, limits, log, traces)
         };
         if kept(&config) != kept(started) {
-            tracing::warn!("addresses, [tls], [limits] and [log] stay as they are until a restart");
+            tracing::warn!(
+                "addresses, [tls], [limits], [log] and [traces] stay as they are until a restart"
+            );
         }
         // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
         load(&config, metrics)?.try_collect().await

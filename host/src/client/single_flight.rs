@@ -106,7 +106,9 @@ impl<C: Client> WithSingleFlight<C> {
                     End::Landed(landing) => landing.equal(),
                     _ => None,
                 };
-                telemetry::flight_ended(&name, &key.key, ended, equal, |landing| &landing.result);
+                telemetry::flight_ended(&name, &key.key, ended, equal, |landing| {
+                    (&landing.result, &landing.span)
+                });
                 count(&metrics, &key.key, ended, equal);
             }
         });

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use opentelemetry::trace::Status;
 use single_flight::{End, Ended};
 use tracing::{Instrument, Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{
     Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage, WithSingleFlight,
@@ -68,6 +70,9 @@ impl<C> WithTelemetry<C> {
             );
         }
         span.record("code", code(&answer.result));
+        if let Some(reason) = failure(&answer.result) {
+            span.set_status(Status::error(reason.code()));
+        }
         answer
     }
 }
@@ -84,8 +89,11 @@ impl<C: Client> Client for WithTelemetry<C> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
-    async fn get_items(&self, key: Key) -> Answer {
-        self.told(self.span(&key), self.next.get_items(key)).await
+    fn get_items(&self, key: Key) -> impl Future<Output = Answer> + Send {
+        // Made here, and not when the future is first polled: by then nobody knows any more what it is
+        // to hang under.
+        let span = self.span(&key);
+        self.told(span, self.next.get_items(key))
     }
 }
 
@@ -96,9 +104,9 @@ impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
     /// # Cancel safety
     ///
     /// As of [`get_items`](Client::get_items).
-    pub async fn get_items_anew(&self, key: Key) -> Answer {
-        self.told(self.span(&key), self.next.get_items_anew(key))
-            .await
+    pub fn get_items_anew(&self, key: Key) -> impl Future<Output = Answer> + Send {
+        let span = self.span(&key);
+        self.told(span, self.next.get_items_anew(key))
     }
 }
 
@@ -147,13 +155,14 @@ pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
 
 /// The one line of one flight: at level info when it landed with items or with an answer about its
 /// key, at warn when something failed, at error when that was the host. Where nothing is shared it says
-/// which flight would have been shared, and whether its answer was `equal`.
+/// which flight would have been shared, and whether its answer was `equal`. The span of one that landed
+/// says the same in traces; in the log it would say it twice.
 pub(super) fn flight_ended<V>(
     client: &str,
     key: &Key,
     ended: &Ended<'_, V>,
     equal: Option<bool>,
-    result: impl Fn(&V) -> &Result<Items, ClientError>,
+    landing: impl Fn(&V) -> (&Result<Items, ClientError>, &Span),
 ) {
     let Ended {
         flight, callers, ..
@@ -162,13 +171,16 @@ pub(super) fn flight_ended<V>(
     let would_have_joined = ended.would_have_joined.map(field::display);
     match &ended.end {
         End::Landed(value) => {
-            let result = result(value);
+            let (result, span) = landing(value);
             let code = code(result);
-            match result {
-                Ok(_) | Err(ClientError::InvalidKey | ClientError::NotFound) => {
+            span.set_attribute("callers", i64::try_from(callers).unwrap_or(i64::MAX));
+            span.set_attribute("code", code);
+            match failure(result) {
+                None => {
                     tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code, "flight");
                 }
-                Err(reason) => {
+                Some(reason) => {
+                    span.set_status(Status::error(code));
                     tracing::warn!(client, %flight, %key, callers, ms, would_have_joined, equal, code, %reason, "flight");
                 }
             }
@@ -180,6 +192,12 @@ pub(super) fn flight_ended<V>(
             tracing::error!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
         }
     }
+}
+
+/// What failed, if anything did: an answer about the key is none.
+fn failure(result: &Result<Items, ClientError>) -> Option<&ClientError> {
+    let error = result.as_ref().err()?;
+    (!matches!(error, ClientError::InvalidKey | ClientError::NotFound)).then_some(error)
 }
 
 fn code(result: &Result<Items, ClientError>) -> &'static str {

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use http::Uri;
 
 use super::Settings;
+use super::value::{Value, ValueOrigin};
 use crate::upstream::{Origin, Roots};
 
 /// A client as it is to be loaded.
@@ -37,17 +38,6 @@ pub enum Component {
     File(PathBuf),
 }
 
-/// Where the value of a guest's setting comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ValueOrigin {
-    /// It was written down.
-    Written,
-    /// This variable of oneflight's own environment.
-    Environment(String),
-    /// This file, without the end of its last line.
-    File(PathBuf),
-}
-
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
 impl ClientConfig {
@@ -72,7 +62,7 @@ impl ClientConfig {
 
     /// Sets a variable of the guest's environment; one that was set before is replaced.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.set_from(name, value, ValueOrigin::Written);
+        self.put(name, Value::written(value));
     }
 
     /// The same, with the value of `variable` in oneflight's own environment.
@@ -81,32 +71,15 @@ impl ClientConfig {
     ///
     /// When there is no such variable, or it is no text.
     pub fn set_from_environment(&mut self, name: &str, variable: &str) -> anyhow::Result<()> {
-        let value = std::env::var(variable).with_context(|| {
-            format!("found no text in the environment variable {variable}; export it, or write the value itself")
-        })?;
-        self.set_from(name, &value, ValueOrigin::Environment(variable.to_owned()));
+        self.put(name, Value::from_environment(variable)?);
         Ok(())
     }
 
-    /// The same, with what is in `file`, without the end of its last line.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, or is no text.
-    pub fn set_from_file(&mut self, name: &str, file: &Path) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("could not read {}", file.display()))?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let value = line.strip_suffix('\r').unwrap_or(line);
-        self.set_from(name, value, ValueOrigin::File(file.to_owned()));
-        Ok(())
-    }
-
-    fn set_from(&mut self, name: &str, value: &str, origin: ValueOrigin) {
+    pub(super) fn put(&mut self, name: &str, value: Value) {
         let env = &mut self.settings.env;
         env.retain(|(set, _)| set != name);
-        env.push((name.to_owned(), value.to_owned()));
-        self.origins.insert(name.to_owned(), origin);
+        env.push((name.to_owned(), value.text));
+        self.origins.insert(name.to_owned(), value.origin);
     }
 
     /// Believes the certificates in `file`, and none of the system's.

@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::client::{ClientConfig, Component};
 use super::section::{ConfigError, Entry, Found, Section, Source};
+use super::traces::TracesConfig;
 use super::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Sharing};
 
 /// What a service is to be.
@@ -24,6 +25,8 @@ pub struct Config {
     pub limits: FrontLimits,
     /// What the log shows.
     pub log: LogConfig,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// How components are compiled.
     pub compile: CompileConfig,
     /// The clients, in the order of their names.
@@ -90,6 +93,7 @@ impl Default for Config {
                 level: LevelFilter::INFO,
                 format: LogFormat::default(),
             },
+            traces: None,
             compile: CompileConfig::default(),
             clients: Vec::new(),
         }
@@ -147,6 +151,9 @@ impl Config {
         }
         if let Some(log) = file.section("log")? {
             config.log = log_config(log, config.log)?;
+        }
+        if let Some(traces) = file.section("traces")? {
+            config.traces = Some(TracesConfig::read(traces, folder)?);
         }
         if let Some(compile) = file.section("compile")? {
             config.compile = compile_config(compile, folder)?;
@@ -269,29 +276,13 @@ fn setting(
     entry: Entry<'_>,
     folder: &Path,
 ) -> Result<(), ConfigError> {
-    let Found { value: name, at } = name;
-    let needed = "needed a text in quotes, { env = \"NAME\" } or { file = \"PATH\" }";
-    let unlike = || file.error_at(&at, format!("found another value for {name}; {needed}"));
-    if client.is_set(&name) {
-        let message = format!("found {name} set twice; needed once: remove it or base_url");
-        return Err(file.error_at(&at, message));
+    if client.is_set(&name.value) {
+        let message = "set twice; needed once: remove it or base_url";
+        return Err(file.error_at(&name.at, format!("found {} {message}", name.value)));
     }
-    let mut source = match entry {
-        Entry::Text(value) => {
-            client.set(&name, &value);
-            return Ok(());
-        }
-        Entry::Section(source) => source,
-        Entry::Other => return Err(unlike()),
-    };
-    let (env, path) = (source.text("env")?, source.text("file")?);
-    source.end()?;
-    let set = match (env, path) {
-        (Some(variable), None) => client.set_from_environment(&name, &variable.value),
-        (None, Some(path)) => client.set_from_file(&name, &folder.join(path.value)),
-        _ => return Err(unlike()),
-    };
-    set.map_err(|error| file.error_at(&at, format!("{error:#}")))
+    let value = entry.value(file, &name, folder)?;
+    client.put(&name.value, value);
+    Ok(())
 }
 
 fn instances(section: &mut Section<'_>) -> Result<Instances, ConfigError> {
@@ -409,6 +400,7 @@ mod tests {
             "listen = '0.0.0.0:1'\nadmin = false\n\
              [limits]\nconnections = 7\ngrace = '90s'\n\
              [log]\nlevel = 'debug'\nformat = 'json'\n\
+             [traces]\notlp = 'http://c.example/otlp'\nsample = 0.25\nheaders.x-a = 's3cret'\n\
              [compile]\ncache = false\nmemory = '1 GiB'\ncpu = '7s'\n\
              {ORDERS}allow = ['https://*.a.example']\nallow_net = ['10.0.0.0/8']\n\
              trace_to = ['b.example:1']\ninstances = {{ calls = 5, age = '1s' }}\n\
@@ -429,10 +421,14 @@ mod tests {
         );
         let hidden = "BASE_URL = \"...\" # hidden";
         assert!(printed.contains(hidden), "{printed}");
+        assert!(printed.contains("x-a = \"...\" # hidden"), "{printed}");
+        assert!(!format!("{:?}", config.traces).contains("s3cret"));
         let shown = printed.replace(hidden, "BASE_URL = 'http://localhost:3000'");
         let again = parse(&shown).unwrap();
         assert_eq!(again.limits, config.limits);
         assert_eq!((again.log, &again.compile), (config.log, &config.compile));
+        let (traces, before) = (again.traces.unwrap(), config.traces.unwrap());
+        assert_eq!((traces.otlp, traces.sample), (before.otlp, 0.25));
         let (again, before) = (&again.clients[0].settings, &config.clients[0].settings);
         assert_eq!(again.limits, before.limits);
         assert_eq!(
@@ -488,6 +484,37 @@ mod tests {
         ),
         (2, "[log]\nlevel = 'loud'", ["for log.level", "\"trace\""]),
         (1, "[tls]\n", ["half of [tls]", "certificate and key"]),
+        (1, "[traces]\n", ["[traces] without otlp", "http[s]://host"]),
+        (
+            2,
+            "[traces]\nsampel = 1",
+            ["name traces.sampel", "did you mean sample?"],
+        ),
+        (
+            3,
+            "[traces]\notlp = 'http://c.example'\nsample = 1.5",
+            ["for traces.sample", "from 0 to 1"],
+        ),
+        (
+            2,
+            "[traces]\notlp = 'c.example:4318'",
+            ["another form of URL", "http[s]://host"],
+        ),
+        (
+            2,
+            "[traces]\notlp = 'http://c.example?key=s3cret'",
+            ["another form of URL", ""],
+        ),
+        (
+            3,
+            "[traces]\notlp = 'http://c.example'\nheaders.'a b' = 'x'",
+            ["\"a b\" in [traces.headers]", "name of a header"],
+        ),
+        (
+            3,
+            "[traces]\notlp = 'http://c.example'\nheaders.a = { env = 'NO_SUCH' }",
+            ["NO_SUCH", "export it"],
+        ),
         (
             1,
             "[clients.'a b']",
@@ -600,6 +627,33 @@ mod tests {
             };
             let stands = |line: &str| line.trim_start_matches(['#', ' ']).starts_with(name);
             assert!(example.lines().any(stands), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_example_shows_how_traces_are_sent() {
+        let example = include_str!("../../examples/oneflight.toml");
+        let section = example.lines().skip_while(|line| *line != "# [traces]");
+        let shown: String = section
+            .take_while(|line| !line.is_empty())
+            .filter(|line| !line.contains("/run/secrets"))
+            .flat_map(|line| [line.trim_start_matches("# "), "\n"])
+            .collect();
+        let traces = parse(&shown).unwrap().traces.unwrap();
+        assert_eq!(*traces.otlp.traces(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(traces.sample, 1.0);
+    }
+
+    #[test]
+    fn traces_are_posted_below_the_url_of_their_receiver() {
+        for (url, posted) in [
+            ("https://c.example", "https://c.example/v1/traces"),
+            ("http://c.example:1/a/", "http://c.example:1/a/v1/traces"),
+        ] {
+            let text = format!("[traces]\notlp = '{url}'\nsample = 0");
+            let traces = parse(&text).unwrap().traces.unwrap();
+            assert_eq!(*traces.otlp.traces(), posted);
+            assert_eq!(traces.sample, 0.0);
         }
     }
 

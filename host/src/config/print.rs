@@ -3,10 +3,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::client::{ClientConfig, Component, ValueOrigin};
+use super::client::{ClientConfig, Component};
 use super::fields::{Field, Fields};
 use super::file::{CacheConfig, Config, LogFormat};
+use super::traces::{HEADERS, TracesConfig};
 use super::units::{show_bytes, show_duration};
+use super::value::ValueOrigin;
 use super::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Sharing};
 
 impl Display for Config {
@@ -31,6 +33,9 @@ impl Display for Config {
         };
         line(f, "level", &level(self), &level(&default))?;
         line(f, "format", &format(self), &format(&default))?;
+        if let Some(traces) = &self.traces {
+            print_traces(f, traces)?;
+        }
         writeln!(f, "\n[compile]")?;
         match &self.compile.cache {
             CacheConfig::Home => writeln!(f, "# cache: in the user's own folder # default")?,
@@ -48,6 +53,19 @@ impl Display for Config {
         line(f, "cpu", &cpu(limits), &cpu(defaults))?;
         self.clients.iter().try_for_each(|client| print(f, client))
     }
+}
+
+fn print_traces(f: &mut Formatter<'_>, traces: &TracesConfig) -> fmt::Result {
+    writeln!(f, "\n[traces]")?;
+    chosen(f, "otlp", &quoted(&traces.otlp))?;
+    line(f, "sample", &traces.sample.to_string(), "1")?;
+    if !traces.headers.is_empty() {
+        writeln!(f, "\n[{HEADERS}]")?;
+    }
+    for (name, _, from) in &traces.headers {
+        origin(f, name.as_str(), from)?;
+    }
+    Ok(())
 }
 
 fn print(f: &mut Formatter<'_>, client: &ClientConfig) -> fmt::Result {
@@ -107,22 +125,8 @@ fn print(f: &mut Formatter<'_>, client: &ClientConfig) -> fmt::Result {
         writeln!(f, "\n[clients.{}.settings]", key(name))?;
     }
     for (variable, _) in &settings.env {
-        match client.origin_of(variable) {
-            Some(ValueOrigin::Environment(from)) => {
-                writeln!(f, "{} = {{ env = {} }}", key(variable), quoted(from))?;
-            }
-            Some(ValueOrigin::File(from)) => {
-                writeln!(
-                    f,
-                    "{} = {{ file = {} }}",
-                    key(variable),
-                    quoted(from.display())
-                )?;
-            }
-            Some(ValueOrigin::Written) | None => {
-                writeln!(f, "{} = \"...\" # hidden", key(variable))?;
-            }
-        }
+        let from = client.origin_of(variable);
+        origin(f, variable, from.unwrap_or(&ValueOrigin::Written))?;
     }
     writeln!(f, "\n[clients.{}.limits]", key(name))?;
     let (mut limits, mut defaults) = (settings.limits.clone(), Limits::default());
@@ -139,6 +143,18 @@ fn fields(f: &mut Formatter<'_>, values: Fields<'_>, defaults: Fields<'_>) -> fm
         line(f, name, &show(value), &show(default))?;
     }
     Ok(())
+}
+
+/// Where a value comes from, and not what it is.
+fn origin(f: &mut Formatter<'_>, name: &str, from: &ValueOrigin) -> fmt::Result {
+    let name = key(name);
+    match from {
+        ValueOrigin::Environment(from) => writeln!(f, "{name} = {{ env = {} }}", quoted(from)),
+        ValueOrigin::File(from) => {
+            writeln!(f, "{name} = {{ file = {} }}", quoted(from.display()))
+        }
+        ValueOrigin::Written => writeln!(f, "{name} = \"...\" # hidden"),
+    }
 }
 
 /// A value, marked where it is the default.

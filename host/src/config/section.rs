@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fields::{Field, Fields, Zero};
 use super::units::{A_DURATION, A_SIZE, bytes, duration};
+use super::value::Value;
 
 /// Why a configuration cannot be used, and where that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +201,11 @@ impl<'a> Section<'a> {
         Ok(read.map(|found| found.value))
     }
 
+    pub(super) fn share(&mut self, name: &'static str) -> Result<Option<f64>, ConfigError> {
+        let read = self.read(name, "a share from 0 to 1, as in 0.1", share)?;
+        Ok(read.map(|found| found.value))
+    }
+
     /// Whether the value is `false`, which turns a thing off that otherwise needs a text. Takes it if so.
     pub(super) fn is_off(&mut self, name: &'static str) -> bool {
         let off = |(_, value): &(_, Spanned<DeValue<'_>>)| {
@@ -325,6 +331,43 @@ pub(super) enum Entry<'a> {
     Text(String),
     Section(Section<'a>),
     Other,
+}
+
+impl Entry<'_> {
+    /// What stands under `name`: a text, or where to find it. Paths are relative to `folder`.
+    pub(super) fn value(
+        self,
+        file: &Section<'_>,
+        name: &Found<String>,
+        folder: &Path,
+    ) -> Result<Value, ConfigError> {
+        let Found { value: name, at } = name;
+        let needed = "needed a text in quotes, { env = \"NAME\" } or { file = \"PATH\" }";
+        let unlike = || file.error_at(at, format!("found another value for {name}; {needed}"));
+        let mut source = match self {
+            Self::Text(value) => return Ok(Value::written(value)),
+            Self::Section(source) => source,
+            Self::Other => return Err(unlike()),
+        };
+        let (env, path) = (source.text("env")?, source.text("file")?);
+        source.end()?;
+        let value = match (env, path) {
+            (Some(variable), None) => Value::from_environment(&variable.value),
+            (None, Some(path)) => Value::from_file(&folder.join(path.value)),
+            _ => return Err(unlike()),
+        };
+        value.map_err(|error| file.error_at(at, format!("{error:#}")))
+    }
+}
+
+fn share(value: &DeValue<'_>) -> Option<f64> {
+    let text = match value {
+        DeValue::Float(float) => float.as_str(),
+        DeValue::Integer(integer) => integer.as_str(),
+        _ => return None,
+    };
+    let share = text.parse().ok()?;
+    (0.0..=1.0).contains(&share).then_some(share)
 }
 
 fn integer(value: &DeValue<'_>) -> Option<usize> {

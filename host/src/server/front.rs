@@ -19,6 +19,7 @@ use super::{probe, proxy_status, respond_with};
 use crate::client::{Answer, Client, Key, Role};
 use crate::clients::{Clients, Found, Served};
 use crate::config::{FrontLimits, Sharing};
+use crate::trace::{self, TraceContext};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -61,6 +62,8 @@ struct Call<C> {
     key: Key,
     wait: Option<Duration>,
     anew: bool,
+    /// The span that it asks from.
+    parent: Option<Box<TraceContext>>,
 }
 
 impl<C: Client> Asked<C> {
@@ -88,6 +91,7 @@ impl<C: Client> Asked<C> {
             key,
             wait,
             anew,
+            parent: TraceContext::said_in(&head.headers).map(Box::new),
         }))
     }
 }
@@ -99,13 +103,14 @@ impl<C: Client> Call<C> {
             key,
             wait,
             anew,
+            parent,
         } = self;
         // Pinned, so that a request has room for it once, and not for each way to wait for it.
         let call = pin!(async {
             if anew {
-                served.client().get_items_anew(key).await
+                trace::under(parent, || served.client().get_items_anew(key)).await
             } else {
-                served.client().get_items(key).await
+                trace::under(parent, || served.client().get_items(key)).await
             }
         });
         let answer = match wait {

@@ -146,6 +146,14 @@ impl Target {
         url.build().map_err(|_| Denial::BadUrl)
     }
 
+    pub(super) fn host(&self) -> impl fmt::Display {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `host[:port]`, without a port that goes without saying.
     fn authority(&self) -> String {
         if self.port == default_port(&self.scheme) {

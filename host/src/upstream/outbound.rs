@@ -8,13 +8,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::{Method, StatusCode};
+use opentelemetry::trace::Status;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Span;
+use tracing::{Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::trace::TraceContext;
+use super::origin::Target;
 use crate::client::ClientError;
 use crate::metrics::ClientMetrics;
 use crate::observation::Spent;
+use crate::trace::TraceContext;
 
 tokio::task_local! {
     /// Set around the execution of a flight. A flight is one task from there to the guest's call, so
@@ -86,6 +90,7 @@ impl Outbound {
             outbound: Arc::clone(self),
             number: newest.number,
             began: Instant::now(),
+            span: Span::none(),
             permit: None,
         }
     }
@@ -121,12 +126,13 @@ impl Outbound {
         self.newest().failure.clone()
     }
 
-    /// The flight's trace context, the same for all its requests. Its id is in the flight's span, so
-    /// that an upstream's trace leads to the flight's log lines.
-    pub(super) fn trace(&self) -> TraceContext {
+    /// The flight's trace context: its span's, or one of its own where spans are not traced. Its id is in
+    /// the flight's span, so that an upstream's trace leads to the flight's log lines.
+    fn trace(&self) -> TraceContext {
         *self.trace.get_or_init(|| {
-            let trace = TraceContext::new();
-            Span::current().record("trace", tracing::field::display(trace));
+            let span = Span::current();
+            let trace = TraceContext::of(&span).unwrap_or_else(TraceContext::new);
+            span.record("trace", field::display(trace));
             // In the flight's span, which says the rest. Where nobody is told there is no such line.
             tracing::info!("an upstream was told the trace context");
             trace
@@ -154,6 +160,9 @@ pub(crate) struct OpenRequest {
     outbound: Arc<Outbound>,
     number: usize,
     began: Instant,
+    /// Its own, once its policy has let it through. For traces: at a level that logs seldom show, and
+    /// with nothing in it that a guest says, a key least of all.
+    span: Span,
     /// One of its client's, once it has one.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
@@ -164,15 +173,38 @@ impl OpenRequest {
         self.number
     }
 
+    /// Its policy lets it through.
+    pub(super) fn goes_to(&mut self, method: &Method, target: &Target) {
+        self.span = tracing::debug_span!(
+            "upstream request",
+            http.request.method = known(method),
+            server.address = %target.host(),
+            server.port = target.port(),
+            http.response.status_code = field::Empty,
+            error.type = field::Empty,
+        );
+    }
+
     /// It goes onto the wire.
     pub(super) fn sent(&self) {
         self.outbound.sent.fetch_add(1, Ordering::Relaxed);
         self.outbound.metrics.request();
     }
 
-    /// Its flight's trace context.
+    /// What its upstream is told: its own span's context, or the flight's where spans are not traced.
     pub(super) fn trace(&self) -> TraceContext {
-        self.outbound.trace()
+        let flight = self.outbound.trace();
+        TraceContext::of(&self.span).unwrap_or(flight)
+    }
+
+    /// It has the head of an answer.
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.span
+            .record("http.response.status_code", status.as_u16());
+        if status.is_client_error() || status.is_server_error() {
+            self.span.record("error.type", status.as_str());
+            self.span.set_status(Status::error(""));
+        }
     }
 
     /// It failed: `named` is what its flight is called after, `why` is for the log.
@@ -180,10 +212,27 @@ impl OpenRequest {
         if self.outbound.failures.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {
             tracing::warn!(code = named.code(), "a request of the guest failed: {why}");
         }
+        self.span.record("error.type", named.code());
+        self.span.set_status(Status::error(""));
         let mut newest = self.outbound.newest();
         if newest.number == self.number {
             newest.failure = Some(named);
         }
+    }
+}
+
+/// A method by its name where that is one of HTTP's (as OpenTelemetry has it): another is the guest's word.
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::PATCH => method.as_str(),
+        _ => "_OTHER",
     }
 }
 

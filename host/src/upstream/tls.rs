@@ -43,7 +43,8 @@ impl Roots {
     }
 
     /// How TLS is spoken to those.
-    pub(super) fn config(&self) -> ClientConfig {
+    #[must_use]
+    pub fn config(&self) -> ClientConfig {
         match self {
             Self::System => SYSTEM.clone(),
             Self::Given(roots) => config(Arc::clone(roots)),

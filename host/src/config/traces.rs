@@ -1,0 +1,127 @@
+//! [`TracesConfig`]: where traces go, and how many of them.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use super::section::{ConfigError, Section};
+use super::value::ValueOrigin;
+
+/// Where traces go, and how many of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracesConfig {
+    /// Who takes them, by OTLP over HTTP.
+    pub otlp: OtlpUrl,
+    /// The share of flights that are recorded, and of callers that do not say themselves whether theirs
+    /// is: all, 1.
+    pub sample: f64,
+    /// What is sent along. Their values are marked as sensitive, so nothing prints them.
+    pub(super) headers: Vec<(HeaderName, HeaderValue, ValueOrigin)>,
+}
+
+/// The base URL of a receiver (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpUrl {
+    base: Uri,
+    traces: Uri,
+}
+
+/// The section's table of headers, as it stands in the file.
+pub(super) const HEADERS: &str = "traces.headers";
+
+impl TracesConfig {
+    /// All of them, to `otlp`, without headers.
+    #[must_use]
+    pub fn to(otlp: OtlpUrl) -> Self {
+        Self {
+            otlp,
+            sample: 1.0,
+            headers: Vec::new(),
+        }
+    }
+
+    /// What is sent along.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let headers = self.headers.iter();
+        headers
+            .map(|(name, value, _)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    pub(super) fn read(mut traces: Section<'_>, folder: &Path) -> Result<Self, ConfigError> {
+        let otlp = traces.text("otlp")?;
+        let sample = traces.share("sample")?;
+        let headers = traces.section("headers")?;
+        traces.end()?;
+        let Some(otlp) = otlp else {
+            let needed = format!("found [traces] without otlp; needed {AN_OTLP_URL}");
+            return Err(traces.error(needed));
+        };
+        let url = otlp.value.parse();
+        let mut config =
+            Self::to(url.map_err(|error| traces.error_at(&otlp.at, format!("{error:#}")))?);
+        config.sample = sample.unwrap_or(config.sample);
+        let Some(headers) = headers else {
+            return Ok(config);
+        };
+        for (name, entry) in headers.named() {
+            let value = entry.value(&traces, &name, folder)?;
+            let (name, at) = (name.value, name.at);
+            let header = header(&name, &value.text);
+            let (header, text) =
+                header.map_err(|error| traces.error_at(&at, format!("{error:#}")))?;
+            config.headers.push((header, text, value.origin));
+        }
+        Ok(config)
+    }
+}
+
+fn header(name: &str, value: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_str(name).ok().with_context(|| {
+        format!("found {name:?} in [{HEADERS}]; needed the name of a header, as in \"x-api-key\"")
+    })?;
+    let mut value = HeaderValue::from_str(value).ok().with_context(|| {
+        format!("found a value for {name} in [{HEADERS}] that is none of a header; needed one line")
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+const AN_OTLP_URL: &str =
+    "the URL of a receiver, http[s]://host[:port], as in http://127.0.0.1:4318";
+
+impl OtlpUrl {
+    /// Where traces are posted: at `/v1/traces` below it.
+    #[must_use]
+    pub fn traces(&self) -> &Uri {
+        &self.traces
+    }
+}
+
+impl std::fmt::Display for OtlpUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.base.fmt(f)
+    }
+}
+
+impl FromStr for OtlpUrl {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let base = text.parse::<Uri>().ok().filter(|base| {
+            let http = matches!(base.scheme_str(), Some("http" | "https"));
+            // A user and a query may be secrets, and are not for a URL that is printed.
+            let user = base.authority().is_some_and(|it| it.as_str().contains('@'));
+            http && !user && base.query().is_none()
+        });
+        let below = |base: &Uri| format!("{}/v1/traces", base.to_string().trim_end_matches('/'));
+        let traces = base.as_ref().and_then(|base| below(base).parse().ok());
+        match (base, traces) {
+            (Some(base), Some(traces)) => Ok(Self { base, traces }),
+            _ => bail!("found another form of URL for otlp; needed {AN_OTLP_URL}"),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Traces, as a receiver gets them from the real binary.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use oneflight_tests::caller::{code, get, get_with};
+use oneflight_tests::failsafe;
+use oneflight_tests::folder::Folder;
+use oneflight_tests::otlp::{Receiver, Span};
+use oneflight_tests::process::Service;
+use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+/// Two spans that callers ask from: their traces, and their ids.
+const CALLERS: [(&str, &str); 2] = [
+    ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
+    ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"),
+];
+
+/// A service of the client `a`, which asks `upstream` with a secret, tells it the trace, and ends soon.
+async fn tracing(upstream: &Upstream, traces: &str) -> Service {
+    let (folder, origin) = (Folder::new(), upstream.origin());
+    let text = format!(
+        "limits.leave = '0s'\n[traces]\n{traces}\n[clients.a]\nbase_url = '{origin}/items'\n\
+         settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight = '1h'\n"
+    );
+    Service::start(&["--config", &folder.write("a.toml", text.as_bytes())]).await
+}
+
+/// Ends the service, and what `receiver` has by then: the spans, and all bytes as text.
+async fn ended(service: Service, receiver: &mut Receiver) -> (Vec<Span>, String, String) {
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+    let (mut spans, mut bytes) = (Vec::new(), String::new());
+    for received in receiver.received() {
+        assert_eq!(received.path, "/v1/traces");
+        bytes += &String::from_utf8_lossy(&received.bytes);
+        spans.extend(received.spans);
+    }
+    (spans, bytes, log)
+}
+
+fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|span| span.name == name).collect()
+}
+
+/// The value of a header in the head of the only request that `upstream` has seen.
+fn header(upstream: &Upstream, name: &str) -> Option<String> {
+    let heads = upstream.heads();
+    assert_eq!(heads.len(), 1, "{heads:?}");
+    let lines = heads[0].lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(&format!("{name}: ")));
+    let value = values.next().map(str::to_owned);
+    assert_eq!(values.next(), None, "{heads:?}");
+    value
+}
+
+#[tokio::test]
+async fn each_caller_is_in_its_own_trace_and_linked_to_the_flight_that_asked_the_upstream_once() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let mut receiver = Receiver::start().await;
+    let service = tracing(&upstream, &format!("otlp = '{}'", receiver.url())).await;
+    let (address, path) = (service.address, "/v1/a/items?x=k3y-of-somebody");
+    let callers = CALLERS.map(|(trace, span)| {
+        tokio::spawn(async move {
+            let traceparent = format!("00-{trace}-{span}-01");
+            let headers = [
+                ("traceparent", &*traceparent),
+                ("tracestate", "vendor=st4te"),
+                ("baggage", "user=b4ggage"),
+            ];
+            get_with(address, path, &headers).await
+        })
+    });
+    failsafe("both to wait", async {
+        let wait = |text: &str| text.contains("callers_waiting{client=\"a\"} 2\n");
+        while !wait(&String::from_utf8_lossy(
+            get(service.admin, "/metrics").await.body(),
+        )) {}
+    })
+    .await;
+    upstream.release();
+    for caller in callers {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(answer.body(), ITEMS_JSON);
+    }
+    let (spans, bytes, log) = ended(service, &mut receiver).await;
+
+    let (callers, flights, requests) = (
+        named(&spans, "caller"),
+        named(&spans, "flight"),
+        named(&spans, "upstream request"),
+    );
+    assert_eq!(
+        (callers.len(), flights.len(), requests.len(), spans.len()),
+        (2, 1, 1, 4),
+        "{spans:#?}"
+    );
+    let (flight, request) = (flights[0], requests[0]);
+    let parents: BTreeMap<_, _> = callers
+        .iter()
+        .map(|caller| (&*caller.trace, &*caller.parent))
+        .collect();
+    assert_eq!(parents, BTreeMap::from(CALLERS));
+    for caller in &callers {
+        assert_eq!(
+            caller.links,
+            [(flight.trace.clone(), flight.id.clone())],
+            "{caller:?}"
+        );
+    }
+    let mut roles = callers
+        .iter()
+        .map(|caller| &*caller.attributes["role"])
+        .collect::<Vec<_>>();
+    roles.sort_unstable();
+    assert_eq!(roles, ["follower", "leader"]);
+    assert!(CALLERS.iter().all(|(trace, _)| flight.trace != *trace));
+    assert_eq!((&*flight.parent, flight.links.len()), ("", 0));
+    assert_eq!(flight.attributes["callers"], "2");
+    assert_eq!(
+        (&request.trace, &request.parent),
+        (&flight.trace, &flight.id)
+    );
+    assert_eq!(request.links.len(), 0);
+
+    let told = format!("00-{}-{}-01", request.trace, request.id);
+    assert_eq!(header(&upstream, "traceparent"), Some(told));
+    assert_eq!(header(&upstream, "tracestate"), None);
+    assert_eq!(header(&upstream, "baggage"), None);
+    assert!(log.contains(&format!("trace={}", flight.trace)), "{log}");
+
+    let kinds = [callers[0], flight, request].map(|span| span.kind);
+    assert_eq!(
+        kinds,
+        [SpanKind::Server, SpanKind::Internal, SpanKind::Client]
+    );
+    let port = upstream.address().port().to_string();
+    let expected = [
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "200"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", &port),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(request.attributes, BTreeMap::from(expected));
+    for span in &spans {
+        assert_eq!((span.failed, span.events), (false, 0), "{span:?}");
+        assert_eq!(span.resource["service.name"], "oneflight");
+        assert_eq!(span.resource["service.version"], env!("CARGO_PKG_VERSION"));
+    }
+    // Of what a caller or an operator would not have there, nothing is there.
+    assert!(bytes.contains("upstream request"), "{bytes}");
+    for secret in ["k3y", "s3cret", "st4te", "b4ggage", "/items"] {
+        assert!(!bytes.contains(secret), "{secret}: {bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_says_nothing_of_its_trace_or_nothing_that_can_be_read_is_one_of_its_own() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let mut receiver = Receiver::start().await;
+    let service = tracing(&upstream, &format!("otlp = '{}'", receiver.url())).await;
+    let (trace, span) = CALLERS[0];
+    let bad = format!("00-{}-{span}-01", trace.to_uppercase());
+    for headers in [&[][..], &[("traceparent", &*bad)]] {
+        let answer = get_with(service.address, "/v1/a/items?x=1", headers).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    let (spans, ..) = ended(service, &mut receiver).await;
+    let callers = named(&spans, "caller");
+    assert_eq!(callers.len(), 2, "{spans:?}");
+    for caller in callers {
+        assert_eq!(caller.parent, "");
+        assert_ne!(caller.trace, trace);
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_marked_and_named_and_what_is_only_not_there_is_not() {
+    for (answer, named_after, status, error) in [
+        (Answer::Status(500, ""), "upstream-status", "500", "500"),
+        (
+            Answer::HangUp,
+            "upstream-unavailable",
+            "",
+            "upstream-unavailable",
+        ),
+        (Answer::Status(404, ""), "not-found", "404", "404"),
+    ] {
+        let upstream = Upstream::start(answer).await;
+        let mut receiver = Receiver::start().await;
+        let service = tracing(&upstream, &format!("otlp = '{}'", receiver.url())).await;
+        assert_eq!(
+            code(&get(service.address, "/v1/a/items?x=1").await),
+            named_after
+        );
+        let (spans, ..) = ended(service, &mut receiver).await;
+        for name in ["caller", "flight"] {
+            let span = named(&spans, name)[0];
+            assert_eq!(span.attributes["code"], named_after);
+            assert_eq!(span.failed, named_after != "not-found", "{span:?}");
+        }
+        let request = named(&spans, "upstream request")[0];
+        let said = |name| request.attributes.get(name).map_or("", |value| &**value);
+        let said = (said("http.response.status_code"), said("error.type"));
+        assert_eq!(
+            (said, request.failed),
+            ((status, error), true),
+            "{request:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn with_a_share_of_none_nothing_is_sent_and_the_upstream_is_told_so() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let mut receiver = Receiver::start().await;
+    let traces = format!("otlp = '{}'\nsample = 0", receiver.url());
+    let service = tracing(&upstream, &traces).await;
+    get(service.address, "/v1/a/items?x=1").await;
+    let (spans, ..) = ended(service, &mut receiver).await;
+    assert_eq!(spans.len(), 0, "{spans:?}");
+    let told = header(&upstream, "traceparent").unwrap();
+    assert!(told.ends_with("-00"), "{told}");
+}
+
+#[tokio::test]
+async fn a_receiver_gets_the_headers_that_it_wants_to_see() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let mut receiver = Receiver::start().await;
+    let folder = Folder::new();
+    let file = folder.write("key", b"k3y-of-the-receiver\n");
+    let url = receiver.url();
+    let traces = format!("otlp = '{url}/'\nheaders.X-Api-Key = {{ file = '{file}' }}");
+    let service = tracing(&upstream, &traces).await;
+    get(service.address, "/v1/a/items?x=1").await;
+    let received = failsafe("traces, while the service runs", receiver.next()).await;
+    assert_eq!(received.path, "/v1/traces");
+    assert_eq!(received.headers["x-api-key"], "k3y-of-the-receiver");
+    assert_eq!(received.headers["content-type"], "application/x-protobuf");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_or_says_nothing_holds_up_neither_callers_nor_the_end() {
+    let silent = Upstream::start(Answer::NoHead).await;
+    let gone = Upstream::start(Answer::Items).await.origin();
+    for (url, why) in [
+        (gone, "it was not reached"),
+        (silent.origin(), "it did not answer in time"),
+    ] {
+        let upstream = Upstream::start(Answer::Items).await;
+        let args = ["--otlp", &url, "--base-url", &upstream.origin()];
+        let service = Service::start(&args).await;
+        for key in 0..3 {
+            let path = format!("/v1/default/items?x={key}");
+            let answer = failsafe("an answer", get(service.address, &path)).await;
+            assert_eq!(answer.body(), ITEMS_JSON);
+        }
+        service.terminate();
+        // Which has less time than this test waits for anything.
+        let (exit, log) = service.ended().await;
+        assert_eq!(exit, Some(0), "{log}");
+        let lines = log.lines().filter(|line| line.contains("are lost"));
+        let lost = lines.clone().map(|line| {
+            let (_, count) = line.split_once("spans=").unwrap();
+            count.split(' ').next().unwrap().parse::<usize>().unwrap()
+        });
+        // Of each caller, its flight and its request.
+        assert_eq!(lost.sum::<usize>(), 9, "{log}");
+        assert!(lines.clone().any(|line| line.contains(why)), "{log}");
+    }
+}
