@@ -1,6 +1,7 @@
 //! Traces, as a receiver gets them from the real binary.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use http::StatusCode;
 use oneflight_tests::caller::{code, get, get_with};
@@ -8,6 +9,7 @@ use oneflight_tests::failsafe;
 use oneflight_tests::folder::Folder;
 use oneflight_tests::otlp::{Receiver, Span};
 use oneflight_tests::process::Service;
+use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
@@ -243,32 +245,67 @@ async fn a_receiver_gets_the_headers_that_it_wants_to_see() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_or_says_nothing_holds_up_neither_callers_nor_the_end() {
-    let silent = Upstream::start(Answer::NoHead).await;
-    let gone = Upstream::start(Answer::Items).await.origin();
-    for (url, why) in [
-        (gone, "it was not reached"),
-        (silent.origin(), "it did not answer in time"),
-    ] {
-        let upstream = Upstream::start(Answer::Items).await;
-        let args = ["--otlp", &url, "--base-url", &upstream.origin()];
-        let service = Service::start(&args).await;
-        for key in 0..3 {
-            let path = format!("/v1/default/items?x={key}");
-            let answer = failsafe("an answer", get(service.address, &path)).await;
-            assert_eq!(answer.body(), ITEMS_JSON);
-        }
-        service.terminate();
-        // Which has less time than this test waits for anything.
-        let (exit, log) = service.ended().await;
-        assert_eq!(exit, Some(0), "{log}");
-        let lines = log.lines().filter(|line| line.contains("are lost"));
-        let lost = lines.clone().map(|line| {
-            let (_, count) = line.split_once("spans=").unwrap();
-            count.split(' ').next().unwrap().parse::<usize>().unwrap()
-        });
-        // Of each caller, its flight and its request.
-        assert_eq!(lost.sum::<usize>(), 9, "{log}");
-        assert!(lines.clone().any(|line| line.contains(why)), "{log}");
+async fn traces_go_over_tls_to_a_receiver_that_the_system_believes_and_to_no_other() {
+    let (believed, other) = (Identity::new(&["localhost"]), Identity::new(&["localhost"]));
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let roots = folder.write("roots.pem", believed.pem().as_bytes());
+    for (identity, count) in [(&believed, 3), (&other, 0)] {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut receiver = Receiver::at(address, Some(identity)).await.unwrap();
+        let otlp = format!("https://localhost:{}", receiver.port());
+        let args = ["--otlp", &otlp, "--base-url", &upstream.origin()];
+        let service = Service::start_with(&args, &[("SSL_CERT_FILE", &roots)]).await;
+        get(service.address, "/v1/default/items?x=1").await;
+        let (spans, ..) = ended(service, &mut receiver).await;
+        assert_eq!(spans.len(), count, "{spans:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_receiver_that_is_gone_does_not_get_is_counted_in_the_log_and_not_for_each_request()
+{
+    let upstream = Upstream::start(Answer::Items).await;
+    let gone = Upstream::start(Answer::Items).await.origin();
+    let service = tracing(&upstream, &format!("otlp = '{gone}'")).await;
+    // More spans than one request takes.
+    for key in 0..200 {
+        let path = format!("/v1/a/items?x={key}");
+        let answer = failsafe("an answer", get(service.address, &path)).await;
+        assert_eq!(answer.body(), ITEMS_JSON);
+    }
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+    // At once, and in the end.
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("are lost"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains("it was not reached"), "{log}");
+    let lost = lines.iter().map(|line| {
+        let (_, count) = line.split_once("spans=").unwrap();
+        count.split(' ').next().unwrap().parse::<usize>().unwrap()
+    });
+    // Of each caller, its flight and its request.
+    assert_eq!(lost.sum::<usize>(), 600, "{log}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_says_nothing_holds_up_neither_callers_nor_the_end() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let silent = Upstream::start(Answer::NoHead).await;
+    let (otlp, base_url) = (silent.origin(), upstream.origin());
+    let service = Service::start(&["--otlp", &otlp, "--base-url", &base_url]).await;
+    let before = get(service.address, "/v1/default/items?x=1").await;
+    assert_eq!(before.body(), ITEMS_JSON);
+    silent.requested(1).await;
+    let during = get(service.address, "/v1/default/items?x=2").await;
+    assert_eq!(during.body(), ITEMS_JSON);
+    service.terminate();
+    // Which has less time than this test waits for anything.
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+    assert!(log.contains("it did not answer in time"), "{log}");
 }

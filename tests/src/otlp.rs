@@ -17,9 +17,12 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+
+use crate::tls::Identity;
 
 /// The server; it ends with this value.
 #[derive(Debug)]
@@ -77,26 +80,33 @@ impl Receiver {
     /// When there is none.
     pub async fn start() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::at(address).await.expect("a free port")
+        Self::at(address, None).await.expect("a free port")
     }
 
-    /// Listens at `address`.
+    /// Listens at `address`, in TLS where there is an `identity`.
     ///
     /// # Errors
     ///
     /// When that cannot be had.
-    pub async fn at(address: SocketAddr) -> std::io::Result<Self> {
+    pub async fn at(address: SocketAddr, identity: Option<&Identity>) -> std::io::Result<Self> {
+        let tls = identity.map(|identity| identity.acceptor(&["http/1.1"]));
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (queue, received) = mpsc::unbounded_channel();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let queue = queue.clone();
-                let service = service_fn(move |request| take(request, queue.clone()));
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                // One that breaks is whoever's sends.
-                tokio::spawn(async move { drop(connection.await) });
+                let (queue, tls) = (queue.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, queue).await,
+                        // A handshake that fails is the sender's refusal.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, queue).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Ok(Self {
@@ -110,6 +120,12 @@ impl Receiver {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The next request.
@@ -132,6 +148,16 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+async fn serve<S>(stream: S, queue: mpsc::UnboundedSender<Received>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| take(request, queue.clone()));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // One that breaks off is its sender's affair.
+    drop(connection.await);
 }
 
 async fn take(

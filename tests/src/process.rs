@@ -87,9 +87,19 @@ impl Service {
     ///
     /// When it ends instead.
     pub async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[]).await
+    }
+
+    /// The same, with these in its environment.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead.
+    pub async fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let free = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let args = [&free, args].concat();
         let mut process = oneflight(&args)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("a process");

@@ -158,7 +158,7 @@ impl SpanProcessor for Queue {
             _ => SpanKind::Internal,
         };
         let queue = self.queue.upgrade();
-        if !queue.is_some_and(|queue| queue.try_send(span).is_ok()) {
+        if queue.is_none_or(|queue| queue.try_send(span).is_err()) {
             self.spans.lost.fetch_add(1, Ordering::Relaxed);
         }
         if self.spans.open.fetch_sub(1, Ordering::Release) == 1 {
@@ -281,5 +281,32 @@ impl Receiver {
         let answer = ExportTraceServiceResponse::decode(body.to_bytes()).unwrap_or_default();
         let rejected = answer.partial_success.map(|partly| partly.rejected_spans);
         Ok(rejected.unwrap_or_default().try_into().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::Tracer;
+
+    use super::*;
+
+    #[test]
+    fn a_span_that_finds_the_queue_full_or_closed_is_lost_and_counted() {
+        let (queue, queued) = mpsc::channel(2);
+        let spans = Arc::<Spans>::default();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(Queue {
+                queue: queue.downgrade(),
+                spans: Arc::clone(&spans),
+            })
+            .build();
+        let tracer = provider.tracer("test");
+        let lost = || spans.lost.load(Ordering::Relaxed);
+        (0..5).for_each(|_| drop(tracer.start("flight")));
+        assert_eq!((queued.len(), lost()), (2, 3));
+        drop(queue);
+        drop(tracer.start("flight"));
+        assert_eq!((queued.len(), lost()), (2, 4));
+        assert_eq!(spans.open.load(Ordering::Relaxed), 0);
     }
 }

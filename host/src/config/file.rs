@@ -506,6 +506,13 @@ mod tests {
             ["another form of URL", ""],
         ),
         (
+            2,
+            "[traces]\notlp = 'http://me:s3cret@c.example'",
+            ["another form of URL", ""],
+        ),
+        (2, "[traces]\notlp = 'http://'", ["another form of URL", ""]),
+        (2, "[traces]\notlp = 4318", ["for traces.otlp", "in quotes"]),
+        (
             3,
             "[traces]\notlp = 'http://c.example'\nheaders.'a b' = 'x'",
             ["\"a b\" in [traces.headers]", "name of a header"],
@@ -673,6 +680,8 @@ mod tests {
             "base_url = 's3cret'\nsettings.BASE_URL = 's3cret'",
             "settings.HEADER_A = { value = 's3cret' }",
             "settings.HEADER_A = 's3cret",
+            "[traces]\notlp = 'http://me:s3cret@c.example'",
+            "[traces]\notlp = 'http://c.example'\nheaders.a = \"s3cret\\n\"",
         ];
         for client in clients {
             let complaint = parse(&format!("[clients.a]\n{client}")).unwrap_err();

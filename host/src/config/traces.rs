@@ -24,7 +24,8 @@ pub struct TracesConfig {
 /// The base URL of a receiver (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpUrl {
-    base: Uri,
+    /// As it was written.
+    base: String,
     traces: Uri,
 }
 
@@ -103,7 +104,7 @@ impl OtlpUrl {
 
 impl std::fmt::Display for OtlpUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.base.fmt(f)
+        f.write_str(&self.base)
     }
 }
 
@@ -111,17 +112,21 @@ impl FromStr for OtlpUrl {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let base = text.parse::<Uri>().ok().filter(|base| {
-            let http = matches!(base.scheme_str(), Some("http" | "https"));
-            // A user and a query may be secrets, and are not for a URL that is printed.
-            let user = base.authority().is_some_and(|it| it.as_str().contains('@'));
-            http && !user && base.query().is_none()
+        let traces = format!("{}/v1/traces", text.trim_end_matches('/'));
+        let traces = traces.parse::<Uri>().ok().filter(|traces| {
+            let http = matches!(traces.scheme_str(), Some("http" | "https"));
+            let host = traces
+                .authority()
+                .is_some_and(|it| !it.as_str().contains('@'));
+            // Users and queries may be secrets, and are not for a URL that is printed.
+            http && host && !text.contains(['?', '#'])
         });
-        let below = |base: &Uri| format!("{}/v1/traces", base.to_string().trim_end_matches('/'));
-        let traces = base.as_ref().and_then(|base| below(base).parse().ok());
-        match (base, traces) {
-            (Some(base), Some(traces)) => Ok(Self { base, traces }),
-            _ => bail!("found another form of URL for otlp; needed {AN_OTLP_URL}"),
+        match traces {
+            Some(traces) => Ok(Self {
+                base: text.to_owned(),
+                traces,
+            }),
+            None => bail!("found another form of URL for otlp; needed {AN_OTLP_URL}"),
         }
     }
 }
