@@ -4,6 +4,11 @@
 //! one task empties the queue, a request at a time, and what a request does not deliver in time is lost.
 //! How much is lost is logged, now and then.
 //!
+//! The messages, the ids and the sampling are OpenTelemetry's own; the sending is not. The batch processor of
+//! its SDK cannot be used with an HTTP client that is asynchronous, loses spans without a number, and takes
+//! settings from the environment, as the exporter of `opentelemetry-otlp` does: what a service does would then
+//! not be what its configuration says.
+//!
 //! A span's kind is said here, by its name. As a field of the span it would stand on each of its lines in
 //! the log.
 
