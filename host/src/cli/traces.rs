@@ -291,27 +291,50 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
     use opentelemetry::trace::Tracer;
 
     use super::*;
+
+    /// What ends of this tracer's goes into `queue`.
+    fn tracer(queue: &mpsc::Sender<SpanData>, spans: &Arc<Spans>) -> SdkTracer {
+        let queue = Queue {
+            queue: queue.downgrade(),
+            spans: Arc::clone(spans),
+        };
+        let provider = SdkTracerProvider::builder().with_span_processor(queue);
+        provider.build().tracer("test")
+    }
 
     #[test]
     fn a_span_that_finds_the_queue_full_or_closed_is_lost_and_counted() {
         let (queue, queued) = mpsc::channel(2);
         let spans = Arc::<Spans>::default();
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(Queue {
-                queue: queue.downgrade(),
-                spans: Arc::clone(&spans),
-            })
-            .build();
-        let tracer = provider.tracer("test");
+        let tracer = tracer(&queue, &spans);
         let lost = || spans.lost.load(Ordering::Relaxed);
         (0..5).for_each(|_| drop(tracer.start("flight")));
         assert_eq!((queued.len(), lost()), (2, 3));
         drop(queue);
         drop(tracer.start("flight"));
         assert_eq!((queued.len(), lost()), (2, 4));
-        assert_eq!(spans.open.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_span_that_is_open_when_the_end_begins_is_waited_for() {
+        let (queue, mut queued) = mpsc::channel(2);
+        let spans = Arc::<Spans>::default();
+        let open = tracer(&queue, &spans).start("flight");
+        let traces = Traces {
+            queue,
+            spans: Arc::clone(&spans),
+            exporting: tokio::spawn(async move { while queued.recv().await.is_some() {} }),
+        };
+        let mut end = pin!(traces.end());
+        assert!(poll!(end.as_mut()).is_pending());
+        drop(open);
+        end.await;
+        assert_eq!(spans.lost.load(Ordering::Relaxed), 0);
     }
 }
