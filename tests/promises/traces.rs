@@ -229,19 +229,26 @@ async fn with_a_share_of_none_nothing_is_sent_and_the_upstream_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_receiver_gets_the_headers_that_it_wants_to_see() {
+async fn a_flag_names_another_receiver_which_gets_the_headers_that_the_file_says() {
     let upstream = Upstream::start(Answer::Items).await;
-    let mut receiver = Receiver::start().await;
+    let (mut written, mut flagged) = (Receiver::start().await, Receiver::start().await);
     let folder = Folder::new();
-    let file = folder.write("key", b"k3y-of-the-receiver\n");
-    let url = receiver.url();
-    let traces = format!("otlp = '{url}/'\nheaders.X-Api-Key = {{ file = '{file}' }}");
-    let service = tracing(&upstream, &traces).await;
+    let key = folder.write("key", b"k3y-of-the-receiver\n");
+    let text = format!(
+        "[traces]\notlp = '{}'\nheaders.X-Api-Key = {{ file = '{key}' }}\n\
+         [clients.a]\nbase_url = '{}/items'\n",
+        written.url(),
+        upstream.origin()
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let otlp = format!("{}/collector/", flagged.url());
+    let service = Service::start(&["--config", &file, "--otlp", &otlp]).await;
     get(service.address, "/v1/a/items?x=1").await;
-    let received = failsafe("traces, while the service runs", receiver.next()).await;
-    assert_eq!(received.path, "/v1/traces");
+    let received = failsafe("traces, while the service runs", flagged.next()).await;
+    assert_eq!(received.path, "/collector/v1/traces");
     assert_eq!(received.headers["x-api-key"], "k3y-of-the-receiver");
     assert_eq!(received.headers["content-type"], "application/x-protobuf");
+    assert_eq!(written.received().len(), 0);
 }
 
 #[tokio::test]
