@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use ::single_flight::{FlightId, Role, UnderWay};
 
-pub use self::error::{ClientError, Resource};
+pub use self::error::{ClientError, Limit, Resource};
 pub use self::items::{Item, Items, MalformedItems};
 pub use self::limits::WithLimits;
 pub use self::single_flight::WithSingleFlight;

@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::client::{ClientError, Usage};
+use crate::client::{ClientError, Limit, Usage};
 use crate::observation::{Noted, Observation, Observers, Spent};
 
 /// Seconds that add up.
@@ -86,6 +86,7 @@ struct Families {
     flight_time: Histograms,
     /// Set when they are read.
     now: Vec<(Family<ByClient, Gauge>, ReadNow)>,
+    tasks: Gauge,
 }
 
 type ReadNow = fn(&Now) -> usize;
@@ -140,6 +141,7 @@ impl Families {
                 (Family::default(), |now| now.usage.idle),
                 (Family::default(), |now| now.usage.connections),
             ],
+            tasks: Gauge::default(),
         };
         let all = families.clone();
         registry.register("callers", "Callers, by what they were told", all.callers);
@@ -194,6 +196,8 @@ impl Families {
         for ((name, help), (gauges, _)) in now.into_iter().zip(all.now) {
             registry.register(name, help, gauges);
         }
+        let help = "Tasks of the process now, that of each connection included";
+        registry.register("tasks", help, all.tasks);
         families
     }
 }
@@ -226,7 +230,7 @@ impl Metrics {
             observers: Arc::clone(&self.observers),
             callers: outcomes(&families.callers, &[&answers[..], &["left"]].concat()),
             flights: outcomes(&families.flights, &answers),
-            limits: outcomes(&families.limits, ClientError::LIMITS),
+            limits: outcomes(&families.limits, Limit::NAMES),
             compared: outcomes(&families.compared, &[EQUAL, UNEQUAL]),
             joined: count(&families.joined),
             would_have_joined: count(&families.would_have_joined),
@@ -247,27 +251,34 @@ impl Metrics {
         self.observers.observe()
     }
 
-    /// All figures, with what each client has under way `now`, in the OpenMetrics text format 1.0.
+    /// All figures, with what each client has under way `now` and how many `tasks` the process has, in the
+    /// OpenMetrics text format 1.0.
     ///
     /// # Panics
     ///
     /// Never: a text has room for more.
     #[must_use]
-    pub fn text(&self, now: &[(&str, Now)]) -> String {
+    pub fn text(&self, now: &[(&str, Now)], tasks: usize) -> String {
         for (gauges, read) in &self.families.now {
             gauges.clear();
             for (name, now) in now {
                 let client = (*name).to_owned();
-                let value = i64::try_from(read(now)).unwrap_or(i64::MAX);
-                gauges.get_or_create(&ByClient { client }).set(value);
+                gauges
+                    .get_or_create(&ByClient { client })
+                    .set(level(read(now)));
             }
         }
-        let observations = i64::try_from(self.observers.going_on());
-        self.observations.set(observations.unwrap_or(i64::MAX));
+        self.observations.set(level(self.observers.going_on()));
+        self.families.tasks.set(level(tasks));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a text has room for more");
         text
     }
+}
+
+/// What a gauge shows of a count.
+fn level(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The figures of one client, to be counted up. Clones are the same figures; by default there are none,
@@ -306,7 +317,7 @@ pub(crate) struct Flight<'a> {
     /// What its callers were told: a code, or `ok`.
     pub(crate) outcome: &'static str,
     /// The limit that it reached.
-    pub(crate) limit: Option<&'static str>,
+    pub(crate) limit: Option<Limit>,
     /// From its opening to its end.
     pub(crate) age: Duration,
     pub(crate) noted: Noted<'a>,
@@ -364,7 +375,7 @@ impl ClientMetrics {
             figures.compared.count(if equal { EQUAL } else { UNEQUAL });
         }
         if let Some(limit) = flight.limit {
-            figures.limits.count(limit);
+            figures.limits.count(limit.name());
         }
         figures.observers.note(&figures.client, &flight.noted);
     }
@@ -385,9 +396,9 @@ impl ClientMetrics {
     }
 
     /// This limit was reached.
-    pub(crate) fn limit(&self, limit: &str) {
+    pub(crate) fn limit(&self, limit: Limit) {
         if let Some(figures) = &self.0 {
-            figures.limits.count(limit);
+            figures.limits.count(limit.name());
         }
     }
 }
@@ -401,7 +412,7 @@ mod tests {
     fn flight(key: &Key, callers: usize, equal: Option<bool>) -> Flight<'_> {
         Flight {
             outcome: "guest-trap",
-            limit: Some("memory"),
+            limit: Some(Limit::Memory),
             age: Duration::from_secs(20),
             noted: Noted {
                 key,
@@ -425,7 +436,7 @@ mod tests {
         client.flight(&flight(&key, 1, Some(true)));
         client.flight(&flight(&key, 1, Some(true)));
         client.flight(&flight(&key, 1, Some(false)));
-        let text = metrics.text(&[]);
+        let text = metrics.text(&[], 0);
         for line in [
             "oneflight_upstream_requests_saved_total{client=\"orders\"} 8\n",
             "oneflight_upstream_requests_would_have_saved_total{client=\"orders\"} 6\n",
@@ -442,18 +453,17 @@ mod tests {
         let metrics = Metrics::default();
         let client = metrics.client("orders");
         let series = || {
-            let text = metrics.text(&[("orders", Now::default())]);
+            let text = metrics.text(&[("orders", Now::default())], 0);
             text.lines().filter(|line| !line.starts_with('#')).count()
         };
         let before = series();
         client.caller("ok", Duration::from_millis(3));
         client.caller("left", Duration::ZERO);
         client.flight(&flight(&"a key".into(), 2, None));
-        client.limit("callers");
-        client.limit("no such limit");
+        client.limit(Limit::Callers);
         assert_eq!(series(), before);
         metrics.client("orders").caller("ok", Duration::ZERO);
-        let text = metrics.text(&[]);
+        let text = metrics.text(&[], 0);
         let line = "oneflight_callers_total{client=\"orders\",outcome=\"ok\"} 2\n";
         assert!(text.contains(line), "{text}");
         assert!(!text.contains("oneflight_callers_waiting{"), "{text}");
@@ -470,7 +480,7 @@ mod tests {
         };
         client.took(spent(500, 1_000));
         client.took(spent(250, 0));
-        let text = metrics.text(&[]);
+        let text = metrics.text(&[], 0);
         for line in [
             "oneflight_guest_seconds_total{client=\"orders\"} 0.75\n",
             "oneflight_upstream_seconds_total{client=\"orders\"} 1.0\n",

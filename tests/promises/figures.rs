@@ -120,6 +120,8 @@ async fn failures_refusals_and_leavers_are_counted_by_their_names() {
         "error:not-found",
         "many:10001",
         "ask-trap:http://192.0.2.1/",
+        "grow:1000000000",
+        "log:100000",
     ] {
         ask(key.to_owned()).await;
     }
@@ -159,6 +161,10 @@ async fn failures_refusals_and_leavers_are_counted_by_their_names() {
             1.0,
         ),
         (r#"limits_total{client="default",outcome="result"}"#, 1.0),
+        // These two have answered: a limit that its guest lives with is one that was reached.
+        (r#"flights_total{client="default",outcome="ok"}"#, 2.0),
+        (r#"limits_total{client="default",outcome="memory"}"#, 1.0),
+        (r#"limits_total{client="default",outcome="log"}"#, 1.0),
         // The denied one never got to the wire.
         (r#"upstream_requests_total{client="default"}"#, 1.0),
     ] {

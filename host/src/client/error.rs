@@ -49,78 +49,65 @@ pub enum ClientError {
     Internal,
 }
 
-impl ClientError {
-    /// All codes that there are.
-    pub const CODES: &[&str] = &[
-        "invalid-key",
-        "not-found",
-        "upstream-status",
-        "upstream-unavailable",
-        "upstream-malformed",
-        "other",
-        "upstream-denied",
-        "upstream-response-too-large",
-        "upstream-timeout",
-        "rate-limited",
-        "guest-trap",
-        "guest-malformed",
-        "result-too-large",
-        "guest-deadline",
-        "overloaded",
-        "cancelled",
-        "internal",
-    ];
+/// Names cases by one table, which is also the list of all names: the two cannot disagree.
+macro_rules! names {
+    (
+        $(#[$of_all:meta])* $all:ident,
+        $(#[$of_one:meta])* $one:ident,
+        $($case:pat => $name:literal,)+
+    ) => {
+        $(#[$of_all])*
+        pub const $all: &[&str] = &[$($name),+];
 
-    /// The limits whose reaching is an error: see [`ClientError::limit`].
-    pub const LIMITS: &[&str] = &[
-        "flights",
-        "flights-of-key",
-        "callers",
-        "executions",
-        "time",
-        "result",
-        "upstream-time",
-        "upstream-response",
-    ];
+        $(#[$of_one])*
+        #[must_use]
+        pub fn $one(&self) -> &'static str {
+            match self {
+                $($case => $name,)+
+            }
+        }
+    };
+}
+
+impl ClientError {
+    names! {
+        /// All codes that there are.
+        CODES,
+        /// The stable name, for machines: `kebab-case`, the same in HTTP answers, logs and metrics.
+        code,
+        Self::InvalidKey => "invalid-key",
+        Self::NotFound => "not-found",
+        Self::UpstreamStatus(_) => "upstream-status",
+        Self::UpstreamUnavailable => "upstream-unavailable",
+        Self::UpstreamMalformed => "upstream-malformed",
+        Self::Other => "other",
+        Self::UpstreamDenied => "upstream-denied",
+        Self::UpstreamResponseTooLarge => "upstream-response-too-large",
+        Self::UpstreamTimeout => "upstream-timeout",
+        Self::RateLimited { .. } => "rate-limited",
+        Self::GuestTrap => "guest-trap",
+        Self::GuestMalformed => "guest-malformed",
+        Self::ResultTooLarge => "result-too-large",
+        Self::GuestDeadline => "guest-deadline",
+        Self::Overloaded(_) => "overloaded",
+        Self::Cancelled => "cancelled",
+        Self::Internal => "internal",
+    }
 
     /// The limit that was reached, where that is what it says.
     #[must_use]
-    pub fn limit(&self) -> Option<&'static str> {
+    pub fn limit(&self) -> Option<Limit> {
         Some(match self {
-            Self::Overloaded(Resource::Flights) => "flights",
-            Self::Overloaded(Resource::FlightsOfKey) => "flights-of-key",
-            Self::Overloaded(Resource::Callers) => "callers",
-            Self::Overloaded(Resource::Executions) => "executions",
-            Self::GuestDeadline => "time",
-            Self::ResultTooLarge => "result",
-            Self::UpstreamTimeout => "upstream-time",
-            Self::UpstreamResponseTooLarge => "upstream-response",
+            Self::Overloaded(Resource::Flights) => Limit::Flights,
+            Self::Overloaded(Resource::FlightsOfKey) => Limit::FlightsOfKey,
+            Self::Overloaded(Resource::Callers) => Limit::Callers,
+            Self::Overloaded(Resource::Executions) => Limit::Executions,
+            Self::GuestDeadline => Limit::Time,
+            Self::ResultTooLarge => Limit::Result,
+            Self::UpstreamTimeout => Limit::UpstreamTime,
+            Self::UpstreamResponseTooLarge => Limit::UpstreamResponse,
             _ => return None,
         })
-    }
-
-    /// The stable name, for machines: `kebab-case`, the same in HTTP answers, logs and metrics.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::InvalidKey => "invalid-key",
-            Self::NotFound => "not-found",
-            Self::UpstreamStatus(_) => "upstream-status",
-            Self::UpstreamUnavailable => "upstream-unavailable",
-            Self::UpstreamMalformed => "upstream-malformed",
-            Self::Other => "other",
-            Self::UpstreamDenied => "upstream-denied",
-            Self::UpstreamResponseTooLarge => "upstream-response-too-large",
-            Self::UpstreamTimeout => "upstream-timeout",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::GuestTrap => "guest-trap",
-            Self::GuestMalformed => "guest-malformed",
-            Self::ResultTooLarge => "result-too-large",
-            Self::GuestDeadline => "guest-deadline",
-            Self::Overloaded(_) => "overloaded",
-            Self::Cancelled => "cancelled",
-            Self::Internal => "internal",
-        }
     }
 }
 
@@ -194,5 +181,50 @@ impl fmt::Display for Resource {
             Self::Callers => "the key has as many callers waiting as it may have",
             Self::Executions => "no permit to run the guest came free in time",
         })
+    }
+}
+
+/// A limit that can be reached, as it is counted: most end what reaches them with an error, and a guest
+/// goes on at the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The client's open flights.
+    Flights,
+    /// The flights of one key.
+    FlightsOfKey,
+    /// The callers of one flight.
+    Callers,
+    /// The client's permits to execute.
+    Executions,
+    /// A guest's time, by the clock or of the processor.
+    Time,
+    /// The bytes or items of a result.
+    Result,
+    /// The time of a request.
+    UpstreamTime,
+    /// The bytes of an upstream's answer.
+    UpstreamResponse,
+    /// A guest's memory: it was refused more, and told so.
+    Memory,
+    /// What a guest prints: the rest was dropped.
+    Log,
+}
+
+impl Limit {
+    names! {
+        /// The names of all.
+        NAMES,
+        /// The stable name, for machines, as metrics have it.
+        name,
+        Self::Flights => "flights",
+        Self::FlightsOfKey => "flights-of-key",
+        Self::Callers => "callers",
+        Self::Executions => "executions",
+        Self::Time => "time",
+        Self::Result => "result",
+        Self::UpstreamTime => "upstream-time",
+        Self::UpstreamResponse => "upstream-response",
+        Self::Memory => "memory",
+        Self::Log => "log",
     }
 }

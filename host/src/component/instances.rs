@@ -39,7 +39,7 @@ impl Instance {
     /// passed to the host begins anew with each call by itself; memory and resources that the guest has
     /// kept are still its own, and count.
     fn begin(&mut self, outbound: &Arc<Outbound>, log: usize) {
-        self.output().begin(log);
+        self.output().begin(log, outbound.metrics());
         self.store.data_mut().answer_to(outbound);
     }
 

@@ -10,6 +10,9 @@ use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use crate::client::Limit;
+use crate::metrics::ClientMetrics;
+
 /// What a line costs beyond its own bytes: the log puts a time and a flight before it, so a guest that
 /// prints line breaks alone would fill it many times faster than its bytes say.
 const LINE_COST: usize = 100;
@@ -42,25 +45,27 @@ struct Buffers {
     last_words: VecDeque<String>,
     /// The flight's, since streams are also written to from elsewhere.
     span: Span,
+    metrics: ClientMetrics,
 }
 
 impl GuestOutput {
-    /// Output of which `limit` bytes are logged, in the current span.
-    pub(super) fn new(limit: usize) -> Self {
-        let buffers = Buffers::new(limit, Span::current());
+    /// Output of which `limit` bytes are logged, in the current span. Where there is more, `metrics` count
+    /// that.
+    pub(super) fn new(limit: usize, metrics: &ClientMetrics) -> Self {
+        let buffers = Buffers::new(limit, Span::current(), metrics.clone());
         Self(Arc::new(Mutex::new(buffers)))
     }
 
     /// The instance that prints here has another execution, with a limit of its own: the streams stay,
     /// since a guest may have kept them.
-    pub(super) fn begin(&self, limit: usize) {
-        *self.lock() = Buffers::new(limit, Span::current());
+    pub(super) fn begin(&self, limit: usize, metrics: &ClientMetrics) {
+        *self.lock() = Buffers::new(limit, Span::current(), metrics.clone());
     }
 
     /// The execution has ended, and its instance has not. Without this the log would have the end of it
     /// only when the next one begins.
     pub(super) fn end(&self) {
-        *self.lock() = Buffers::new(0, Span::none());
+        *self.lock() = Buffers::new(0, Span::none(), ClientMetrics::default());
     }
 
     pub(super) fn stream(&self, source: Source) -> GuestStream {
@@ -84,13 +89,14 @@ impl GuestOutput {
 }
 
 impl Buffers {
-    fn new(limit: usize, span: Span) -> Self {
+    fn new(limit: usize, span: Span, metrics: ClientMetrics) -> Self {
         Self {
             lines: [vec![], vec![]],
             left: limit,
             dropped: 0,
             last_words: VecDeque::new(),
             span,
+            metrics,
         }
     }
 
@@ -132,6 +138,7 @@ impl Drop for Buffers {
         self.flush(Source::Stdout);
         self.flush(Source::Stderr);
         if let dropped @ 1.. = self.dropped {
+            self.metrics.limit(Limit::Log);
             tracing::warn!(
                 target: "oneflight::guest", parent: &self.span, dropped,
                 "the guest printed more than its limit; these bytes were dropped"
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn output_past_the_limit_is_counted_and_not_kept() {
-        let output = GuestOutput::new(8);
+        let output = GuestOutput::new(8, &ClientMetrics::default());
         output.lock().write(Source::Stdout, b"12345");
         output.lock().write(Source::Stderr, b"67890");
         let buffers = output.lock();
@@ -214,11 +221,11 @@ mod tests {
 
     #[test]
     fn each_execution_of_an_instance_has_a_limit_and_last_words_of_its_own() {
-        let output = GuestOutput::new(8);
+        let output = GuestOutput::new(8, &ClientMetrics::default());
         let mut kept = output.stream(Source::Stderr);
         kept.write(Bytes::from_static(b"1234567890")).unwrap();
         output.end();
-        output.begin(8);
+        output.begin(8, &ClientMetrics::default());
         assert_eq!(output.last_words(), "");
         kept.write(Bytes::from_static(b"abcdef")).unwrap();
         let buffers = output.lock();
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_last_words_are_the_last_lines_of_standard_error() {
-        let output = GuestOutput::new(1_000);
+        let output = GuestOutput::new(1_000, &ClientMetrics::default());
         output.lock().write(Source::Stdout, b"not these\n");
         output.lock().write(Source::Stderr, b"1\n2\n3\n4\n5");
         assert_eq!(output.last_words(), "2 | 3 | 4 | 5");

@@ -15,7 +15,9 @@ use wasmtime_wasi_http::{
 
 use super::engine::Engine;
 use super::output::{GuestOutput, Source};
+use crate::client::Limit;
 use crate::config::Settings;
+use crate::metrics::ClientMetrics;
 use crate::upstream::{self, Outbound, Upstream};
 
 /// The state of a store.
@@ -34,9 +36,10 @@ impl Guest {
         &self.output
     }
 
-    /// From now on its requests are those of `outbound`'s flight.
+    /// From now on its requests are those of `outbound`'s flight, and so are the limits that it reaches.
     pub(super) fn answer_to(&mut self, outbound: &Arc<Outbound>) {
         self.wire.outbound = Arc::clone(outbound);
+        self.size.untold = outbound.metrics().clone();
     }
 }
 
@@ -48,7 +51,7 @@ pub(super) fn new_store(
     outbound: &Arc<Outbound>,
 ) -> Store<Guest> {
     let limits = &settings.limits;
-    let output = GuestOutput::new(limits.log);
+    let output = GuestOutput::new(limits.log, outbound.metrics());
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
         .stdout(output.stream(Source::Stdout))
@@ -69,6 +72,7 @@ pub(super) fn new_store(
             modules: limits.modules,
             memories: limits.memories,
             tables: limits.tables,
+            untold: outbound.metrics().clone(),
         },
         wire: Wire {
             upstream: Arc::clone(upstream),
@@ -96,6 +100,9 @@ struct SizeLimit {
     modules: usize,
     memories: usize,
     tables: usize,
+    /// Told when memory is refused, and taken then: a guest that asks on and on has reached one limit in
+    /// its flight.
+    untold: ClientMetrics,
 }
 
 impl ResourceLimiter for SizeLimit {
@@ -109,7 +116,10 @@ impl ResourceLimiter for SizeLimit {
             return Ok(false);
         }
         let left = self.memory.checked_sub(desired.saturating_sub(current));
-        self.memory = left.unwrap_or(self.memory);
+        match left {
+            Some(left) => self.memory = left,
+            None => std::mem::take(&mut self.untold).limit(Limit::Memory),
+        }
         Ok(left.is_some())
     }
 
@@ -210,6 +220,7 @@ mod tests {
             modules: 1,
             memories: 2,
             tables: 1,
+            untold: ClientMetrics::default(),
         }
     }
 

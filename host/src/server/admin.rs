@@ -16,6 +16,7 @@ use http::uri::Authority;
 use http::{HeaderName, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::problem::Refusal;
 use super::{front, observe, probe, respond_with};
@@ -105,7 +106,12 @@ fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Full<
         .iter()
         .map(|served| (&*served.settings().name, now(served)))
         .collect();
-    respond_with(StatusCode::OK, OPEN_METRICS, metrics.text(&now).into())
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    respond_with(
+        StatusCode::OK,
+        OPEN_METRICS,
+        metrics.text(&now, tasks).into(),
+    )
 }
 
 /// Whether a request is meant for this machine by every name that it gives: HTTP/2 has it in the

@@ -106,6 +106,11 @@ impl Outbound {
         }
     }
 
+    /// What counts this flight.
+    pub(crate) fn metrics(&self) -> &ClientMetrics {
+        &self.metrics
+    }
+
     /// The guest had a thread for so long.
     pub(crate) fn guest_ran(&self, time: Duration) {
         add(&self.guest, time);
