@@ -10,7 +10,7 @@ use oneflight::component::{Cache, Cost, Part, Program};
 use oneflight::{BUILTIN, Client, Compilation, Compile, CompileLimits, ComponentClient};
 use oneflight::{Engine, Limits, LoadError, Settings};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{alone, binary, oneflight, run};
+use oneflight_tests::process::{alone, binary, is_child_of, oneflight, processes, run, threads};
 use oneflight_tests::{artifacts, bomb, failsafe, memory};
 
 /// Compiles in children of the real binary, which may use 256 MiB.
@@ -66,30 +66,6 @@ async fn load(compilation: Compilation, binary: &[u8]) -> Result<ComponentClient
     ComponentClient::load(&engine, binary, one("test")).await
 }
 
-/// The processes of which this is true: of their `/proc/ID` and what `/proc/ID/stat` says, the name in
-/// brackets, the state and the parent among it. Zombies are processes.
-fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").unwrap();
-    entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let id = path.file_name()?.to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(path.join("stat")).ok()?;
-            wanted(&path, &stat).then_some(id)
-        })
-        .collect()
-}
-
-/// The names of a process's threads, each with the line's end.
-fn threads(process: &Path) -> Vec<String> {
-    let Ok(threads) = fs::read_dir(process.join("task")) else {
-        return vec![];
-    };
-    threads
-        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
-        .collect()
-}
-
 fn named(name: &str) -> usize {
     processes(|_, stat| stat.contains(&format!("({name})"))).len()
 }
@@ -98,9 +74,7 @@ fn named(name: &str) -> usize {
 /// and compiles: then it has a thread that watches for its parent's end.
 async fn compiler_of(parent: u32) -> u32 {
     let of_parent = |path: &Path, stat: &str| {
-        let after_name = stat.rsplit(") ").next().unwrap_or_default();
-        let is_child = after_name.split(' ').nth(1) == Some(&parent.to_string());
-        is_child && threads(path).iter().any(|name| name == "parent-watch\n")
+        is_child_of(parent, stat) && threads(path).iter().any(|name| name == "parent-watch")
     };
     failsafe("a compiler", async {
         loop {

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it is wrong")]
 
 mod administration;
+#[cfg(target_os = "linux")]
+mod aftermath;
 mod bounds;
 mod commands;
 mod compiling;

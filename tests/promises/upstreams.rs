@@ -427,6 +427,7 @@ async fn a_name_that_stands_for_nothing_public_is_denied() {
         "2001:db8::1",
     ];
     let names = Arc::new(Script::new(inward.map(|address| Lookup::of(&[address]))));
+    let before = tasks();
     let subject = subject(patient(), named("http://in.example", &names, &[])).await;
     for address in inward {
         let answer = subject.ask("need:http://in.example").await;
@@ -434,6 +435,7 @@ async fn a_name_that_stands_for_nothing_public_is_denied() {
         subject.connected(0).await;
     }
     assert_eq!(names.asked().len(), inward.len());
+    subject.gone(before).await;
 }
 
 // Row 26.

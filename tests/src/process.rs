@@ -1,6 +1,8 @@
 //! The real binary, as users run it.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -65,6 +67,44 @@ pub async fn alone(name: &str) -> bool {
         String::from_utf8_lossy(&output.stderr)
     );
     false
+}
+
+/// The processes of which this is true: of their `/proc/ID` and what `/proc/ID/stat` says, the name in
+/// brackets, the state and the parent among it. Zombies are processes.
+///
+/// # Panics
+///
+/// Where the system does not tell.
+pub fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("Linux");
+    entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let id = path.file_name()?.to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(path.join("stat")).ok()?;
+            wanted(&path, &stat).then_some(id)
+        })
+        .collect()
+}
+
+/// Whether a process of which `/proc/ID/stat` says this was started by `parent`.
+#[must_use]
+pub fn is_child_of(parent: u32, stat: &str) -> bool {
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    after_name.split(' ').nth(1) == Some(&parent.to_string())
+}
+
+/// The names of the threads of the process that is `/proc/ID`; none, where there is no such process.
+#[must_use]
+pub fn threads(process: &Path) -> Vec<String> {
+    let Ok(threads) = fs::read_dir(process.join("task")) else {
+        return vec![];
+    };
+    let name = |thread: PathBuf| fs::read_to_string(thread.join("comm"));
+    threads
+        .filter_map(|thread| name(thread.ok()?.path()).ok())
+        .map(|name| name.trim_end().to_owned())
+        .collect()
 }
 
 /// `oneflight serve`, listening; it is killed with this value.
@@ -154,17 +194,35 @@ impl Service {
         assert!(logged.is_ok(), "it has not logged {text:?}");
     }
 
+    /// Its number among the system's processes.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process any more.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("a process that runs")
+    }
+
     /// Files, sockets and the like that it has open.
     ///
     /// # Panics
     ///
     /// When there is no such process any more.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        let id = self.process.id().expect("a process that runs");
-        let open = std::fs::read_dir(format!("/proc/{id}/fd"));
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id()));
         open.expect("its descriptors").count()
+    }
+
+    /// The names of its threads.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process any more.
+    #[must_use]
+    pub fn threads(&self) -> Vec<String> {
+        threads(Path::new(&format!("/proc/{}", self.id())))
     }
 
     /// Sends SIGTERM.
@@ -186,9 +244,8 @@ impl Service {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.process.id().expect("a process that runs").to_string();
         let sent = std::process::Command::new("kill")
-            .args([signal, &id])
+            .args([signal, &self.id().to_string()])
             .status();
         assert!(sent.expect("kill").success());
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oneflight_tests::memory::resident;
 use oneflight_tests::{Subject, tasks};
 use tokio::time::{Instant, sleep};
 
@@ -40,7 +41,7 @@ impl Levels {
     fn now(clients: &[Subject]) -> Self {
         let sum = |of: fn(&Subject) -> usize| clients.iter().map(of).sum();
         Self {
-            resident: resident(),
+            resident: resident("self"),
             flights: sum(|subject| subject.client.next().flights()),
             callers: sum(|subject| subject.client.next().callers()),
             running: sum(|subject| subject.component.usage().running),
@@ -82,16 +83,6 @@ pub(crate) fn table(before: Levels, after: Levels) -> String {
         table += &format!("  {name:<22}{before:>14}{after:>14}\n");
     }
     table
-}
-
-/// Memory of this process that is there and not only promised, in bytes. Counted page by page: the
-/// kernel's own figure lags behind by some for each thread.
-pub(crate) fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux");
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: usize = kib.and_then(|kib| kib.parse().ok()).expect("a size");
-    kib << 10
 }
 
 fn descriptors() -> usize {

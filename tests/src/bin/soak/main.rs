@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::{BUILTIN, Engine, Instances, Limits, Settings};
-use oneflight_tests::{NEVER, Subject, artifacts, tasks};
+use oneflight_tests::{NEVER, Subject, artifacts, memory, tasks};
 use tokio::time::{Instant, sleep};
 
 use flights::{ENDS, Flights};
@@ -179,7 +179,7 @@ async fn fly(flights: &Arc<Flights>, time: Duration, what: &str) {
     while began.elapsed() + pause <= time {
         sleep(pause).await;
         let (seconds, count) = (began.elapsed().as_secs(), flights.count());
-        let resident = levels::resident() >> 10;
+        let resident = memory::resident("self") >> 10;
         println!("{seconds:>6} s {count:>12} flights {resident:>10} KiB resident  {what}");
     }
     for worker in workers {

@@ -1,0 +1,106 @@
+//! What a service holds, as seen from outside: by the system, and by its own figures.
+
+use oneflight_tests::FAILSAFE;
+use oneflight_tests::caller::Http2;
+use oneflight_tests::process::{Service, is_child_of, processes};
+use tokio::net::TcpStream;
+
+/// What has to be as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Levels {
+    descriptors: usize,
+    /// But for the runtime's, which come and go with its work.
+    threads: usize,
+    tasks: usize,
+    children: usize,
+    open: Open,
+}
+
+/// What nothing is left of when no caller waits. Instances and connections that are kept for later are
+/// part of it once they have reached their age.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Open {
+    flights: usize,
+    callers_waiting: usize,
+    flights_waiting: usize,
+    flights_running: usize,
+    instances_idle: usize,
+    upstream_connections: usize,
+}
+
+/// Looks at a service, over one connection: looking opens and closes nothing.
+pub(super) struct Observer {
+    operator: Http2,
+}
+
+impl Observer {
+    pub(super) async fn of(service: &Service) -> Self {
+        let stream = TcpStream::connect(service.admin).await.unwrap();
+        let operator = Http2::over(stream).await;
+        Self { operator }
+    }
+
+    pub(super) async fn levels(&self, service: &Service) -> Levels {
+        let figures = self.ask("/metrics").await;
+        let sum = |name: &str| {
+            let values = figures.lines().filter_map(|line| {
+                let rest = line.strip_prefix("oneflight_")?.strip_prefix(name)?;
+                let (labels, value) = rest.split_once(' ')?;
+                let is_series = labels.is_empty() || labels.starts_with('{');
+                is_series.then(|| value.parse::<usize>().unwrap())
+            });
+            let values: Vec<_> = values.collect();
+            assert!(!values.is_empty(), "no {name} in {figures}");
+            values.iter().sum()
+        };
+        let under_way = self.ask("/v1/flights").await;
+        let under_way: serde_json::Value = serde_json::from_str(&under_way).unwrap();
+        let flights = under_way["clients"].as_array().unwrap().iter();
+        let flights = flights.map(|client| client["flights"].as_array().unwrap().len());
+        let open = Open {
+            flights: flights.sum(),
+            callers_waiting: sum("callers_waiting"),
+            flights_waiting: sum("flights_waiting"),
+            flights_running: sum("flights_running"),
+            instances_idle: sum("instances_idle"),
+            upstream_connections: sum("upstream_connections"),
+        };
+        let threads = service.threads().into_iter();
+        Levels {
+            descriptors: service.descriptors(),
+            threads: threads.filter(|name| name != "tokio-rt-worker").count(),
+            tasks: sum("tasks"),
+            children: processes(|_, stat| is_child_of(service.id(), stat)).len(),
+            open,
+        }
+    }
+
+    /// The levels of a service that does nothing: with nothing open, the same for a hundred looks. What
+    /// is still to be closed is closed long before the last of them is answered.
+    pub(super) async fn at_rest(&self, service: &Service) -> Levels {
+        let (mut levels, mut looks) = (self.levels(service).await, 0);
+        while levels.open != Open::default() || looks < 100 {
+            let now = self.levels(service).await;
+            looks = if now == levels { looks + 1 } else { 0 };
+            levels = now;
+        }
+        levels
+    }
+
+    /// Waits until the levels are `before` again, after `what`.
+    pub(super) async fn back(&self, service: &Service, before: &Levels, what: &str) {
+        let mut now = self.levels(service).await;
+        let back = async {
+            while now != *before {
+                now = self.levels(service).await;
+            }
+        };
+        let back = tokio::time::timeout(FAILSAFE, back).await;
+        assert!(back.is_ok(), "{what}: {now:?} rather than {before:?}");
+    }
+
+    async fn ask(&self, path: &str) -> String {
+        let answer = self.operator.get(path).await;
+        String::from_utf8(answer.into_body().to_vec()).unwrap()
+    }
+}
