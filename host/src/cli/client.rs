@@ -250,5 +250,14 @@ mod tests {
         assert_eq!(settings.instances, Instances::REUSED);
         assert_eq!(settings.sharing, Sharing::Observed);
         assert!(settings.env.contains(&("ITEMS_AT".into(), "/data".into())));
+
+        let client = described(&["--component=a.wasm", "--set-from-env=PATH"]).unwrap();
+        assert_eq!(client.component, Component::File("a.wasm".into()));
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(client.effective().env, [("PATH".to_owned(), path)]);
+
+        // What is in such a file is looked at at once, and it is the only flag that names one of these.
+        let refused = described(&["--component=a.wasm", "--ca-file=no/such.pem"]).unwrap_err();
+        assert!(refused.to_string().contains("no/such.pem"), "{refused}");
     }
 }
