@@ -130,3 +130,41 @@ impl FromStr for OtlpUrl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn read(text: &str) -> TracesConfig {
+        let config = Config::parse(Path::new("oneflight.toml"), text);
+        config.unwrap().traces.unwrap()
+    }
+
+    #[test]
+    fn the_example_shows_how_traces_are_sent() {
+        let example = include_str!("../../examples/oneflight.toml");
+        let section = example.lines().skip_while(|line| *line != "# [traces]");
+        let shown: String = section
+            .take_while(|line| !line.is_empty())
+            .filter(|line| !line.contains("/run/secrets"))
+            .flat_map(|line| [line.trim_start_matches("# "), "\n"])
+            .collect();
+        let traces = read(&shown);
+        assert_eq!(*traces.otlp.traces(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(traces.sample, 1.0);
+    }
+
+    #[test]
+    fn traces_are_posted_below_the_url_of_their_receiver() {
+        for (url, posted) in [
+            ("https://c.example", "https://c.example/v1/traces"),
+            ("http://c.example:1/a/", "http://c.example:1/a/v1/traces"),
+        ] {
+            let text = format!("[traces]\notlp = '{url}'\nsample = 0");
+            let traces = read(&text);
+            assert_eq!(*traces.otlp.traces(), posted);
+            assert_eq!(traces.sample, 0.0);
+        }
+    }
+}

@@ -166,7 +166,7 @@ pub(crate) struct OpenRequest {
     number: usize,
     began: Instant,
     /// Its own, once its policy has let it through. For traces: at a level that logs seldom show, and
-    /// with nothing in it that a guest says, a key least of all.
+    /// of what its guest says, with the host alone, which the policy has looked at.
     span: Span,
     /// One of its client's, once it has one.
     pub(super) permit: Option<OwnedSemaphorePermit>,
