@@ -38,7 +38,7 @@ const fn row(name: &'static str, go: for<'a> fn(&'a Scene, usize) -> BoxFuture<'
     Row {
         name,
         at_once: 8,
-        times: 10,
+        times: 5,
         go,
     }
 }
@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
         })
     },
     Row {
-        times: 5,
+        times: 3,
         ..row("6, a guest whose upstream hangs", |scene, n| {
             let key = format!("patient:{}/{n}", scene.upstreams.hangs.origin());
             scene.answers("hurried", key, "error")
@@ -132,35 +132,35 @@ const ROWS: &[Row] = &[
         scene.ends("guest", key, "upstream-unavailable")
     }),
     Row {
-        times: 5,
+        times: 3,
         ..row("24, one that does not accept", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.never_accepts.origin);
             scene.ends("hurried", key, "upstream-timeout")
         })
     },
     Row {
-        times: 5,
+        times: 3,
         ..row("24, one that stalls in TLS", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.in_tls());
             scene.ends("hurried", key, "upstream-timeout")
         })
     },
     Row {
-        times: 5,
+        times: 3,
         ..row("24, one that stalls before its head", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.hangs.origin());
             scene.ends("hurried", key, "upstream-timeout")
         })
     },
     Row {
-        times: 5,
+        times: 3,
         ..row("24, one that stalls in its body", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.stalls_in_body.origin());
             scene.ends("hurried", key, "upstream-timeout")
         })
     },
     Row {
-        times: 3,
+        times: 2,
         ..row("25, a body without end", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.endless_body.origin());
             scene.ends("guest", key, "upstream-response-too-large")
@@ -211,7 +211,7 @@ const ROWS: &[Row] = &[
     }),
     Row {
         at_once: 1,
-        times: 18,
+        times: 12,
         ..row("31, a file that cannot be run", |scene, n| {
             let read = |path| std::fs::read(path).unwrap();
             let component = match n % 6 {
@@ -227,7 +227,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         at_once: 1,
-        times: 10,
+        times: 5,
         ..row("32, one that takes gigabytes to compile", |scene, n| {
             let (limits, words) = (
                 "memory = '256 MiB'",
@@ -293,7 +293,8 @@ async fn after_a_fault_everything_is_as_it_was() {
     for row in ROWS {
         go_through(&scene, row, &mut numbers).await;
     }
-    let (before, threads) = (observer.at_rest(service).await, service.threads().len());
+    let before = failsafe("the service to be at rest", observer.at_rest(service)).await;
+    let threads = service.threads().len();
     for row in ROWS {
         let mut grown = Vec::new();
         while grown.len() < REPEATS {

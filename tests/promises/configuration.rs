@@ -166,7 +166,8 @@ async fn on_sighup_what_is_new_takes_over_and_flights_under_way_end_on_what_was(
     service.hang_up();
     service.logged("reloaded").await;
     // The same key: who asks now does not get what the old one has under way.
-    let new = get(address, "/v1/a/items?x=echo:1").await;
+    let new = get(address, "/v1/a/items?x=echo:1");
+    let new = failsafe("the new client's answer", new).await;
     assert_eq!(new.body(), r#"[{"id":"1","body":"1"}]"#);
     assert_eq!(upstream.requests(), 1);
     upstream.release();
