@@ -9,9 +9,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 pub use crate::binary::binary;
-use crate::failsafe;
+use crate::{FAILSAFE, failsafe};
 
 /// The command line `oneflight ARGS`, with nothing of this process's standard input, and with a folder
 /// of the tests' own for what they compile: they neither use nor leave anything in their user's home.
@@ -187,11 +188,12 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// When it ends before.
+    /// When it ends before, or does not come to it.
     pub async fn logged(&self, text: &str) {
         let mut log = self.log.clone();
-        let logged = failsafe(text, log.wait_for(|log| log.contains(text))).await;
-        assert!(logged.is_ok(), "it has not logged {text:?}");
+        let logged = timeout(FAILSAFE, log.wait_for(|log| log.contains(text))).await;
+        let is_logged = matches!(logged, Ok(Ok(_)));
+        assert!(is_logged, "{text:?} is not in {}", *self.log.borrow());
     }
 
     /// Its number among the system's processes.
