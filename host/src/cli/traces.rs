@@ -5,7 +5,7 @@
 //! How much is lost is logged, now and then.
 //!
 //! The messages, the ids and the sampling are OpenTelemetry's own; the sending is not. The batch processor of
-//! its SDK cannot be used with an HTTP client that is asynchronous, loses spans without a number, and takes
+//! its SDK is not for HTTP clients that are asynchronous, loses spans without a number, and takes
 //! settings from the environment, as the exporter of `opentelemetry-otlp` does: what a service does would then
 //! not be what its configuration says.
 //!
