@@ -4,6 +4,9 @@
 //! start: how many there are does not depend on what callers ask. Counts go on when a client is loaded
 //! anew.
 
+mod histogram;
+mod totals;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +18,11 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::histogram::Histogram;
+pub(crate) use self::histogram::STEPS;
+pub(crate) use self::totals::Totals;
 use crate::client::{ClientError, Limit, Usage};
 use crate::observation::{Noted, Observation, Observers, Spent};
 
@@ -25,7 +30,7 @@ use crate::observation::{Noted, Observation, Observers, Spent};
 type Seconds = Counter<f64, AtomicU64>;
 
 /// Upper bounds of latencies, in seconds: from what a flight takes without an upstream to its deadline.
-const LATENCIES: [f64; 12] = [
+pub(crate) const LATENCIES: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
 ];
 
@@ -62,7 +67,7 @@ struct Buckets(&'static [f64]);
 
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
+        Histogram::new(self.0)
     }
 }
 

@@ -9,10 +9,13 @@
 //! waits any more, it accepts no more connections, answers what it has read, and returns.
 
 mod admin;
+mod body;
 mod connection;
 mod door;
 mod front;
+mod live;
 mod observe;
+mod page;
 mod problem;
 mod proxy_status;
 mod query;
@@ -23,13 +26,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 pub use self::tls::Tls;
 
+use self::body::Body;
 use self::door::{Audience, Door};
 use crate::client::Client;
 use crate::clients::Clients;
@@ -129,7 +132,7 @@ impl<C: Client> Service<C> {
 }
 
 /// `/livez`: there is a process that answers. `/readyz`: it is good to send it callers.
-fn probe<C: Client>(clients: &Clients<C>, path: &str) -> Response<Full<Bytes>> {
+fn probe<C: Client>(clients: &Clients<C>, path: &str) -> Response<Body> {
     if path == "/livez" || clients.is_ready() {
         text(StatusCode::OK, "ok\n")
     } else {
@@ -137,7 +140,7 @@ fn probe<C: Client>(clients: &Clients<C>, path: &str) -> Response<Full<Bytes>> {
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     respond_with(
         status,
         "text/plain; charset=utf-8",
@@ -145,8 +148,8 @@ fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     )
 }
 
-fn respond_with(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn respond_with(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -151,7 +151,7 @@ async fn the_operators_door_and_the_callers_lead_to_different_rooms() {
         (serving.callers, "/v1/flights"),
         (serving.callers, FORGET),
         (serving.operator, ITEMS),
-        (serving.operator, "/"),
+        (serving.callers, "/"),
     ] {
         let answer = get(door, path).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");

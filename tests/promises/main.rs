@@ -18,6 +18,7 @@ mod guests;
 mod instances;
 mod life;
 mod observing;
+mod page;
 mod service;
 mod sharing;
 mod traces;

@@ -7,6 +7,7 @@ pub mod artifacts;
 mod binary;
 pub mod bomb;
 pub mod caller;
+pub mod events;
 pub mod folder;
 pub mod memory;
 pub mod names;

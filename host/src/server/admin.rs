@@ -1,11 +1,12 @@
-//! Administration, at an address of its own: `/livez`, `/readyz`, `/metrics`, `GET /v1/flights`,
-//! `GET /v1/{client}/explain?x=KEY`, `POST /v1/{client}/forget?x=KEY`, `POST /v1/observe?for=TIME`. Keys are
-//! shown as hashes, as in the log, but where an observation asks for the keys themselves.
+//! Administration, at an address of its own: a page at `/`, `/livez`, `/readyz`, `/metrics`,
+//! `GET /v1/flights`, `GET /v1/live`, `GET /v1/{client}/explain?x=KEY`, `POST /v1/{client}/forget?x=KEY`,
+//! `POST /v1/observe?for=TIME`. Keys are shown as hashes, as in the log, but where an observation asks for
+//! the keys themselves.
 //!
-//! Whoever reaches that address may ask, but for what a browser sends for a page that its user looks at.
-//! A page can name this address as its own (DNS rebinding), so `Host` is looked at; and it can send a POST
-//! anywhere, though not with a header that it was never permitted, so a POST needs one. No answer permits
-//! other origins anything.
+//! Whoever reaches that address may ask, but for what a browser sends for another page that its user looks
+//! at. Such a page can name this address as its own (DNS rebinding), so `Host` is looked at; browsers say
+//! whose request it is (`Sec-Fetch-Site`), so that is looked at; and it can send a POST anywhere, though not
+//! with a header that it was never permitted, so a POST needs one. No answer permits other origins anything.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,36 +14,37 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderName, Method, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::body::Body;
+use super::door::Door;
 use super::problem::Refusal;
-use super::{front, observe, probe, respond_with};
+use super::{front, observe, page, probe, respond_with};
 use crate::client::{Client, Key};
 use crate::clients::{Clients, Served};
 use crate::metrics::{Metrics, Now};
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// The answer to a request that came in at `local`.
 pub(super) async fn respond<C: Client>(
-    clients: &Clients<C>,
-    metrics: &Metrics,
+    door: &Door<C>,
     local: Option<SocketAddr>,
     head: &Parts,
-) -> Response<Full<Bytes>> {
-    let answered = answer(clients, metrics, local, head).await;
+) -> Response<Body> {
+    let answered = answer(door, local, head).await;
     answered.unwrap_or_else(|refusal| refusal.response())
 }
 
 async fn answer<C: Client>(
-    clients: &Clients<C>,
-    metrics: &Metrics,
+    door: &Door<C>,
     local: Option<SocketAddr>,
     head: &Parts,
-) -> Result<Response<Full<Bytes>>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
+    let clients = &*door.clients;
     if !is_at_home(head, local.map(|local| local.ip())) {
         return Err(Refusal::Forbidden(
             "found a Host that is not this machine's; needed localhost, a loopback address, or the \
@@ -54,17 +56,33 @@ async fn answer<C: Client>(
             reads(head)?;
             Ok(probe(clients, path))
         }
+        _ if is_of_another_site(head) => Err(Refusal::Forbidden(
+            "found a request that a page of another site had sent; needed one that its user sent, or \
+             the page of this address: enter the address in the browser",
+        )),
         "/metrics" => {
             reads(head)?;
-            Ok(figures(clients, metrics))
+            Ok(figures(clients, &door.metrics))
         }
         "/v1/flights" => {
             reads(head)?;
             Ok(json(&UnderWay::of(clients)))
         }
+        "/v1/live" => {
+            reads(head)?;
+            let events = Arc::clone(&door.live).events(door.limits.head_time / 2);
+            let response = respond_with(StatusCode::OK, "text/event-stream", Bytes::new());
+            Ok(response.map(|_| events))
+        }
+        path if let Some(file) = page::file(path) => {
+            reads(head)?;
+            Ok(file)
+        }
         "/v1/observe" => {
             changes(head)?;
-            Ok(json(&observe::observed(clients, metrics, head).await?))
+            Ok(json(
+                &observe::observed(clients, &door.metrics, head).await?,
+            ))
         }
         path => {
             if let Some(name) = front::client_of(path, "explain") {
@@ -73,7 +91,7 @@ async fn answer<C: Client>(
                 return Ok(json(&served.explain(&key)));
             }
             let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
-                paths: "GET /metrics, GET /v1/flights, GET /v1/{client}/explain?x=KEY, \
+                paths: "GET /, GET /metrics, GET /v1/flights, GET /v1/live, GET /v1/{client}/explain?x=KEY, \
                         POST /v1/{client}/forget?x=KEY or POST /v1/observe?for=TIME",
             })?;
             changes(head)?;
@@ -95,7 +113,7 @@ fn asked_for<C: Client>(
     Ok((served, key))
 }
 
-fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Body> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let served = clients.all();
     let now = |served: &Arc<Served<C>>| Now {
@@ -139,6 +157,14 @@ fn is_own(host: &str, local: Option<IpAddr>) -> bool {
             let address = address.to_canonical();
             address.is_loopback() || Some(address) == local.map(|local| local.to_canonical())
         })
+}
+
+/// Whether a browser says that a page of another site, or of another port of this one, has it sent.
+fn is_of_another_site(head: &Parts) -> bool {
+    let sites = head.headers.get_all(SEC_FETCH_SITE).into_iter();
+    sites
+        .map(HeaderValue::as_bytes)
+        .any(|site| !matches!(site, b"none" | b"same-origin"))
 }
 
 /// Permits what only looks.
@@ -219,7 +245,7 @@ struct Forgotten {
     forgotten: bool,
 }
 
-fn json(document: &impl Serialize) -> Response<Full<Bytes>> {
+fn json(document: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_vec(document).unwrap_or_default();
     respond_with(StatusCode::OK, "application/json", body.into())
 }

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::body::Body;
 use super::door::{Audience, Door};
 use super::{admin, front};
 use crate::client::Client;
@@ -129,7 +129,7 @@ impl<C: Client> Connection<C> {
     async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    ) -> Result<Response<Body>, Infallible> {
         let _answering = self.pulse.answering();
         // No request has a meaning for its body: it is dropped unread, and the connection with it where
         // it has not all come yet.
@@ -137,9 +137,7 @@ impl<C: Client> Connection<C> {
         let (door, method) = (&self.door, head.method.clone());
         let response = match door.audience {
             Audience::Callers => front::respond(&door.clients, &door.limits, head).await,
-            Audience::Operator => {
-                admin::respond(&door.clients, &door.metrics, self.local, &head).await
-            }
+            Audience::Operator => admin::respond(door, self.local, &head).await,
         };
         Ok(if method == Method::HEAD {
             without_body(response)
@@ -150,13 +148,13 @@ impl<C: Client> Connection<C> {
 }
 
 /// The answer to HEAD, where `response` is the answer to GET.
-fn without_body(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let length = response.body().size_hint().exact();
-    let length = HeaderValue::from(length.unwrap_or_default());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, length);
-    response.map(|_| Full::default())
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| Body::Whole(Bytes::new()))
 }
 
 /// Whether anything goes on over a connection.

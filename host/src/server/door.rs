@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
+use super::live::Live;
 use super::tls::Tls;
 use crate::client::Client;
 use crate::clients::Clients;
@@ -40,6 +41,7 @@ pub(super) struct Door<C> {
     pub(super) audience: Audience,
     pub(super) clients: Arc<Clients<C>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) live: Arc<Live<C>>,
     pub(super) limits: FrontLimits,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) http: auto::Builder<TokioExecutor>,
@@ -61,6 +63,7 @@ impl<C: Client> Door<C> {
         };
         Arc::new(Self {
             audience,
+            live: Arc::new(Live::new(Arc::clone(&clients))),
             clients,
             metrics,
             limits: limits.clone(),

@@ -6,12 +6,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
-use http_body_util::Full;
 use tokio::time::timeout;
 
+use super::body::Body;
 use super::problem::{Refusal, failure};
 use super::query::{Malformed, parameter};
 use super::wishes::Wishes;
@@ -29,7 +28,7 @@ pub(super) async fn respond<C: Client>(
     clients: &Clients<C>,
     limits: &FrontLimits,
     head: Parts,
-) -> Response<Full<Bytes>> {
+) -> Response<Body> {
     let asked = Asked::of(clients, limits, &head);
     // Before the answer is waited for: as long as the head lives, hyper cannot use the buffer again that
     // it was read into, and takes another one.
@@ -52,7 +51,7 @@ pub(super) async fn respond<C: Client>(
 
 /// What a request asks for.
 enum Asked<C> {
-    Probe(Response<Full<Bytes>>),
+    Probe(Response<Body>),
     Items(Call<C>),
 }
 
@@ -97,7 +96,7 @@ impl<C: Client> Asked<C> {
 }
 
 impl<C: Client> Call<C> {
-    async fn answered(self) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn answered(self) -> Result<Response<Body>, Refusal> {
         let Self {
             served,
             key,
@@ -175,7 +174,7 @@ pub(super) fn key<C: Client>(head: &Parts, served: &Served<C>) -> Result<Key, Re
     key_in(query, served.settings().limits.key)
 }
 
-fn render(answer: &Answer) -> Response<Full<Bytes>> {
+fn render(answer: &Answer) -> Response<Body> {
     match &answer.result {
         Ok(items) => respond_with(StatusCode::OK, "application/json", items.json()),
         Err(error) => {

@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Display};
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde::{Serialize, Serializer};
 
+use super::body::Body;
 use crate::client::ClientError;
 
 /// Why a request came to no answer of a client.
@@ -40,7 +39,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn response(&self) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self) -> Response<Body> {
         let (status, code) = match self {
             Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
@@ -88,7 +87,7 @@ impl Display for Refusal {
 }
 
 /// The answer to a call that brought no items.
-pub(super) fn failure(error: &ClientError) -> Response<Full<Bytes>> {
+pub(super) fn failure(error: &ClientError) -> Response<Body> {
     let status = match error {
         ClientError::InvalidKey => StatusCode::BAD_REQUEST,
         ClientError::NotFound => StatusCode::NOT_FOUND,
@@ -137,7 +136,7 @@ fn text<S: Serializer>(text: &&dyn Display, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(text)
 }
 
-fn problem(status: StatusCode, code: &str, detail: &dyn Display) -> Response<Full<Bytes>> {
+fn problem(status: StatusCode, code: &str, detail: &dyn Display) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or_default();
     let problem = Problem {
         title,

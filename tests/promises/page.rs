@@ -1,0 +1,294 @@
+//! The page at the administration's address: what it is made of, what it is told, and, where there is a
+//! browser, how its user sees it.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use oneflight::{Client, FrontLimits, Limits, Metrics, Settings};
+use oneflight_tests::caller::{self, code, get, get_with, header, send};
+use oneflight_tests::events::Events;
+use oneflight_tests::serving::Serving;
+use oneflight_tests::upstream::{Answer, Upstream};
+use oneflight_tests::{NEVER, Subject, failsafe, fewer_tasks, patient, reaching, tasks};
+use serde_json::{Value, json};
+
+/// What callers ask for.
+const ITEMS: &str = "/v1/test/items?x=42";
+
+/// What the page is told by.
+const LIVE: &str = "/v1/live";
+
+/// All files of the page.
+const FILES: [(&str, &str); 4] = [
+    ("/", "text/html; charset=utf-8"),
+    ("/page.css", "text/css; charset=utf-8"),
+    ("/page.js", "text/javascript; charset=utf-8"),
+    ("/icon.svg", "image/svg+xml"),
+];
+
+/// The built-in client in front of `upstream`, counting what it does.
+async fn counting(upstream: &Upstream, settings: Settings) -> Subject {
+    let settings = Settings {
+        metrics: Metrics::default().client("test"),
+        ..settings
+    };
+    Subject::builtin(&format!("{}/items", upstream.origin()), settings).await
+}
+
+async fn serving(upstream: &Upstream, limits: FrontLimits) -> Serving {
+    let subject = counting(upstream, reaching(upstream)).await;
+    Serving::with(subject, limits, None).await
+}
+
+async fn ask(serving: &Serving, method: Method, path: &str) -> caller::Answer {
+    let request = Request::builder().uri(path).method(method);
+    let request = request.header("host", "localhost").body(Empty::new());
+    send(serving.operator, request.unwrap()).await
+}
+
+#[tokio::test]
+async fn it_is_small_and_asks_for_nothing_but_what_is_at_its_own_address() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = serving(&upstream, FrontLimits::default()).await;
+    let mut bytes = 0;
+    for (path, kind) in FILES {
+        let answer = get(serving.operator, path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(header(&answer, "content-type"), kind);
+        assert_eq!(header(&answer, "cache-control"), "no-store");
+        assert_eq!(header(&answer, "x-content-type-options"), "nosniff");
+        assert_eq!(header(&answer, "referrer-policy"), "no-referrer");
+        let policy: Vec<_> = header(&answer, "content-security-policy")
+            .split("; ")
+            .collect();
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            "img-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(&rule), "{path}: {policy:?}");
+        }
+        let text = str::from_utf8(answer.body()).unwrap();
+        let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!elsewhere.contains("://"), "{path}");
+        bytes += text.len();
+
+        let head = ask(&serving, Method::HEAD, path).await;
+        assert_eq!(header(&head, "content-length"), text.len().to_string());
+        assert!(head.body().is_empty());
+        let post = ask(&serving, Method::POST, path).await;
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(header(&post, "allow"), "GET, HEAD");
+    }
+    assert!(bytes < 30_000, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn what_a_page_of_another_site_asks_for_is_refused_whatever_it_is() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = serving(&upstream, FrontLimits::default()).await;
+    let paths = [
+        "/",
+        "/page.js",
+        "/metrics",
+        "/v1/flights",
+        LIVE,
+        "/v1/test/explain?x=1",
+        "/nowhere",
+    ];
+    let from = async |site: &str, path: &str| {
+        get_with(serving.operator, path, &[("sec-fetch-site", site)]).await
+    };
+    for site in ["cross-site", "same-site", "something-new"] {
+        for path in paths {
+            let answer = from(site, path).await;
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{site} {path}");
+            assert_eq!(code(&answer), "bad-request");
+            assert!(String::from_utf8_lossy(answer.body()).contains("a page of another site"));
+        }
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(from(site, path).await.status(), StatusCode::OK);
+        }
+    }
+    for site in ["none", "same-origin"] {
+        assert_eq!(from(site, "/").await.status(), StatusCode::OK, "{site}");
+    }
+    // Two at once: a browser never says so, and whoever does says one that is refused.
+    let both = [("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+    let answer = get_with(serving.operator, "/", &both).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn it_is_told_at_once_and_then_of_what_has_changed() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let serving = serving(&upstream, FrontLimits::default()).await;
+    let mut events = Events::of(serving.operator, LIVE).await;
+    let first = events.figures(|_| true).await;
+    assert_eq!(first["clients"][0]["client"], "test");
+    assert_eq!(first["clients"][0]["sharing"], "shared");
+    assert_eq!(first["clients"][0]["totals"]["callers"], json!({}));
+    assert_eq!(first["flights"], json!([]));
+
+    let callers: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(get(serving.callers, ITEMS)))
+        .collect();
+    let wait = |figures: &Value| figures["clients"][0]["waiting"] == 3;
+    let during = events.figures(wait).await;
+    assert_eq!(during["clients"][0]["flights"], 1);
+    let flights = during["flights"].as_array().unwrap();
+    assert_eq!(flights.len(), 1);
+    assert_eq!(flights[0]["callers"], 3);
+    assert_eq!(flights[0]["joinable"], true);
+    assert!(!flights[0]["key"].as_str().unwrap().contains("42"));
+
+    upstream.requested(1).await;
+    upstream.release();
+    failsafe("the answers", join_all(callers)).await;
+    let ok = |figures: &Value| figures["clients"][0]["totals"]["callers"]["ok"] == 3;
+    let after = events.figures(ok).await;
+    let client = &after["clients"][0];
+    assert_eq!(
+        (&client["waiting"], &client["flights"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(client["totals"]["flights"], json!({ "ok": 1 }));
+    for (total, expected) in [
+        ("joined", 2),
+        ("requests", 1),
+        ("saved", 2),
+        ("would_have_saved", 0),
+    ] {
+        assert_eq!(client["totals"][total], expected, "{total}");
+    }
+    assert_eq!(after["flights"], json!([]));
+}
+
+#[tokio::test]
+async fn while_nothing_happens_it_is_told_nothing_and_its_connection_is_kept() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let limits = FrontLimits {
+        head_time: Duration::from_millis(50),
+        stall: Duration::from_millis(100),
+        ..FrontLimits::default()
+    };
+    let serving = serving(&upstream, limits).await;
+    let mut events = Events::of(serving.operator, LIVE).await;
+    let first = events.next().await.unwrap();
+    assert!(first.starts_with("data: {"), "{first}");
+    // Many times as long as a connection is kept where nothing is written.
+    for _ in 0..20 {
+        assert_eq!(events.next().await.unwrap(), ":");
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_looks_any_more_nothing_is_left_of_its_stream() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = serving(&upstream, FrontLimits::default()).await;
+    let before = tasks();
+    let mut pages = Vec::new();
+    for _ in 0..5 {
+        let mut events = Events::of(serving.operator, LIVE).await;
+        events.figures(|_| true).await;
+        pages.push(events);
+    }
+    assert!(tasks() >= before + 5);
+    drop(pages);
+    fewer_tasks(before).await;
+}
+
+#[tokio::test]
+async fn asked_only_for_its_head_the_stream_has_neither_an_end_nor_a_length() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = serving(&upstream, FrontLimits::default()).await;
+    let answer = ask(&serving, Method::HEAD, LIVE).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(&answer, "content-type"), "text/event-stream");
+    assert_eq!(header(&answer, "content-length"), "");
+    assert!(answer.body().is_empty());
+}
+
+#[tokio::test]
+async fn of_a_thousand_open_flights_it_is_told_of_the_fifty_with_most_callers() {
+    let upstream = Upstream::start(Answer::Held).await;
+    // One runs and the others wait for it, all of them open.
+    let settings = Settings {
+        limits: Limits {
+            executions: 1,
+            queue: NEVER,
+            ..patient()
+        },
+        ..reaching(&upstream)
+    };
+    let subject = counting(&upstream, settings).await;
+    let client = subject.client.clone();
+    let serving = Serving::start(subject).await;
+    let mut events = Events::of(serving.operator, LIVE).await;
+    // The last ones opened have most callers: 3, 2, and 1 each of all others.
+    let keys = (0..1_000).chain([998, 999, 999]);
+    let callers: Vec<_> = keys
+        .map(|key| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get_items(key.to_string().into()).await })
+        })
+        .collect();
+    let wait = |figures: &Value| figures["clients"][0]["waiting"] == 1_003;
+    let figures = events.figures(wait).await;
+    assert_eq!(figures["clients"][0]["flights"], 1_000);
+    let flights = figures["flights"].as_array().unwrap();
+    let crowds: Vec<_> = flights
+        .iter()
+        .map(|flight| flight["callers"].as_u64())
+        .collect();
+    assert_eq!(crowds.len(), 50);
+    assert_eq!(crowds[..3], [Some(3), Some(2), Some(1)]);
+    let opened: Vec<_> = flights[2..]
+        .iter()
+        .map(|flight| flight["opened_ms"].as_u64())
+        .collect();
+    assert!(opened.is_sorted(), "{opened:?}");
+    let bytes = figures.to_string().len();
+    assert!(bytes < 10_000, "{bytes} bytes");
+    for caller in callers {
+        caller.abort();
+    }
+}
+
+#[tokio::test]
+async fn its_stream_ends_when_the_services_end_begins() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let limits = FrontLimits {
+        leave: NEVER,
+        ..FrontLimits::default()
+    };
+    let mut serving = serving(&upstream, limits).await;
+    let mut events = Events::of(serving.operator, LIVE).await;
+    events.figures(|_| true).await;
+    serving.shut_down();
+    assert_eq!(events.next().await, None);
+    // One that is opened now is at its end, too.
+    assert_eq!(Events::of(serving.operator, LIVE).await.next().await, None);
+}
+
+#[tokio::test]
+async fn an_open_page_does_not_hold_up_the_end_of_the_service() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let limits = FrontLimits {
+        leave: Duration::ZERO,
+        write: NEVER,
+        ..FrontLimits::default()
+    };
+    let mut serving = serving(&upstream, limits).await;
+    let mut events = Events::of(serving.operator, LIVE).await;
+    events.figures(|_| true).await;
+    serving.shut_down();
+    serving.ended().await;
+}
