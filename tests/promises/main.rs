@@ -7,6 +7,8 @@ mod administration;
 #[cfg(target_os = "linux")]
 mod aftermath;
 mod bounds;
+#[cfg(feature = "programs")]
+mod browser;
 mod commands;
 mod compiling;
 mod components;

@@ -1,12 +1,13 @@
 //! A caller over HTTP: one connection, one request, and what came back; or many requests over one
 //! connection in HTTP/2.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -43,7 +44,10 @@ pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) 
 /// # Panics
 ///
 /// When the server does not answer as HTTP.
-pub async fn send(server: SocketAddr, request: Request<Empty<Bytes>>) -> Answer {
+pub async fn send<B>(server: SocketAddr, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let stream = TcpStream::connect(server)
         .await
         .expect("a server that listens");
@@ -55,8 +59,9 @@ pub async fn send(server: SocketAddr, request: Request<Empty<Bytes>>) -> Answer 
 /// # Panics
 ///
 /// When the server does not answer as HTTP.
-pub async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Answer
+pub async fn exchange<S, B>(stream: S, request: Request<B>) -> Answer
 where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))

@@ -6,6 +6,7 @@
 pub mod artifacts;
 mod binary;
 pub mod bomb;
+pub mod browser;
 pub mod caller;
 pub mod events;
 pub mod folder;

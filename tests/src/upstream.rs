@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -17,6 +18,8 @@ use crate::tls::Identity;
 pub enum Answer {
     /// [`ITEMS`], at once, with `Cache-Control: no-store`.
     Items,
+    /// The same, but not before so much time has passed.
+    Late(Duration),
     /// The same, but not before [`Upstream::release`].
     Held,
     /// As [`Answer::Held`], with one item whose id is the number of the request.
@@ -222,6 +225,10 @@ async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
         });
         let written = match &answer {
             Answer::Items => write(&mut stream, &whole("200 OK", "", ITEMS)).await,
+            Answer::Late(time) => {
+                tokio::time::sleep(*time).await;
+                write(&mut stream, &whole("200 OK", "", ITEMS)).await
+            }
             Answer::Held | Answer::Numbered => {
                 let mut released = seen.released.subscribe();
                 tokio::select! {

@@ -1,0 +1,204 @@
+//! A real Chromium without a window, told what to do in WebDriver's words (W3C) by its chromedriver.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::caller::send;
+use crate::folder::Folder;
+use crate::{FAILSAFE, failsafe};
+
+/// The browser, with one page open; it ends with this value.
+#[derive(Debug)]
+pub struct Browser {
+    driver: SocketAddr,
+    session: String,
+    _driver: Child,
+    /// All that they store.
+    _folder: Folder,
+}
+
+impl Browser {
+    /// Starts it on any free port.
+    ///
+    /// # Panics
+    ///
+    /// When there are no such programs.
+    pub async fn start() -> Self {
+        let folder = Folder::new();
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("TMPDIR", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver, as Debian's package chromium-driver has it");
+        let mut said = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let port = loop {
+            let line = failsafe("chromedriver to listen", said.next_line()).await;
+            let line = line.expect("text").expect("a line that says its port");
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end_matches('.').parse().expect("a port");
+            }
+        };
+        let mut browser = Self {
+            driver: SocketAddr::from(([127, 0, 0, 1], port)),
+            session: String::new(),
+            _driver: process,
+            _folder: folder,
+        };
+        // It ends with its driver, whose pipe it listens to. Where it is root's, it has no sandbox.
+        let args = [
+            "--headless",
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--force-device-scale-factor=1",
+        ];
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "timeouts": { "script": millis(FAILSAFE) },
+            "goog:chromeOptions": { "args": args },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let session = browser.ask(Method::POST, "", &wanted).await;
+        browser.session = format!("/{}", session["sessionId"].as_str().expect("a session"));
+        browser
+    }
+
+    /// Goes to this address, as a user who enters it does, and waits until it is loaded.
+    pub async fn open(&self, url: &str) {
+        self.ask(Method::POST, "/url", &json!({ "url": url })).await;
+    }
+
+    /// What `expression`, in JavaScript, has for its value in the page.
+    pub async fn value(&self, expression: &str) -> Value {
+        let script = json!({ "script": format!("return {expression}"), "args": [] });
+        self.ask(Method::POST, "/execute/sync", &script).await
+    }
+
+    /// Waits until `expression` has this value. The page looks for itself, so that waiting costs little.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come to have it.
+    pub async fn shows(&self, expression: &str, value: impl Into<Value>) {
+        let value = value.into();
+        let script = format!(
+            "const [wanted, patience, done] = arguments; \
+             const end = Date.now() + patience; \
+             const look = () => {{ \
+               const value = {expression}; \
+               if (JSON.stringify(value) === wanted || Date.now() > end) done(value); \
+               else setTimeout(look, 20); \
+             }}; \
+             look();"
+        );
+        let patience = millis(FAILSAFE - Duration::from_secs(1));
+        let arguments = json!([value.to_string(), patience]);
+        let script = json!({ "script": script, "args": arguments });
+        let shown = self.ask(Method::POST, "/execute/async", &script).await;
+        assert_eq!(shown, value, "{expression}");
+    }
+
+    /// Gives a command of Chromium's own (its DevTools protocol).
+    pub async fn command(&self, name: &str, parameters: Value) -> Value {
+        let command = json!({ "cmd": name, "params": parameters });
+        self.ask(Method::POST, "/goog/cdp/execute", &command).await
+    }
+
+    /// Makes the page so many pixels wide and high.
+    pub async fn resize(&self, width: usize, height: usize) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", size)
+            .await;
+    }
+
+    /// Presses and lets go of a key, which WebDriver names by one character.
+    pub async fn press(&self, key: char) {
+        let actions = [
+            json!({ "type": "keyDown", "value": key }),
+            json!({ "type": "keyUp", "value": key }),
+        ];
+        let keyboard =
+            json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
+        self.ask(Method::POST, "/actions", &keyboard).await;
+    }
+
+    /// What the console says that it has not said before.
+    ///
+    /// # Panics
+    ///
+    /// When that is no list.
+    pub async fn console(&self) -> Vec<Value> {
+        let log = self
+            .ask(Method::POST, "/se/log", &json!({ "type": "browser" }))
+            .await;
+        log.as_array().expect("a list").clone()
+    }
+
+    /// All of the page as a picture (PNG), so wide.
+    ///
+    /// # Panics
+    ///
+    /// When that is no picture.
+    pub async fn picture(&self, width: usize) -> Vec<u8> {
+        self.resize(width, 800).await;
+        let height = self.value("document.documentElement.scrollHeight").await;
+        self.resize(
+            width,
+            usize::try_from(height.as_u64().expect("pixels")).expect("few"),
+        )
+        .await;
+        let picture = self.command("Page.captureScreenshot", json!({})).await;
+        let text = picture["data"].as_str().expect("a picture");
+        BASE64_STANDARD.decode(text).expect("base64")
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/session{}{path}", self.session))
+            .header("host", self.driver.to_string())
+            .body(Full::<Bytes>::from(body.to_string()))
+            .expect("a request");
+        let answer = failsafe("chromedriver to answer", send(self.driver, request)).await;
+        let mut document: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        assert!(answer.status().is_success(), "{path}: {document}");
+        document["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    /// Has the driver end the browser, so that nothing is written to their folder any more when that is
+    /// removed. Where it is not there any more, there is nobody to tell.
+    fn drop(&mut self) {
+        let ended = TcpStream::connect(self.driver).and_then(|mut stream| {
+            stream.set_read_timeout(Some(FAILSAFE))?;
+            let (session, host) = (&self.session, self.driver);
+            write!(
+                stream,
+                "DELETE /session{session} HTTP/1.1\r\nhost: {host}\r\n\r\n"
+            )?;
+            stream.read(&mut [0])
+        });
+        drop(ended);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).expect("no more than seconds")
+}
