@@ -6,7 +6,7 @@
 //! ```
 //! use oneflight::{BUILTIN, Client, ComponentClient, Engine, Settings, decorate};
 //!
-//! # #[tokio::main]
+//! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> anyhow::Result<()> {
 //! let settings = Settings::new("orders")
 //!     .env("BASE_URL", "http://localhost:9/orders?customer={x}")

@@ -1,12 +1,16 @@
 //! The command line, as the person in front of it sees it.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use oneflight_tests::artifacts;
-use oneflight_tests::process::run;
+use oneflight_tests::caller::{get, header};
+use oneflight_tests::process::{self, run};
 use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, Upstream};
+use oneflight_tests::{artifacts, failsafe};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::figures::{figures, value};
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -57,6 +61,38 @@ async fn the_demos_picture_is_plain_text_where_it_is_piped() {
     let picture = out(&output);
     assert!(picture.contains("100 callers, single flight"), "{picture}");
     assert!(!picture.contains('\x1b'), "{picture}");
+}
+
+#[tokio::test]
+async fn the_demo_goes_on_as_a_service_with_a_page_where_two_fetchers_ask() {
+    let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let args = [&["demo", "--open", "--json"][..], &free].concat();
+    let mut demo = process::oneflight(&args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let line = failsafe("the demo's figures", lines.next_line()).await;
+    let document: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+    assert_eq!(document["runs"].as_array().unwrap().len(), 4);
+    let page = document["service"]["page"].as_str().unwrap();
+    let admin = page
+        .strip_prefix("http://")
+        .and_then(|url| url.strip_suffix('/'));
+    let admin = admin.unwrap().parse().unwrap();
+    let answer = get(admin, "/").await;
+    assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8");
+    failsafe("the fetchers", async {
+        let joined = r#"joined_total{client="default"}"#;
+        let would = r#"would_have_joined_total{client="observed"}"#;
+        loop {
+            let text = figures(admin).await;
+            if value(&text, joined) > 0.0 && value(&text, would) > 0.0 {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
