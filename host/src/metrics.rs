@@ -365,7 +365,7 @@ impl ClientMetrics {
             equal,
             ..
         } = flight.noted;
-        figures.flights.count(flight.outcome);
+        figures.observers.note(&figures.client, &flight.noted);
         figures
             .flight_callers
             .observe(u32::try_from(callers).unwrap_or(u32::MAX).into());
@@ -382,7 +382,8 @@ impl ClientMetrics {
         if let Some(limit) = flight.limit {
             figures.limits.count(limit.name());
         }
-        figures.observers.note(&figures.client, &flight.noted);
+        // Last: a flight that is counted is noted, too.
+        figures.flights.count(flight.outcome);
     }
 
     /// A flight is over, and so much was spent on it.

@@ -68,11 +68,7 @@ async fn the_figures_say_who_asked_what_was_sent_and_what_was_saved() {
     let callers: Vec<_> = (0..10)
         .map(|_| tokio::spawn(get(service.address, "/v1/default/items?x=1")))
         .collect();
-    failsafe("ten callers to wait", async {
-        let waiting = |text: &str| value(text, r#"callers_waiting{client="default"}"#);
-        while waiting(&figures(admin).await) != 10.0 {}
-    })
-    .await;
+    service.waiting("default", 10).await;
     let during = figures(admin).await;
     assert_eq!(value(&during, r#"flights_running{client="default"}"#), 1.0);
     assert_eq!(value(&during, r#"flights_waiting{client="default"}"#), 0.0);

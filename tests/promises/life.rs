@@ -142,13 +142,7 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
     assert_eq!(header(&refused, "retry-after"), "1");
     callers.extend((0..10).map(|key| tokio::spawn(ask(key))));
     // The last of them has to be on its flight before the flights land.
-    failsafe("all to be on board", async {
-        let on_board = |text: &str| text.contains("callers_waiting{client=\"a\"} 110\n");
-        while !on_board(&String::from_utf8_lossy(
-            get(service.admin, "/metrics").await.body(),
-        )) {}
-    })
-    .await;
+    service.waiting("a", 110).await;
     upstream.release();
     for caller in callers {
         let answer = failsafe("an answer", caller).await.unwrap();

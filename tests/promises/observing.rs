@@ -27,17 +27,40 @@ fn describing(upstream: &Upstream, more: &str) -> String {
     )
 }
 
-/// Lets the upstream be asked by two callers at once, for each of `keys`, and waits for their answers.
-async fn two_fetchers(address: SocketAddr, keys: &[&str]) {
-    let ask = |key| async move { get(address, &format!("/v1/a/items?x={key}")).await };
-    let callers = keys.iter().flat_map(|key| [ask(key), ask(key)]);
+/// Two callers ask at once for `key`, and wait for their answers.
+async fn two_fetchers(address: SocketAddr, key: &'static str) {
+    let path = format!("/v1/a/items?x={key}");
+    let callers = [get(address, &path), get(address, &path)];
     for answer in failsafe("the answers", join_all(callers)).await {
         assert_eq!(answer.status(), StatusCode::OK);
     }
 }
 
-/// What `oneflight observe` prints of a service while `asking` goes on; the service ends with it.
-async fn observed(service: Service, flags: &[&str], asking: impl Future<Output = ()>) -> Output {
+/// The same, each with a request of its own, both of which are under way before the first is answered.
+async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str) {
+    let asked = tokio::spawn(two_fetchers(service.address, key));
+    upstream.requested(2).await;
+    upstream.release();
+    failsafe("the fetchers", asked).await.unwrap();
+}
+
+/// Waits until so many flights of the client are counted, as they are after their callers are told.
+async fn landed(service: &Service, flights: f64) {
+    let landed = r#"flights_total{client="a",outcome="ok"}"#;
+    failsafe("the flights to be counted", async {
+        while value(&figures(service.admin).await, landed) != flights {}
+    })
+    .await;
+}
+
+/// What `oneflight observe` prints of a service while `asking` goes on, which is so many `flights`; the service
+/// ends with it.
+async fn observed(
+    service: Service,
+    flags: &[&str],
+    flights: f64,
+    asking: impl AsyncFnOnce(&Service),
+) -> Output {
     let admin = service.admin.to_string();
     let args = [&["observe", "--for", "1h", "--admin", &admin], flags].concat();
     let observing = run(&args);
@@ -46,7 +69,8 @@ async fn observed(service: Service, flags: &[&str], asking: impl Future<Output =
             while value(&figures(service.admin).await, "observations") != 1.0 {}
         })
         .await;
-        asking.await;
+        asking(&service).await;
+        landed(&service, flights).await;
         // What was seen by then is told when the service begins to end.
         service.terminate();
         service.ended().await
@@ -66,15 +90,14 @@ async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() 
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "sharing = 'observed'").await;
-    let (address, admin) = (service.address, service.admin);
-    let asking = async {
-        let asked = tokio::spawn(two_fetchers(address, &["42"]));
-        upstream.requested(2).await;
-        upstream.release();
-        failsafe("the fetchers", asked).await.unwrap();
-        let answer = get(address, "/v1/a/items?x=alone").await;
+    let asking = async |service: &Service| {
+        both_at_once(service, &upstream, "42").await;
+        service.logged("would_have_joined=").await;
+        service.logged("equal=true").await;
+        let answer = get(service.address, "/v1/a/items?x=alone").await;
         assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
-        let text = figures(admin).await;
+        landed(service, 3.0).await;
+        let text = figures(service.admin).await;
         for (series, expected) in [
             (r#"would_have_joined_total{client="a"}"#, 1.0),
             (r#"joined_total{client="a"}"#, 0.0),
@@ -92,7 +115,7 @@ async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() 
             assert_eq!(value(&text, series), expected, "{series}");
         }
     };
-    let report = json_of(&observed(service, &["--json", "--show-keys"], asking).await);
+    let report = json_of(&observed(service, &["--json", "--show-keys"], 3.0, asking).await);
     let client = &report["clients"][0];
     assert_eq!(report["clients"].as_array().unwrap().len(), 1);
     assert_eq!(client["client"], "a");
@@ -122,20 +145,18 @@ async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() 
     );
 }
 
-#[tokio::test]
-async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
-    let upstream = Upstream::start(Answer::Held).await;
+/// What `oneflight observe` says of two fetchers that ask at once for `key`, where the upstream answers so.
+async fn said_of_two(answer: Answer, key: &'static str) -> String {
+    let upstream = Upstream::start(answer).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "sharing = 'observed'").await;
-    let address = service.address;
-    let asking = async {
-        let asked = tokio::spawn(two_fetchers(address, &["a-secret-key"]));
-        upstream.requested(2).await;
-        upstream.release();
-        failsafe("the fetchers", asked).await.unwrap();
-    };
-    let output = observed(service, &[], asking).await;
-    let said = String::from_utf8(output.stdout).unwrap();
+    let asking = async |service: &Service| both_at_once(service, &upstream, key).await;
+    String::from_utf8(observed(service, &[], 2.0, asking).await.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
+    let said = said_of_two(Answer::Held, "a-secret-key").await;
     for part in [
         "a: 2 callers, 2 calls of the guest, 2 upstream requests\n",
         "  sharing would save 1 of 2 upstream requests (50 %), ",
@@ -149,18 +170,7 @@ async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
 
 #[tokio::test]
 async fn answers_that_are_not_equal_are_told() {
-    let upstream = Upstream::start(Answer::Numbered).await;
-    let folder = Folder::new();
-    let service = serving(&upstream, &folder, "sharing = 'observed'").await;
-    let address = service.address;
-    let asking = async {
-        let asked = tokio::spawn(two_fetchers(address, &["42"]));
-        upstream.requested(2).await;
-        upstream.release();
-        failsafe("the fetchers", asked).await.unwrap();
-    };
-    let output = observed(service, &[], asking).await;
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = said_of_two(Answer::Numbered, "42").await;
     let line = "  of the answers that would have been shared, 0 of 1 were equal: the key does not say enough, \
                 or the upstream changes fast\n";
     assert!(said.contains(line), "{said}");
@@ -174,18 +184,14 @@ async fn once_sharing_is_switched_on_the_same_fetchers_make_one_request() {
     folder.write("a.toml", describing(&upstream, "").as_bytes());
     service.hang_up();
     service.logged("reloaded").await;
-    let (address, admin) = (service.address, service.admin);
-    let asking = async {
-        let asked = tokio::spawn(two_fetchers(address, &["42"]));
-        failsafe("both to wait", async {
-            while value(&figures(admin).await, r#"callers_waiting{client="a"}"#) != 2.0 {}
-        })
-        .await;
+    let asking = async |service: &Service| {
+        let asked = tokio::spawn(two_fetchers(service.address, "42"));
+        service.waiting("a", 2).await;
         upstream.requested(1).await;
         upstream.release();
         failsafe("the fetchers", asked).await.unwrap();
     };
-    let report = json_of(&observed(service, &["--json"], asking).await);
+    let report = json_of(&observed(service, &["--json"], 1.0, asking).await);
     let client = &report["clients"][0];
     assert_eq!(
         (&client["callers"], &client["flights"]),
@@ -292,14 +298,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 
     let two = ask();
-    failsafe("both to wait", async {
-        while value(
-            &figures(service.admin).await,
-            r#"callers_waiting{client="a"}"#,
-        ) != 2.0
-        {}
-    })
-    .await;
+    service.waiting("a", 2).await;
     let full = explained(&service, "a b&c").await;
     assert_eq!(full["next"]["what"], "refused");
     let answer = get(address, "/v1/a/items?x=a+b%26c").await;

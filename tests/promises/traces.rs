@@ -75,13 +75,7 @@ async fn each_caller_is_in_its_own_trace_and_linked_to_the_flight_that_asked_the
             get_with(address, path, &headers).await
         })
     });
-    failsafe("both to wait", async {
-        let wait = |text: &str| text.contains("callers_waiting{client=\"a\"} 2\n");
-        while !wait(&String::from_utf8_lossy(
-            get(service.admin, "/metrics").await.body(),
-        )) {}
-    })
-    .await;
+    service.waiting("a", 2).await;
     upstream.release();
     for caller in callers {
         let answer = failsafe("an answer", caller).await.unwrap();

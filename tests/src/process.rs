@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub use crate::binary::binary;
+use crate::caller::get;
 use crate::{FAILSAFE, failsafe};
 
 /// The command line `oneflight ARGS`, with nothing of this process's standard input, and with a folder
@@ -182,6 +183,16 @@ impl Service {
             log,
             reading,
         }
+    }
+
+    /// Waits until this many callers of the client `name` wait for a flight.
+    pub async fn waiting(&self, name: &str, callers: usize) {
+        let line = format!("oneflight_callers_waiting{{client=\"{name}\"}} {callers}\n");
+        failsafe("the callers to wait", async {
+            let is_so = |figures: &[u8]| String::from_utf8_lossy(figures).contains(&line);
+            while !is_so(get(self.admin, "/metrics").await.body()) {}
+        })
+        .await;
     }
 
     /// Waits until it has logged `text`, since it began to listen.
