@@ -57,30 +57,26 @@ mod tests {
 
     use super::*;
 
-    /// Whether the span of an upstream request and a line at that level are there for anybody.
-    fn enabled(tracer: Option<SdkTracer>) -> (bool, bool) {
+    /// Calls `look` where the log shows info, beside traces where there is a tracer.
+    fn within(tracer: Option<SdkTracer>, look: impl FnOnce()) {
         let lines = tracing_subscriber::fmt::layer().with_filter(from(LevelFilter::INFO));
         let subscriber = tracing_subscriber::registry()
             .with(tracer.map(spans))
             .with(lines);
-        tracing::subscriber::with_default(subscriber, || {
-            // At places of their own: what is asked first decides for those that are asked again.
-            let span = tracing::debug_span!("upstream request");
-            (
-                !span.is_disabled(),
-                tracing::enabled!(tracing::Level::DEBUG),
-            )
-        })
+        tracing::subscriber::with_default(subscriber, look);
     }
 
+    // One test, and each place looked at once: whether a place is enabled is kept for it by the process.
     #[test]
     fn traces_take_spans_that_the_log_does_not_show_and_no_lines() {
         let tracer = SdkTracerProvider::builder().build().tracer("oneflight");
-        assert_eq!(enabled(Some(tracer)), (true, false));
-    }
-
-    #[test]
-    fn without_traces_only_what_the_log_shows_is_there() {
-        assert_eq!(enabled(None), (false, false));
+        within(Some(tracer), || {
+            assert!(!tracing::debug_span!("upstream request").is_disabled());
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+        });
+        within(None, || {
+            assert!(tracing::debug_span!("upstream request").is_disabled());
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+        });
     }
 }
