@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Key;
 
+/// The longest observation that is asked for over HTTP: 1 h. What lasts longer is a job for the figures.
+pub const LONGEST: Duration = Duration::from_secs(3_600);
+
 /// Observations at once: 10. Each holds a key and some figures for up to [`KEYS`] keys.
 const OBSERVATIONS: usize = 10;
 

@@ -158,10 +158,10 @@ async fn said_of_two(answer: Answer, key: &'static str) -> String {
 async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
     let said = said_of_two(Answer::Held, "a-secret-key").await;
     for part in [
-        "a: 2 callers, 2 calls of the guest, 2 upstream requests\n",
+        "a: 2 callers, 2 guest calls, 2 upstream requests\n",
         "  sharing would save 1 of 2 upstream requests (50 %), ",
         "  of the answers that would have been shared, 1 of 1 were equal\n",
-        "  To share: take sharing = \"observed\" out of [clients.a], and send the service SIGHUP.\n",
+        "  To share: take sharing = \"observed\" out of [clients.a] and send the service SIGHUP; or, where\n",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -171,9 +171,13 @@ async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
 #[tokio::test]
 async fn answers_that_are_not_equal_are_told() {
     let said = said_of_two(Answer::Numbered, "42").await;
-    let line = "  of the answers that would have been shared, 0 of 1 were equal: the key does not say enough, \
-                or the upstream changes fast\n";
-    assert!(said.contains(line), "{said}");
+    for part in [
+        "  of the answers that would have been shared, 0 of 1 were equal\n",
+        "  Do not share yet: where answers differ, the key leaves something out, ",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("To share"), "{said}");
 }
 
 #[tokio::test]
@@ -237,13 +241,45 @@ async fn where_no_service_is_the_commands_say_how_to_find_one() {
                          serve, or say with --admin where it is";
         assert!(said.contains(complaint), "{said}");
     }
-    let output = run(&["observe", "--for", "60"]).await;
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("needed a number with ms, s, m or h"),
-        "{said}"
-    );
+    for (time, complaint) in [
+        ("60", "needed a number with ms, s, m or h"),
+        ("2h", "needed more than nothing, and at most 1h"),
+        ("0s", "needed more than nothing, and at most 1h"),
+    ] {
+        let output = run(&["observe", "--for", time]).await;
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(complaint), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_the_one_that_was_meant_is_told_from_it() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let other = "[clients.b]\nbase_url = 'http://localhost:9/'";
+    let service = serving(&upstream, &folder, other).await;
+    // It says that it listens when the first of its clients answers.
+    failsafe("both clients", async {
+        while get(service.address, "/readyz").await.status() != StatusCode::OK {}
+    })
+    .await;
+    let (callers, admin) = (service.address.to_string(), service.admin.to_string());
+    for (address, complaint) in [
+        (
+            &callers,
+            "is where callers ask, or an older service; say with --admin",
+        ),
+        (
+            &admin,
+            "found 2 clients: a, b; say with --client which is meant",
+        ),
+    ] {
+        let output = run(&["explain", "42", "--admin", address]).await;
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(complaint), "{said}");
+    }
 }
 
 /// What `oneflight explain KEY --json` says.
@@ -320,14 +356,14 @@ async fn an_explanation_for_people_begins_with_what_happens() {
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "").await;
     let admin = service.admin.to_string();
-    let output = run(&["explain", "42", "--client", "a", "--admin", &admin]).await;
+    let output = run(&["explain", "42", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
         said.starts_with("A caller who asks now opens a flight, and is answered within 3600 s.\n"),
         "{said}"
     );
     assert!(
-        said.contains("\nof the key no flight is under way\n"),
+        said.contains("\nthis key   no flight under way\n"),
         "{said}"
     );
     let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -73,6 +73,12 @@ impl Administration {
             return serde_json::from_slice(&body).with_context(unlike);
         }
         let Problem { code, detail } = serde_json::from_slice(&body).with_context(unlike)?;
+        if status == StatusCode::NOT_FOUND && code == "bad-request" {
+            bail!(
+                "{address} is where callers ask, or an older service; say with --admin where the \
+                 administration is, as the service does when it starts"
+            );
+        }
         bail!("{detail} ({code})")
     }
 }

@@ -68,7 +68,8 @@ pub(super) struct ClientFlags {
     #[arg(long)]
     reuse_instances: bool,
 
-    /// Makes every call a flight of its own: what oneflight saves, seen from the other side.
+    /// Shares nothing: every call is a flight of its own. What sharing would save is counted, for oneflight
+    /// observe.
     #[arg(long)]
     no_coalescing: bool,
 

@@ -1,16 +1,18 @@
 //! `oneflight explain`: what would happen to a caller of a running service now, and why.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use http::Method;
 use oneflight::clients::{Explained, Explanation, Next};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 
 use super::administration::Administration;
-use super::client::NAME;
 use super::{count, shown};
 
 /// Says of a running service what would happen to a caller who asked for KEY now: which client answers,
@@ -21,9 +23,9 @@ pub(super) struct Explain {
     /// What would be asked for.
     key: String,
 
-    /// The client that would be asked.
-    #[arg(long, value_name = "NAME", default_value = NAME)]
-    client: String,
+    /// The client that would be asked; it may be left out where there is only one.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
 
     #[command(flatten)]
     administration: Administration,
@@ -41,8 +43,12 @@ Examples:
 
 impl Explain {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let (client, key) = (encoded(&self.client), encoded(&self.key));
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let client = match &self.client {
+            Some(client) => encoded(client),
+            None => encoded(&self.only_client().await?),
+        };
+        let key = encoded(&self.key);
         let path = format!("/v1/{client}/explain?x={key}");
         let explanation: Explanation = self.administration.ask(Method::GET, &path).await?;
         if self.json {
@@ -52,6 +58,36 @@ impl Explain {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The name of the client of a service that has one.
+    async fn only_client(&self) -> anyhow::Result<String> {
+        let UnderWay { clients } = self.administration.ask(Method::GET, "/v1/flights").await?;
+        // One that was replaced and still has callers stands there, too.
+        let names: BTreeSet<_> = clients.into_iter().map(|of| of.client).collect();
+        let mut names = names.into_iter();
+        match (names.next(), names.len()) {
+            (Some(name), 0) => Ok(name),
+            (first, _) => {
+                let names: Vec<_> = first.into_iter().chain(names).collect();
+                bail!(
+                    "found {} clients: {}; say with --client which is meant",
+                    names.len(),
+                    names.join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// What is under way, as far as its clients' names go.
+#[derive(Deserialize)]
+struct UnderWay {
+    clients: Vec<OfClient>,
+}
+
+#[derive(Deserialize)]
+struct OfClient {
+    client: String,
 }
 
 /// The explanation for people: first what happens, then why.
@@ -62,14 +98,17 @@ fn told(key: &str, explanation: &Explanation) -> String {
         let _ = writeln!(text, "{name:<10} {value}");
     };
     let (client, generation) = (&explanation.client, &explanation.generation);
-    line("client", format!("{client}, generation {generation}"));
+    line(
+        "client",
+        format!("{client}, the load numbered {generation}"),
+    );
     line("key", format!("{key:?}, in the log {}", explanation.key));
     line("sharing", sharing(explanation));
     if explanation.flights_of_key.is_empty() {
-        line("of the key", "no flight is under way".to_owned());
+        line("this key", "no flight under way".to_owned());
     }
     for (place, flight) in explanation.flights_of_key.iter().enumerate() {
-        let name = if place == 0 { "of the key" } else { "" };
+        let name = if place == 0 { "this key" } else { "" };
         line(name, of_key(flight, explanation));
     }
     let at_most =
@@ -77,7 +116,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
     line(
         "flights",
         format!(
-            "{}{} under way, {} of {} running, {} waiting at most {}",
+            "{}{} under way, {} of {} running, {} waiting (each at most {})",
             explanation.flights,
             at_most(limits.flights),
             explanation.running,
@@ -114,7 +153,7 @@ fn next(explanation: &Explanation) -> String {
             let within = shown::milliseconds(*within_ms);
             let wait = if *waits { " when it is its turn" } else { "" };
             let would = would_have_joined.as_ref().map_or(String::new(), |flight| {
-                format!("; were flights shared, it would join {flight}")
+                format!("; if flights were shared, it would join flight {flight}")
             });
             format!("opens a flight{wait}, and is answered within {within}{would}")
         }
@@ -196,12 +235,12 @@ mod tests {
             told("42", &explanation(joins)),
             "A caller who asks now joins flight 17, and is answered within 8.76 s.\n\
              \n\
-             client     orders, generation 3\n\
+             client     orders, the load numbered 3\n\
              key        \"42\", in the log 00ff\n\
              sharing    callers join a flight up to 2 s old; with Cache-Control: no-cache they get one of \
              their own\n\
-             of the key flight 17, 1.24 s old, 12 callers, open to join\n\
-             flights    3 of 1024 under way, 2 of 256 running, 1 waiting at most 1 s\n\
+             this key   flight 17, 1.24 s old, 12 callers, open to join\n\
+             flights    3 of 1024 under way, 2 of 256 running, 1 waiting (each at most 1 s)\n\
              limits     10 s for a flight, 100 callers on one, 8 flights of one key\n"
         );
     }
@@ -215,8 +254,8 @@ mod tests {
         };
         assert_eq!(
             next(&explanation(opens)),
-            "opens a flight when it is its turn, and is answered within 10 s; were flights shared, it \
-             would join 17"
+            "opens a flight when it is its turn, and is answered within 10 s; if flights were shared, it \
+             would join flight 17"
         );
     }
 }

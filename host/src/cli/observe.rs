@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use http::Method;
 use oneflight::config::{A_DURATION, duration};
-use oneflight::observation::{Figures, OfClient, Report};
+use oneflight::observation::{Figures, LONGEST, OfClient, Report};
 
 use super::administration::Administration;
 use super::progress::{Shown, with_progress};
@@ -47,7 +47,11 @@ Examples:
   oneflight observe --for 10s --json | jq '.clients[].would_save'";
 
 fn time(text: &str) -> Result<Duration, String> {
-    duration(text).ok_or_else(|| format!("needed {A_DURATION}"))
+    let time = duration(text).ok_or_else(|| format!("needed {A_DURATION}"))?;
+    if time.is_zero() || time > LONGEST {
+        return Err("needed more than nothing, and at most 1h".to_owned());
+    }
+    Ok(time)
 }
 
 impl Observe {
@@ -95,10 +99,10 @@ fn of_one(of_client: &OfClient) -> String {
     let figures = &of_client.figures;
     let requests = figures.spent.upstream_requests;
     let mut text = format!(
-        "{}: {}, {} of the guest, {}\n",
+        "{}: {}, {}, {}\n",
         of_client.client,
         count(figures.callers, "caller"),
-        count(figures.flights, "call"),
+        count(figures.flights, "guest call"),
         count(requests, "upstream request"),
     );
     for (what, amount, whole) in [
@@ -122,36 +126,49 @@ fn of_one(of_client: &OfClient) -> String {
         }
     }
     if figures.duplicates() == 0 {
-        text += "  nobody asked for what somebody was being answered\n";
+        text += "  no two callers asked for the same key at the same time\n";
     }
     if let Some(line) = equality(figures) {
         let _ = writeln!(text, "  {line}");
     }
     text.push('\n');
     text += &table(of_client);
-    if figures.would_save.calls > 0 {
-        let _ = writeln!(
-            text,
-            "\n  To share: take sharing = \"observed\" out of [clients.{}], and send the service SIGHUP.",
-            of_client.client
-        );
+    if let Some(advice) = advice(of_client) {
+        let _ = write!(text, "\n{advice}");
     }
     text
 }
 
 fn equality(figures: &Figures) -> Option<String> {
     let (equal, compared) = (figures.equal, figures.equal + figures.unequal);
-    let why = if figures.unequal == 0 {
-        ""
-    } else {
-        ": the key does not say enough, or the upstream changes fast"
-    };
     (compared > 0).then(|| {
-        format!("of the answers that would have been shared, {equal} of {compared} were equal{why}")
+        format!("of the answers that would have been shared, {equal} of {compared} were equal")
     })
 }
 
+/// What to do next, where nothing is shared yet.
+fn advice(of_client: &OfClient) -> Option<String> {
+    let (client, figures) = (&of_client.client, &of_client.figures);
+    if figures.would_save.calls == 0 {
+        None
+    } else if figures.unequal > 0 {
+        Some(
+            "  Do not share yet: where answers differ, the key leaves something out, or the upstream's data\n  \
+             changes between two calls. --show-keys says which keys those are.\n"
+                .to_owned(),
+        )
+    } else {
+        Some(format!(
+            "  To share: take sharing = \"observed\" out of [clients.{client}] and send the service SIGHUP; or, \
+             where\n  it was started with --no-coalescing, start it without.\n"
+        ))
+    }
+}
+
 fn table(of_client: &OfClient) -> String {
+    if of_client.keys.is_empty() {
+        return String::new();
+    }
     let observed = of_client.figures.would_save.calls > 0;
     let saved = if observed { "would save" } else { "saved" };
     let name = |key: &str| key.escape_debug().to_string();
@@ -189,7 +206,11 @@ fn table(of_client: &OfClient) -> String {
     }
     let more = of_client.keys_seen - of_client.keys.len().min(of_client.keys_seen);
     if more > 0 {
-        let _ = writeln!(text, "  and {} more", count(more as u64, "key"));
+        let _ = writeln!(
+            text,
+            "  and {} (--keys N shows more)",
+            count(more as u64, "more key")
+        );
     }
     text
 }
@@ -234,26 +255,35 @@ mod tests {
             flights: 312,
             spent: amount(312),
             would_save: amount(156),
-            equal: 154,
-            unequal: 2,
+            equal: 156,
             ..Figures::default()
         };
         assert_eq!(
             told(&report(observed)),
             "In 60 s:\n\
              \n\
-             orders: 312 callers, 312 calls of the guest, 312 upstream requests\n\
+             orders: 312 callers, 312 guest calls, 312 upstream requests\n\
              \x20 sharing would save 156 of 312 upstream requests (50 %), 15.6 s of upstream time, 7 ms of \
              guest time\n\
-             \x20 of the answers that would have been shared, 154 of 156 were equal: the key does not say \
-             enough, or the upstream changes fast\n\
+             \x20 of the answers that would have been shared, 156 of 156 were equal\n\
              \n\
              \x20 key    callers     calls  requests  would save    equal\n\
-             \x20 8c1d       312       312       312         156    154 of 156\n\
-             \x20 and 2 keys more\n\
+             \x20 8c1d       312       312       312         156    156 of 156\n\
+             \x20 and 2 more keys (--keys N shows more)\n\
              \n\
-             \x20 To share: take sharing = \"observed\" out of [clients.orders], and send the service \
-             SIGHUP.\n"
+             \x20 To share: take sharing = \"observed\" out of [clients.orders] and send the service SIGHUP; \
+             or, where\n  it was started with --no-coalescing, start it without.\n"
+        );
+        let unequal = Figures {
+            equal: 154,
+            unequal: 2,
+            ..observed
+        };
+        let told = told(&report(unequal));
+        assert!(told.contains("154 of 156 were equal\n"), "{told}");
+        assert!(
+            told.contains("Do not share yet") && !told.contains("SIGHUP"),
+            "{told}"
         );
     }
 
@@ -292,7 +322,7 @@ mod tests {
             ..Figures::default()
         }));
         assert!(
-            alone.contains("nobody asked for what somebody was being"),
+            alone.contains("no two callers asked for the same key"),
             "{alone}"
         );
     }

@@ -12,10 +12,7 @@ use crate::client::Client;
 use crate::clients::Clients;
 use crate::config::duration;
 use crate::metrics::Metrics;
-use crate::observation::{Keys, Report};
-
-/// The longest observation: 1 h. A page that lasts longer is a job for the figures.
-const LONGEST: Duration = Duration::from_secs(3_600);
+use crate::observation::{Keys, LONGEST, Report};
 
 /// Keys in a report for each client, unless it is said: 20, what a screen shows. At most 10,000, all that
 /// are told apart.

@@ -91,8 +91,17 @@ impl Showcase {
         let shutdown = shutdown()?;
         let (url, origin) = (&self.addresses.callers, upstream.origin());
         eprintln!("Until Ctrl-C:\n");
+        let admin = self.operator.local_addr()?;
         for (what, meaning) in [
             (self.addresses.page.clone(), "the page, for a browser"),
+            (
+                format!("oneflight observe --for 3s --admin {admin}"),
+                "who asks twice, and what sharing saves",
+            ),
+            (
+                format!("oneflight explain 1 --client {NAME} --admin {admin}"),
+                "what would happen to a caller now",
+            ),
             (
                 format!("curl '{url}/{NAME}/items?x=42'"),
                 "callers share a flight",
@@ -106,7 +115,7 @@ impl Showcase {
                 "the requests that the upstream has had",
             ),
         ] {
-            eprintln!("  {what:<55} {meaning}");
+            eprintln!("  {what:<60} {meaning}");
         }
         let doors = Doors {
             callers: self.callers,
