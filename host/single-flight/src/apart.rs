@@ -26,7 +26,8 @@ struct Keys<K, V>(HashMap<Name<K, V>, Executions<K, V>, BuildHasherDefault<Store
 ///
 /// Invariant: there is at least one, and the name under which they are kept is one of them.
 struct Executions<K, V> {
-    /// The one that was alone when it came, or the last since then whose caller takes none but its own.
+    /// The one that came when its predecessor was over, or the last since then whose caller takes none but its
+    /// own: the one that would be open, were they shared. It may be over.
     head: FlightId,
     alive: BTreeMap<FlightId, Kept<K, V>>,
 }
@@ -123,7 +124,8 @@ impl<K: Eq, V> Keys<K, V> {
             head: id,
             alive: BTreeMap::new(),
         });
-        if takes == Takes::Own {
+        // One that is over would be joined by nobody: this one would have been opened in its place.
+        if takes == Takes::Own || !executions.alive.contains_key(&executions.head) {
             executions.head = id;
         }
         let would_have_joined = Some(executions.head).filter(|head| *head != id);

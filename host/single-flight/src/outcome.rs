@@ -49,9 +49,9 @@ pub struct Ended<'a, V> {
     /// How long ago it opened.
     pub age: Duration,
     /// With [`Sharing::Observed`](crate::Sharing::Observed), the flight that this one's caller would have
-    /// joined: the one that was alone when it opened, of the executions of the key that have overlapped
-    /// without a gap since then, or the last [called anew](crate::Group::call_anew) since then. `None` for
-    /// such a one itself, and where callers share.
+    /// joined: the one of its key that was under way when it came and would itself have joined none. `None`
+    /// where there was no such flight, for callers that [called anew](crate::Group::call_anew), and where
+    /// callers share.
     pub would_have_joined: Option<FlightId>,
 }
 

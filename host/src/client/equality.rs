@@ -1,11 +1,12 @@
 //! Whether answers that would have been shared are equal, for clients whose callers share nothing: where
 //! they are not, the key does not say enough, or the upstream changes fast.
 //!
-//! Each execution is compared with the first to land of those that it overlaps with. What is kept of an
-//! answer is a digest, keyed by each process anew, and only while such executions run.
+//! Those that begin while another of their key runs that would itself have been shared with none are compared
+//! with the first of them to land. What is kept of an answer is a digest, keyed by each process anew, and only
+//! until all of them have landed.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ring::hmac;
@@ -13,64 +14,62 @@ use ring::rand::SystemRandom;
 
 use super::{ClientError, Items, Key};
 
-/// The executions under way, by key.
+/// Those that an execution which begins now overlaps with, by key, while the first of them runs.
 #[derive(Debug, Default)]
-pub(super) struct Overlaps(Mutex<HashMap<Key, Running>>);
+pub(super) struct Overlaps(Mutex<HashMap<Key, Arc<Overlap>>>);
 
-/// Those of one key. Invariant: there is at least one.
-#[derive(Debug)]
-struct Running {
-    executions: usize,
-    overlap: Arc<Overlap>,
+/// Executions of one key that would have been one.
+#[derive(Debug, Default)]
+pub(super) struct Overlap {
+    /// How many have begun. Written under the lock of [`Overlaps`].
+    begun: AtomicUsize,
+    /// The digest of the answer that was the first.
+    first: OnceLock<Digest>,
 }
-
-/// Executions of one key that have overlapped without a gap: the digest of the answer that was the first.
-#[derive(Debug, Default)]
-pub(super) struct Overlap(OnceLock<Digest>);
 
 /// An execution that is under way, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Execution {
     overlaps: Arc<Overlaps>,
-    key: Key,
     overlap: Arc<Overlap>,
+    /// Where it was the first to begin: it is not overlapped with any more when it has ended.
+    leads: Option<Key>,
 }
 
 impl Overlaps {
     /// An execution of `key` begins.
     pub(super) fn begin(self: &Arc<Self>, key: &Key) -> Execution {
         let mut keys = self.keys();
-        let running = keys.entry(key.clone()).or_insert_with(|| Running {
-            executions: 0,
-            overlap: Arc::default(),
-        });
-        running.executions += 1;
+        let overlap = Arc::clone(keys.entry(key.clone()).or_default());
+        let is_first = overlap.begun.fetch_add(1, Ordering::Relaxed) == 0;
+        drop(keys);
         Execution {
             overlaps: Arc::clone(self),
-            key: key.clone(),
-            overlap: Arc::clone(&running.overlap),
+            overlap,
+            leads: is_first.then(|| key.clone()),
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Arc<Overlap>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Execution {
-    /// What it overlaps with: kept by those whose answers are still to be compared.
-    pub(super) fn overlap(&self) -> Arc<Overlap> {
-        Arc::clone(&self.overlap)
+    /// Ends it. What it has overlapped with, if with anything, is kept by those whose answers are still to be
+    /// compared.
+    pub(super) fn end(self) -> Option<Arc<Overlap>> {
+        let overlap = Arc::clone(&self.overlap);
+        // Where it was the first, none begins to overlap with it after this.
+        drop(self);
+        (overlap.begun.load(Ordering::Relaxed) > 1).then_some(overlap)
     }
 }
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut running) = self.overlaps.keys().entry(self.key.clone()) {
-            running.get_mut().executions -= 1;
-            if running.get().executions == 0 {
-                running.remove();
-            }
+        if let Some(key) = &self.leads {
+            self.overlaps.keys().remove(key);
         }
     }
 }
@@ -80,7 +79,7 @@ impl Overlap {
     pub(super) fn compare(&self, result: &Result<Items, ClientError>) -> Option<bool> {
         let digest = digest(result);
         let mut is_first = false;
-        let first = self.0.get_or_init(|| {
+        let first = self.first.get_or_init(|| {
             is_first = true;
             digest
         });
@@ -99,7 +98,7 @@ fn digest(result: &Result<Items, ClientError>) -> Digest {
     });
     let tag = match result {
         Ok(items) => hmac::sign(&KEY, &items.json()),
-        // Begins with no bracket, as every list of items does.
+        // Its words begin with no bracket, and every list of items does.
         Err(error) => hmac::sign(&KEY, error.to_string().as_bytes()),
     };
     let mut digest = Digest::default();
@@ -120,28 +119,34 @@ mod tests {
     #[test]
     fn executions_that_overlap_are_compared_with_the_first_of_them_to_land() {
         let overlaps = Arc::<Overlaps>::default();
-        let (one, two) = (overlaps.begin(&"k".into()), overlaps.begin(&"k".into()));
-        let other = overlaps.begin(&"other".into());
-        assert_eq!(two.overlap().compare(&answer("1")), None);
-        assert_eq!(other.overlap().compare(&answer("2")), None);
-        drop(two);
-        assert_eq!(one.overlap().compare(&answer("1")), Some(true));
-        let three = overlaps.begin(&"k".into());
-        assert_eq!(three.overlap().compare(&answer("2")), Some(false));
-        let failed = Err(ClientError::NotFound);
-        assert_eq!(three.overlap().compare(&failed), Some(false));
+        let begin = |key: &str| overlaps.begin(&key.into());
+        let (one, two, three) = (begin("k"), begin("k"), begin("k"));
+        assert!(begin("other").end().is_none());
+        assert_eq!(two.end().unwrap().compare(&answer("1")), None);
+        assert_eq!(one.end().unwrap().compare(&answer("1")), Some(true));
+        let three = three.end().unwrap();
+        assert_eq!(three.compare(&answer("2")), Some(false));
+        assert_eq!(three.compare(&Err(ClientError::NotFound)), Some(false));
     }
 
     #[test]
-    fn nothing_is_kept_of_an_answer_when_no_execution_of_its_key_runs_any_more() {
+    fn one_that_begins_when_the_first_has_ended_would_not_have_been_shared_with_it() {
         let overlaps = Arc::<Overlaps>::default();
-        let (one, two) = (overlaps.begin(&"k".into()), overlaps.begin(&"k".into()));
-        one.overlap().compare(&answer("1"));
-        drop(one);
-        assert_eq!(overlaps.keys().len(), 1);
-        drop(two);
+        let begin = || overlaps.begin(&"k".into());
+        let (one, two) = (begin(), begin());
+        one.end().unwrap().compare(&answer("1"));
+        let (three, four) = (begin(), begin());
+        assert_eq!(two.end().unwrap().compare(&answer("1")), Some(true));
+        assert_eq!(three.end().unwrap().compare(&answer("2")), None);
+        assert_eq!(four.end().unwrap().compare(&answer("2")), Some(true));
         assert_eq!(overlaps.keys().len(), 0);
-        let later = overlaps.begin(&"k".into());
-        assert_eq!(later.overlap().compare(&answer("2")), None);
+    }
+
+    #[test]
+    fn one_that_is_cancelled_leaves_nothing() {
+        let overlaps = Arc::<Overlaps>::default();
+        drop(overlaps.begin(&"k".into()));
+        assert_eq!(overlaps.keys().len(), 0);
+        assert!(overlaps.begin(&"k".into()).end().is_none());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use single_flight::{End, Ended, Error, Group, Policy};
 use tracing::{Instrument, Span};
 
-use super::equality::{Overlap, Overlaps};
+use super::equality::{Execution, Overlap, Overlaps};
 use super::{
     Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, Usage, telemetry,
 };
@@ -189,7 +189,7 @@ impl<C: Client> WithSingleFlight<C> {
                 Landing {
                     result: Arc::clone(&outbound).around(execution).await.result,
                     spent: outbound.spent(),
-                    overlap: overlapping.map(|execution| execution.overlap()),
+                    overlap: overlapping.and_then(Execution::end),
                     span: landed,
                 }
             }

@@ -111,12 +111,12 @@ impl Model {
     fn open(&mut self, leader: CallNo) -> FlightNo {
         let key = self.calls[leader].key;
         let observed = self.policy.sharing == Sharing::Observed;
-        // 25: the one that was alone, of those that have overlapped without a gap since, or the last of
-        // them that was called anew. The one that opened last says which, also when it is over.
-        let overlaps = self.executions(key).next().is_some();
+        // 25: the one that would be open, were they shared: the one that opened last says which. It is joined
+        // only as long as it is under way.
         let latest = self.flights.iter().rposition(|flight| flight.key == key);
         let head = latest.map(|latest| self.flights[latest].would_have_joined.unwrap_or(latest));
-        let joins = observed && overlaps && self.calls[leader].takes == Takes::Open;
+        let open = self.executions(key).any(|flight| Some(flight) == head);
+        let joins = observed && open && self.calls[leader].takes == Takes::Open;
         self.flights.push(Flight {
             key,
             leader,
