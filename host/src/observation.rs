@@ -55,7 +55,7 @@ pub struct Figures {
     pub callers: u64,
     /// Those flights, each a call of the guest.
     pub flights: u64,
-    /// What they took.
+    /// What those took that landed: of one that was cancelled nobody knows it here.
     pub spent: Amount,
     /// Callers that joined a flight, and what flights of their own would have taken.
     pub saved: Amount,
@@ -264,26 +264,34 @@ impl Observation {
     /// What was seen so far, with the `most` busiest keys of each client.
     #[must_use]
     pub fn report(&self, most: usize, keys: Keys) -> Report {
-        let notes = lock(&self.notes);
-        let of_client = |(client, of_client): (&String, &ClientNotes)| {
-            let mut busiest: Vec<_> = of_client.keys.iter().collect();
+        // Copied first: flights that end meanwhile do not wait for what is done with it.
+        let copied: Vec<(String, Figures, Vec<(Key, Figures)>)> = lock(&self.notes)
+            .clients
+            .iter()
+            .map(|(client, of)| {
+                let keys = of.keys.iter().map(|(key, figures)| (key.clone(), *figures));
+                (client.clone(), of.all, keys.collect())
+            })
+            .collect();
+        let of_client = |(client, figures, mut busiest): (_, _, Vec<(Key, Figures)>)| {
             busiest.sort_unstable_by_key(|(_, figures)| {
                 Reverse((figures.duplicates(), figures.callers))
             });
-            let of_key = |(key, figures): (&Key, &Figures)| OfKey {
-                key: keys.name(key),
-                figures: *figures,
+            let keys_seen = busiest.len();
+            let of_key = |(key, figures)| OfKey {
+                key: keys.name(&key),
+                figures,
             };
             OfClient {
-                client: client.clone(),
-                figures: of_client.all,
-                keys_seen: of_client.keys.len(),
+                client,
+                figures,
+                keys_seen,
                 keys: busiest.into_iter().take(most).map(of_key).collect(),
             }
         };
         Report {
             seconds: self.began.elapsed().as_secs_f64(),
-            clients: notes.clients.iter().map(of_client).collect(),
+            clients: copied.into_iter().map(of_client).collect(),
         }
     }
 }

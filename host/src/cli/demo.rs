@@ -162,6 +162,7 @@ impl Demo {
                 });
             }
         }
+        stage.recorder.stop();
         let showcase = if self.open || self.serve {
             Some(Showcase::new(&self, &engine, component, settings).await?)
         } else {

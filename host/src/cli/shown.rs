@@ -37,10 +37,15 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
         reason = "a share, and shown to a digit or two"
     )]
     let share = part as f64 * 100.0 / whole as f64;
-    if share > 0.0 && share < 1.0 {
-        format!("{share:.1} %")
-    } else {
-        format!("{share:.0} %")
+    match share {
+        0.0 => "0 %".to_owned(),
+        share if share < 0.1 => "under 0.1 %".to_owned(),
+        share if share < 1.0 => format!("{share:.1} %"),
+        // All is said of all alone.
+        share => format!(
+            "{:.0} %",
+            if part < whole { share.min(99.0) } else { share }
+        ),
     }
 }
 
@@ -60,9 +65,30 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_shown_in_percent_and_never_as_none_where_there_is_one() {
-        let shown = [(1, 2), (1, 300), (2, 3), (0, 5), (0, 0)];
+    fn shares_are_shown_in_percent_and_never_as_none_or_all_where_they_are_not() {
+        let shown = [
+            (1, 2),
+            (1, 300),
+            (1, 3_000),
+            (2, 3),
+            (999, 1_000),
+            (5, 5),
+            (0, 5),
+            (0, 0),
+        ];
         let shown = shown.map(|(part, whole)| percent(part, whole));
-        assert_eq!(shown, ["50 %", "0.3 %", "67 %", "0 %", "0 %"]);
+        assert_eq!(
+            shown,
+            [
+                "50 %",
+                "0.3 %",
+                "under 0.1 %",
+                "67 %",
+                "99 %",
+                "100 %",
+                "0 %",
+                "0 %"
+            ]
+        );
     }
 }

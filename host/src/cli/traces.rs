@@ -98,6 +98,7 @@ impl Traces {
             resource: ResourceAttributesWithSchema::from(&resource),
             spans: Arc::clone(&spans),
             lost: 0,
+            why: None,
             told: None,
         };
         let provider = SdkTracerProvider::builder()
@@ -186,8 +187,10 @@ struct Exporter {
     receiver: Receiver,
     resource: ResourceAttributesWithSchema,
     spans: Arc<Spans>,
-    /// Lost and not told of.
+    /// Lost with requests, and not told of.
     lost: u64,
+    /// Why the last of them failed.
+    why: Option<String>,
     /// When somebody was last told.
     told: Option<Instant>,
 }
@@ -205,14 +208,13 @@ impl Exporter {
             let request = ExportTraceServiceRequest { resource_spans };
             let sent = timeout(REQUEST, self.receiver.post(request.encode_to_vec())).await;
             let sent = sent.context("it did not answer in time").flatten();
-            let (lost, why) = match sent {
-                Ok(0) => (0, "there are more than can be sent".to_owned()),
-                Ok(rejected) => (rejected, "the receiver rejects them".to_owned()),
-                Err(error) => (count, format!("{error:#}")),
-            };
-            self.lost += lost;
+            match sent {
+                Ok(0) => {}
+                Ok(rejected) => self.lose(rejected, "the receiver rejects them".to_owned()),
+                Err(error) => self.lose(count, format!("{error:#}")),
+            }
             if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
-                self.tell(&why);
+                self.tell("there are more than can be sent");
             }
         }
     }
@@ -234,8 +236,16 @@ impl Exporter {
         batch
     }
 
-    /// Says what was lost since this was last said, if anything was.
-    fn tell(&mut self, why: &str) {
+    fn lose(&mut self, spans: u64, why: String) {
+        self.lost += spans;
+        self.why = Some(why);
+    }
+
+    /// Says what was lost since this was last said, if anything was: why the last requests failed, or else
+    /// `otherwise`.
+    fn tell(&mut self, otherwise: &str) {
+        let why = self.why.take();
+        let why = why.as_deref().unwrap_or(otherwise);
         let spans = mem::take(&mut self.lost) + self.spans.lost.swap(0, Ordering::Relaxed);
         if spans > 0 {
             let receiver = &self.receiver.url;

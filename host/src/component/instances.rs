@@ -80,6 +80,8 @@ pub(super) struct Idle {
     choice: Instances,
     /// How many may wait: as many as may run, since each of them has.
     most: usize,
+    /// What those that wait answer to: no flight.
+    nobody: Arc<Outbound>,
     shelf: Arc<Mutex<Shelf>>,
 }
 
@@ -93,11 +95,11 @@ struct Shelf {
 
 impl Idle {
     pub(super) fn new(choice: Instances, most: usize) -> Self {
-        let shelf = Arc::default();
         Self {
             choice,
             most,
-            shelf,
+            nobody: Arc::default(),
+            shelf: Arc::default(),
         }
     }
 
@@ -128,15 +130,16 @@ impl Idle {
     }
 
     /// Keeps an instance whose flight has ended well, if it may serve another one.
-    pub(super) fn put(&self, instance: Instance) {
+    pub(super) fn put(&self, mut instance: Instance) {
         let Instances::Reused { calls, age } = self.choice else {
             return;
         };
         if instance.calls >= calls || instance.made.elapsed() >= age {
             return;
         }
-        // The flight's log ends with the flight.
+        // The flight's log ends with the flight, and what its requests took is counted then.
         instance.output().end();
+        instance.store.data_mut().answer_to(&self.nobody);
         let mut shelf = lock(&self.shelf);
         if shelf.instances.len() >= self.most {
             return;

@@ -7,6 +7,8 @@
 //! at. Such a page can name this address as its own (DNS rebinding), so `Host` is looked at; browsers say
 //! whose request it is (`Sec-Fetch-Site`), so that is looked at; and it can send a POST anywhere, though not
 //! with a header that it was never permitted, so a POST needs one. No answer permits other origins anything.
+//! Browsers say whose request it is at loopback and over TLS alone: elsewhere a page can have a GET sent, and
+//! reads nothing.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::clients::{Clients, Served};
 use crate::metrics::{Metrics, Now};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// The answer to a request that came in at `local`.
@@ -36,7 +39,15 @@ pub(super) async fn respond<C: Client>(
     head: &Parts,
 ) -> Response<Body> {
     let answered = answer(door, local, head).await;
-    answered.unwrap_or_else(|refusal| refusal.response())
+    let mut response = answered.unwrap_or_else(|refusal| refusal.response());
+    // A page of another origin that had it sent can do nothing with it.
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(CORP, HeaderValue::from_static("same-origin"));
+    response
 }
 
 async fn answer<C: Client>(

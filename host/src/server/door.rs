@@ -2,7 +2,8 @@
 //!
 //! A connection past the limit waits in the kernel's backlog. To tell it so would take what has run out:
 //! a descriptor, a task, a TLS handshake, and reading what it sends until it has read its answer. Places
-//! come free soon, as nobody keeps one without asking for more than [`FrontLimits::head_time`].
+//! come free soon, as nobody keeps one without asking for more than [`FrontLimits::head_time`], but for an
+//! operator who looks at the page or observes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -246,9 +246,11 @@ impl Figures {
                 waiting: 0,
                 flights: 0,
             });
-            client.waiting += table.callers();
-            client.flights += table.flights();
-            table.visit(|key, flight| flights.push((served, key.clone(), *flight)));
+            table.visit(|key, flight| {
+                client.waiting += flight.callers;
+                client.flights += 1;
+                flights.push((served, key.clone(), *flight));
+            });
         }
         let order = |(_, _, flight): &(_, _, UnderWay)| Reverse((flight.callers, flight.age));
         if flights.len() > FLIGHTS {

@@ -11,7 +11,7 @@ use super::respond_with;
 
 /// What a browser holds the page to. It runs no script and asks for nothing but at this address, and no
 /// other page can have it inside.
-const RULES: [(HeaderName, &str); 3] = [
+const RULES: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -19,7 +19,6 @@ const RULES: [(HeaderName, &str); 3] = [
          require-trusted-types-for 'script'; trusted-types 'none'",
     ),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
 /// The file at this path, if the page has one there.

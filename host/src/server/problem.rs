@@ -76,7 +76,9 @@ impl Display for Refusal {
             Self::UnknownClient(name) => write!(f, "no client is named {name:?} here"),
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
-            Self::Observed => f.write_str("as many observations go on as may; try again later"),
+            Self::Observed => f.write_str(
+                "found as many observations going on as may; end one, or try again later",
+            ),
             Self::HeadersTooMany { limit } => write!(f, "a request has {limit} headers at most"),
             Self::KeyTooLong { limit } => write!(f, "a key has {limit} bytes at most"),
             Self::CallerDeadline => {

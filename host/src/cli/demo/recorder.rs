@@ -36,6 +36,8 @@ pub(super) struct Recorder(Mutex<Noted>);
 /// By the order in which they began.
 #[derive(Debug, Default)]
 struct Noted {
+    /// Nobody draws it any more.
+    stopped: bool,
     next: u64,
     spans: BTreeMap<u64, (Lane, Instant, Option<Instant>)>,
 }
@@ -51,11 +53,20 @@ impl Recorder {
         let mut noted = self.lock();
         let number = noted.next;
         noted.next += 1;
-        noted.spans.insert(number, (lane, Instant::now(), None));
+        if !noted.stopped {
+            noted.spans.insert(number, (lane, Instant::now(), None));
+        }
         Open {
             recorder: Arc::clone(self),
             number,
         }
+    }
+
+    /// From now on nothing is noted.
+    pub(super) fn stop(&self) {
+        let mut noted = self.lock();
+        noted.stopped = true;
+        noted.spans.clear();
     }
 
     /// All that began since the last [`Recorder::take`]; what is under way ends now.

@@ -64,6 +64,10 @@ function take(event, first) {
   ahead = event.now_ms - performance.now();
   const before = samples.at(-1);
   const clients = new Map(event.figures.clients.map((client) => [client.client, client]));
+  // What a client that is gone has come to stays in the sums.
+  for (const [name, client] of before?.clients ?? []) {
+    if (!clients.has(name)) clients.set(name, { ...client, waiting: 0 });
+  }
   let callers = 0, requests = 0, would = 0;
   for (const client of clients.values()) {
     // Who waits is told nothing yet. The two are not read at the same instant, so one who is told
@@ -105,9 +109,9 @@ function draw() {
   drawOutcomes(clients);
 }
 
-function drawSum({ callers, requests, would }, clients) {
-  const saved = sum(clients.map(({ totals }) => totals.saved));
-  const joined = sum(clients.map(({ totals }) => totals.joined));
+function drawSum({ callers, requests, would, clients: all }, clients) {
+  const of = (figure) => sum([...all.values()].map(({ totals }) => totals[figure]));
+  const saved = of('saved'), joined = of('joined');
   const observed = clients.filter(({ sharing }) => sharing === 'observed');
   const nothingShared = observed.length === clients.length;
   const percent = (part, whole) => `${count(Math.floor((100 * part) / whole))} %`;
