@@ -76,6 +76,8 @@ pub(super) struct Traces {
 /// What is known of spans that are recorded. Written where they begin and end, read by the exporter.
 #[derive(Debug, Default)]
 struct Spans {
+    /// A span begins here when somebody asks for its context: a flight's with its first request, a caller's
+    /// when it ends. The end of the service waits for callers by itself.
     open: AtomicUsize,
     /// Told when none is open any more.
     closed: Notify,
