@@ -265,12 +265,12 @@ impl Observation {
     #[must_use]
     pub fn report(&self, most: usize, keys: Keys) -> Report {
         // Copied first: flights that end meanwhile do not wait for what is done with it.
-        let copied: Vec<(String, Figures, Vec<(Key, Figures)>)> = lock(&self.notes)
+        let copied: Vec<_> = lock(&self.notes)
             .clients
             .iter()
             .map(|(client, of)| {
                 let keys = of.keys.iter().map(|(key, figures)| (key.clone(), *figures));
-                (client.clone(), of.all, keys.collect())
+                (client.clone(), of.all, keys.collect::<Vec<_>>())
             })
             .collect();
         let of_client = |(client, figures, mut busiest): (_, _, Vec<(Key, Figures)>)| {
