@@ -242,13 +242,7 @@ impl Observers {
 
 impl Notes {
     fn note(&mut self, client: &str, flight: &Noted<'_>) {
-        if !self.clients.contains_key(client) {
-            self.clients
-                .insert(client.to_owned(), ClientNotes::default());
-        }
-        let Some(of_client) = self.clients.get_mut(client) else {
-            return;
-        };
+        let of_client = self.clients.entry(client.to_owned()).or_default();
         of_client.all.note(flight);
         if let Some(of_key) = of_client.keys.get_mut(flight.key) {
             of_key.note(flight);

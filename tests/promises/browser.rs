@@ -36,10 +36,7 @@ async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     let folder = Folder::new();
     let file = folder.write("oneflight.toml", text.as_bytes());
     let service = Service::start(&["--config", &file, "--log", "warn"]).await;
-    failsafe("all clients to be loaded", async {
-        while get(service.address, "/readyz").await.status() != StatusCode::OK {}
-    })
-    .await;
+    service.ready().await;
     (service, folder)
 }
 

@@ -98,7 +98,7 @@ async fn two_clients_of_one_service_have_flights_of_their_own() {
     let file = folder.write("two.toml", text.as_bytes());
     let service = process::Service::start(&["--config", &file]).await;
     let address = service.address;
-    ready(&service).await;
+    service.ready().await;
     let (a, b) = (
         tokio::spawn(get(address, "/v1/a/items?x=1")),
         tokio::spawn(get(address, "/v1/b/items?x=1")),
@@ -141,14 +141,6 @@ async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_n
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(1));
     assert!(log.contains("could not load the client b"), "{log}");
-}
-
-/// Waits until the service says that it is ready.
-async fn ready(service: &process::Service) {
-    failsafe("the service to be ready", async {
-        while get(service.address, "/readyz").await.status() != StatusCode::OK {}
-    })
-    .await;
 }
 
 // Row 33.

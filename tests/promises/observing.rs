@@ -44,12 +44,21 @@ async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str)
     failsafe("the fetchers", asked).await.unwrap();
 }
 
+/// Waits until a figure of the service is `expected`.
+async fn counted(service: &Service, series: &str, expected: f64) {
+    failsafe(series, async {
+        while value(&figures(service.admin).await, series) != expected {}
+    })
+    .await;
+}
+
 /// Waits until so many flights of the client are counted, as they are after their callers are told.
 async fn landed(service: &Service, flights: f64) {
-    let landed = r#"flights_total{client="a",outcome="ok"}"#;
-    failsafe("the flights to be counted", async {
-        while value(&figures(service.admin).await, landed) != flights {}
-    })
+    counted(
+        service,
+        r#"flights_total{client="a",outcome="ok"}"#,
+        flights,
+    )
     .await;
 }
 
@@ -65,10 +74,7 @@ async fn observed(
     let args = [&["observe", "--for", "1h", "--admin", &admin], flags].concat();
     let observing = run(&args);
     let asking = async {
-        failsafe("the observation to begin", async {
-            while value(&figures(service.admin).await, "observations") != 1.0 {}
-        })
-        .await;
+        counted(&service, "observations", 1.0).await;
         asking(&service).await;
         landed(&service, flights).await;
         // What was seen by then is told when the service begins to end.
@@ -212,12 +218,7 @@ async fn an_observation_that_nobody_waits_for_any_more_ends() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "").await;
-    let going_on = async |count: f64| {
-        failsafe("observations", async {
-            while value(&figures(service.admin).await, "observations") != count {}
-        })
-        .await;
-    };
+    let going_on = |count| counted(&service, "observations", count);
     let admin = service.admin.to_string();
     let observing = process::oneflight(&["observe", "--for", "1h", "--admin", &admin]).spawn();
     going_on(1.0).await;
@@ -260,10 +261,7 @@ async fn a_service_that_is_not_the_one_that_was_meant_is_told_from_it() {
     let other = "[clients.b]\nbase_url = 'http://localhost:9/'";
     let service = serving(&upstream, &folder, other).await;
     // It says that it listens when the first of its clients answers.
-    failsafe("both clients", async {
-        while get(service.address, "/readyz").await.status() != StatusCode::OK {}
-    })
-    .await;
+    service.ready().await;
     let (callers, admin) = (service.address.to_string(), service.admin.to_string());
     for (address, complaint) in [
         (

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use http::StatusCode;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -183,6 +184,14 @@ impl Service {
             log,
             reading,
         }
+    }
+
+    /// Waits until it says that it is ready: all its clients answer.
+    pub async fn ready(&self) {
+        failsafe("the service to be ready", async {
+            while get(self.address, "/readyz").await.status() != StatusCode::OK {}
+        })
+        .await;
     }
 
     /// Waits until this many callers of the client `name` wait for a flight.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Served;
-use crate::client::{Client, ClientError, Key, Resource};
+use crate::client::{Client, ClientError, Key, Resource, UnderWay};
 use crate::config::{Limits, Sharing};
 
 /// What would happen to a caller who asked for a key now.
@@ -38,7 +38,7 @@ pub struct Explanation {
     pub next: Next,
 }
 
-/// A flight of the key.
+/// A flight that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained {
     /// As the log names it.
@@ -97,6 +97,17 @@ pub enum Next {
     },
 }
 
+impl From<&UnderWay> for Explained {
+    fn from(flight: &UnderWay) -> Self {
+        Self {
+            flight: flight.flight.to_string(),
+            age_ms: flight.age.map(milliseconds),
+            callers: flight.callers,
+            joinable: flight.joinable,
+        }
+    }
+}
+
 impl Explanation {
     pub(super) fn of<C: Client>(served: &Served<C>, key: &Key) -> Self {
         let (client, settings) = (served.client(), served.settings());
@@ -106,12 +117,7 @@ impl Explanation {
         table.visit(|of, flight| {
             flights += 1;
             if of == key {
-                flights_of_key.push(Explained {
-                    flight: flight.flight.to_string(),
-                    age_ms: flight.age.map(milliseconds),
-                    callers: flight.callers,
-                    joinable: flight.joinable,
-                });
+                flights_of_key.push(Explained::from(flight));
             }
         });
         flights_of_key.sort_by_key(|flight| std::cmp::Reverse(flight.age_ms));

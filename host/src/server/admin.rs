@@ -25,7 +25,7 @@ use super::door::Door;
 use super::problem::Refusal;
 use super::{front, observe, page, probe, respond_with};
 use crate::client::{Client, Key};
-use crate::clients::{Clients, Served};
+use crate::clients::{Clients, Explained, Served};
 use crate::metrics::{Metrics, Now};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -216,14 +216,9 @@ struct OfClient {
 
 #[derive(Serialize)]
 struct Flight {
-    /// As the log names it.
-    flight: String,
     key: String,
-    age_ms: Option<u128>,
-    /// Those who wait for it now.
-    callers: usize,
-    /// Whether one who asks now joins it.
-    joinable: bool,
+    #[serde(flatten)]
+    flight: Explained,
 }
 
 impl UnderWay {
@@ -232,11 +227,8 @@ impl UnderWay {
             let mut flights = Vec::new();
             served.client().next().visit(|key, flight| {
                 flights.push(Flight {
-                    flight: flight.flight.to_string(),
                     key: key.to_string(),
-                    age_ms: flight.age.map(|age| age.as_millis()),
-                    callers: flight.callers,
-                    joinable: flight.joinable,
+                    flight: Explained::from(flight),
                 });
             });
             OfClient {

@@ -167,10 +167,7 @@ impl Scene {
             config,
             upstreams,
         };
-        failsafe("the service to be ready", async {
-            while get(scene.service.address, "/readyz").await.status() != 200 {}
-        })
-        .await;
+        scene.service.ready().await;
         scene
     }
 
