@@ -4,12 +4,12 @@
 //! upstream arranges what it sends, reading it takes no more memory than it has bytes, and a little for
 //! each item, of which there are not more than [`MOST_ITEMS`].
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::bindings::exports::oneflight::client::items::{Error, Item};
@@ -22,14 +22,28 @@ const MOST_ITEMS: usize = 100_000;
 /// answer as it stands there: no number is rounded, and no tree of the whole answer is built.
 pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item>, Error> {
     let malformed = |why: &str| Error::UpstreamMalformed(why.to_owned());
-    let answer: &RawValue = serde_json::from_slice(answer)
-        .map_err(|why| malformed(&format!("the answer is not JSON: {why}")))?;
-    let array = at(items_at, answer).filter(|array| array.get().starts_with('['));
-    let array = array
-        .ok_or_else(|| malformed("no array where ITEMS_AT points (by default the whole answer)"))?;
-    let items = read(array, Array { id_at }).map_err(|why| malformed(&why.to_string()))?;
-    let ids: BTreeSet<_> = items.iter().map(|item| &item.id).collect();
-    if ids.len() < items.len() {
+    let not_json = |why: &dyn fmt::Display| malformed(&format!("the answer is not JSON: {why}"));
+    let answer = str::from_utf8(answer).map_err(|why| not_json(&why))?;
+    let array = if items_at.is_empty() {
+        // It need not be read once more to be found.
+        Some(answer.trim_start_matches([' ', '\t', '\n', '\r']))
+    } else {
+        let answer = serde_json::from_str(answer).map_err(|why| not_json(&why))?;
+        at(&steps(items_at), answer).map(RawValue::get)
+    };
+    let Some(array) = array.filter(|array| array.starts_with('[')) else {
+        serde_json::from_str::<IgnoredAny>(answer).map_err(|why| not_json(&why))?;
+        let why = "no array where ITEMS_AT points (by default the whole answer)";
+        return Err(malformed(why));
+    };
+    let id_at = steps(id_at);
+    let items = read(array, Array { id_at }).map_err(|why| match why.classify() {
+        Category::Data => malformed(&why.to_string()),
+        _ => not_json(&why),
+    })?;
+    let mut ids: Vec<_> = items.iter().map(|item| &item.id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(malformed(
             "two items have the same id where ID_AT points (/id by default)",
         ));
@@ -37,14 +51,22 @@ pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<It
     Ok(items)
 }
 
-/// What a JSON pointer (RFC 6901) points at.
-fn at<'a>(pointer: &str, json: &'a RawValue) -> Option<&'a RawValue> {
-    if !pointer.is_empty() && !pointer.starts_with('/') {
+/// The names on the way of a JSON pointer (RFC 6901), of which the first is nothing.
+fn steps(pointer: &str) -> Vec<String> {
+    let names = pointer.split('/');
+    names
+        .map(|name| name.replace("~1", "/").replace("~0", "~"))
+        .collect()
+}
+
+/// What the pointer of these `steps` points at.
+fn at<'a>(steps: &[String], json: &'a RawValue) -> Option<&'a RawValue> {
+    let (nothing, names) = steps.split_first()?;
+    if !nothing.is_empty() {
         return None;
     }
-    pointer.split('/').skip(1).try_fold(json, |json, step| {
-        let name = &step.replace("~1", "/").replace("~0", "~");
-        read(json, Step { name }).ok().flatten()
+    names.iter().try_fold(json, |json, name| {
+        read(json.get(), Step { name }).ok().flatten()
     })
 }
 
@@ -57,16 +79,21 @@ fn id(json: &RawValue) -> Option<String> {
     }
 }
 
-fn read<'a, V: Visitor<'a>>(json: &'a RawValue, visitor: V) -> serde_json::Result<V::Value> {
-    serde_json::Deserializer::from_str(json.get()).deserialize_any(visitor)
+/// Reads what `json` is, and that there is nothing behind it.
+fn read<'a, V: Visitor<'a>>(json: &'a str, visitor: V) -> serde_json::Result<V::Value> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let value = reader.deserialize_any(visitor)?;
+    reader.end()?;
+    Ok(value)
 }
 
 /// Makes an item of each element of an array.
-struct Array<'p> {
-    id_at: &'p str,
+struct Array {
+    /// The steps to an item's id.
+    id_at: Vec<String>,
 }
 
-impl<'a> Visitor<'a> for Array<'_> {
+impl<'a> Visitor<'a> for Array {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +106,7 @@ impl<'a> Visitor<'a> for Array<'_> {
             if items.len() == MOST_ITEMS {
                 return Err(A::Error::custom(format!("more than {MOST_ITEMS} items")));
             }
-            let id = at(self.id_at, body).and_then(id);
+            let id = at(&self.id_at, body).and_then(id);
             let no_id = "an item has no id where ID_AT points (/id by default)";
             items.push(Item {
                 id: id.ok_or_else(|| A::Error::custom(no_id))?,
@@ -195,6 +222,9 @@ mod tests {
         for (answer, why) in [
             ("", "not JSON"),
             ("[] []", "not JSON"),
+            ("[{\"id\":7}] x", "not JSON"),
+            ("\u{c}[]", "not JSON"),
+            ("{,}", "not JSON"),
             ("[{\"id\":1,}]", "not JSON"),
             ("{}", "no array"),
             ("null", "no array"),
