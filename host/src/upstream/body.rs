@@ -22,8 +22,11 @@ pub(super) struct CappedBody {
     /// Bytes that may still come.
     left: usize,
     limit: usize,
-    /// Ready when the next frame is due.
-    due: Pin<Box<Sleep>>,
+    /// When the next frame is due.
+    due: Instant,
+    /// Ready then. Made by the first wait: most bodies are there when they are asked for, and a timer that
+    /// ends before all others interrupts the wait of the whole runtime.
+    timer: Option<Pin<Box<Sleep>>>,
     deadline: Instant,
     between: Duration,
 }
@@ -69,7 +72,8 @@ impl CappedBody {
             state,
             left: limit,
             limit,
-            due: Box::pin(sleep_until(due(deadline, between))),
+            due: due(deadline, between),
+            timer: None,
             deadline,
             between,
         };
@@ -101,9 +105,10 @@ impl State {
         }
     }
 
+    /// What comes next, if it does before `overdue` is ready.
     fn poll_frame(
         &mut self,
-        due: Pin<&mut Sleep>,
+        overdue: impl FnOnce(&mut Context<'_>) -> Poll<()>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let incoming = match self {
@@ -117,7 +122,7 @@ impl State {
         let frame = match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(due.poll(cx));
+                ready!(overdue(cx));
                 let failure = late(REST, Error::HttpResponseTimeout);
                 return Poll::Ready(Some(Err(self.fail(failure))));
             }
@@ -147,7 +152,16 @@ impl Body for CappedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         let mut state = lock(&this.state);
-        let frame = match ready!(state.poll_frame(this.due.as_mut(), cx)) {
+        let overdue = |cx: &mut Context<'_>| {
+            let timer = this
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(this.due)));
+            if timer.deadline() != this.due {
+                timer.as_mut().reset(this.due);
+            }
+            timer.as_mut().poll(cx)
+        };
+        let frame = match ready!(state.poll_frame(overdue, cx)) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
         };
@@ -162,7 +176,7 @@ impl Body for CappedBody {
             return Poll::Ready(Some(Err(state.fail(failure))));
         };
         this.left = left;
-        this.due.as_mut().reset(due(this.deadline, this.between));
+        this.due = due(this.deadline, this.between);
         Poll::Ready(Some(Ok(frame)))
     }
 
