@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 
 use oneflight::config::LogFormat;
 use opentelemetry_sdk::trace::SdkTracer;
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
-use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -32,8 +32,14 @@ pub(super) fn start(shown: Targets, format: LogFormat, tracer: Option<SdkTracer>
     };
     tracing_subscriber::registry()
         .with(tracer.map(spans))
-        .with(lines.with_filter(shown))
+        .with(lines.with_filter(shown.and(only(in_lines))))
         .init();
+}
+
+/// All but the spans of callers: no line stands in one of them, and the log would write down the fields of
+/// each for nothing.
+fn in_lines(metadata: &Metadata<'_>) -> bool {
+    !(metadata.is_span() && metadata.name() == "caller")
 }
 
 /// The spans of oneflight's own, whatever the log shows. No events: what a guest says and why something
@@ -47,7 +53,13 @@ fn spans<S: Subscriber + for<'a> LookupSpan<'a>>(tracer: SdkTracer) -> impl Laye
         // A span's parent is the span that it is made in. OpenTelemetry's own idea of what is current is
         // left to what a caller says.
         .with_context_activation(false)
-        .with_filter(from(LevelFilter::DEBUG).and(filter_fn(|metadata| metadata.is_span())))
+        .with_filter(from(LevelFilter::DEBUG).and(only(|metadata| metadata.is_span())))
+}
+
+/// What `shown` says yes to. A filter that does not say which levels it lets through would have every span
+/// of every crate looked at each time, also where nothing is shown at all.
+fn only(shown: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(shown).with_max_level_hint(LevelFilter::TRACE)
 }
 
 #[cfg(test)]
