@@ -169,8 +169,8 @@ impl<C: Client> WithSingleFlight<C> {
     /// # Cancel safety
     ///
     /// As of [`get_items`](Client::get_items). The flight that it superseded stays so.
-    pub async fn get_items_anew(&self, key: Key) -> Answer {
-        self.ask(key, Takes::Own).await
+    pub fn get_items_anew(&self, key: Key) -> impl Future<Output = Answer> + Send {
+        self.ask(key, Takes::Own)
     }
 
     async fn ask(&self, key: Key, takes: Takes) -> Answer {
@@ -237,8 +237,8 @@ impl<C: Client> Client for WithSingleFlight<C> {
     ///
     /// Dropping the future leaves the flight: the other callers keep it, and the last to leave
     /// cancels it.
-    async fn get_items(&self, key: Key) -> Answer {
-        self.ask(key, Takes::Open).await
+    fn get_items(&self, key: Key) -> impl Future<Output = Answer> + Send {
+        self.ask(key, Takes::Open)
     }
 }
 

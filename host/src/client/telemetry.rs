@@ -53,28 +53,6 @@ impl<C> WithTelemetry<C> {
             code = field::Empty,
         )
     }
-
-    /// Lets `call` run in its caller's span, and records and counts what came of it.
-    async fn told(&self, span: Span, call: impl Future<Output = Answer>) -> Answer {
-        let mut told = Told::nothing(&self.metrics);
-        let answer = call.instrument(span.clone()).await;
-        told.answer(&answer);
-        if let Some(seat) = answer.seat {
-            span.record("flight", field::display(seat.flight));
-            span.record(
-                "role",
-                match seat.role {
-                    Role::Leader => "leader",
-                    Role::Follower => "follower",
-                },
-            );
-        }
-        span.record("code", code(&answer.result));
-        if let Some(reason) = failure(&answer.result) {
-            span.set_status(Status::error(reason.code()));
-        }
-        answer
-    }
 }
 
 impl<C: Client> Client for WithTelemetry<C> {
@@ -93,7 +71,12 @@ impl<C: Client> Client for WithTelemetry<C> {
         // Made here, and not when the future is first polled: by then nobody knows any more what it is
         // to hang under.
         let span = self.span(&key);
-        self.told(span, self.next.get_items(key))
+        async move {
+            let told = Told::nothing(&self.metrics);
+            let answer = self.next.get_items(key).instrument(span.clone()).await;
+            told.answer(&answer, &span);
+            answer
+        }
     }
 }
 
@@ -106,7 +89,12 @@ impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
     /// As of [`get_items`](Client::get_items).
     pub fn get_items_anew(&self, key: Key) -> impl Future<Output = Answer> + Send {
         let span = self.span(&key);
-        self.told(span, self.next.get_items_anew(key))
+        async move {
+            let told = Told::nothing(&self.metrics);
+            let answer = self.next.get_items_anew(key).instrument(span.clone()).await;
+            told.answer(&answer, &span);
+            answer
+        }
     }
 }
 
@@ -126,7 +114,8 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn answer(&mut self, answer: &Answer) {
+    /// It was told `answer`, which is recorded in its `span`.
+    fn answer(mut self, answer: &Answer, span: &Span) {
         self.outcome = code(&answer.result);
         match (answer.seat, &answer.result) {
             (Some(seat), _) if seat.role == Role::Follower => self.metrics.joined(),
@@ -137,6 +126,20 @@ impl<'a> Told<'a> {
                 }
             }
             _ => {}
+        }
+        if let Some(seat) = answer.seat {
+            span.record("flight", field::display(seat.flight));
+            span.record(
+                "role",
+                match seat.role {
+                    Role::Leader => "leader",
+                    Role::Follower => "follower",
+                },
+            );
+        }
+        span.record("code", self.outcome);
+        if let Some(reason) = failure(&answer.result) {
+            span.set_status(Status::error(reason.code()));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! requests, and not reading the answer.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -14,11 +15,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -56,8 +60,21 @@ impl<C: Client> Connection<C> {
         });
         // Tasks of two kinds, so that the one without TLS has no room for it.
         match door.tls.clone() {
-            None => drop(tokio::spawn(connection.serve(stream, finish))),
+            None => drop(tokio::spawn(connection.serve_clear(stream, finish))),
             Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, finish))),
+        }
+    }
+
+    async fn serve_clear(self: Arc<Self>, stream: TcpStream, mut finish: watch::Receiver<()>) {
+        let first = timeout(self.door.limits.head_time, may_be_http2(&stream));
+        let first = tokio::select! {
+            first = first => first,
+            _ = finish.changed() => return,
+        };
+        match first {
+            Ok(Ok(may_be_http2)) => self.serve(stream, may_be_http2, finish).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+            Err(_) => tracing::debug!("a connection said nothing"),
         }
     }
 
@@ -73,23 +90,42 @@ impl<C: Client> Connection<C> {
             _ = finish.changed() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve(stream, finish).await,
+            Ok(Ok(stream)) => {
+                let may_be_http2 = stream.get_ref().1.alpn_protocol() != Some(b"http/1.1");
+                self.serve(stream, may_be_http2, finish).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve<I>(self: Arc<Self>, io: I, mut finish: watch::Receiver<()>)
+    /// Most connections are HTTP/1, and wait for one answer at a time. Those have room for no more: what
+    /// finds out the version keeps the bytes that it had to read, has hyper take a buffer of twice the
+    /// size, and is itself more than twice as large.
+    async fn serve<I>(self: Arc<Self>, io: I, may_be_http2: bool, finish: watch::Receiver<()>)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let limits = &self.door.limits;
         let io = Observed {
             io: TokioIo::new(io),
             connection: Arc::clone(&self),
         };
         let service = service_fn(|request| Arc::clone(&self).respond(request));
-        let mut connection = pin!(self.door.http.serve_connection(io, service));
+        if may_be_http2 {
+            let mut connection = Box::pin(self.door.either.serve_connection(io, service));
+            self.until_its_end(connection.as_mut(), finish).await;
+        } else {
+            let connection = pin!(self.door.http1.serve_connection(io, service));
+            self.until_its_end(connection, finish).await;
+        }
+    }
+
+    async fn until_its_end(
+        &self,
+        mut connection: Pin<&mut impl GracefulConnection<Error: Display>>,
+        mut finish: watch::Receiver<()>,
+    ) {
+        let limits = &self.door.limits;
         let mut quiet = Duration::ZERO;
         let mut finishing = false;
         loop {
@@ -126,25 +162,42 @@ impl<C: Client> Connection<C> {
         }
     }
 
-    async fn respond(
+    /// Reads what is asked at once, so that a caller who waits holds nothing of the request.
+    fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
-        let _answering = self.pulse.answering();
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<C> {
         // No request has a meaning for its body: it is dropped unread, and the connection with it where
         // it has not all come yet.
         let (head, _) = request.into_parts();
-        let (door, method) = (&self.door, head.method.clone());
+        let with_body = head.method != Method::HEAD;
+        let door = &self.door;
         let response = match door.audience {
-            Audience::Callers => front::respond(&door.clients, &door.limits, head).await,
-            Audience::Operator => admin::respond(door, self.local, &head).await,
+            Audience::Callers => Either::Left(front::respond(&door.clients, &door.limits, head)),
+            Audience::Operator => {
+                let (door, local) = (Arc::clone(door), self.local);
+                let response = async move { admin::respond(&door, local, &head).await };
+                Either::Right(Box::pin(response))
+            }
         };
-        Ok(if method == Method::HEAD {
-            without_body(response)
-        } else {
-            response
+        let answering = Answering::new(self);
+        response.map(move |response| {
+            drop(answering);
+            Ok(if with_body {
+                response
+            } else {
+                without_body(response)
+            })
         })
     }
+}
+
+/// Whether what comes first over a connection is, or may turn out to be, HTTP/2's preface. A request of
+/// HTTP/1 differs from it in its first three bytes, of which there may be fewer yet.
+async fn may_be_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 3];
+    let length = stream.peek(&mut first).await?;
+    Ok(b"PRI".starts_with(&first[..length]))
 }
 
 /// The answer to HEAD, where `response` is the answer to GET.
@@ -167,13 +220,6 @@ struct Pulse {
 }
 
 impl Pulse {
-    /// Counts a request as being answered, for as long as what it returns lives.
-    fn answering(&self) -> Answering<'_> {
-        self.stirred.store(true, Ordering::Relaxed);
-        self.answering.fetch_add(1, Ordering::Relaxed);
-        Answering(self)
-    }
-
     /// Whether nothing has gone on since this was last asked.
     fn is_quiet(&self) -> bool {
         !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
@@ -187,12 +233,21 @@ impl Pulse {
     }
 }
 
-/// A request that is being answered.
-struct Answering<'a>(&'a Pulse);
+/// A request that is being answered, for as long as this lives.
+struct Answering<C>(Arc<Connection<C>>);
 
-impl Drop for Answering<'_> {
+impl<C> Answering<C> {
+    fn new(connection: Arc<Connection<C>>) -> Self {
+        let pulse = &connection.pulse;
+        pulse.stirred.store(true, Ordering::Relaxed);
+        pulse.answering.fetch_add(1, Ordering::Relaxed);
+        Self(connection)
+    }
+}
+
+impl<C> Drop for Answering<C> {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.pulse.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
@@ -45,7 +46,10 @@ pub(super) struct Door<C> {
     pub(super) live: Arc<Live<C>>,
     pub(super) limits: FrontLimits,
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) http: auto::Builder<TokioExecutor>,
+    /// HTTP/1, for connections that are known to speak it.
+    pub(super) http1: http1::Builder,
+    /// Both versions.
+    pub(super) either: auto::Builder<TokioExecutor>,
     /// One permit for each connection that may be accepted yet.
     room: Arc<Semaphore>,
 }
@@ -69,7 +73,8 @@ impl<C: Client> Door<C> {
             metrics,
             limits: limits.clone(),
             tls: tls.map(Tls::into_acceptor),
-            http: http(limits),
+            http1: http1(limits),
+            either: either(limits),
             room: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
         })
     }
@@ -107,14 +112,28 @@ impl<C: Client> Door<C> {
     }
 }
 
-/// How HTTP is spoken to those who connect.
-fn http(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
+/// How HTTP/1 is spoken to those who connect.
+fn http1(limits: &FrontLimits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // With a timer hyper gives up on a connection whose headers do not come; without, never.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_buf_size(most_bytes(limits))
+        .max_header_size(most_bytes(limits));
+    if limits.headers != HEADERS {
+        http.max_headers(limits.headers);
+    }
+    http
+}
+
+/// The same, and HTTP/2. What is HTTP/1 after all may have a head that is a little longer: its size is
+/// counted as it was read, and that is in lumps.
+fn either(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     let mut one = http.http1();
-    // With a timer hyper gives up on a connection whose headers do not come; without, never.
     one.timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .max_buf_size(limits.head.max(LEAST_HEAD));
+        .max_buf_size(most_bytes(limits));
     if limits.headers != HEADERS {
         one.max_headers(limits.headers);
     }
@@ -124,4 +143,9 @@ fn http(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(at_most(limits.streams))
         .max_header_list_size(at_most(limits.head));
     http
+}
+
+/// Of the head of a request.
+fn most_bytes(limits: &FrontLimits) -> usize {
+    limits.head.max(LEAST_HEAD)
 }

@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use tokio::time::timeout;
@@ -24,29 +26,29 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-pub(super) async fn respond<C: Client>(
+/// The answer to a request. Of the request itself, what waits for the answer holds nothing: as long as
+/// its head lives, hyper cannot use the buffer again that it was read into, and takes another one.
+pub(super) fn respond<C: Client>(
     clients: &Clients<C>,
     limits: &FrontLimits,
     head: Parts,
-) -> Response<Body> {
-    let asked = Asked::of(clients, limits, &head);
-    // Before the answer is waited for: as long as the head lives, hyper cannot use the buffer again that
-    // it was read into, and takes another one.
-    drop(head);
-    let answered = match asked {
-        Ok(Asked::Items(call)) => call.answered().await,
-        Ok(Asked::Probe(response)) => Ok(response),
-        Err(refusal) => Err(refusal),
+) -> impl Future<Output = Response<Body>> + use<C> {
+    let asked = match Asked::of(clients, limits, &head) {
+        Ok(Asked::Items(call)) => Either::Left(call.answered()),
+        Ok(Asked::Probe(response)) => Either::Right(ready(Ok(response))),
+        Err(refusal) => Either::Right(ready(Err(refusal))),
     };
-    answered.unwrap_or_else(|refusal| {
-        let mut response = refusal.response();
-        let headers = response.headers_mut();
-        headers.insert(PROXY_STATUS, proxy_status::of_refusal(&refusal));
-        if matches!(refusal, Refusal::CallerDeadline) {
-            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
-        }
-        response
-    })
+    asked.map(|answered| answered.unwrap_or_else(|refusal| refused(&refusal)))
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let mut response = refusal.response();
+    let headers = response.headers_mut();
+    headers.insert(PROXY_STATUS, proxy_status::of_refusal(refusal));
+    if matches!(refusal, Refusal::CallerDeadline) {
+        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+    }
+    response
 }
 
 /// What a request asks for.
@@ -97,32 +99,27 @@ impl<C: Client> Asked<C> {
 
 impl<C: Client> Call<C> {
     async fn answered(self) -> Result<Response<Body>, Refusal> {
-        let Self {
-            served,
-            key,
-            wait,
-            anew,
-            parent,
-        } = self;
+        let Self { wait, anew, .. } = self;
         // Pinned, so that a request has room for it once, and not for each way to wait for it.
         let call = pin!(async {
+            let client = self.served.client();
             if anew {
-                trace::under(parent, || served.client().get_items_anew(key)).await
+                trace::under(self.parent, || client.get_items_anew(self.key)).await
             } else {
-                trace::under(parent, || served.client().get_items(key)).await
+                trace::under(self.parent, || client.get_items(self.key)).await
             }
         });
         let answer = match wait {
             None => call.await,
-            // The call is dropped with this function, and so leaves its flight.
-            Some(wait) => timeout(wait, call)
+            // The call is dropped with this future, and so leaves its flight. In a box, as few ask for it.
+            Some(wait) => Box::pin(timeout(wait, call))
                 .await
                 .map_err(|_| Refusal::CallerDeadline)?,
         };
         let mut response = render(&answer);
         let headers = response.headers_mut();
         if let Some(seat) = answer.seat {
-            let bypass = anew || served.settings().sharing == Sharing::Observed;
+            let bypass = anew || self.served.settings().sharing == Sharing::Observed;
             let status = cache_status(seat.role, bypass);
             headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
         }
