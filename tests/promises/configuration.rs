@@ -1,10 +1,12 @@
 //! The configuration file, by the commands that read it, and what happens when it changes under a
 //! service that runs.
 
-use http::StatusCode;
-use oneflight_tests::caller::{code, get};
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use oneflight_tests::caller::{code, exchange, get};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::process::{self, run};
+use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{artifacts, bomb, failsafe};
 
@@ -207,6 +209,40 @@ async fn on_sighup_a_file_that_is_bad_changes_nothing_and_that_is_said() {
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0));
     assert_eq!(log.matches("nothing has changed").count(), 3, "{log}");
+}
+
+// As it is done when a certificate is about to expire.
+#[tokio::test]
+async fn on_sighup_callers_are_shown_the_certificate_that_the_files_hold_now() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let [old, new] = [(); 2].map(|()| Identity::new(&["localhost"]));
+    let hold = |certificate: &Identity, key: &Identity| {
+        folder.write("chain.pem", certificate.pem().as_bytes());
+        folder.write("key.pem", key.key_pem().as_bytes());
+    };
+    hold(&old, &old);
+    let tls = "[tls]\ncertificate = 'chain.pem'\nkey = 'key.pem'\n";
+    let file = folder.write("a.toml", format!("{tls}{}", asking(&upstream)).as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    let ask = async |stream| {
+        let request = Request::get("/v1/a/items?x=1").header("host", "localhost");
+        let answer = exchange(stream, request.body(Empty::new()).unwrap()).await;
+        assert_eq!(answer.body(), ITEMS_JSON);
+    };
+    let before = old.connect(service.address, &["http/1.1"]).await;
+    hold(&new, &old);
+    service.hang_up();
+    service.logged("not the certificate's").await;
+    ask(old.connect(service.address, &["http/1.1"]).await).await;
+    hold(&new, &new);
+    service.hang_up();
+    service.logged("reloaded").await;
+    ask(new.connect(service.address, &["http/1.1"]).await).await;
+    // Who is connected stays so.
+    ask(before).await;
+    service.terminate();
+    assert_eq!(service.ended().await.0, Some(0));
 }
 
 // A reload under load loses no answer, whoever's flight it falls into.

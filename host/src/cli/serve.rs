@@ -99,11 +99,12 @@ impl Serve {
                 clients.put(served);
                 eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
             }
-            self.reload(hangup, &config, &clients, &metrics).await
+            self.reload(hangup, &config, &clients, &metrics, tls.as_ref())
+                .await
         };
         let doors = Doors {
             callers: listener,
-            tls,
+            tls: tls.clone(),
             operator: admin,
         };
         // In a task: accepting is not to wait while files are read here.
@@ -160,15 +161,19 @@ impl Serve {
         started: &Config,
         clients: &Clients<ComponentClient>,
         metrics: &Metrics,
+        tls: Option<&Tls>,
     ) -> anyhow::Result<ExitCode> {
         loop {
             let Some(()) = hangup.recv().await else {
                 std::future::pending().await
             };
             match self.loaded_anew(started, metrics).await {
-                Ok(served) => {
+                Ok((served, renewed)) => {
                     let count = served.len();
                     clients.replace(served);
+                    if let (Some(tls), Some(renewed)) = (tls, renewed) {
+                        tls.renew(&renewed);
+                    }
                     tracing::info!(clients = count, "reloaded");
                 }
                 Err(error) => {
@@ -182,7 +187,7 @@ impl Serve {
         &self,
         started: &Config,
         metrics: &Metrics,
-    ) -> anyhow::Result<Vec<Served<ComponentClient>>> {
+    ) -> anyhow::Result<(Vec<Served<ComponentClient>>, Option<Tls>)> {
         let config = self.config()?;
         let kept = |config: &Config| {
             let Config {
@@ -194,15 +199,16 @@ impl Serve {
                 traces,
                 ..
             } = config.clone();
-            (listen, admin, tls, limits, log, traces)
+            (listen, admin, tls.is_some(), limits, log, traces)
         };
         if kept(&config) != kept(started) {
             tracing::warn!(
-                "addresses, [tls], [limits], [log] and [traces] stay as they are until a restart"
+                "addresses, whether TLS is spoken, [limits], [log] and [traces] stay as they are until a restart"
             );
         }
+        let tls = config.tls.as_ref().map(identity).transpose()?;
         // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
-        load(&config, metrics)?.try_collect().await
+        Ok((load(&config, metrics)?.try_collect().await?, tls))
     }
 }
 
