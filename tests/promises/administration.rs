@@ -9,10 +9,10 @@ use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use serde_json::{Value, json};
 
 /// What callers ask for.
-const ITEMS: &str = "/v1/test/items?x=42";
+const ITEMS: &str = "/v1/test/items?x=key-42";
 
 /// What the operator asks for, to have [`ITEMS`] forgotten.
-const FORGET: &str = "/v1/test/forget?x=42";
+const FORGET: &str = "/v1/test/forget?x=key-42";
 
 /// Asks the operator's door, with these headers and no others.
 async fn ask(
@@ -39,7 +39,7 @@ async fn forget(serving: &Serving) -> Value {
 async fn clients(serving: &Serving) -> Vec<Value> {
     let answer = get(serving.operator, "/v1/flights").await;
     assert_eq!(header(&answer, "content-type"), "application/json");
-    assert!(!String::from_utf8_lossy(answer.body()).contains("42"));
+    assert!(!String::from_utf8_lossy(answer.body()).contains("key-42"));
     let mut document: Value = serde_json::from_slice(answer.body()).unwrap();
     serde_json::from_value(document["clients"].take()).unwrap()
 }

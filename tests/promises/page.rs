@@ -15,7 +15,7 @@ use oneflight_tests::{NEVER, Subject, failsafe, fewer_tasks, patient, reaching, 
 use serde_json::{Value, json};
 
 /// What callers ask for.
-const ITEMS: &str = "/v1/test/items?x=42";
+const ITEMS: &str = "/v1/test/items?x=key-42";
 
 /// What the page is told by.
 const LIVE: &str = "/v1/live";
@@ -147,7 +147,7 @@ async fn it_is_told_at_once_and_then_of_what_has_changed() {
     assert_eq!(flights.len(), 1);
     assert_eq!(flights[0]["callers"], 3);
     assert_eq!(flights[0]["joinable"], true);
-    assert!(!flights[0]["key"].as_str().unwrap().contains("42"));
+    assert!(!flights[0]["key"].as_str().unwrap().contains("key-42"));
 
     upstream.requested(1).await;
     upstream.release();
