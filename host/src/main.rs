@@ -5,6 +5,12 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// Keeps blocks of one size together and what it knows of them elsewhere, so that the part of a buffer that
+/// nobody has used is no memory: with the system's allocator each caller that waits takes 4 KiB more.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
