@@ -25,13 +25,13 @@ pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<It
     let not_json = |why: &dyn fmt::Display| malformed(&format!("the answer is not JSON: {why}"));
     let answer = str::from_utf8(answer).map_err(|why| not_json(&why))?;
     let array = if items_at.is_empty() {
-        // It need not be read once more to be found.
-        Some(answer.trim_start_matches([' ', '\t', '\n', '\r']))
+        // The array is the whole answer: it is checked while its items are read.
+        Some(answer)
     } else {
         let answer = serde_json::from_str(answer).map_err(|why| not_json(&why))?;
         at(&steps(items_at), answer).map(RawValue::get)
     };
-    let Some(array) = array.filter(|array| array.starts_with('[')) else {
+    let Some(array) = array.filter(|array| is_array(array)) else {
         serde_json::from_str::<IgnoredAny>(answer).map_err(|why| not_json(&why))?;
         let why = "no array where ITEMS_AT points (by default the whole answer)";
         return Err(malformed(why));
@@ -51,7 +51,14 @@ pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<It
     Ok(items)
 }
 
-/// The names on the way of a JSON pointer (RFC 6901), of which the first is nothing.
+/// Whether `json` is an array, if it is JSON at all.
+fn is_array(json: &str) -> bool {
+    json.trim_start_matches([' ', '\t', '\n', '\r'])
+        .starts_with('[')
+}
+
+/// The parts of a JSON pointer (RFC 6901) between its slashes. What stands before the first slash is empty in
+/// a valid one.
 fn steps(pointer: &str) -> Vec<String> {
     let names = pointer.split('/');
     names

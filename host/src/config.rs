@@ -223,7 +223,8 @@ pub struct FrontLimits {
     /// The operator's connections at once: 100. A few tools, each with a few.
     pub operators: usize,
     /// The head of a request to come, or a TLS handshake: 10 s. A connection that is kept is closed when
-    /// it has been idle for as long, in HTTP/2 for up to twice as long.
+    /// it has been idle for as long, in HTTP/2 for up to twice as long. Who sends its first three bytes
+    /// one by one has up to three times as long.
     pub head_time: Duration,
     /// A caller that reads nothing more of its answer: 60 s, and up to 10 s more. Mobile networks pause
     /// for less.

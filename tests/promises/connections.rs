@@ -175,6 +175,29 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 }
 
 #[tokio::test]
+async fn a_version_of_http_is_known_whose_first_bytes_come_one_by_one() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    // Both begin alike. The answers to others say that the first byte was seen without the rest.
+    let mut one = sending(serving.callers, "P").await;
+    let mut two = sending(serving.callers, "P").await;
+    for _ in 0..10 {
+        let livez = get(serving.callers, "/livez").await;
+        assert_eq!(livez.status(), StatusCode::OK);
+    }
+    let rest_of_one = format!("OST {ITEMS} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    one.write_all(rest_of_one.as_bytes()).await.unwrap();
+    assert!(rest(one).await.starts_with("HTTP/1.1 405 "));
+    // The rest of the preface and an empty frame of settings, which is answered by one.
+    let rest_of_two = b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    two.write_all(rest_of_two).await.unwrap();
+    let mut frame = [0; 9];
+    let read = two.read_exact(&mut frame);
+    failsafe("a frame of HTTP/2", read).await.unwrap();
+    assert_eq!(frame[3], 4, "{frame:?}");
+}
+
+#[tokio::test]
 async fn a_connection_whose_requests_take_long_is_kept() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
@@ -246,6 +269,13 @@ async fn callers_are_spoken_to_in_tls_and_in_the_version_of_http_that_they_choos
 
     let stream = identity.connect(serving.callers, &["http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let request = Request::get(ITEMS).header("host", "localhost");
+    let answer = exchange(stream, request.body(Empty::new()).unwrap()).await;
+    assert_eq!(answer.body(), ITEMS_JSON);
+
+    // Nothing was agreed upon: what comes tells.
+    let stream = identity.connect(serving.callers, &[]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), None);
     let request = Request::get(ITEMS).header("host", "localhost");
     let answer = exchange(stream, request.body(Empty::new()).unwrap()).await;
     assert_eq!(answer.body(), ITEMS_JSON);

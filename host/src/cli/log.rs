@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -32,14 +32,16 @@ pub(super) fn start(shown: Targets, format: LogFormat, tracer: Option<SdkTracer>
     };
     tracing_subscriber::registry()
         .with(tracer.map(spans))
-        .with(lines.with_filter(shown.and(only(in_lines))))
+        .with(lines.with_filter(in_lines(shown)))
         .init();
 }
 
-/// All but the spans of callers: no line stands in one of them, and the log would write down the fields of
-/// each for nothing.
-fn in_lines(metadata: &Metadata<'_>) -> bool {
-    !(metadata.is_span() && metadata.name() == "caller")
+/// What is `shown`, but for the spans of callers: no line stands in one of them, and the log would write down
+/// the fields of each for nothing.
+fn in_lines<S: Subscriber>(shown: Targets) -> impl Filter<S> {
+    shown.and(only(|metadata| {
+        !(metadata.is_span() && metadata.name() == "caller")
+    }))
 }
 
 /// The spans of oneflight's own, whatever the log shows. No events: what a guest says and why something
@@ -71,7 +73,7 @@ mod tests {
 
     /// Calls `look` where the log shows info, beside traces where there is a tracer.
     fn within(tracer: Option<SdkTracer>, look: impl FnOnce()) {
-        let lines = tracing_subscriber::fmt::layer().with_filter(from(LevelFilter::INFO));
+        let lines = tracing_subscriber::fmt::layer().with_filter(in_lines(from(LevelFilter::INFO)));
         let subscriber = tracing_subscriber::registry()
             .with(tracer.map(spans))
             .with(lines);
@@ -84,11 +86,16 @@ mod tests {
         let tracer = SdkTracerProvider::builder().build().tracer("oneflight");
         within(Some(tracer), || {
             assert!(!tracing::debug_span!("upstream request").is_disabled());
+            assert!(!tracing::info_span!("caller").is_disabled());
             assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            assert_eq!(LevelFilter::current(), LevelFilter::DEBUG);
         });
         within(None, || {
             assert!(tracing::debug_span!("upstream request").is_disabled());
+            assert!(tracing::info_span!("caller").is_disabled());
+            assert!(!tracing::info_span!("flight").is_disabled());
             assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            assert_eq!(LevelFilter::current(), LevelFilter::INFO);
         });
     }
 }

@@ -60,7 +60,7 @@ impl Items {
     #[must_use]
     pub fn json(&self) -> Bytes {
         let render = || {
-            // What stands around an item, and about as many bytes as it has itself.
+            // An item takes this besides its id and body; escapes in an id may add some.
             const AROUND: usize = r#"{"id":"","body":},"#.len();
             let items = self.as_slice();
             let size = |item: &Item| AROUND + item.id().len() + item.body().len();

@@ -69,7 +69,8 @@ impl<C: Client> Client for WithTelemetry<C> {
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
     fn get_items(&self, key: Key) -> impl Future<Output = Answer> + Send {
         // Made here, and not when the future is first polled: by then nobody knows any more what it is
-        // to hang under.
+        // to hang under. The call is made in this future, which would have room for it twice if it were given
+        // to one: callers wait here in their thousands.
         let span = self.span(&key);
         async move {
             let told = Told::nothing(&self.metrics);

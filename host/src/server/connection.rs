@@ -1,8 +1,8 @@
 //! [`Connection`]: one caller's connection, from its acceptance to its end.
 //!
-//! hyper's timer ends an HTTP/1 connection whose next head does not come. All other ways of holding one
-//! for nothing are seen by its [`Pulse`]: saying nothing at all, half of HTTP/2's preface, HTTP/2 without
-//! requests, and not reading the answer.
+//! Who says nothing at first is given [`FrontLimits::head_time`](crate::FrontLimits::head_time), and hyper's
+//! timer ends an HTTP/1 connection whose next head does not come. All other ways of holding one for nothing are
+//! seen by its [`Pulse`]: half of HTTP/2's preface, HTTP/2 without requests, and not reading the answer.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
 use super::door::{Audience, Door};
+use super::tls::Tls;
 use super::{admin, front};
 use crate::client::Client;
 
@@ -59,20 +60,21 @@ impl<C: Client> Connection<C> {
             _permit: permit,
         });
         // Tasks of two kinds, so that the one without TLS has no room for it.
-        match door.tls.clone() {
+        match door.tls.as_ref().map(Tls::acceptor) {
             None => drop(tokio::spawn(connection.serve_clear(stream, finish))),
             Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, finish))),
         }
     }
 
     async fn serve_clear(self: Arc<Self>, stream: TcpStream, mut finish: watch::Receiver<()>) {
-        let first = timeout(self.door.limits.head_time, may_be_http2(&stream));
-        let first = tokio::select! {
-            first = first => first,
+        let version = timeout(self.door.limits.head_time, Spoken::first_over(&stream));
+        let version = tokio::select! {
+            version = version => version,
             _ = finish.changed() => return,
         };
-        match first {
-            Ok(Ok(may_be_http2)) => self.serve(stream, may_be_http2, finish).await,
+        match version {
+            Ok(Ok(Some(version))) => self.serve(stream, version, finish).await,
+            Ok(Ok(None)) => tracing::debug!("a connection was closed before it said anything"),
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(_) => tracing::debug!("a connection said nothing"),
         }
@@ -91,8 +93,8 @@ impl<C: Client> Connection<C> {
         };
         match shaken {
             Ok(Ok(stream)) => {
-                let may_be_http2 = stream.get_ref().1.alpn_protocol() != Some(b"http/1.1");
-                self.serve(stream, may_be_http2, finish).await;
+                let version = Spoken::agreed(stream.get_ref().1.alpn_protocol());
+                self.serve(stream, version, finish).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -102,7 +104,7 @@ impl<C: Client> Connection<C> {
     /// Most connections are HTTP/1, and wait for one answer at a time. Those have room for no more: what
     /// finds out the version keeps the bytes that it had to read, has hyper take a buffer of twice the
     /// size, and is itself more than twice as large.
-    async fn serve<I>(self: Arc<Self>, io: I, may_be_http2: bool, finish: watch::Receiver<()>)
+    async fn serve<I>(self: Arc<Self>, io: I, version: Spoken, finish: watch::Receiver<()>)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -111,12 +113,15 @@ impl<C: Client> Connection<C> {
             connection: Arc::clone(&self),
         };
         let service = service_fn(|request| Arc::clone(&self).respond(request));
-        if may_be_http2 {
-            let mut connection = Box::pin(self.door.either.serve_connection(io, service));
-            self.until_its_end(connection.as_mut(), finish).await;
-        } else {
-            let connection = pin!(self.door.http1.serve_connection(io, service));
-            self.until_its_end(connection, finish).await;
+        match version {
+            Spoken::Http1 => {
+                let connection = pin!(self.door.http1.serve_connection(io, service));
+                self.until_its_end(connection, finish).await;
+            }
+            Spoken::Either => {
+                let mut connection = Box::pin(self.door.either.serve_connection(io, service));
+                self.until_its_end(connection.as_mut(), finish).await;
+            }
         }
     }
 
@@ -162,7 +167,8 @@ impl<C: Client> Connection<C> {
         }
     }
 
-    /// Reads what is asked at once, so that a caller who waits holds nothing of the request.
+    /// Reads what is asked at once: a caller who waits holds nothing of the request. It must not panic before it
+    /// returns, which over HTTP/2 would end all requests of the connection.
     fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -192,12 +198,33 @@ impl<C: Client> Connection<C> {
     }
 }
 
-/// Whether what comes first over a connection is, or may turn out to be, HTTP/2's preface. A request of
-/// HTTP/1 differs from it in its first three bytes, of which there may be fewer yet.
-async fn may_be_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; 3];
-    let length = stream.peek(&mut first).await?;
-    Ok(b"PRI".starts_with(&first[..length]))
+/// What a caller is known to speak.
+#[derive(Clone, Copy)]
+enum Spoken {
+    Http1,
+    Either,
+}
+
+impl Spoken {
+    /// By what comes first over a connection; nothing where that is its end. A request of HTTP/1 differs from
+    /// HTTP/2's preface in its first three bytes, of which there may be fewer yet.
+    async fn first_over(stream: &TcpStream) -> io::Result<Option<Self>> {
+        let mut first = [0; 3];
+        let length = stream.peek(&mut first).await?;
+        Ok(match &first[..length] {
+            [] => None,
+            first if b"PRI".starts_with(first) => Some(Self::Either),
+            _ => Some(Self::Http1),
+        })
+    }
+
+    /// By what was agreed upon in a TLS handshake, if anything was.
+    fn agreed(protocol: Option<&[u8]>) -> Self {
+        match protocol {
+            Some(b"http/1.1") => Self::Http1,
+            _ => Self::Either,
+        }
+    }
 }
 
 /// The answer to HEAD, where `response` is the answer to GET.

@@ -2,8 +2,8 @@
 //!
 //! A connection past the limit waits in the kernel's backlog. To tell it so would take what has run out:
 //! a descriptor, a task, a TLS handshake, and reading what it sends until it has read its answer. Places
-//! come free soon, as nobody keeps one without asking for more than [`FrontLimits::head_time`], but for an
-//! operator who looks at the page or observes.
+//! come free soon, as nobody keeps one without asking for more than three times
+//! [`FrontLimits::head_time`], but for an operator who looks at the page or observes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use super::live::Live;
@@ -45,7 +44,7 @@ pub(super) struct Door<C> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) live: Arc<Live<C>>,
     pub(super) limits: FrontLimits,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Tls>,
     /// HTTP/1, for connections that are known to speak it.
     pub(super) http1: http1::Builder,
     /// Both versions.
@@ -72,7 +71,7 @@ impl<C: Client> Door<C> {
             clients,
             metrics,
             limits: limits.clone(),
-            tls: tls.map(Tls::into_acceptor),
+            tls,
             http1: http1(limits),
             either: either(limits),
             room: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
@@ -126,7 +125,7 @@ fn http1(limits: &FrontLimits) -> http1::Builder {
     http
 }
 
-/// The same, and HTTP/2. What is HTTP/1 after all may have a head that is a little longer: its size is
+/// The same, and HTTP/2. What is HTTP/1 after all may have a head that is half as long again: its size is
 /// counted as it was read, and that is in lumps.
 fn either(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());

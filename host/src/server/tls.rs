@@ -7,21 +7,12 @@ use anyhow::{anyhow, bail};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate and its private key, neither of which is ever printed. Clones have them in common.
 #[derive(Clone)]
-pub struct Tls {
-    config: Arc<ServerConfig>,
-    identity: Arc<Identity>,
-}
-
-/// What callers are shown from now on.
-#[derive(Debug)]
-struct Identity(RwLock<Arc<CertifiedKey>>);
+pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl Tls {
     /// From two PEM files: the certificate, followed by those that vouch for it, and its private key.
@@ -47,49 +38,33 @@ impl Tls {
             )
         })?;
         // The provider by name: an embedder may have brought another into the same process.
-        let provider = Arc::new(ring::default_provider());
-        let certified = CertifiedKey::from_der(certificates, key, &provider);
-        let certified = certified.map_err(|error| match error {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key);
+        let mut config = config.map_err(|error| match error {
             Error::InconsistentKeys(_) => anyhow!(
                 "found a private key that is not the certificate's; needed the two of one pair"
             ),
             error => anyhow!(error).context("found a certificate or a key that cannot be used"),
         })?;
-        let identity = Arc::new(Identity(RwLock::new(Arc::new(certified))));
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&identity) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let config = Arc::new(config);
-        Ok(Self { config, identity })
+        Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
     }
 
-    /// Shows those who connect from now on the certificate of `renewed`.
+    /// Shows those who connect from now on what `renewed` shows; no session of before is resumed.
     pub fn renew(&self, renewed: &Self) {
-        let certified = renewed.identity.certified();
-        let mut shown = self
-            .identity
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *shown = certified;
+        let config = renewed.config();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    pub(super) fn into_acceptor(self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config)
+    /// For one connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config())
     }
-}
 
-impl Identity {
-    fn certified(&self) -> Arc<CertifiedKey> {
+    fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ResolvesServerCert for Identity {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.certified())
     }
 }
 
