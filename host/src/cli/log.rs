@@ -7,8 +7,9 @@ use opentelemetry_sdk::trace::SdkTracer;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
-use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
+use tracing_subscriber::layer::{Filter, Layer, Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -30,10 +31,19 @@ pub(super) fn start(shown: Targets, format: LogFormat, tracer: Option<SdkTracer>
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(tracer.map(spans))
-        .with(lines.with_filter(in_lines(shown)))
-        .init();
+    subscriber(lines, shown, tracer).init();
+}
+
+/// What takes the `lines` that are `shown`, and spans where there is a tracer. A list of layers, because a span
+/// that none of them takes would be made all the same where one of them may be no layer.
+fn subscriber(
+    lines: impl Layer<Registry> + Send + Sync,
+    shown: Targets,
+    tracer: Option<SdkTracer>,
+) -> Layered<Vec<Box<dyn Layer<Registry> + Send + Sync>>, Registry> {
+    let mut layers = vec![lines.with_filter(in_lines(shown)).boxed()];
+    layers.extend(tracer.map(|tracer| spans(tracer).boxed()));
+    tracing_subscriber::registry().with(layers)
 }
 
 /// What is `shown`, but for the spans of callers: no line stands in one of them, and the log would write down
@@ -73,10 +83,8 @@ mod tests {
 
     /// Calls `look` where the log shows info, beside traces where there is a tracer.
     fn within(tracer: Option<SdkTracer>, look: impl FnOnce()) {
-        let lines = tracing_subscriber::fmt::layer().with_filter(in_lines(from(LevelFilter::INFO)));
-        let subscriber = tracing_subscriber::registry()
-            .with(tracer.map(spans))
-            .with(lines);
+        let lines = tracing_subscriber::fmt::layer();
+        let subscriber = subscriber(lines, from(LevelFilter::INFO), tracer);
         tracing::subscriber::with_default(subscriber, look);
     }
 
