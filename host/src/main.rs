@@ -8,8 +8,7 @@ use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
 /// Writes nothing beside its blocks, so that the pages of a buffer that nobody has used take no memory: with
-/// the system's allocator each caller that waits takes 4 KiB more. Threads of its own give back what is free;
-/// without, the memory of a herd would stay for as long as nobody calls.
+/// the system's allocator each caller that waits takes 4 KiB more.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -13,6 +13,7 @@ use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
 use oneflight::server::{Doors, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics, Settings};
+use tikv_jemalloc_ctl::background_thread;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -73,6 +74,11 @@ impl Serve {
         let shown = log::from(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
         log::start(shown, config.log.format, tracer);
+        // Else the memory of a herd stays for as long as nobody calls. Not for each command: a compiler's
+        // threads take address space, of which it has little.
+        if let Err(error) = background_thread::write(true) {
+            tracing::warn!(%error, "memory that is free is given back only while callers come");
+        }
         let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on no signal ends the process in the middle of something.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
