@@ -160,7 +160,10 @@ impl Scene {
         config += &format!("[clients.other]\ncomponent = '{component}'\n{FEW}{EACH}");
         let folder = Folder::new();
         let file = folder.write("clients.toml", config.as_bytes());
-        let service = Service::start(&["--config", &file, "--log", "error"]).await;
+        // What is free goes back at once, so that what is resident is what is in use.
+        let at_once = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
+        let args = ["--config", &file, "--log", "error"];
+        let service = Service::start_with(&args, &[at_once]).await;
         let scene = Self {
             service,
             folder,
