@@ -6,12 +6,14 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,10 +25,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
@@ -34,6 +36,9 @@ use super::door::{Audience, Door};
 use super::tls::Tls;
 use super::{admin, front};
 use crate::client::Client;
+
+/// Bytes that are read to see what is spoken: more than most requests have.
+const MOST_SAID: usize = 1 << 10;
 
 /// A connection's own, shared by its requests.
 pub(super) struct Connection<C> {
@@ -66,17 +71,22 @@ impl<C: Client> Connection<C> {
         }
     }
 
-    async fn serve_clear(self: Arc<Self>, stream: TcpStream, mut finish: watch::Receiver<()>) {
-        let version = timeout(self.door.limits.head_time, Spoken::first_over(&stream));
-        let version = tokio::select! {
-            version = version => version,
+    async fn serve_clear(self: Arc<Self>, mut stream: TcpStream, mut finish: watch::Receiver<()>) {
+        let mut look = pin!(sleep(self.door.limits.head_time));
+        let said = tokio::select! {
+            said = said_first(&mut stream) => said,
             _ = finish.changed() => return,
+            () = &mut look => return tracing::debug!("a connection said nothing"),
         };
-        match version {
-            Ok(Ok(Some(version))) => self.serve(stream, version, finish).await,
-            Ok(Ok(None)) => tracing::debug!("a connection was closed before it said anything"),
-            Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-            Err(_) => tracing::debug!("a connection said nothing"),
+        match said {
+            Ok(said) if said.is_empty() => {
+                tracing::debug!("a connection was closed before it said anything");
+            }
+            Ok(said) => {
+                let version = Spoken::begun(&said);
+                self.serve(stream, said, version, look, finish).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended early"),
         }
     }
 
@@ -86,29 +96,40 @@ impl<C: Client> Connection<C> {
         stream: TcpStream,
         mut finish: watch::Receiver<()>,
     ) {
-        let handshake = timeout(self.door.limits.head_time, tls.accept(stream));
+        let mut look = pin!(sleep(self.door.limits.head_time));
         let shaken = tokio::select! {
-            shaken = handshake => shaken,
+            shaken = tls.accept(stream) => shaken,
             _ = finish.changed() => return,
+            () = &mut look => return tracing::debug!("a TLS handshake took too long"),
         };
         match shaken {
-            Ok(Ok(stream)) => {
+            Ok(stream) => {
                 let version = Spoken::agreed(stream.get_ref().1.alpn_protocol());
-                self.serve(stream, version, finish).await;
+                self.serve(stream, Bytes::new(), version, look, finish)
+                    .await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
+            Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
         }
     }
 
+    /// Serves `io`, of which `said` has been read. `look` is when to look at its pulse first.
+    ///
     /// Most connections are HTTP/1, and wait for one answer at a time. Those have room for no more: what
-    /// finds out the version keeps the bytes that it had to read, has hyper take a buffer of twice the
-    /// size, and is itself more than twice as large.
-    async fn serve<I>(self: Arc<Self>, io: I, version: Spoken, finish: watch::Receiver<()>)
-    where
+    /// finds out the version by itself has hyper take a buffer of twice the size, and is more than twice as
+    /// large.
+    async fn serve<I>(
+        self: Arc<Self>,
+        io: I,
+        said: Bytes,
+        version: Spoken,
+        look: Pin<&mut Sleep>,
+        finish: watch::Receiver<()>,
+    ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        self.pulse.stir();
         let io = Observed {
+            said,
             io: TokioIo::new(io),
             connection: Arc::clone(&self),
         };
@@ -116,11 +137,11 @@ impl<C: Client> Connection<C> {
         match version {
             Spoken::Http1 => {
                 let connection = pin!(self.door.http1.serve_connection(io, service));
-                self.until_its_end(connection, finish).await;
+                self.until_its_end(connection, look, finish).await;
             }
             Spoken::Either => {
                 let mut connection = Box::pin(self.door.either.serve_connection(io, service));
-                self.until_its_end(connection.as_mut(), finish).await;
+                self.until_its_end(connection.as_mut(), look, finish).await;
             }
         }
     }
@@ -128,6 +149,7 @@ impl<C: Client> Connection<C> {
     async fn until_its_end(
         &self,
         mut connection: Pin<&mut impl GracefulConnection<Error: Display>>,
+        mut look: Pin<&mut Sleep>,
         mut finish: watch::Receiver<()>,
     ) {
         let limits = &self.door.limits;
@@ -148,7 +170,8 @@ impl<C: Client> Connection<C> {
                     connection.as_mut().graceful_shutdown();
                     finishing = true;
                 }
-                () = sleep(limits.head_time) => {
+                () = &mut look => {
+                    look.as_mut().reset(Instant::now() + limits.head_time);
                     quiet = if self.pulse.is_quiet() {
                         quiet + limits.head_time
                     } else {
@@ -206,16 +229,14 @@ enum Spoken {
 }
 
 impl Spoken {
-    /// By what comes first over a connection; nothing where that is its end. A request of HTTP/1 differs from
-    /// HTTP/2's preface in its first three bytes, of which there may be fewer yet.
-    async fn first_over(stream: &TcpStream) -> io::Result<Option<Self>> {
-        let mut first = [0; 3];
-        let length = stream.peek(&mut first).await?;
-        Ok(match &first[..length] {
-            [] => None,
-            first if b"PRI".starts_with(first) => Some(Self::Either),
-            _ => Some(Self::Http1),
-        })
+    /// By what was said first. A request of HTTP/1 differs from HTTP/2's preface in its first three bytes, of
+    /// which there may be fewer yet.
+    fn begun(said: &[u8]) -> Self {
+        if b"PRI".starts_with(&said[..said.len().min(3)]) {
+            Self::Either
+        } else {
+            Self::Http1
+        }
     }
 
     /// By what was agreed upon in a TLS handshake, if anything was.
@@ -225,6 +246,18 @@ impl Spoken {
             _ => Self::Either,
         }
     }
+}
+
+/// What comes first over a connection, most often a whole request; nothing where that is its end.
+async fn said_first(stream: &mut TcpStream) -> io::Result<Bytes> {
+    poll_fn(|cx| {
+        // Not kept while it waits: a connection that says nothing holds no room for it.
+        let mut room = [MaybeUninit::uninit(); MOST_SAID];
+        let mut said = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut said))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(said.filled())))
+    })
+    .await
 }
 
 /// The answer to HEAD, where `response` is the answer to GET.
@@ -252,9 +285,13 @@ impl Pulse {
         !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
     }
 
+    fn stir(&self) {
+        self.stirred.store(true, Ordering::Relaxed);
+    }
+
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stirred.store(true, Ordering::Relaxed);
+            self.stir();
         }
         written
     }
@@ -266,7 +303,7 @@ struct Answering<C>(Arc<Connection<C>>);
 impl<C> Answering<C> {
     fn new(connection: Arc<Connection<C>>) -> Self {
         let pulse = &connection.pulse;
-        pulse.stirred.store(true, Ordering::Relaxed);
+        pulse.stir();
         pulse.answering.fetch_add(1, Ordering::Relaxed);
         Self(connection)
     }
@@ -278,8 +315,9 @@ impl<C> Drop for Answering<C> {
     }
 }
 
-/// Tells the pulse of its connection what is written.
+/// Gives back what was read of it already, and tells the pulse of its connection what is written.
 struct Observed<I, C> {
+    said: Bytes,
     io: TokioIo<I>,
     connection: Arc<Connection<C>>,
 }
@@ -288,8 +326,13 @@ impl<I: AsyncRead + Unpin, C> Read for Observed<I, C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.said.is_empty() {
+            let length = self.said.len().min(buffer.remaining());
+            buffer.put_slice(&self.said.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
