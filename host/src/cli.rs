@@ -9,6 +9,7 @@ mod demo;
 mod explain;
 mod get;
 mod log;
+mod memory;
 mod observe;
 mod progress;
 mod serve;

@@ -13,15 +13,14 @@ use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
 use oneflight::server::{Doors, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics, Settings};
-use tikv_jemalloc_ctl::background_thread;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
-use super::log;
 use super::traces::Traces;
+use super::{log, memory};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
@@ -74,10 +73,8 @@ impl Serve {
         let shown = log::from(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
         log::start(shown, config.log.format, tracer);
-        // Else the memory of a herd stays for as long as nobody calls. Not for each command: a compiler's
-        // threads take address space, of which it has little.
-        if let Err(error) = background_thread::write(true) {
-            tracing::warn!(%error, "memory that is free is given back only while callers come");
+        if let Err(error) = memory::settle() {
+            tracing::warn!(%error, "free memory is kept for longer or shorter than it should be");
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on no signal ends the process in the middle of something.
