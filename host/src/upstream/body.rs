@@ -256,9 +256,58 @@ impl Body for AnnouncedBody {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt, Full, StreamBody};
+    use std::io;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Empty, Full, StreamBody};
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     use super::*;
+    use crate::upstream::Outbound;
+
+    /// Sends a head and the first byte of three; then, after `pauses`, one more each.
+    async fn send_in_parts(mut server: DuplexStream, pauses: [Duration; 2]) -> io::Result<()> {
+        server.read_u8().await?;
+        let first = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n1";
+        server.write_all(first).await?;
+        for pause in pauses {
+            sleep(pause).await;
+            server.write_all(b"2").await?;
+        }
+        // Until the other side has what it wants.
+        server.read_to_end(&mut Vec::new()).await.map(drop)
+    }
+
+    async fn asked(server: DuplexStream) -> Response<Incoming> {
+        let (mut http, connection) = http1::handshake(TokioIo::new(server)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::new(Empty::<Bytes>::new());
+        http.send_request(request).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_within_a_body_is_limited_and_not_all_of_them_together() {
+        let (second, forever) = (Duration::from_secs(1), Duration::from_secs(3_600));
+        let between = second + Duration::from_millis(1);
+        for (pauses, whole) in [
+            ([second, second], true),
+            ([second, 2 * second], false),
+            ([2 * second, second], false),
+        ] {
+            let (client, server) = duplex(1_024);
+            let sending = tokio::spawn(send_in_parts(server, pauses));
+            let incoming = asked(client).await.into_body();
+            let request = Arc::<Outbound>::default().begin();
+            let deadline = Instant::now() + forever;
+            let (body, _expiry) = CappedBody::new(incoming, 3, deadline, between, request);
+            let read = body.collect().await.map(|body| body.to_bytes().len());
+            assert_eq!(read.ok(), whole.then_some(3), "{pauses:?}");
+            sending.abort();
+        }
+    }
 
     /// What a body of `parts` comes to, of which `length` was announced.
     async fn announced(length: Option<u64>, parts: &[&'static str]) -> Result<usize, ()> {
