@@ -198,6 +198,24 @@ async fn a_version_of_http_is_known_whose_first_bytes_come_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_first_request_with_a_body_that_nobody_wants_keeps_its_connection() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let body = "x".repeat(4 << 10);
+    let length = body.len();
+    let connection = sending(
+        serving.callers,
+        &format!(
+            "GET /livez HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}\
+             GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
+        ),
+    )
+    .await;
+    let answers = rest(connection).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+}
+
+#[tokio::test]
 async fn a_connection_whose_requests_take_long_is_kept() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;

@@ -4,12 +4,12 @@ use std::env;
 
 use tikv_jemalloc_ctl::{Access, AsName, Mib, Result, arenas, background_thread};
 
-/// Milliseconds for which free memory is kept, over which it goes back bit by bit. Herds often come a
-/// minute apart or less, as what they ask for expires; for each page that is gone when the next one comes a
+/// Milliseconds within which free memory goes back, bit by bit: half of it is there after 30 s. What herds ask
+/// for expires, so they often come some seconds apart; for each page that is gone when the next one comes a
 /// caller pays some microseconds of processor time.
 const KEPT: isize = 60_000;
 
-/// Has free memory kept for the next herd, and then given back though nobody calls. Not for each command: a
+/// Has free memory kept for the next herd, and given back though nobody calls. Not for each command: a
 /// compiler's threads take address space, of which it has little. Whoever sets options of the allocator's
 /// own (`_RJEM_MALLOC_CONF`) has chosen how long.
 pub(super) fn settle() -> Result<()> {

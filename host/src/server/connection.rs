@@ -37,8 +37,8 @@ use super::tls::Tls;
 use super::{admin, front};
 use crate::client::Client;
 
-/// Bytes that are read to see what is spoken: more than most requests have.
-const MOST_SAID: usize = 1 << 10;
+/// Bytes that are read at most to see what is spoken: as many as hyper reads at first.
+const MOST_SAID: usize = 8 << 10;
 
 /// A connection's own, shared by its requests.
 pub(super) struct Connection<C> {
@@ -74,6 +74,7 @@ impl<C: Client> Connection<C> {
     async fn serve_clear(self: Arc<Self>, mut stream: TcpStream, mut finish: watch::Receiver<()>) {
         let mut look = pin!(sleep(self.door.limits.head_time));
         let said = tokio::select! {
+            biased;
             said = said_first(&mut stream) => said,
             _ = finish.changed() => return,
             () = &mut look => return tracing::debug!("a connection said nothing"),
@@ -98,6 +99,7 @@ impl<C: Client> Connection<C> {
     ) {
         let mut look = pin!(sleep(self.door.limits.head_time));
         let shaken = tokio::select! {
+            biased;
             shaken = tls.accept(stream) => shaken,
             _ = finish.changed() => return,
             () = &mut look => return tracing::debug!("a TLS handshake took too long"),
@@ -112,7 +114,7 @@ impl<C: Client> Connection<C> {
         }
     }
 
-    /// Serves `io`, of which `said` has been read. `look` is when to look at its pulse first.
+    /// Serves `io`, of which `said` has been read, and with `look` looks at its pulse.
     ///
     /// Most connections are HTTP/1, and wait for one answer at a time. Those have room for no more: what
     /// finds out the version by itself has hyper take a buffer of twice the size, and is more than twice as
@@ -127,7 +129,6 @@ impl<C: Client> Connection<C> {
     ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.pulse.stir();
         let io = Observed {
             said,
             io: TokioIo::new(io),
@@ -153,6 +154,7 @@ impl<C: Client> Connection<C> {
         mut finish: watch::Receiver<()>,
     ) {
         let limits = &self.door.limits;
+        look.as_mut().reset(Instant::now() + limits.head_time);
         let mut quiet = Duration::ZERO;
         let mut finishing = false;
         loop {
@@ -285,13 +287,9 @@ impl Pulse {
         !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
     }
 
-    fn stir(&self) {
-        self.stirred.store(true, Ordering::Relaxed);
-    }
-
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stir();
+            self.stirred.store(true, Ordering::Relaxed);
         }
         written
     }
@@ -303,7 +301,7 @@ struct Answering<C>(Arc<Connection<C>>);
 impl<C> Answering<C> {
     fn new(connection: Arc<Connection<C>>) -> Self {
         let pulse = &connection.pulse;
-        pulse.stir();
+        pulse.stirred.store(true, Ordering::Relaxed);
         pulse.answering.fetch_add(1, Ordering::Relaxed);
         Self(connection)
     }

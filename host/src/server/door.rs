@@ -3,7 +3,7 @@
 //! A connection past the limit waits in the kernel's backlog. To tell it so would take what has run out:
 //! a descriptor, a task, a TLS handshake, and reading what it sends until it has read its answer. Places
 //! come free soon, as nobody keeps one without asking for more than three times
-//! [`FrontLimits::head_time`], but for an operator who looks at the page or observes.
+//! [`FrontLimits::head_time`], but for an operator who looks at the page or observes, and for HTTP/2's pings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,8 +125,8 @@ fn http1(limits: &FrontLimits) -> http1::Builder {
     http
 }
 
-/// The same, and HTTP/2. What is HTTP/1 after all may have a head that is half as long again: its size is
-/// counted as it was read, and that is in lumps.
+/// The same, and HTTP/2. What is HTTP/1 after all may have a head of up to twice the length: its size is counted
+/// as it was read, and that is in lumps.
 fn either(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     let mut one = http.http1();
