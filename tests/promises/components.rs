@@ -37,6 +37,26 @@ async fn a_file_that_is_no_component_is_named_for_what_it_is() {
     assert_eq!(refused(&precompiled).await, LoadError::Precompiled);
 }
 
+// Row 31: it is printed on a terminal.
+#[tokio::test]
+async fn a_name_in_a_file_can_write_nothing_but_itself() {
+    let mut file = BUILTIN.to_vec();
+    let name = b"upstream-unavailable";
+    let places: Vec<_> = (0..file.len() - name.len())
+        .filter(|&place| file[place..].starts_with(name))
+        .collect();
+    assert!(!places.is_empty());
+    for place in places {
+        file[place..place + 4].copy_from_slice(b"\x1b[2J");
+    }
+    let message = refused(&file).await.to_string();
+    assert!(
+        message.contains(r"`\u{1b}[2Jream-unavailable`"),
+        "{message}"
+    );
+    assert!(!message.contains('\x1b'), "{message:?}");
+}
+
 // Row 31.
 #[tokio::test]
 async fn a_component_that_does_not_fit_is_told_what_is_needed() {

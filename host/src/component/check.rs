@@ -12,7 +12,7 @@ use wasmtime::{Engine as Wasmtime, Store};
 
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::engine::Engine;
-use super::output::printable;
+use super::output::{printable, visible};
 use super::store::Guest;
 use super::within;
 use crate::config::Limits;
@@ -141,10 +141,11 @@ impl fmt::Display for Cost {
 }
 
 impl LoadError {
-    /// What the file is.
+    /// What the file is. Names in it are whatever its author wrote, and are printed on terminals: control
+    /// characters but those that end a line are made visible.
     #[must_use]
     pub fn found(&self) -> String {
-        match self {
+        let found = match self {
             Self::Empty => "an empty file".into(),
             Self::Text => "a text file".into(),
             Self::NotWasm => "a file that is not WebAssembly".into(),
@@ -161,7 +162,8 @@ impl LoadError {
             Self::MissingImport(why) => format!("a component that asks for too much: {why}"),
             Self::NoRoom { what, asked, .. } => format!("a client with a limit of {asked} {what}"),
             Self::DoesNotStart(why) => format!("a component that does not start: {why}"),
-        }
+        };
+        visible(&found, |char| char != '\n')
     }
 
     /// What it would have to be.

@@ -151,15 +151,20 @@ impl Drop for Buffers {
 /// than [`MOST_WORDS`].
 pub(super) fn printable(text: &str) -> String {
     let text = &text[..text.floor_char_boundary(MOST_WORDS)];
-    let mut line = String::with_capacity(text.len());
-    for char in text.trim_end().chars() {
-        if char.is_control() {
-            line.extend(char.escape_default())
+    visible(text.trim_end(), |_| true)
+}
+
+/// `text` with those control characters made visible that `is_hidden` is true for.
+pub(super) fn visible(text: &str, is_hidden: impl Fn(char) -> bool) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && is_hidden(char) {
+            visible.extend(char.escape_default());
         } else {
-            line.push(char)
+            visible.push(char);
         }
     }
-    line
+    visible
 }
 
 /// One output stream. It is always ready, never fails, and drops what is over the limit: a guest is
