@@ -1,0 +1,26 @@
+//! What every other part of the host shares: a [`Call`] and its [`Outcome`] or [`ClientError`], the
+//! [`Limits`] of a client, and what is recorded of a flight.
+//!
+//! It is a leaf: it knows no Wasm, no HTTP and no file, and imports no other module of this crate.
+
+mod call;
+mod error;
+mod flight;
+mod generation;
+mod items;
+mod limits;
+mod outcome;
+mod sharing;
+mod usage;
+
+pub use single_flight::{Abandoned, FlightId, Role};
+
+pub use self::call::{Call, Function};
+pub use self::error::{ClientError, Limit, Resource};
+pub use self::flight::{FlightCost, FlightInfo, FlightRecord};
+pub use self::generation::Generation;
+pub use self::items::{Item, Items, MalformedItems};
+pub use self::limits::Limits;
+pub use self::outcome::Outcome;
+pub use self::sharing::Sharing;
+pub use self::usage::Usage;

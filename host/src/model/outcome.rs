@@ -1,0 +1,45 @@
+//! [`Outcome`]: what a function returned.
+
+use bytes::Bytes;
+
+use super::items::Items;
+
+/// What a function returned. Cloning shares it between callers; nobody can change it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The items of `get-items`.
+    Items(Items),
+}
+
+impl Outcome {
+    /// The items, if the function was `get-items`.
+    #[must_use]
+    pub fn items(&self) -> Option<&Items> {
+        match self {
+            Self::Items(items) => Some(items),
+        }
+    }
+
+    /// The outcome as JSON in UTF-8: rendered for the first caller, and shared as bytes by the others.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        match self {
+            Self::Items(items) => items.json(),
+        }
+    }
+
+    /// Whether both are one outcome in memory, and not merely equal.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Items(one), Self::Items(other)) => one.is_same(other),
+        }
+    }
+}
+
+impl From<Items> for Outcome {
+    fn from(items: Items) -> Self {
+        Self::Items(items)
+    }
+}

@@ -1,0 +1,18 @@
+//! [`Usage`]: what a client uses now, and has used so far.
+
+/// What a client uses now, and has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls of the guest so far.
+    pub guest_calls: u64,
+    /// Requests to upstreams so far that the client's policy allowed.
+    pub upstream_requests: u64,
+    /// Flights that wait for a permit to execute.
+    pub waiting: usize,
+    /// Calls of the guest that run, each with its store.
+    pub running: usize,
+    /// Idle instances in the pool.
+    pub idle: usize,
+    /// Connections to upstreams: in use, idle, or being established.
+    pub connections: usize,
+}

@@ -1,0 +1,6 @@
+//! What a service reports of its work: metrics, observations of who calls what, and trace context. Each is fed by
+//! the layers above and knows none of them.
+
+pub mod metrics;
+pub mod observation;
+pub(crate) mod trace;
