@@ -16,7 +16,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-pub use ::single_flight::{FlightId, Role, UnderWay};
+pub use ::single_flight::{FlightId, FlightSnapshot, Role};
 
 pub use self::error::{ClientError, Limit, Resource};
 pub use self::items::{Item, Items, MalformedItems};
