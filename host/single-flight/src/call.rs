@@ -12,10 +12,10 @@ use crate::execution::Execution;
 use crate::hold::Holds;
 use crate::seat::Seat;
 use crate::sync::spawn;
-use crate::{Answer, Error, FlightId, Role};
+use crate::{CallOutput, Error, FlightId, Role};
 
 /// One caller of a key: the future that [`Group::call`](crate::Group::call) and
-/// [`Group::call_anew`](crate::Group::call_anew) return.
+/// [`Group::call_fresh`](crate::Group::call_fresh) return.
 ///
 /// # Panics
 ///
@@ -30,7 +30,7 @@ use crate::{Answer, Error, FlightId, Role};
 /// but dropped when its task is next scheduled. With [`Abandoned::Finish`](crate::Abandoned::Finish) it goes
 /// on instead, and can be joined until it lands.
 #[must_use = "a call does nothing until it is polled"]
-pub struct Call<'a, K: Eq, V, F> {
+pub struct CallFuture<'a, K: Eq, V, F> {
     table: &'a Holds<K, V>,
     state: State<K, V, F>,
 }
@@ -46,7 +46,7 @@ enum State<K, V, F> {
     Done,
 }
 
-impl<'a, K: Eq, V, F> Call<'a, K, V, F> {
+impl<'a, K: Eq, V, F> CallFuture<'a, K, V, F> {
     pub(crate) fn new(table: &'a Holds<K, V>, key: K, work: F) -> Self {
         let state = State::Asked { key, work };
         Self { table, state }
@@ -58,7 +58,7 @@ impl<'a, K: Eq, V, F> Call<'a, K, V, F> {
     }
 }
 
-impl<K, V, F, Fut> Call<'_, K, V, F>
+impl<K, V, F, Fut> CallFuture<'_, K, V, F>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -76,14 +76,14 @@ where
     }
 }
 
-impl<K, V, F, Fut> Future for Call<'_, K, V, F>
+impl<K, V, F, Fut> Future for CallFuture<'_, K, V, F>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     F: FnOnce(FlightId) -> Fut + Send + 'static,
     Fut: Future<Output = V> + Send + 'static,
 {
-    type Output = Result<Answer<V>, Error>;
+    type Output = Result<CallOutput<V>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -92,7 +92,7 @@ where
         }
         let (boarded, work) = match mem::replace(&mut this.state, State::Done) {
             State::Asked { key, work } => (this.table.board(key, cx.waker()), work),
-            State::AskedAnew { key, work } => (this.table.board_anew(key, cx.waker()), work),
+            State::AskedAnew { key, work } => (this.table.join_none(key, cx.waker()), work),
             State::Aboard(seat) => return Poll::Ready(seat.outcome()),
             State::Done => panic!("a call was polled after it had completed"),
         };
@@ -105,9 +105,9 @@ where
 }
 
 // A call holds the key and the work unpolled, and never pins them.
-impl<K: Eq, V, F> Unpin for Call<'_, K, V, F> {}
+impl<K: Eq, V, F> Unpin for CallFuture<'_, K, V, F> {}
 
-impl<K: Eq, V, F> Drop for Call<'_, K, V, F> {
+impl<K: Eq, V, F> Drop for CallFuture<'_, K, V, F> {
     fn drop(&mut self) {
         if let State::Aboard(seat) = &self.state {
             self.table.leave(seat);
@@ -115,9 +115,9 @@ impl<K: Eq, V, F> Drop for Call<'_, K, V, F> {
     }
 }
 
-impl<K: Eq, V, F> fmt::Debug for Call<'_, K, V, F> {
+impl<K: Eq, V, F> fmt::Debug for CallFuture<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut call = f.debug_struct("Call");
+        let mut call = f.debug_struct("CallFuture");
         match &self.state {
             State::Asked { .. } | State::AskedAnew { .. } => call.field("state", &"asked"),
             State::Aboard(seat) => call

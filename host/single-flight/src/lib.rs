@@ -43,7 +43,7 @@
 //!
 //! It retries nothing: an error is a value to it, shared with the callers of the flight and then forgotten.
 //! It caches nothing: a call never gets the outcome of a flight that had landed before it was first polled.
-//! It sets no deadline: a caller's is the caller's (drop the [`Call`]), the flight's belongs in the work.
+//! It sets no deadline: a caller's is the caller's (drop the [`CallFuture`]), the flight's belongs in the work.
 //! It polls no work in a caller's future: a flight has a task of its own, so a leader that is held unpolled
 //! or dropped changes nothing for its followers. That task is on the runtime of the leader, and ends with it.
 //!
@@ -54,7 +54,7 @@
 //!   └──> closed to joiners ──> landed | panicked | cancelled
 //! ```
 //!
-//! The first poll of a call opens it, and until it ends, is superseded by a [call anew](Group::call_anew),
+//! The first poll of a call opens it, and until it ends, is superseded by a [call anew](Group::call_fresh),
 //! [forgotten](Group::forget) or outlives the [join window](Policy::join_window) every other call of its
 //! key joins it. It lands with what the work returns,
 //! or panics with the work. It is cancelled when its last caller leaves (unless it is
@@ -90,9 +90,9 @@ mod name;
 mod outcome;
 mod policy;
 mod seat;
+mod snapshot;
 mod sync;
 mod table;
-mod under_way;
 mod waits;
 mod wakers;
 
@@ -104,11 +104,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-pub use crate::call::Call;
+pub use crate::call::CallFuture;
 pub use crate::flight::FlightId;
-pub use crate::outcome::{Answer, End, Ended, Error, Role};
-pub use crate::policy::{Abandoned, Policy, Sharing};
-pub use crate::under_way::UnderWay;
+pub use crate::outcome::{CallOutput, EndedFlight, Error, FlightEnd, Role};
+pub use crate::policy::{Abandoned, Policy, SharingMode};
+pub use crate::snapshot::FlightSnapshot;
 
 use crate::hold::Holds;
 use crate::table::Table;
@@ -150,7 +150,7 @@ where
     pub fn with_observer(
         policy: Policy,
         clock: impl Fn() -> Instant + Send + Sync + 'static,
-        observer: impl Fn(&K, &Ended<'_, V>) + Send + Sync + 'static,
+        observer: impl Fn(&K, &EndedFlight<'_, V>) + Send + Sync + 'static,
     ) -> Self {
         Self::of(Table::new(
             policy,
@@ -184,7 +184,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropping the call is how its caller leaves; see [`Call`].
+    /// Dropping the call is how its caller leaves; see [`CallFuture`].
     ///
     /// # Examples
     ///
@@ -202,12 +202,12 @@ where
     /// assert!(matches!(failed, Err(Error::Panicked { message, .. }) if &*message == "no eight"));
     /// # }
     /// ```
-    pub fn call<F, Fut>(&self, key: K, work: F) -> Call<'_, K, V, F>
+    pub fn call<F, Fut>(&self, key: K, work: F) -> CallFuture<'_, K, V, F>
     where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        Call::new(&self.table, key, work)
+        CallFuture::new(&self.table, key, work)
     }
 
     /// Asks for a value of `key` that no flight opened before can give: opens one that runs `work`, in the
@@ -231,7 +231,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropping the call is how its caller leaves; see [`Call`]. A flight that it has superseded stays so.
+    /// Dropping the call is how its caller leaves; see [`CallFuture`]. A flight that it has superseded stays so.
     ///
     /// # Examples
     ///
@@ -248,7 +248,7 @@ where
     /// };
     /// // One that is on its way, one that must not have that, and one that takes what is open.
     /// let before = group.call("x", slow(1));
-    /// let anew = group.call_anew("x", slow(2));
+    /// let anew = group.call_fresh("x", slow(2));
     /// let after = group.call("x", slow(3));
     /// let (before, anew, after) = tokio::join!(before, anew, after);
     /// let [before, anew, after] = [before, anew, after].map(Result::unwrap);
@@ -256,12 +256,12 @@ where
     /// assert_eq!((anew.role, after.role), (Role::Leader, Role::Follower));
     /// # }
     /// ```
-    pub fn call_anew<F, Fut>(&self, key: K, work: F) -> Call<'_, K, V, F>
+    pub fn call_fresh<F, Fut>(&self, key: K, work: F) -> CallFuture<'_, K, V, F>
     where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        Call::anew(&self.table, key, work)
+        CallFuture::anew(&self.table, key, work)
     }
 
     /// Closes the key's flight to joiners. True if there was one.
@@ -407,7 +407,7 @@ where
     /// assert_eq!(lines, ["x: 1 callers, open"]);
     /// # }
     /// ```
-    pub fn visit(&self, show: impl FnMut(&K, &UnderWay)) {
+    pub fn visit(&self, show: impl FnMut(&K, &FlightSnapshot)) {
         self.table.visit(show);
     }
 }

@@ -1,4 +1,4 @@
-//! What a flight comes to: for a caller an [`Answer`] or an [`Error`], for the observer an [`Ended`].
+//! What a flight comes to: for a caller an [`CallOutput`] or an [`Error`], for the observer an [`EndedFlight`].
 //! A value is the work's own affair: an error the work returns is a value like any other.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::FlightId;
 
 /// A value, and how it came to this caller.
 #[derive(Debug, Clone)]
-pub struct Answer<V> {
+pub struct CallOutput<V> {
     /// This caller's clone of what the work returned.
     pub value: V,
     /// The flight that produced the value.
@@ -21,7 +21,7 @@ pub struct Answer<V> {
     pub callers: usize,
 }
 
-impl<V> Answer<V> {
+impl<V> CallOutput<V> {
     /// Whether the flight had more than one caller.
     pub fn shared(&self) -> bool {
         self.callers > 1
@@ -39,25 +39,25 @@ pub enum Role {
 
 /// A flight that is over, as the observer sees it.
 #[derive(Debug)]
-pub struct Ended<'a, V> {
+pub struct EndedFlight<'a, V> {
     /// Which flight.
     pub flight: FlightId,
     /// What it came to.
-    pub end: End<'a, V>,
+    pub end: FlightEnd<'a, V>,
     /// How many callers were ever on it, those that left included.
     pub callers: usize,
     /// How long ago it opened.
     pub age: Duration,
-    /// With [`Sharing::Observed`](crate::Sharing::Observed), the flight that this one's caller would have
+    /// With [`SharingMode::Observe`](crate::SharingMode::Observe), the flight that this one's caller would have
     /// joined: the one of its key that was under way when it came and would itself have joined none. `None`
-    /// where there was no such flight, for callers that [called anew](crate::Group::call_anew), and where
+    /// where there was no such flight, for callers that [called anew](crate::Group::call_fresh), and where
     /// callers share.
     pub would_have_joined: Option<FlightId>,
 }
 
 /// The terminal state of a flight.
 #[derive(Debug)]
-pub enum End<'a, V> {
+pub enum FlightEnd<'a, V> {
     /// The work returned this value.
     Landed(&'a V),
     /// The work panicked with this message: when it was called, polled or dropped.

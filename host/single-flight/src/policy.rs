@@ -25,8 +25,8 @@ pub struct Policy {
     pub join_window: Option<Duration>,
     /// What becomes of a flight when its last caller leaves. Default [`Abandoned::Cancel`].
     pub abandoned: Abandoned,
-    /// Whether callers of one key share. Default [`Sharing::Shared`].
-    pub sharing: Sharing,
+    /// Whether callers of one key share. Default [`SharingMode::Share`].
+    pub sharing: SharingMode,
 }
 
 impl Default for Policy {
@@ -37,7 +37,7 @@ impl Default for Policy {
             executions_per_key: None,
             join_window: None,
             abandoned: Abandoned::Cancel,
-            sharing: Sharing::Shared,
+            sharing: SharingMode::Share,
         }
     }
 }
@@ -54,12 +54,12 @@ pub enum Abandoned {
 
 /// Whether callers of one key share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sharing {
+pub enum SharingMode {
     /// They do.
     #[default]
-    Shared,
+    Share,
     /// They do not, and are neither refused nor delayed: each call is a flight of its own, no limit
-    /// applies, and [`Ended::would_have_joined`](crate::Ended::would_have_joined) says which calls would
+    /// applies, and [`EndedFlight::would_have_joined`](crate::EndedFlight::would_have_joined) says which calls would
     /// have shared. It is an estimate, as sharing would change what happens when.
-    Observed,
+    Observe,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::flight::{FIRST, Flight, Outcome};
 use crate::waits::{self, Nested};
-use crate::{Answer, Error, FlightId, Role};
+use crate::{CallOutput, Error, FlightId, Role};
 
 /// A caller's place on a flight. Whoever holds it must [leave](crate::table::Table::leave), or take the
 /// [outcome](Seat::outcome) once the flight is settled.
@@ -19,12 +19,12 @@ pub(crate) struct Seat<K, V> {
 
 impl<K, V: Clone> Seat<K, V> {
     /// What this caller gets from a flight that is settled. Clones the value.
-    pub(crate) fn outcome(self) -> Result<Answer<V>, Error> {
+    pub(crate) fn outcome(self) -> Result<CallOutput<V>, Error> {
         self.disembark();
         let flight = self.flight.id;
         let settled = self.flight.settled().expect("the flight is settled");
         match &settled.outcome {
-            Outcome::Landed(value) => Ok(Answer {
+            Outcome::Landed(value) => Ok(CallOutput {
                 value: value.clone(),
                 flight,
                 role: self.role,

@@ -16,9 +16,11 @@ use crate::name::{Asked, Keyed, Name};
 use crate::seat::Seat;
 use crate::sync::{DashMap, Entry, KeyHasher};
 use crate::waits::{self, Nested};
-use crate::{Abandoned, End, Ended, Error, FlightId, Policy, Role, Sharing, UnderWay};
+use crate::{
+    Abandoned, EndedFlight, Error, FlightEnd, FlightId, FlightSnapshot, Policy, Role, SharingMode,
+};
 
-pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &Ended<'_, V>) + Send + Sync>;
+pub(crate) type Observer<K, V> = Box<dyn Fn(&K, &EndedFlight<'_, V>) + Send + Sync>;
 pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 
 /// The flights of a group.
@@ -63,8 +65,8 @@ impl<K: Eq, V> Table<K, V> {
         Self {
             policy,
             gate: Gate::new(match policy.sharing {
-                Sharing::Shared => policy.flights,
-                Sharing::Observed => usize::MAX,
+                SharingMode::Share => policy.flights,
+                SharingMode::Observe => usize::MAX,
             }),
             open: DashMap::default(),
             apart: Apart::new(),
@@ -99,7 +101,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         // Cloned here because a waker's clone is code of an executor, and joining is done under locks.
         let mut cloned = Some(waker.clone());
         let waiter = waits::current();
-        let shared = self.policy.sharing == Sharing::Shared;
+        let shared = self.policy.sharing == SharingMode::Share;
         let asked = Asked { key: &key, hash };
         if shared && let Some(joined) = self.join(&asked, now, waiter, &mut cloned) {
             return joined;
@@ -126,12 +128,12 @@ impl<K: Hash + Eq, V> Table<K, V> {
 
     /// Puts a caller on a flight of its own, and closes the one that is open to joiners. The flight's
     /// task must be run.
-    pub(crate) fn board_anew(&self, key: K, waker: &Waker) -> Boarded<K, V> {
+    pub(crate) fn join_none(&self, key: K, waker: &Waker) -> Boarded<K, V> {
         let hash = self.hasher.hash_one(&key);
         let fresh = Arc::new(Flight::new(key, hash, self.now(), waker.clone()));
         match self.policy.sharing {
-            Sharing::Shared => self.open_anew(fresh, waits::current()),
-            Sharing::Observed => self.open_alone(fresh, Takes::Own),
+            SharingMode::Share => self.open_anew(fresh, waits::current()),
+            SharingMode::Observe => self.open_alone(fresh, Takes::Own),
         }
     }
 
@@ -335,7 +337,7 @@ impl<K: Eq, V> Table<K, V> {
     /// Takes a flight out of the table, and no other flight of its key. Returns the one that it would
     /// have joined, where nothing is shared.
     fn remove(&self, flight: &Arc<Flight<K, V>>) -> Option<FlightId> {
-        if self.policy.sharing == Sharing::Observed {
+        if self.policy.sharing == SharingMode::Observe {
             return self.apart.remove(flight);
         }
         let key: &dyn Keyed<K> = &**flight;
@@ -353,12 +355,12 @@ impl<K: Eq, V> Table<K, V> {
             return;
         };
         let tell = || {
-            let ended = Ended {
+            let ended = EndedFlight {
                 flight: flight.id,
                 end: match &settled.outcome {
-                    Outcome::Landed(value) => End::Landed(value),
-                    Outcome::Panicked(message) => End::Panicked(message),
-                    Outcome::Cancelled => End::Cancelled,
+                    Outcome::Landed(value) => FlightEnd::Landed(value),
+                    Outcome::Panicked(message) => FlightEnd::Panicked(message),
+                    Outcome::Cancelled => FlightEnd::Cancelled,
                 },
                 callers: settled.callers,
                 age: flight.age(self.now()).unwrap_or(Duration::ZERO),
@@ -381,12 +383,12 @@ impl<K: Eq, V> Table<K, V> {
     }
 
     /// Shows every flight that is under way, with no lock held.
-    pub(crate) fn visit(&self, mut show: impl FnMut(&K, &UnderWay)) {
+    pub(crate) fn visit(&self, mut show: impl FnMut(&K, &FlightSnapshot)) {
         let now = self.now();
         for flight in self.under_way().into_values() {
             let listed = self.open.get::<dyn Keyed<K>>(&*flight);
             let open = listed.is_some_and(|listed| Arc::ptr_eq(&listed.key().0, &flight));
-            let shown = UnderWay {
+            let shown = FlightSnapshot {
                 flight: flight.id,
                 callers: flight.attached(),
                 age: flight.age(now),

@@ -7,12 +7,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use single_flight::{End, Ended, Error, Group, Policy};
+use single_flight::{EndedFlight, Error, FlightEnd, Group, Policy};
 use tracing::{Instrument, Span};
 
 use super::equality::{Execution, Overlap, Overlaps};
 use super::{
-    Answer, Client, ClientError, Generation, Items, Key, Resource, Seat, UnderWay, Usage, telemetry,
+    Answer, Client, ClientError, FlightSnapshot, Generation, Items, Key, Resource, Seat, Usage,
+    telemetry,
 };
 use crate::config::{Settings, Sharing};
 use crate::metrics::{self, ClientMetrics};
@@ -83,10 +84,10 @@ impl<C: Client> WithSingleFlight<C> {
         let name: Arc<str> = settings.name.as_str().into();
         let (sharing, join_window, overlaps) = match settings.sharing {
             Sharing::Coalesced { join_window, .. } => {
-                (single_flight::Sharing::Shared, join_window, None)
+                (single_flight::SharingMode::Share, join_window, None)
             }
             Sharing::Observed => (
-                single_flight::Sharing::Observed,
+                single_flight::SharingMode::Observe,
                 None,
                 Some(Arc::<Overlaps>::default()),
             ),
@@ -101,9 +102,9 @@ impl<C: Client> WithSingleFlight<C> {
         };
         let table = Group::with_observer(policy, Instant::now, {
             let (name, metrics) = (Arc::clone(&name), settings.metrics.clone());
-            move |key: &FlightKey, ended: &Ended<'_, Landing>| {
+            move |key: &FlightKey, ended: &EndedFlight<'_, Landing>| {
                 let equal = match &ended.end {
-                    End::Landed(landing) => landing.equal(),
+                    FlightEnd::Landed(landing) => landing.equal(),
                     _ => None,
                 };
                 telemetry::flight_ended(&name, &key.key, ended, equal, |landing| {
@@ -158,7 +159,7 @@ impl<C: Client> WithSingleFlight<C> {
 
     /// Shows every flight that is under way, those included that callers join no more. It takes time for
     /// each of them, and is not for a hot path.
-    pub fn visit(&self, mut show: impl FnMut(&Key, &UnderWay)) {
+    pub fn visit(&self, mut show: impl FnMut(&Key, &FlightSnapshot)) {
         self.table.visit(|key, under_way| show(&key.key, under_way));
     }
 
@@ -197,7 +198,7 @@ impl<C: Client> WithSingleFlight<C> {
         };
         let call = match takes {
             Takes::Open => self.table.call(flight_key, work),
-            Takes::Own => self.table.call_anew(flight_key, work),
+            Takes::Own => self.table.call_fresh(flight_key, work),
         };
         match call.await {
             Ok(landed) => {
@@ -250,15 +251,20 @@ impl Landing {
 }
 
 /// Counts a flight that has ended.
-fn count(metrics: &ClientMetrics, key: &Key, ended: &Ended<'_, Landing>, equal: Option<bool>) {
+fn count(
+    metrics: &ClientMetrics,
+    key: &Key,
+    ended: &EndedFlight<'_, Landing>,
+    equal: Option<bool>,
+) {
     let (outcome, limit, spent) = match &ended.end {
-        End::Landed(landing) => {
+        FlightEnd::Landed(landing) => {
             let error = landing.result.as_ref().err();
             let outcome = error.map_or("ok", ClientError::code);
             (outcome, error.and_then(ClientError::limit), landing.spent)
         }
-        End::Cancelled => (ClientError::Cancelled.code(), None, Spent::default()),
-        End::Panicked(_) => (ClientError::Internal.code(), None, Spent::default()),
+        FlightEnd::Cancelled => (ClientError::Cancelled.code(), None, Spent::default()),
+        FlightEnd::Panicked(_) => (ClientError::Internal.code(), None, Spent::default()),
     };
     metrics.flight(&metrics::Flight {
         outcome,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use opentelemetry::trace::Status;
-use single_flight::{End, Ended};
+use single_flight::{EndedFlight, FlightEnd};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -164,17 +164,17 @@ pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
 pub(super) fn flight_ended<V>(
     client: &str,
     key: &Key,
-    ended: &Ended<'_, V>,
+    ended: &EndedFlight<'_, V>,
     equal: Option<bool>,
     landing: impl Fn(&V) -> (&Result<Items, ClientError>, &Span),
 ) {
-    let Ended {
+    let EndedFlight {
         flight, callers, ..
     } = *ended;
     let ms = ended.age.as_millis();
     let would_have_joined = ended.would_have_joined.map(field::display);
     match &ended.end {
-        End::Landed(value) => {
+        FlightEnd::Landed(value) => {
             let (result, span) = landing(value);
             let code = code(result);
             span.set_attribute("callers", i64::try_from(callers).unwrap_or(i64::MAX));
@@ -189,10 +189,10 @@ pub(super) fn flight_ended<V>(
                 }
             }
         }
-        End::Cancelled => {
+        FlightEnd::Cancelled => {
             tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
         }
-        End::Panicked(message) => {
+        FlightEnd::Panicked(message) => {
             tracing::error!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
         }
     }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Served;
-use crate::client::{Client, ClientError, Key, Resource, UnderWay};
+use crate::client::{Client, ClientError, FlightSnapshot, Key, Resource};
 use crate::config::{Limits, Sharing};
 
 /// What would happen to a caller who asked for a key now.
@@ -97,8 +97,8 @@ pub enum Next {
     },
 }
 
-impl From<&UnderWay> for Explained {
-    fn from(flight: &UnderWay) -> Self {
+impl From<&FlightSnapshot> for Explained {
+    fn from(flight: &FlightSnapshot) -> Self {
         Self {
             flight: flight.flight.to_string(),
             age_ms: flight.age.map(milliseconds),

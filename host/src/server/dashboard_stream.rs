@@ -19,7 +19,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::body::Body;
-use crate::client::{Client, UnderWay};
+use crate::client::{Client, FlightSnapshot};
 use crate::clients::Clients;
 use crate::config::Sharing;
 use crate::metrics::{LATENCIES, STEPS, Totals};
@@ -252,7 +252,7 @@ impl Figures {
                 flights.push((served, key.clone(), *flight));
             });
         }
-        let order = |(_, _, flight): &(_, _, UnderWay)| Reverse((flight.callers, flight.age));
+        let order = |(_, _, flight): &(_, _, FlightSnapshot)| Reverse((flight.callers, flight.age));
         if flights.len() > FLIGHTS {
             flights.select_nth_unstable_by_key(FLIGHTS, order);
             flights.truncate(FLIGHTS);

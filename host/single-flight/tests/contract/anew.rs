@@ -1,4 +1,4 @@
-//! Callers that take no flight opened before they asked: `call_anew`, by points 1, 2, 5 to 7, 15, 19 and 23.
+//! Callers that take no flight opened before they asked: `call_fresh`, by points 1, 2, 5 to 7, 15, 19 and 23.
 
 use std::future::{pending, ready as at_once};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn a_call_anew_leads_a_flight_that_later_callers_join_and_leaves_the_old_one_to_
     for caller in &mut before {
         assert!(stage.poll(caller).is_pending());
     }
-    let mut anew = Hand::new(group.call_anew("k", new_work));
+    let mut anew = Hand::new(group.call_fresh("k", new_work));
     let mut after = Hand::new(group.call("k", never));
     assert!(stage.poll(&mut anew).is_pending());
     assert!(stage.poll(&mut after).is_pending());
@@ -50,7 +50,7 @@ fn of_calls_anew_in_a_row_each_leads_a_flight_and_the_last_is_open() {
     let (mut jobs, mut calls) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let (job, work) = Job::new();
-        let mut call = Hand::new(group.call_anew("k", work));
+        let mut call = Hand::new(group.call_fresh("k", work));
         assert!(stage.poll(&mut call).is_pending());
         jobs.push(job);
         calls.push(call);
@@ -75,8 +75,8 @@ fn of_calls_anew_in_a_row_each_leads_a_flight_and_the_last_is_open() {
 fn it_is_the_first_poll_of_a_call_anew_that_supersedes() {
     let (stage, group) = (Stage::new(), group());
     let (mut job, work) = Job::new();
-    drop(group.call_anew("k", never));
-    let mut made_first = Hand::new(group.call_anew("k", endless));
+    drop(group.call_fresh("k", never));
+    let mut made_first = Hand::new(group.call_fresh("k", endless));
     let mut polled_first = Hand::new(group.call("k", work));
     assert!(stage.poll(&mut polled_first).is_pending());
     assert_eq!(counts(&group), [1, 1, 1]);
@@ -103,7 +103,7 @@ fn a_call_anew_starts_a_join_window_of_its_own() {
     };
     let group = Group::with_clock(policy, time.clock());
     let mut callers = [(); 2].map(|()| Hand::new(group.call("k", endless)));
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     let [old, late] = &mut callers;
     assert!(stage.poll(old).is_pending());
     time.pass(10);
@@ -118,17 +118,17 @@ fn a_call_anew_starts_a_join_window_of_its_own() {
 fn refused_with_an_open_flight(policy: Policy, superseded: usize) -> Error {
     let (stage, group) = (Stage::new(), Group::new(policy));
     let mut earlier: Vec<_> = (0..superseded)
-        .map(|_| Hand::new(group.call_anew("k", endless)))
+        .map(|_| Hand::new(group.call_fresh("k", endless)))
         .collect();
     for call in &mut earlier {
         assert!(stage.poll(call).is_pending());
     }
     let (mut job, work) = Job::new();
-    let mut open = Hand::new(group.call_anew("k", work));
+    let mut open = Hand::new(group.call_fresh("k", work));
     assert!(stage.poll(&mut open).is_pending());
     let before = counts(&group);
 
-    let mut anew = Hand::new(group.call_anew("k", never));
+    let mut anew = Hand::new(group.call_fresh("k", never));
     let refused = error(stage.poll(&mut anew));
     assert_eq!(counts(&group), before);
     let mut follower = Hand::new(group.call("k", never));
@@ -139,7 +139,7 @@ fn refused_with_an_open_flight(policy: Policy, superseded: usize) -> Error {
     assert_eq!(answer(follower.poll()).value, 7);
 
     // Its execution has made room.
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut anew).is_pending());
     refused
 }
@@ -178,18 +178,18 @@ fn a_call_anew_counts_superseded_and_stopping_executions_where_none_is_open() {
         executions_per_key: Some(2),
         ..Policy::default()
     });
-    let mut callers = [(); 2].map(|()| Hand::new(group.call_anew("k", endless)));
+    let mut callers = [(); 2].map(|()| Hand::new(group.call_fresh("k", endless)));
     for caller in &mut callers {
         assert!(stage.poll(caller).is_pending());
     }
     let [superseded, stopping] = callers;
     drop(stopping);
     assert_eq!(counts(&group), [2, 1, 0]);
-    let mut refused = Hand::new(group.call_anew("k", never));
+    let mut refused = Hand::new(group.call_fresh("k", never));
     let limit = Error::TooManyExecutions { limit: 2 };
     assert_eq!(error(stage.poll(&mut refused)), limit);
     stage.run();
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut anew).is_pending());
     assert_eq!(counts(&group), [2, 2, 1]);
     drop(superseded);
@@ -207,12 +207,12 @@ fn a_call_anew_is_let_onto_its_flight_however_full_the_open_one_is() {
     };
     let group = limited(1);
     let mut full = Hand::new(group.call("k", endless));
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut full).is_pending());
     assert!(stage.poll(&mut anew).is_pending());
     assert_eq!(counts(&group), [2, 2, 1]);
     let nobody = limited(0);
-    let mut anew = Hand::new(nobody.call_anew("k", never));
+    let mut anew = Hand::new(nobody.call_fresh("k", never));
     let refused = Error::TooManyCallers { limit: 0 };
     assert_eq!(error(stage.poll(&mut anew)), refused);
 }
@@ -227,7 +227,7 @@ fn a_call_anew_while_draining_is_refused_and_leaves_the_open_flight_open() {
     let mut drain = Hand::new(group.drain(pending()));
     assert!(drain.poll().is_pending());
     for key in ["k", "other"] {
-        let mut anew = Hand::new(group.call_anew(key, never));
+        let mut anew = Hand::new(group.call_fresh(key, never));
         assert_eq!(error(stage.poll(&mut anew)), Error::Draining);
     }
     let mut follower = Hand::new(group.call("k", never));
@@ -244,7 +244,7 @@ fn a_call_anew_while_draining_is_refused_and_leaves_the_open_flight_open() {
 fn a_drain_at_its_deadline_cancels_what_was_superseded_and_what_superseded_it() {
     let (stage, group) = (Stage::new(), group());
     let mut old = Hand::new(group.call("k", endless));
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut old).is_pending());
     assert!(stage.poll(&mut anew).is_pending());
     assert_eq!(ready(Hand::new(group.drain(at_once(()))).poll()), 2);
@@ -254,14 +254,14 @@ fn a_drain_at_its_deadline_cancels_what_was_superseded_and_what_superseded_it() 
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
-// 15: the cancel safety of `call_anew`.
+// 15: the cancel safety of `call_fresh`.
 #[test]
 fn dropping_a_call_anew_cancels_its_flight_and_not_the_one_it_superseded() {
     let (stage, group) = (Stage::new(), group());
     let (mut old_job, old_work) = Job::new();
     let (new_job, new_work) = Job::new();
     let mut old = Hand::new(group.call("k", old_work));
-    let mut anew = Hand::new(group.call_anew("k", new_work));
+    let mut anew = Hand::new(group.call_fresh("k", new_work));
     assert!(stage.poll(&mut old).is_pending());
     assert!(stage.poll(&mut anew).is_pending());
     stage.run();
@@ -284,7 +284,7 @@ fn a_superseded_flight_that_everybody_leaves_is_stopped_and_its_successor_is_not
     let (stage, group) = (Stage::new(), group());
     let (old_job, old_work) = Job::new();
     let mut old = Hand::new(group.call("k", old_work));
-    let mut anew = Hand::new(group.call_anew("k", endless));
+    let mut anew = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut old).is_pending());
     assert!(stage.poll(&mut anew).is_pending());
     drop(old);
@@ -301,7 +301,7 @@ fn a_call_anew_without_a_runtime_panics_and_leaves_the_group_usable() {
     let (mut job, work) = Job::new();
     let mut old = Hand::new(group.call("k", work));
     assert!(stage.poll(&mut old).is_pending());
-    panic_of(|| Hand::new(group.call_anew("k", never)).poll());
+    panic_of(|| Hand::new(group.call_fresh("k", never)).poll());
     assert_eq!(counts(&group), [1, 1, 0]);
     job.land(1);
     stage.run();

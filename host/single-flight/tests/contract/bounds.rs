@@ -440,7 +440,7 @@ fn a_drain_ends_after_every_observer_was_told() {
     let told = Arc::new(AtomicUsize::new(0));
     let observer = {
         let told = Arc::clone(&told);
-        move |_: &&'static str, _: &single_flight::Ended<'_, u32>| {
+        move |_: &&'static str, _: &single_flight::EndedFlight<'_, u32>| {
             told.fetch_add(1, Ordering::Relaxed);
         }
     };

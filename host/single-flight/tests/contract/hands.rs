@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use single_flight::{Answer, Error, FlightId, Group, Policy};
+use single_flight::{CallOutput, Error, FlightId, Group, Policy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -110,12 +110,12 @@ pub(crate) fn ready<T>(poll: Poll<T>) -> T {
 }
 
 /// The answer of a call that must have one.
-pub(crate) fn answer<V>(poll: Poll<Result<Answer<V>, Error>>) -> Answer<V> {
+pub(crate) fn answer<V>(poll: Poll<Result<CallOutput<V>, Error>>) -> CallOutput<V> {
     ready(poll).expect("the call must have an answer")
 }
 
 /// The error of a call that must have failed.
-pub(crate) fn error<V>(poll: Poll<Result<Answer<V>, Error>>) -> Error {
+pub(crate) fn error<V>(poll: Poll<Result<CallOutput<V>, Error>>) -> Error {
     match ready(poll) {
         Ok(_) => panic!("the call must have failed"),
         Err(error) => error,

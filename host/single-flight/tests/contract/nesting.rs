@@ -1,7 +1,7 @@
 //! Flights whose work asks for flights: point 18.
 
 use futures_util::future::{BoxFuture, join};
-use single_flight::{Answer, Error, FlightId, Group, Policy};
+use single_flight::{CallOutput, Error, FlightId, Group, Policy};
 
 use crate::hands::{Hand, Stage, answer, counts, error, ready};
 
@@ -47,7 +47,7 @@ fn asking_or(
     }
 }
 
-fn outcome(answer: Answer<Nested>) -> Nested {
+fn outcome(answer: CallOutput<Nested>) -> Nested {
     answer.value
 }
 
@@ -114,7 +114,7 @@ fn a_flight_that_calls_itself_anew_gets_an_answer_unless_that_one_waits_for_it()
         let calls_anew = {
             let group = group.clone();
             move |_flight| -> BoxFuture<'static, Nested> {
-                Box::pin(async move { group.call_anew('k', next).await?.value })
+                Box::pin(async move { group.call_fresh('k', next).await?.value })
             }
         };
         let mut call = Hand::new(group.call('k', asking(&group, 'o', calls_anew)));

@@ -7,12 +7,12 @@ use std::task::{Poll, Wake, Waker};
 
 use std::time::Instant;
 
-use single_flight::{Answer, End, Error, Group, Policy, Role};
+use single_flight::{CallOutput, Error, FlightEnd, Group, Policy, Role};
 
 use crate::hands::{Hand, Job, Stage, answer, counts, error, group, never, panic_of, ready};
 
 /// What the work of a call that must have panicked said.
-fn panic_in(poll: Poll<Result<Answer<u32>, Error>>) -> String {
+fn panic_in(poll: Poll<Result<CallOutput<u32>, Error>>) -> String {
     match error(poll) {
         Error::Panicked { message, .. } => message.to_string(),
         other => panic!("the work must have panicked, not: {other}"),
@@ -388,11 +388,11 @@ fn the_observer_is_told_once_how_each_flight_ended() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let told = Arc::clone(&told);
-        move |key: &&'static str, ended: &single_flight::Ended<'_, u32>| {
+        move |key: &&'static str, ended: &single_flight::EndedFlight<'_, u32>| {
             let end = match ended.end {
-                End::Landed(value) => format!("landed {value}"),
-                End::Panicked(message) => format!("panicked {message}"),
-                End::Cancelled => "cancelled".to_owned(),
+                FlightEnd::Landed(value) => format!("landed {value}"),
+                FlightEnd::Panicked(message) => format!("panicked {message}"),
+                FlightEnd::Cancelled => "cancelled".to_owned(),
             };
             told.lock().unwrap().push((*key, end, ended.callers));
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use single_flight::{Abandoned, End, Error, FlightId, Group, Policy, Role, Sharing};
+use single_flight::{Abandoned, Error, FlightEnd, FlightId, Group, Policy, Role, SharingMode};
 
 use crate::hands::{Hand, Job, Stage, Time, answer, counts, endless, error, never, ready};
 
@@ -242,9 +242,9 @@ fn observing(policy: Policy) -> (Group<&'static str, u32>, Told) {
     let told = Told::default();
     let observer = {
         let told = Arc::clone(&told);
-        move |_: &&str, ended: &single_flight::Ended<'_, u32>| {
+        move |_: &&str, ended: &single_flight::EndedFlight<'_, u32>| {
             let value = match ended.end {
-                End::Landed(value) => *value,
+                FlightEnd::Landed(value) => *value,
                 _ => 0,
             };
             let seen = (ended.flight, value, ended.callers, ended.would_have_joined);
@@ -252,7 +252,7 @@ fn observing(policy: Policy) -> (Group<&'static str, u32>, Told) {
         }
     };
     let policy = Policy {
-        sharing: Sharing::Observed,
+        sharing: SharingMode::Observe,
         ..policy
     };
     let group = Group::with_observer(policy, Time::new().clock(), observer);
@@ -316,7 +316,7 @@ fn an_observed_call_anew_is_what_later_calls_would_have_joined() {
     let (stage, (group, told)) = (Stage::new(), observing(Policy::default()));
     let work = |value| move |_flight| async move { value };
     let call = |value| group.call("k", work(value));
-    let anew = |value| group.call_anew("k", work(value));
+    let anew = |value| group.call_fresh("k", work(value));
     let calls = [call(0), call(1), anew(2), call(3), anew(4), call(5)];
     let mut calls = calls.map(Hand::new);
     for call in &mut calls {

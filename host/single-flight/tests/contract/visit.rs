@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use single_flight::{Group, Policy, UnderWay};
+use single_flight::{FlightSnapshot, Group, Policy};
 
 use crate::hands::{Hand, Job, Stage, Time, answer, counts, endless, group, never};
 
-fn shown(group: &Group<&'static str, u32>) -> Vec<(&'static str, UnderWay)> {
+fn shown(group: &Group<&'static str, u32>) -> Vec<(&'static str, FlightSnapshot)> {
     let mut shown = Vec::new();
     group.visit(|key, under_way| shown.push((*key, *under_way)));
     shown
@@ -27,7 +27,7 @@ fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
     assert!(stage.poll(&mut superseded).is_pending());
     assert!(stage.poll(&mut follower).is_pending());
     time.pass(10);
-    let mut open = Hand::new(group.call_anew("k", endless));
+    let mut open = Hand::new(group.call_fresh("k", endless));
     assert!(stage.poll(&mut open).is_pending());
     time.pass(10);
     let mut stopping = Hand::new(group.call("other", endless));
@@ -41,7 +41,7 @@ fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
         .map(
             |(
                 key,
-                UnderWay {
+                FlightSnapshot {
                     callers,
                     age,
                     joinable,
@@ -63,7 +63,7 @@ fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
 
     // One that nobody joins any more because of its age, before a call comes and closes it.
     time.pass(21);
-    let open_still = |(_, under_way): &(_, UnderWay)| under_way.joinable;
+    let open_still = |(_, under_way): &(_, FlightSnapshot)| under_way.joinable;
     assert!(!shown(&group).iter().any(open_still));
     assert_eq!(group.entries(), 1);
 
@@ -84,7 +84,7 @@ fn a_group_that_has_no_use_for_a_clock_shows_no_ages() {
     let [(key, under_way)] = shown(&group)[..] else {
         panic!("one flight is under way");
     };
-    let UnderWay {
+    let FlightSnapshot {
         callers,
         age,
         joinable,
@@ -107,7 +107,7 @@ fn a_visitor_may_use_the_group() {
     group.visit(|key, under_way| {
         seen.push((under_way.callers, under_way.joinable));
         assert_eq!(shown(&group).len(), 2 + seen.len());
-        let mut anew = Hand::new(group.call_anew(*key, endless));
+        let mut anew = Hand::new(group.call_fresh(*key, endless));
         assert!(stage.poll(&mut anew).is_pending());
         opened.push(anew);
         assert!(group.forget(key));

@@ -10,7 +10,7 @@ use std::sync::mpsc::Sender;
 use std::task::{Context, Poll};
 use std::thread;
 
-use single_flight::{Answer, Error, FlightId};
+use single_flight::{CallOutput, Error, FlightId};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -19,7 +19,7 @@ use crate::outcome::Work;
 use crate::script::Temper;
 
 /// What a call came to.
-pub(crate) type Outcome = Result<Answer<u32>, Error>;
+pub(crate) type Outcome = Result<CallOutput<u32>, Error>;
 
 /// What a call of some work came to.
 pub(crate) type Heard = (CallNo, Outcome);

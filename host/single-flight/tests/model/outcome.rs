@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use single_flight::{Answer, Error, FlightId, Role};
+use single_flight::{CallOutput, Error, FlightId, Role};
 
 use crate::script::Name;
 
@@ -64,8 +64,8 @@ pub(crate) struct Work {
     pub(crate) drops: usize,
 }
 
-impl From<Result<Answer<u32>, Error>> for Polled<FlightId> {
-    fn from(outcome: Result<Answer<u32>, Error>) -> Self {
+impl From<Result<CallOutput<u32>, Error>> for Polled<FlightId> {
+    fn from(outcome: Result<CallOutput<u32>, Error>) -> Self {
         match outcome {
             Ok(answer) => Self::Answered {
                 value: answer.value,

@@ -70,7 +70,7 @@ impl Rig {
             move || start + Duration::from_millis(millis.load(Ordering::Relaxed))
         };
         let (tell, ended) = channel();
-        let observer = move |key: &Key, told: &single_flight::Ended<'_, u32>| {
+        let observer = move |key: &Key, told: &single_flight::EndedFlight<'_, u32>| {
             let kept = tell.send(seen_ended(key, told));
             kept.expect("the test listens");
         };
@@ -104,7 +104,7 @@ impl Rig {
             let key = Key { name, hashing };
             match takes {
                 Takes::Open => group.call(key, job.work()).await,
-                Takes::Own => group.call_anew(key, job.work()).await,
+                Takes::Own => group.call_fresh(key, job.work()).await,
             }
         };
         let caller = Caller {
@@ -253,14 +253,14 @@ impl Rig {
     }
 }
 
-fn seen_ended(key: &Key, told: &single_flight::Ended<'_, u32>) -> Ended<FlightId> {
+fn seen_ended(key: &Key, told: &single_flight::EndedFlight<'_, u32>) -> Ended<FlightId> {
     Ended {
         key: key.name,
         flight: told.flight,
         end: match told.end {
-            single_flight::End::Landed(value) => End::Landed(*value),
-            single_flight::End::Panicked(message) => End::Panicked(message.to_owned()),
-            single_flight::End::Cancelled => End::Cancelled,
+            single_flight::FlightEnd::Landed(value) => End::Landed(*value),
+            single_flight::FlightEnd::Panicked(message) => End::Panicked(message.to_owned()),
+            single_flight::FlightEnd::Cancelled => End::Cancelled,
         },
         callers: told.callers,
         age: told.age,

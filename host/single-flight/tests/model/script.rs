@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;
-use single_flight::{Abandoned, Policy, Sharing};
+use single_flight::{Abandoned, Policy, SharingMode};
 
 /// The most operations before a drain: enough for a few generations of flights of one key.
 const LONGEST: usize = if cfg!(miri) { 12 } else { 48 };
@@ -203,7 +203,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         Abandoned::Cancel,
         Abandoned::Finish,
     ]);
-    let sharing = prop_oneof![6 => Just(Sharing::Shared), 1 => Just(Sharing::Observed)];
+    let sharing = prop_oneof![6 => Just(SharingMode::Share), 1 => Just(SharingMode::Observe)];
     let parts = (flights, callers, executions, window, abandoned, sharing);
     parts.prop_map(
         |(flights, callers_per_flight, executions_per_key, window, abandoned, sharing)| Policy {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use single_flight::{Answer, Error, FlightId, Role, Sharing};
+use single_flight::{CallOutput, Error, FlightId, Role, SharingMode};
 
 use crate::script::{Takes, may_refuse};
 use crate::world::{Value, World};
@@ -36,7 +36,7 @@ pub(crate) struct Ask {
     pub(crate) answered: u64,
     pub(crate) asked_at: u64,
     pub(crate) aboard_at: u64,
-    pub(crate) outcome: Result<Answer<Value>, Error>,
+    pub(crate) outcome: Result<CallOutput<Value>, Error>,
 }
 
 impl Ask {
@@ -156,7 +156,7 @@ fn check_sharing(world: &World, seen: &Seen) {
                 assert!(u128::from(age) <= window.as_millis());
             }
         }
-        if world.policy.sharing == Sharing::Shared && leader.takes == Takes::Open {
+        if world.policy.sharing == SharingMode::Share && leader.takes == Takes::Open {
             check_leader(world, seen, leader, &of);
         }
     }
@@ -196,7 +196,7 @@ fn check_bounds(world: &World, seen: &Seen) {
             assert_eq!(ask.outcome.as_ref().err(), Some(&Error::Draining));
         }
     }
-    if world.policy.sharing == Sharing::Observed {
+    if world.policy.sharing == SharingMode::Observe {
         return;
     }
     // 19

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
-use single_flight::{Abandoned, Error, FlightId, Policy, Sharing};
+use single_flight::{Abandoned, Error, FlightId, Policy, SharingMode};
 
 use crate::ground::{spawn, throw, yield_now};
 use crate::law::{self, Ask, Closing};
@@ -94,9 +94,9 @@ fn policy(mood: Mood) -> Policy {
             Abandoned::Cancel
         },
         sharing: if rarely(10) {
-            Sharing::Observed
+            SharingMode::Observe
         } else {
-            Sharing::Shared
+            SharingMode::Share
         },
     }
 }
@@ -158,7 +158,7 @@ async fn ask(world: &Arc<World>, key: u8, takes: Takes, ending: Ending, staying:
     let (asked, work) = (world.key(key), work(world, key, ending));
     let mut call = pin!(match takes {
         Takes::Open => world.group.call(asked, work),
-        Takes::Own => world.group.call_anew(asked, work),
+        Takes::Own => world.group.call_fresh(asked, work),
     });
     let (before, asked_at) = (world.stamp(), world.now());
     let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use single_flight::{End, FlightId, Group, Policy};
+use single_flight::{FlightEnd, FlightId, Group, Policy};
 
 use crate::law::{Ask, Came, Closing, Ended, Seen};
 
@@ -56,11 +56,11 @@ impl World {
         };
         let observer = {
             let seen = Arc::clone(&seen);
-            move |Key { key, .. }: &Key, ended: &single_flight::Ended<'_, Value>| {
+            move |Key { key, .. }: &Key, ended: &single_flight::EndedFlight<'_, Value>| {
                 let came = match ended.end {
-                    End::Landed(value) => Came::Landed(*value),
-                    End::Panicked(_) => Came::Panicked,
-                    End::Cancelled => Came::Cancelled,
+                    FlightEnd::Landed(value) => Came::Landed(*value),
+                    FlightEnd::Panicked(_) => Came::Panicked,
+                    FlightEnd::Cancelled => Came::Cancelled,
                 };
                 lock(&seen).ended.push(Ended {
                     key: *key,

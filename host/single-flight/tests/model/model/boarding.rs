@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use single_flight::{Error, Sharing};
+use single_flight::{Error, SharingMode};
 
 use super::{Call, CallNo, Flight, FlightNo, Model, OneOf, State, Task};
 use crate::outcome::Polled;
@@ -87,7 +87,7 @@ impl Model {
         }
         let mut refusals = Vec::new();
         // 25: no limit applies.
-        if self.policy.sharing == Sharing::Observed {
+        if self.policy.sharing == SharingMode::Observe {
             return refusals;
         }
         // 19
@@ -110,7 +110,7 @@ impl Model {
 
     fn open(&mut self, leader: CallNo) -> FlightNo {
         let key = self.calls[leader].key;
-        let observed = self.policy.sharing == Sharing::Observed;
+        let observed = self.policy.sharing == SharingMode::Observe;
         // 25: the one that would be open, were they shared: the one that opened last says which. It is joined
         // only as long as it is under way.
         let latest = self.flights.iter().rposition(|flight| flight.key == key);

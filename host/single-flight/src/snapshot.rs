@@ -7,7 +7,7 @@ use crate::FlightId;
 
 /// A flight that is under way, as it was when it was looked at. See [`Group::visit`](crate::Group::visit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnderWay {
+pub struct FlightSnapshot {
     /// Which flight.
     pub flight: FlightId,
     /// How many callers are on it now, those that left not included.
