@@ -1,19 +1,19 @@
 //! The commands, one a file, and what they have in common: the log, and the flags of a client.
 
-mod administration;
+mod admin_client;
+mod allocator;
 mod check;
 mod client;
 mod compile;
 mod config;
 mod demo;
 mod explain;
+mod format;
 mod get;
 mod log;
-mod memory;
 mod observe;
 mod progress;
 mod serve;
-mod shown;
 mod traces;
 
 use std::io::IsTerminal;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use oneflight::component::Part;
+use oneflight::component::ShapeLimit;
 use oneflight::config::LogFormat;
 use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
 use tokio::runtime::Builder;
@@ -124,10 +124,10 @@ async fn load_file(
     // Before it is read into memory.
     let (found, limit) = (
         file.metadata().with_context(unread)?.len(),
-        CompileLimits::default().component as u64,
+        CompileLimits::default().max_component_bytes as u64,
     );
     if found > limit {
-        let part = Part::Component;
+        let part = ShapeLimit::Component;
         return Ok(Err(LoadError::TooComplex { part, found, limit }));
     }
     let binary = std::fs::read(file).with_context(unread)?;

@@ -1,4 +1,4 @@
-//! [`ComponentClient`]: a [`Client`] that is a WebAssembly component.
+//! [`ComponentClient`]: executions that are calls of a WebAssembly component.
 //!
 //! A component is loaded once and checked whole; each call then gets an instance in a store of its
 //! own, made from what loading prepared, or one that served calls before where the client chose so. It
@@ -7,9 +7,9 @@
 
 mod check;
 mod compile;
-mod ending;
 mod engine;
-mod instances;
+mod error_mapping;
+mod instance_pool;
 mod output;
 mod store;
 
@@ -24,17 +24,19 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::bindings::ItemsClientPre;
 use self::bindings::exports::oneflight::client::items as guest;
-use self::ending::{crashed, named, not_started};
-use self::engine::Share;
-use self::instances::{Idle, Instance, Unanswered};
-use self::store::{Guest, new_store};
-use crate::client::{
-    Answer, Client, ClientError, Generation, Item, Items, Key, MalformedItems, Usage,
+use self::engine::ExecutionQuota;
+use self::error_mapping::{crashed, named, not_started};
+use self::instance_pool::{CallError, Instance, InstancePool};
+use self::store::{StoreState, new_store};
+use crate::client::Execute;
+use crate::flight_context::FlightContext;
+use crate::model::{
+    Call, ClientError, Function, Generation, Item, Items, MalformedItems, Outcome, Usage,
 };
-use crate::config::Settings;
-use crate::upstream::{Outbound, Upstream};
+use crate::settings::Settings;
+use crate::upstream::Upstream;
 
-pub use self::check::{Cost, LoadError, Part, Report};
+pub use self::check::{CompileBudget, LoadError, Report, ShapeLimit};
 pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
 
@@ -54,16 +56,16 @@ struct Loaded {
     generation: Generation,
     engine: Engine,
     settings: Settings,
-    component: ItemsClientPre<Guest>,
+    component: ItemsClientPre<StoreState>,
     upstream: Arc<Upstream>,
     report: Report,
     /// Calls of the guest so far.
     calls: AtomicU64,
     /// Calls under way: each holds a clone.
     running: Arc<()>,
-    idle: Idle,
+    idle: InstancePool,
     /// Last, so that it is given back when no instance is left.
-    _share: Share,
+    _share: ExecutionQuota,
 }
 
 impl ComponentClient {
@@ -92,13 +94,13 @@ impl ComponentClient {
         let component = compile::compile(engine, Arc::clone(&binary)).await?;
         let report = check::report(engine.wasmtime(), &component, binary.len());
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
-        let outbound = Outbound::of_this_flight();
-        let store = new_store(engine, &settings, &upstream, &outbound);
+        let context = FlightContext::default();
+        let store = new_store(engine, &settings, &upstream, &context);
         let spare = engine.spare().await;
         let component =
             check::start(engine, (&component, &report), store, &settings.limits).await?;
         drop(spare);
-        let idle = Idle::new(settings.instances, settings.limits.executions);
+        let idle = InstancePool::new(settings.instances, settings.limits.max_executions);
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
             engine: engine.clone(),
@@ -147,7 +149,7 @@ impl std::fmt::Debug for ComponentClient {
     }
 }
 
-impl Client for ComponentClient {
+impl Execute for ComponentClient {
     fn generation(&self) -> Generation {
         self.0.generation
     }
@@ -160,25 +162,29 @@ impl Client for ComponentClient {
     ///
     /// Dropping the future drops the instance: the guest runs no further, and its open requests are
     /// closed.
-    async fn get_items(&self, key: Key) -> Answer {
-        self.0.call(&key).await.into()
+    async fn execute(&self, call: Call, context: &FlightContext) -> Result<Outcome, ClientError> {
+        match call.function() {
+            Function::GetItems => {
+                let x = call.x().ok_or(ClientError::Internal)?;
+                Ok(self.0.get_items(x, context).await?.into())
+            }
+        }
     }
 }
 
 impl Loaded {
-    async fn call(&self, key: &Key) -> Result<Items, ClientError> {
+    async fn get_items(&self, x: &str, context: &FlightContext) -> Result<Items, ClientError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         // Before the instance, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
         let limits = &self.settings.limits;
-        let outbound = Outbound::of_this_flight();
-        let idle = self.idle.take(&outbound, limits.log);
-        let mut instance = idle.unwrap_or_else(|| self.instance(&outbound));
+        let idle = self.idle.take(context, limits.max_log_bytes);
+        let mut instance = idle.unwrap_or_else(|| self.instance(context));
         let output = instance.output();
-        let run = instance.call(&self.component, key.as_str());
-        let returned = match within(limits.cpu, &outbound, run).await {
+        let run = instance.call(&self.component, x);
+        let returned = match within(limits.max_cpu_time, context, run).await {
             None => {
-                tracing::warn!(limit = ?limits.cpu, "the guest used up its processor time");
+                tracing::warn!(limit = ?limits.max_cpu_time, "the guest used up its processor time");
                 return Err(ClientError::GuestDeadline);
             }
             Some(returned) => returned,
@@ -186,38 +192,38 @@ impl Loaded {
         let failed = match returned {
             Ok(Ok(items)) => {
                 let items = self.take(items)?;
-                self.keep(instance, &outbound);
+                self.keep(instance, context);
                 return Ok(items);
             }
             Ok(Err(error)) => {
-                self.keep(instance, &outbound);
+                self.keep(instance, context);
                 named(error)
             }
-            Err(Unanswered::NotStarted(error)) => not_started(&error, &output),
-            Err(Unanswered::Crashed(error)) => crashed(&error, &output),
+            Err(CallError::NotStarted(error)) => not_started(&error, &output),
+            Err(CallError::Crashed(error)) => crashed(&error, &output),
         };
         // A guest that gave up because the host failed its request is not the one to name that.
-        Err(outbound.last_failure().unwrap_or(failed))
+        Err(context.last_failure().unwrap_or(failed))
     }
 
     /// A fresh one.
-    fn instance(&self, outbound: &Arc<Outbound>) -> Instance {
+    fn instance(&self, context: &FlightContext) -> Instance {
         let (settings, upstream) = (&self.settings, &self.upstream);
-        Instance::new(new_store(&self.engine, settings, upstream, outbound))
+        Instance::new(new_store(&self.engine, settings, upstream, context))
     }
 
     /// Keeps an instance that has returned, for the next call. Not one that has a request under way,
     /// which would outlive its flight, nor one whose requests failed on the host's side: what it made of
     /// that is not for another flight to find out.
-    fn keep(&self, instance: Instance, outbound: &Outbound) {
-        if !outbound.any_open() && !outbound.any_failed() {
+    fn keep(&self, instance: Instance, context: &FlightContext) {
+        if !context.any_open() && !context.any_failed() {
             self.idle.put(instance);
         }
     }
 
     /// The guest's items, if they keep the contract.
     fn take(&self, items: Vec<guest::Item>) -> Result<Items, ClientError> {
-        let (found, limit) = (items.len(), self.settings.limits.items);
+        let (found, limit) = (items.len(), self.settings.limits.max_items);
         if found > limit {
             tracing::warn!(found, limit, "the guest's answer has too many items");
             return Err(ClientError::ResultTooLarge);
@@ -235,7 +241,11 @@ impl Loaded {
 
 /// Runs `future` until it is ready or has used `budget` of processor time inside its polls. A guest
 /// yields each tick, so it is overrun by one tick at most.
-async fn within<F: Future>(budget: Duration, outbound: &Outbound, future: F) -> Option<F::Output> {
+async fn within<F: Future>(
+    budget: Duration,
+    context: &FlightContext,
+    future: F,
+) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut spent = Duration::ZERO;
     poll_fn(|cx| {
@@ -251,7 +261,7 @@ async fn within<F: Future>(budget: Duration, outbound: &Outbound, future: F) -> 
         let polled = future.as_mut().poll(cx);
         let polling = time(clock).saturating_sub(began);
         spent += polling;
-        outbound.guest_ran(polling);
+        context.add_guest_time(polling);
         match polled {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if spent >= budget => Poll::Ready(None),

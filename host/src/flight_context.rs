@@ -1,9 +1,11 @@
-//! The requests of one flight: how many are open, why the last one failed, and what they cost.
+//! [`FlightContext`]: what the layers of one flight report to each other.
 //!
-//! Written where requests are sent; read when the guest has ended or its deadline has come, to name
-//! what went wrong. The layers between know nothing of it.
+//! Outbound requests are recorded here where they are sent, and read where the guest has returned or the
+//! flight's deadline has passed, to decide the flight's error and its cost. The context is passed
+//! explicitly through [`Execute`](crate::client::Execute): a layer that stands in the wrong place does not
+//! compile, where ambient state would silently be a default.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,80 +16,63 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::origin::Target;
-use crate::client::ClientError;
-use crate::metrics::ClientMetrics;
-use crate::observation::Spent;
-use crate::trace::TraceContext;
+use crate::model::{ClientError, FlightCost};
+use crate::observability::metrics::ClientMetrics;
+use crate::observability::trace::TraceContext;
 
-tokio::task_local! {
-    /// Set around the execution of a flight. A flight is one task from there to the guest's call, so
-    /// what reads it is sure to find its own flight's.
-    static CURRENT: Arc<Outbound>;
-}
+/// How many failed requests of one flight are logged: a guest may send denied requests without end.
+const MAX_LOGGED_FAILURES: usize = 4;
 
-/// How many failures of one flight are logged: a guest may ask for what is denied all day.
-const MOST_LOGGED: usize = 4;
+/// What the layers of one flight report to each other. Clones are the same context.
+#[derive(Clone, Default)]
+pub struct FlightContext(Arc<State>);
 
-/// The requests of one flight, as the host saw them.
-#[derive(Debug, Default)]
-pub(crate) struct Outbound {
-    /// Up when a request begins, down when its guard is dropped.
+#[derive(Default)]
+struct State {
+    /// Incremented when a request begins, decremented when its guard is dropped.
     open: AtomicUsize,
-    /// Failures so far.
+    /// Failed requests so far.
     failures: AtomicUsize,
     newest: Mutex<Newest>,
-    /// Made when the first request is sent that tells it.
+    /// Set by the first request that propagates it.
     trace: OnceLock<TraceContext>,
-    /// Requests that the policy let through.
+    /// Requests that the policy allowed.
     sent: AtomicUsize,
-    /// Nanoseconds that requests were open, together.
+    /// The sum of the times that requests were open, in nanoseconds.
     upstream: AtomicU64,
-    /// Nanoseconds of the guest's own.
+    /// Processor time of the guest, in nanoseconds.
     guest: AtomicU64,
-    /// Told the time that all of it took, when the flight and its requests are over.
+    /// Gets the flight's times when the flight and its requests have ended.
     metrics: ClientMetrics,
 }
 
-/// Invariant: `failure` is that of request `number`, the last that began; where it did not fail, or not
-/// yet, it is none. An earlier request that fails later explains nothing.
-#[derive(Debug, Default)]
+/// Invariant: `failure` is that of request `number`, the last one that began; `None` if it has not failed.
+/// An earlier request that fails later does not explain what the guest returns.
+#[derive(Default)]
 struct Newest {
     number: usize,
     failure: Option<ClientError>,
 }
 
-impl Outbound {
-    /// Those of a flight of the client that `metrics` count.
-    pub(crate) fn counted_by(metrics: &ClientMetrics) -> Arc<Self> {
-        let mut outbound = Self::default();
-        outbound.metrics = metrics.clone();
-        Arc::new(outbound)
+impl FlightContext {
+    /// The context of a new flight of the client that `metrics` counts.
+    #[must_use]
+    pub fn new(metrics: &ClientMetrics) -> Self {
+        let mut state = State::default();
+        state.metrics = metrics.clone();
+        Self(Arc::new(state))
     }
 
-    /// Runs `execution` as the flight whose requests these are.
-    pub(crate) fn around<F: Future>(
-        self: Arc<Self>,
-        execution: F,
-    ) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, execution)
-    }
-
-    /// Those of the flight that the current task executes; outside of any, some of their own.
-    pub(crate) fn of_this_flight() -> Arc<Self> {
-        CURRENT.try_with(Arc::clone).unwrap_or_default()
-    }
-
-    /// A request begins; it ends with the guard.
-    pub(crate) fn begin(self: &Arc<Self>) -> OpenRequest {
-        self.open.fetch_add(1, Ordering::Relaxed);
+    /// Begins an outbound request, which ends when the guard is dropped.
+    pub(crate) fn begin(&self) -> RequestGuard {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
         let mut newest = self.newest();
         *newest = Newest {
             number: newest.number + 1,
             failure: None,
         };
-        OpenRequest {
-            outbound: Arc::clone(self),
+        RequestGuard {
+            context: self.clone(),
             number: newest.number,
             began: Instant::now(),
             span: Span::none(),
@@ -95,63 +80,78 @@ impl Outbound {
         }
     }
 
-    /// What the flight has taken so far.
-    pub(crate) fn spent(&self) -> Spent {
-        let time =
-            |nanoseconds: &AtomicU64| Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
-        Spent {
-            requests: self.sent.load(Ordering::Relaxed),
-            upstream: time(&self.upstream),
-            guest: time(&self.guest),
-        }
+    /// What the flight has cost so far.
+    pub(crate) fn cost(&self) -> FlightCost {
+        self.0.cost()
     }
 
     /// What counts this flight.
     pub(crate) fn metrics(&self) -> &ClientMetrics {
-        &self.metrics
+        &self.0.metrics
     }
 
-    /// The guest had a thread for so long.
-    pub(crate) fn guest_ran(&self, time: Duration) {
-        add(&self.guest, time);
+    /// Adds processor time of the guest.
+    pub(crate) fn add_guest_time(&self, time: Duration) {
+        add(&self.0.guest, time);
     }
 
-    /// Whether any request is under way.
+    /// Whether any request is open.
     pub(crate) fn any_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
+        self.0.open.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether any request has failed, where that was the host's doing or seeing.
+    /// Whether any request has failed on the host's side.
     pub(crate) fn any_failed(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) > 0
+        self.0.failures.load(Ordering::Relaxed) > 0
     }
 
-    /// Why the last request failed, where that was the host's doing or seeing.
+    /// Why the last request failed on the host's side, if it did.
     pub(crate) fn last_failure(&self) -> Option<ClientError> {
         self.newest().failure.clone()
     }
 
-    /// The flight's trace context: its span's, or one of its own where spans are not traced. Its id is in
-    /// the flight's span, so that an upstream's trace leads to the flight's log lines.
+    /// The trace context of the flight's span, or a generated one if spans are not traced. Its id is recorded
+    /// in the flight's span, so that an upstream's trace leads to the flight's log lines.
     fn trace(&self) -> TraceContext {
-        *self.trace.get_or_init(|| {
+        *self.0.trace.get_or_init(|| {
             let span = Span::current();
             let trace = TraceContext::of(&span).unwrap_or_else(TraceContext::new);
             span.record("trace", field::display(trace));
-            // In the flight's span, which says the rest. Where nobody is told there is no such line.
-            tracing::info!("an upstream was told the trace context");
+            // Logged inside the flight's span, which has the id. Without propagation there is no such line.
+            tracing::info!("propagated the trace context to an upstream");
             trace
         })
     }
 
     fn newest(&self) -> MutexGuard<'_, Newest> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Outbound {
+impl fmt::Debug for FlightContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlightContext")
+            .field("cost", &self.cost())
+            .field("open", &self.0.open)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn cost(&self) -> FlightCost {
+        let time =
+            |nanoseconds: &AtomicU64| Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
+        FlightCost {
+            requests: self.sent.load(Ordering::Relaxed),
+            upstream: time(&self.upstream),
+            guest: time(&self.guest),
+        }
+    }
+}
+
+impl Drop for State {
     fn drop(&mut self) {
-        self.metrics.took(self.spent());
+        self.metrics.add_cost(self.cost());
     }
 }
 
@@ -160,50 +160,50 @@ fn add(nanoseconds: &AtomicU64, time: Duration) {
     nanoseconds.fetch_add(time, Ordering::Relaxed);
 }
 
-/// A request under way, until it is dropped.
-pub(crate) struct OpenRequest {
-    outbound: Arc<Outbound>,
+/// An open outbound request, until it is dropped.
+pub(crate) struct RequestGuard {
+    context: FlightContext,
     number: usize,
     began: Instant,
-    /// Its own, once its policy has let it through. For traces: at a level that logs seldom show, and
-    /// of what its guest says, with the host alone, which the policy has looked at.
+    /// The request's own span, once the policy has allowed the request. It is for traces: logs seldom show its
+    /// level. Of what the guest chose it has the host alone, which the policy has checked.
     span: Span,
-    /// One of its client's, once it has one.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// The client's permit for this request, once it has one.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-impl OpenRequest {
-    /// Which of its flight's requests it is, the first being 1.
-    pub(super) fn number(&self) -> usize {
+impl RequestGuard {
+    /// Which of its flight's requests it is; the first is 1.
+    pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Its policy lets it through.
-    pub(super) fn goes_to(&mut self, method: &Method, target: &Target) {
+    /// Opens the request's span, once its policy has allowed it.
+    pub(crate) fn allowed(&mut self, method: &Method, host: &dyn Display, port: u16) {
         self.span = tracing::debug_span!(
             "upstream request",
-            http.request.method = known(method),
-            server.address = %target.host(),
-            server.port = target.port(),
+            http.request.method = method_name(method),
+            server.address = %host,
+            server.port = port,
             http.response.status_code = field::Empty,
             error.type = field::Empty,
         );
     }
 
-    /// It goes onto the wire.
-    pub(super) fn sent(&self) {
-        self.outbound.sent.fetch_add(1, Ordering::Relaxed);
-        self.outbound.metrics.request();
+    /// Counts the request, which is about to be sent.
+    pub(crate) fn sent(&self) {
+        self.context.0.sent.fetch_add(1, Ordering::Relaxed);
+        self.context.0.metrics.request();
     }
 
-    /// What its upstream is told: its own span's context, or the flight's where spans are not traced.
-    pub(super) fn trace(&self) -> TraceContext {
-        let flight = self.outbound.trace();
+    /// The trace context to propagate: that of the request's own span, or the flight's if spans are not traced.
+    pub(crate) fn trace(&self) -> TraceContext {
+        let flight = self.context.trace();
         TraceContext::of(&self.span).unwrap_or(flight)
     }
 
-    /// It has the head of an answer.
-    pub(super) fn answered(&self, status: StatusCode) {
+    /// Records the status of the response.
+    pub(crate) fn responded(&self, status: StatusCode) {
         self.span
             .record("http.response.status_code", status.as_u16());
         if status.is_client_error() || status.is_server_error() {
@@ -212,22 +212,28 @@ impl OpenRequest {
         }
     }
 
-    /// It failed: `named` is what its flight is called after, `why` is for the log.
-    pub(super) fn failed(self, named: ClientError, why: &dyn Display) {
-        if self.outbound.failures.fetch_add(1, Ordering::Relaxed) < MOST_LOGGED {
-            tracing::warn!(code = named.code(), "a request of the guest failed: {why}");
+    /// Ends the request as failed. `error` becomes the flight's error if the guest gives up for it; `reason`
+    /// goes to the log.
+    pub(crate) fn fail(self, error: ClientError, reason: &dyn Display) {
+        let failures = self.context.0.failures.fetch_add(1, Ordering::Relaxed);
+        if failures < MAX_LOGGED_FAILURES {
+            tracing::warn!(
+                code = error.code(),
+                "a request of the guest failed: {reason}"
+            );
         }
-        self.span.record("error.type", named.code());
+        self.span.record("error.type", error.code());
         self.span.set_status(Status::error(""));
-        let mut newest = self.outbound.newest();
+        let mut newest = self.context.newest();
         if newest.number == self.number {
-            newest.failure = Some(named);
+            newest.failure = Some(error);
         }
     }
 }
 
-/// A method by its name where that is one of HTTP's (as OpenTelemetry has it): another is the guest's word.
-fn known(method: &Method) -> &str {
+/// The name of a method that HTTP defines, or `_OTHER` as OpenTelemetry's conventions have it: any other name is
+/// the guest's choice.
+fn method_name(method: &Method) -> &str {
     match *method {
         Method::GET
         | Method::HEAD
@@ -241,10 +247,10 @@ fn known(method: &Method) -> &str {
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        add(&self.outbound.upstream, self.began.elapsed());
-        self.outbound.open.fetch_sub(1, Ordering::Relaxed);
+        add(&self.context.0.upstream, self.began.elapsed());
+        self.context.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -253,20 +259,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_request_names_a_failure() {
-        let outbound = Arc::<Outbound>::default();
-        let (first, second) = (outbound.begin(), outbound.begin());
-        first.failed(ClientError::UpstreamTimeout, &"late");
-        assert_eq!(outbound.last_failure(), None);
-        second.failed(ClientError::UpstreamUnavailable, &"gone");
+    fn only_the_newest_request_decides_the_flights_error() {
+        let context = FlightContext::default();
+        let (first, second) = (context.begin(), context.begin());
+        first.fail(ClientError::UpstreamTimeout, &"late");
+        assert_eq!(context.last_failure(), None);
+        second.fail(ClientError::UpstreamUnavailable, &"gone");
         assert_eq!(
-            outbound.last_failure(),
+            context.last_failure(),
             Some(ClientError::UpstreamUnavailable)
         );
-        let third = outbound.begin();
-        assert_eq!(outbound.last_failure(), None);
-        assert!(outbound.any_open());
+        let third = context.begin();
+        assert_eq!(context.last_failure(), None);
+        assert!(context.any_open());
         drop(third);
-        assert!(!outbound.any_open());
+        assert!(!context.any_open());
     }
 }

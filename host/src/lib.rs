@@ -4,7 +4,7 @@
 //! Load a component, decorate it, hand it to two fetchers:
 //!
 //! ```
-//! use oneflight::{BUILTIN, Client, ComponentClient, Engine, Settings, decorate};
+//! use oneflight::{BUILTIN, Client, ClientMetrics, ComponentClient, Engine, Settings, Stack};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> anyhow::Result<()> {
@@ -13,13 +13,13 @@
 //!     .allow("http://localhost:9")?;
 //! let engine = Engine::new(&settings.limits)?;
 //! let component = ComponentClient::load(&engine, BUILTIN, settings.clone()).await?;
-//! let client = decorate(component.clone(), &settings);
+//! let client = Stack::new(component.clone(), &settings, ClientMetrics::default());
 //!
-//! // Two places that know nothing of each other. A clone shares the table.
+//! // Two fetchers that know nothing of each other. A clone shares the table.
 //! let (invoices, shipping) = (client.clone(), client);
-//! let (a, b) = tokio::join!(invoices.get_items("42".into()), shipping.get_items("42".into()));
+//! let (a, b) = tokio::join!(invoices.call("42".into()), shipping.call("42".into()));
 //!
-//! // Nobody listens on that port: both are told so, by the one call that was made for them.
+//! // Nothing listens on that port. Both get the error of the one execution that they shared.
 //! assert_eq!(a.result.unwrap_err().code(), "upstream-unavailable");
 //! assert_eq!(b.result.unwrap_err().code(), "upstream-unavailable");
 //! assert_eq!(component.usage().guest_calls, 1);
@@ -27,71 +27,62 @@
 //! # }
 //! ```
 //!
-//! # The way of a call
+//! # Data flow
 //!
 //! ```text
 //! HTTP caller ─┐                                               one flight per key
-//! CLI ─────────┤→ telemetry → single-flight → limits → component → upstream policy → upstream
-//! library ─────┘  (every       (N callers      (every flight)       (every request)
+//! CLI ─────────┤→ telemetry → single flight → limits → component → upstream policy → upstream
+//! library ─────┘  (each        (N callers      (each flight)        (each request)
 //!                  caller)      → 1 flight)
 //! ```
 //!
-//! It goes one way: no part knows the one before it.
+//! It goes one way, and imports between modules do too, top to bottom:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`] | the words that all parts speak, and one decorator a file |
-//! | [`clients`] | the clients of a service, by name |
-//! | [`component`] | a client that is a WebAssembly component |
-//! | [`upstream`] | what a guest may reach, and how |
-//! | [`config`] | what can be set, and every default |
-//! | [`metrics`] | what a service has done, in figures |
-//! | [`observation`] | who asks for what, and twice, key by key, while somebody looks |
 //! | [`server`] | HTTP in; the only part that knows status codes |
+//! | [`registry`] | the loaded clients by name, replaced while the service runs |
+//! | [`config`] | the configuration file |
+//! | [`Stack`] | a component with every decorator around it |
+//! | [`component`] | executions that are calls of a WebAssembly component |
+//! | [`upstream`] | what a guest may reach, and how |
+//! | [`client`] | the traits of callers and executions, and one decorator a file |
+//! | [`settings`] | what can be set, and every default |
+//! | [`FlightContext`] | what the layers of one flight report to each other |
+//! | [`observability`] | metrics, observations and trace context |
+//! | [`model`] | calls, outcomes, errors and limits: what all of them share |
 //!
 //! # Invariants
 //!
-//! - Nothing of a caller reaches a guest but the key, so an answer cannot belong to one caller.
+//! - Nothing of a caller reaches a guest except the call's arguments, so an answer cannot belong to one caller.
 //! - Each flight owns its instance while it lasts: leaving, deadlines and traps end its work at once, and
-//!   no other's.
-//! - What a guest says goes to the log; what a caller is told are the host's words.
-//! - No request leaves a guest but through [`upstream`].
-//! - No machine code runs but what this program compiled from the component itself.
+//!   that of no other flight.
+//! - A guest's error text goes to the log. Callers get the host's messages.
+//! - Every request of a guest goes through [`upstream`].
+//! - The only machine code that runs is what this program compiled from the component itself.
 //!
 //! Deliberately absent: caching, retrying, identifying callers.
 
 pub mod client;
-pub mod clients;
 pub mod component;
 pub mod config;
-pub mod metrics;
-pub mod observation;
+mod flight_context;
+pub mod model;
+pub mod observability;
+pub mod registry;
 pub mod server;
-mod trace;
+pub mod settings;
+mod stack;
 pub mod upstream;
 
-pub use client::{Answer, Client, ClientError, Item, Items, Key};
+pub use client::{Client, Execute, FlightControl, Freshness, Reply, Request, Unshared};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
-pub use config::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Settings, Sharing};
-pub use metrics::Metrics;
-
-use client::{WithLimits, WithSingleFlight, WithTelemetry};
+pub use flight_context::FlightContext;
+pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, Sharing};
+pub use observability::metrics::{ClientMetrics, Metrics};
+pub use settings::{CompileLimits, Instances, ServerLimits, Settings};
+pub use stack::Stack;
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
 /// the README.
 pub static BUILTIN: &[u8] = include_bytes!(env!("ONEFLIGHT_BUILTIN_COMPONENT"));
-
-/// A client with everything around it, outermost first.
-pub type Decorated<C> = WithTelemetry<WithSingleFlight<WithLimits<C>>>;
-
-/// Puts the decorators around `client`, as `settings` say: for a component, those that it was loaded
-/// with. Clones of what it returns share one table; what a second call returns has a table of its own.
-pub fn decorate<C: Client>(client: C, settings: &Settings) -> Decorated<C> {
-    // Innermost: a flight takes a permit, its callers do not. A follower that needed one would wait
-    // for the very flight that it could have joined.
-    let limited = WithLimits::new(client, &settings.limits);
-    // All callers of a key become one flight here.
-    let shared = WithSingleFlight::new(limited, settings);
-    // Outermost: sees every caller, those included that share a flight or are refused one.
-    WithTelemetry::new(shared, settings)
-}

@@ -13,7 +13,7 @@ mod outcome;
 mod sharing;
 mod usage;
 
-pub use single_flight::{Abandoned, FlightId, Role};
+pub use single_flight::{Abandoned, FlightId, FlightSnapshot, Role};
 
 pub use self::call::{Call, Function};
 pub use self::error::{ClientError, Limit, Resource};

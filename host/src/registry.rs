@@ -1,10 +1,11 @@
-//! [`Clients`]: the clients of a service by their names, replaced one by one or all at once while it
+//! [`ClientRegistry`]: the clients of a service by their names, replaced one by one or all at once while it
 //! runs.
 //!
 //! Who has found a client keeps it, so a flight ends on the load of the component that it began on;
 //! whoever asks later finds the new one. It compiles and loads nothing itself.
 
 mod explanation;
+mod loaded_client;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -13,60 +14,15 @@ use futures_util::future::{FutureExt, join_all};
 use tokio::sync::watch;
 
 pub use self::explanation::{Bounds, Explained, Explanation, Next};
+pub use self::loaded_client::LoadedClient;
 
-use crate::client::{Client, Key};
-use crate::config::{Settings, Sharing};
-use crate::{Decorated, decorate};
-
-/// A client as a service has it: decorated, with what its callers are held to.
-#[derive(Debug)]
-pub struct Served<C> {
-    client: Decorated<C>,
-    settings: Settings,
-}
-
-impl<C: Client> Served<C> {
-    /// Decorates `client` as `settings` say.
-    pub fn new(client: C, settings: Settings) -> Self {
-        Self::of(decorate(client, &settings), settings)
-    }
-
-    /// A client that is decorated already, as `settings` say.
-    pub fn of(client: Decorated<C>, settings: Settings) -> Self {
-        Self { client, settings }
-    }
-
-    /// What callers ask.
-    pub fn client(&self) -> &Decorated<C> {
-        &self.client
-    }
-
-    /// What it was decorated with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// What would happen to a caller who asked for `key` now, and why.
-    pub fn explain(&self, key: &Key) -> Explanation {
-        Explanation::of(self, key)
-    }
-
-    /// Closes the flight of `key` to those who ask from now on. True if there was one.
-    pub fn forget(&self, key: &Key) -> bool {
-        self.client.next().forget(key)
-    }
-
-    /// Whether a caller may have a flight that nobody opened before it asked.
-    pub fn grants_anew(&self) -> bool {
-        matches!(self.settings.sharing, Sharing::Coalesced { anew: true, .. })
-    }
-}
+use crate::client::Execute;
 
 /// A client by its name, at one moment.
 #[derive(Debug)]
 pub enum Found<C> {
     /// It answers.
-    Served(Arc<Served<C>>),
+    LoadedClient(Arc<LoadedClient<C>>),
     /// It is still being loaded.
     Loading,
     /// There is none of that name.
@@ -75,17 +31,17 @@ pub enum Found<C> {
 
 /// The clients of a service.
 #[derive(Debug)]
-pub struct Clients<C> {
+pub struct ClientRegistry<C> {
     /// By name; `None` while it is being loaded for the first time.
-    current: RwLock<BTreeMap<String, Option<Arc<Served<C>>>>>,
+    current: RwLock<BTreeMap<String, Option<Arc<LoadedClient<C>>>>>,
     /// Those that were replaced and still have callers, who keep them alive.
-    retired: Mutex<Vec<Weak<Served<C>>>>,
+    retired: Mutex<Vec<Weak<LoadedClient<C>>>>,
     /// Set once, when the end begins.
     leaving: watch::Sender<bool>,
 }
 
-impl<C: Client> Clients<C> {
-    /// Clients of these names, all of which are still to be [put](Clients::put).
+impl<C: Execute> ClientRegistry<C> {
+    /// ClientRegistry of these names, all of which are still to be [put](ClientRegistry::put).
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(|name| (name.to_owned(), None));
         Self {
@@ -96,7 +52,7 @@ impl<C: Client> Clients<C> {
     }
 
     /// These clients, each under the name in its settings.
-    pub fn of(served: impl IntoIterator<Item = Served<C>>) -> Self {
+    pub fn of(served: impl IntoIterator<Item = LoadedClient<C>>) -> Self {
         let clients = Self::named([]);
         clients.replace(served);
         clients
@@ -106,29 +62,29 @@ impl<C: Client> Clients<C> {
     pub fn find(&self, name: &str) -> Found<C> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         match current.get(name) {
-            Some(Some(served)) => Found::Served(Arc::clone(served)),
+            Some(Some(served)) => Found::LoadedClient(Arc::clone(served)),
             Some(None) => Found::Loading,
             None => Found::Unknown,
         }
     }
 
     /// All clients that answer now, in the order of their names.
-    pub fn all(&self) -> Vec<Arc<Served<C>>> {
+    pub fn all(&self) -> Vec<Arc<LoadedClient<C>>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.values().flatten().cloned().collect()
     }
 
     /// All clients that may have flights under way: those that answer now, and then those that were
     /// replaced and still have callers.
-    pub fn all_and_retired(&self) -> Vec<Arc<Served<C>>> {
+    pub fn all_and_retired(&self) -> Vec<Arc<LoadedClient<C>>> {
         let mut served = self.all();
         served.extend(self.retired().iter().filter_map(Weak::upgrade));
         served
     }
 
     /// Lets `served` answer under its name from now on.
-    pub fn put(&self, served: Served<C>) {
-        let name = served.settings.name.clone();
+    pub fn put(&self, served: LoadedClient<C>) {
+        let name = served.settings().name.clone();
         let served = Some(Arc::new(served));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let replaced = current.insert(name, served);
@@ -137,8 +93,9 @@ impl<C: Client> Clients<C> {
     }
 
     /// Lets these answer from now on, and no others.
-    pub fn replace(&self, served: impl IntoIterator<Item = Served<C>>) {
-        let by_name = |served: Served<C>| (served.settings.name.clone(), Some(Arc::new(served)));
+    pub fn replace(&self, served: impl IntoIterator<Item = LoadedClient<C>>) {
+        let by_name =
+            |served: LoadedClient<C>| (served.settings().name.clone(), Some(Arc::new(served)));
         let next = served.into_iter().map(by_name).collect();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let replaced = std::mem::replace(&mut *current, next);
@@ -152,7 +109,7 @@ impl<C: Client> Clients<C> {
         !*self.leaving.borrow() && current.values().all(Option::is_some)
     }
 
-    /// From now on they are not [ready](Clients::is_ready), and answer all the same.
+    /// From now on they are not [ready](ClientRegistry::is_ready), and answer all the same.
     pub fn leave(&self) {
         self.leaving.send_replace(true);
     }
@@ -179,18 +136,18 @@ impl<C: Client> Clients<C> {
         let deadline = deadline.shared();
         let drained = served
             .iter()
-            .map(|served| served.client.next().drain(deadline.clone()));
+            .map(|served| served.control().drain(deadline.clone()));
         join_all(drained).await.into_iter().sum()
     }
 
-    fn retire(&self, replaced: impl IntoIterator<Item = Arc<Served<C>>>) {
+    fn retire(&self, replaced: impl IntoIterator<Item = Arc<LoadedClient<C>>>) {
         let replaced = replaced.into_iter().map(|served| Arc::downgrade(&served));
         let mut retired = self.retired();
         retired.extend(replaced);
         retired.retain(|served| served.strong_count() > 0);
     }
 
-    fn retired(&self) -> MutexGuard<'_, Vec<Weak<Served<C>>>> {
+    fn retired(&self) -> MutexGuard<'_, Vec<Weak<LoadedClient<C>>>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -202,39 +159,47 @@ mod tests {
     use futures_util::poll;
 
     use super::*;
-    use crate::client::{Answer, ClientError, Generation, Items};
+    use crate::client::Client;
+    use crate::flight_context::FlightContext;
+    use crate::model::{Call, ClientError, Generation, Items, Outcome};
+    use crate::observability::metrics::ClientMetrics;
+    use crate::settings::Settings;
 
     /// Answers the key `now`, and no other.
     #[derive(Debug)]
     struct Half(Generation);
 
-    impl Client for Half {
+    impl Execute for Half {
         fn generation(&self) -> Generation {
             self.0
         }
 
-        async fn get_items(&self, key: Key) -> Answer {
-            if key.as_str() != "now" {
+        async fn execute(&self, call: Call, _: &FlightContext) -> Result<Outcome, ClientError> {
+            if call.x() != Some("now") {
                 pending::<()>().await;
             }
-            Items::new(vec![]).map_err(|_| ClientError::Internal).into()
+            Ok(Items::new(vec![]).unwrap().into())
         }
     }
 
-    fn served(name: &str) -> Served<Half> {
-        Served::new(Half(Generation::next()), Settings::new(name))
+    fn served(name: &str) -> LoadedClient<Half> {
+        LoadedClient::new(
+            Half(Generation::next()),
+            Settings::new(name),
+            ClientMetrics::default(),
+        )
     }
 
-    fn found(clients: &Clients<Half>, name: &str) -> Arc<Served<Half>> {
+    fn found(clients: &ClientRegistry<Half>, name: &str) -> Arc<LoadedClient<Half>> {
         match clients.find(name) {
-            Found::Served(served) => served,
+            Found::LoadedClient(served) => served,
             other => panic!("{other:?}"),
         }
     }
 
     #[tokio::test]
     async fn a_client_that_is_being_loaded_is_known_and_does_not_answer_yet() {
-        let clients = Clients::named(["a", "b"]);
+        let clients = ClientRegistry::named(["a", "b"]);
         clients.put(served("a"));
         assert!(matches!(clients.find("b"), Found::Loading));
         assert!(matches!(clients.find("c"), Found::Unknown));
@@ -250,23 +215,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_flight_ends_on_the_client_that_it_began_on_and_nobody_finds_that_any_more() {
-        let clients = Clients::of([served("a"), served("b")]);
+        let clients = ClientRegistry::of([served("a"), served("b")]);
         let old = found(&clients, "a");
-        let mut call = Box::pin(old.client().get_items("later".into()));
+        let mut call = Box::pin(old.client().call("later".into()));
         assert!(poll!(&mut call).is_pending());
         clients.replace([served("a")]);
         let new = found(&clients, "a");
         assert_ne!(new.client().generation(), old.client().generation());
         assert!(matches!(clients.find("b"), Found::Unknown));
-        assert!(new.client().get_items("now".into()).await.result.is_ok());
-        assert_eq!(old.client().next().flights(), 1);
+        assert!(new.client().call("now".into()).await.result.is_ok());
+        assert_eq!(old.control().flights(), 1);
     }
 
     #[tokio::test]
     async fn those_that_were_replaced_are_drained_too_and_live_no_longer_than_their_callers() {
-        let clients = Clients::of([served("a")]);
+        let clients = ClientRegistry::of([served("a")]);
         let old = found(&clients, "a");
-        let call = tokio::spawn(async move { old.client().get_items("later".into()).await });
+        let call = tokio::spawn(async move { old.client().call("later".into()).await });
         tokio::task::yield_now().await;
         clients.put(served("a"));
         clients.put(served("a"));

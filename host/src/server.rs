@@ -3,24 +3,24 @@
 //!
 //! # The life of a service
 //!
-//! Told to end, it says that it is not ready and goes on as before for [`FrontLimits::leave`], so that
+//! Told to end, it says that it is not ready and goes on as before for [`ServerLimits::leave`], so that
 //! balancers look elsewhere first. Then it opens no flight any more; those that are open may still be
 //! joined, and land. At the end of the grace the rest are cancelled, and their callers told. When nobody
 //! waits any more, it accepts no more connections, answers what it has read, and returns.
 
-mod admin;
+mod admin_api;
 mod body;
 mod connection;
-mod door;
-mod front;
-mod live;
+mod dashboard;
+mod dashboard_stream;
+mod listener;
 mod observe;
-mod page;
+mod preferences;
 mod problem;
 mod proxy_status;
+mod public_api;
 mod query;
 mod tls;
-mod wishes;
 
 use std::sync::Arc;
 
@@ -33,23 +33,23 @@ use tokio::time::{sleep, timeout};
 pub use self::tls::Tls;
 
 use self::body::Body;
-use self::door::{Audience, Door};
-use crate::client::Client;
-use crate::clients::Clients;
-use crate::config::FrontLimits;
-use crate::metrics::Metrics;
+use self::listener::{Audience, Listener};
+use crate::client::Execute;
+use crate::observability::metrics::Metrics;
+use crate::registry::ClientRegistry;
+use crate::settings::ServerLimits;
 
 /// What answers callers, and their operator.
 #[derive(Debug)]
 pub struct Service<C> {
-    clients: Arc<Clients<C>>,
+    clients: Arc<ClientRegistry<C>>,
     metrics: Arc<Metrics>,
-    limits: FrontLimits,
+    limits: ServerLimits,
 }
 
 /// Where a service is reached.
 #[derive(Debug)]
-pub struct Doors {
+pub struct Listeners {
     /// Callers ask here, in HTTP/1.1 or HTTP/2.
     pub callers: TcpListener,
     /// How callers are spoken to in TLS; without, they are spoken to in the clear.
@@ -58,7 +58,7 @@ pub struct Doors {
     pub operator: Option<TcpListener>,
 }
 
-impl Doors {
+impl Listeners {
     /// One door, for callers, in the clear.
     #[must_use]
     pub fn new(callers: TcpListener) -> Self {
@@ -70,9 +70,13 @@ impl Doors {
     }
 }
 
-impl<C: Client> Service<C> {
+impl<C: Execute> Service<C> {
     /// A service of `clients`, which may be replaced while it runs. Its operator is shown `metrics`.
-    pub fn new(clients: Arc<Clients<C>>, metrics: Arc<Metrics>, limits: FrontLimits) -> Self {
+    pub fn new(
+        clients: Arc<ClientRegistry<C>>,
+        metrics: Arc<Metrics>,
+        limits: ServerLimits,
+    ) -> Self {
         Self {
             clients,
             metrics,
@@ -85,12 +89,12 @@ impl<C: Client> Service<C> {
     /// # Cancel safety
     ///
     /// Dropping the future closes all connections at once.
-    pub async fn run(&self, doors: Doors, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&self, doors: Listeners, shutdown: impl Future<Output = ()>) {
         // Every connection holds a receiver. They are told to finish what they have begun, and are cut
         // where the sender is gone.
         let (finish, _) = watch::channel(());
         let door = |audience, tls: Option<Tls>| {
-            Door::new(
+            Listener::new(
                 audience,
                 Arc::clone(&self.clients),
                 Arc::clone(&self.metrics),
@@ -101,7 +105,7 @@ impl<C: Client> Service<C> {
         let accepting = async {
             let operator = async {
                 if let Some(listener) = doors.operator {
-                    let door = door(Audience::Operator, None);
+                    let door = door(Audience::Admin, None);
                     door.accept(listener, &finish).await;
                 }
             };
@@ -111,8 +115,8 @@ impl<C: Client> Service<C> {
         let ending = async {
             shutdown.await;
             self.clients.leave();
-            sleep(self.limits.leave).await;
-            let cancelled = self.clients.drain(sleep(self.limits.grace)).await;
+            sleep(self.limits.shutdown_delay).await;
+            let cancelled = self.clients.drain(sleep(self.limits.shutdown_grace)).await;
             if cancelled > 0 {
                 tracing::warn!(
                     cancelled,
@@ -125,14 +129,17 @@ impl<C: Client> Service<C> {
             () = ending => (),
         }
         finish.send_replace(());
-        if timeout(self.limits.write, finish.closed()).await.is_err() {
+        if timeout(self.limits.shutdown_write_timeout, finish.closed())
+            .await
+            .is_err()
+        {
             tracing::warn!("some connections were still open at the end, and are cut");
         }
     }
 }
 
 /// `/livez`: there is a process that answers. `/readyz`: it is good to send it callers.
-fn probe<C: Client>(clients: &Clients<C>, path: &str) -> Response<Body> {
+fn probe<C: Execute>(clients: &ClientRegistry<C>, path: &str) -> Response<Body> {
     if path == "/livez" || clients.is_ready() {
         text(StatusCode::OK, "ok\n")
     } else {

@@ -16,26 +16,26 @@ use crate::upstream::Policy;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CompileLimits {
     /// A component, in bytes: 64 MiB. The largest guests seen (Python) have 18 MB.
-    pub component: usize,
+    pub max_component_bytes: usize,
     /// Functions of one component: 200,000. Those guests have 13,351.
-    pub functions: usize,
+    pub max_functions: usize,
     /// One function, in bytes: 2 MiB. Their largest has 426,843.
-    pub function: usize,
+    pub max_function_bytes: usize,
     /// Locals of one function, parameters aside: 20,000. Theirs have 271 at most; those of a build that
     /// is not optimised have more.
-    pub locals: u64,
+    pub max_locals: u64,
     /// Blocks within blocks of one function: 10,000. A large `switch` has one for each case.
-    pub nesting: usize,
+    pub max_nesting: usize,
     /// Address space of the compiler, in bytes: 2 GiB. Those guests take less than half.
-    pub memory: u64,
+    pub max_memory_bytes: u64,
     /// Processor time of the compiler, all its threads together: 120 s. Those guests take less than
     /// 30 s where nothing is optimised.
-    pub cpu: Duration,
+    pub max_cpu_time: Duration,
     /// The whole of it, from the compiler's start to its end: 1,200 s. A busy machine takes ten times as
     /// long as an idle one.
-    pub time: Duration,
+    pub compile_timeout: Duration,
     /// What comes of it, in bytes: 512 MiB. This process holds it in memory.
-    pub code: usize,
+    pub max_code_bytes: usize,
 }
 
 /// What a folder of compiled code may hold: 1 GiB, in bytes. The code of the largest guests seen
@@ -45,15 +45,15 @@ pub const CACHE_SIZE: u64 = 1 << 30;
 impl Default for CompileLimits {
     fn default() -> Self {
         Self {
-            component: 64 << 20,
-            functions: 200_000,
-            function: 2 << 20,
-            locals: 20_000,
-            nesting: 10_000,
-            memory: 2 << 30,
-            cpu: Duration::from_secs(120),
-            time: Duration::from_secs(1_200),
-            code: 512 << 20,
+            max_component_bytes: 64 << 20,
+            max_functions: 200_000,
+            max_function_bytes: 2 << 20,
+            max_locals: 20_000,
+            max_nesting: 10_000,
+            max_memory_bytes: 2 << 30,
+            max_cpu_time: Duration::from_secs(120),
+            compile_timeout: Duration::from_secs(1_200),
+            max_code_bytes: 512 << 20,
         }
     }
 }
@@ -61,10 +61,10 @@ impl Default for CompileLimits {
 impl CompileLimits {
     /// The same, with `cpu` of processor time, and ten times that for the whole.
     #[must_use]
-    pub fn with_cpu(self, cpu: Duration) -> Self {
+    pub fn with_max_cpu_time(self, time: Duration) -> Self {
         Self {
-            cpu,
-            time: cpu * 10,
+            max_cpu_time: time,
+            compile_timeout: time * 10,
             ..self
         }
     }
@@ -73,47 +73,47 @@ impl CompileLimits {
 /// What the service takes from whoever connects, and how it ends. There is no other place where these
 /// defaults stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FrontLimits {
+pub struct ServerLimits {
     /// Callers' connections at once: 20,000. Ten thousand callers held on one key, and as many again.
-    pub connections: usize,
+    pub max_connections: usize,
     /// The operator's connections at once: 100. A few tools, each with a few.
-    pub operators: usize,
+    pub max_admin_connections: usize,
     /// The head of a request to come, or a TLS handshake: 10 s. A connection that is kept is closed when
     /// it has been idle for as long, in HTTP/2 for up to twice as long. Who sends its first three bytes
     /// one by one has up to three times as long.
-    pub head_time: Duration,
+    pub header_timeout: Duration,
     /// A caller that reads nothing more of its answer: 60 s, and up to 10 s more. Mobile networks pause
     /// for less.
-    pub stall: Duration,
+    pub write_stall_timeout: Duration,
     /// The head of a request, in bytes: 32 KiB, several times the longest key. Less than 8 KiB counts
     /// as 8 KiB.
-    pub head: usize,
+    pub max_header_bytes: usize,
     /// Lines in the head of a request: 100. Browsers and proxies send a tenth.
-    pub headers: usize,
+    pub max_headers: usize,
     /// Requests at once on one HTTP/2 connection: 1,000. A proxy in front may bring all its callers over
     /// one.
-    pub streams: usize,
+    pub max_streams: usize,
     /// Going on as before once the end was asked for: 1 s. As often balancers look at `/readyz`.
-    pub leave: Duration,
+    pub shutdown_delay: Duration,
     /// Flights under way may land after that: 10 s, as long as one takes at most by default.
-    pub grace: Duration,
+    pub shutdown_grace: Duration,
     /// Answers may be read to their end after that: 5 s.
-    pub write: Duration,
+    pub shutdown_write_timeout: Duration,
 }
 
-impl Default for FrontLimits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            connections: 20_000,
-            operators: 100,
-            head_time: Duration::from_secs(10),
-            stall: Duration::from_secs(60),
-            head: 32 << 10,
-            headers: 100,
-            streams: 1_000,
-            leave: Duration::from_secs(1),
-            grace: Duration::from_secs(10),
-            write: Duration::from_secs(5),
+            max_connections: 20_000,
+            max_admin_connections: 100,
+            header_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(60),
+            max_header_bytes: 32 << 10,
+            max_headers: 100,
+            max_streams: 1_000,
+            shutdown_delay: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(10),
+            shutdown_write_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -209,7 +209,6 @@ impl fmt::Debug for Settings {
             .finish()
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,10 @@
 //! A request follows no redirect, is not retried once it was written, and ends with its flight.
 
 mod address;
+mod allow_rule;
 mod body;
 mod connect;
 mod denial;
-mod origin;
-mod outbound;
 mod policy;
 mod resolve;
 mod tls;
@@ -29,20 +28,19 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody};
 
-pub use self::origin::Origin;
-pub(crate) use self::outbound::Outbound;
+pub use self::allow_rule::AllowRule;
 pub use self::policy::Policy;
 pub use self::resolve::{Resolve, SystemResolver};
 pub use self::tls::Roots;
 
-use self::body::{AnnouncedBody, CappedBody, Expiry};
+use self::allow_rule::Target;
+use self::body::{CappedBody, Expiry, LengthCheckedBody};
 use self::connect::{ConnectError, Connector};
 use self::denial::Denial;
-use self::origin::Target;
-use self::outbound::OpenRequest;
-use crate::client::ClientError;
-use crate::config::Limits;
-use crate::trace::TRACEPARENT;
+use crate::flight_context::RequestGuard;
+use crate::model::ClientError;
+use crate::model::Limits;
+use crate::observability::trace::TRACEPARENT;
 
 /// Bytes of one HTTP/2 answer that may be on their way before its guest reads them. A connection's
 /// share is that of all requests there can be: a guest that reads nothing holds up none but itself.
@@ -51,7 +49,7 @@ const WINDOW: u32 = 256 << 10;
 /// What one client's guests reach their upstreams through. Its connections are its own, so that
 /// none that was made under one policy serves another.
 pub(crate) struct Upstream {
-    http: Client<Connector, AnnouncedBody>,
+    http: Client<Connector, LengthCheckedBody>,
     connector: Connector,
     policy: Arc<Policy>,
     limits: Limits,
@@ -70,19 +68,19 @@ impl Upstream {
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits.idle)
+            .pool_idle_timeout(limits.idle_timeout)
             .pool_max_idle_per_host(most)
-            .http1_max_buf_size(limits.head.max(8 << 10))
+            .http1_max_buf_size(limits.max_header_bytes.max(8 << 10))
             // So many that what is only too large is found by its size, and not as a broken stream.
             .http2_max_header_list_size(
-                u32::try_from(limits.head.saturating_mul(16)).unwrap_or(u32::MAX),
+                u32::try_from(limits.max_header_bytes.saturating_mul(16)).unwrap_or(u32::MAX),
             )
             .http2_initial_stream_window_size(WINDOW)
             .http2_initial_connection_window_size(WINDOW.saturating_mul(share).min((1 << 31) - 1))
             // A request that fails leaves its connection to others: without this, one that leads
             // nowhere any more would fail them all.
-            .http2_keep_alive_interval(limits.connect)
-            .http2_keep_alive_timeout(limits.connect)
+            .http2_keep_alive_interval(limits.connect_timeout)
+            .http2_keep_alive_timeout(limits.connect_timeout)
             .build(connector.clone());
         Self {
             http,
@@ -115,11 +113,11 @@ impl Upstream {
         &self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        mut open: OpenRequest,
+        mut open: RequestGuard,
     ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
         let mut request = match self.permitted(request, &mut open) {
             Ok(request) => request,
-            Err(denial) => return Err(denied(&denial).told(open)),
+            Err(denial) => return Err(denied(&denial).end(open)),
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
         open.sent();
@@ -136,21 +134,27 @@ impl Upstream {
                 Err(malformed("it left HTTP, which nobody asked for".to_owned()))
             }
             // What hyper takes is a little more: it counts what it has read, and that is read in lumps.
-            Ok(response) if size(response.headers()) > self.limits.head => {
-                let limit = self.limits.head;
+            Ok(response) if size(response.headers()) > self.limits.max_header_bytes => {
+                let limit = self.limits.max_header_bytes;
                 Err(too_large(format!("the head has more than {limit} bytes")))
             }
             response => response,
         };
         let (head, incoming) = match response {
             Ok(response) => response.into_parts(),
-            Err(failure) => return Err(failure.told(open)),
+            Err(failure) => return Err(failure.end(open)),
         };
-        open.answered(head.status);
+        open.responded(head.status);
         let Times {
             deadline, between, ..
         } = times;
-        let (body, expiry) = CappedBody::new(incoming, self.limits.body, deadline, between, open);
+        let (body, expiry) = CappedBody::new(
+            incoming,
+            self.limits.max_body_bytes,
+            deadline,
+            between,
+            open,
+        );
         let response = Response::from_parts(head, body.boxed_unsync());
         Ok((response, Expiry::run(expiry)))
     }
@@ -159,9 +163,9 @@ impl Upstream {
     fn permitted(
         &self,
         request: Request<WasiBody>,
-        open: &mut OpenRequest,
-    ) -> Result<Request<AnnouncedBody>, Denial> {
-        let limit = self.limits.requests;
+        open: &mut RequestGuard,
+    ) -> Result<Request<LengthCheckedBody>, Denial> {
+        let limit = self.limits.max_requests;
         if open.number() > limit {
             return Err(Denial::TooManyRequests { limit });
         }
@@ -170,7 +174,7 @@ impl Upstream {
         }
         let target = Target::of(request.uri())?;
         self.policy.permit(&target)?;
-        open.goes_to(request.method(), &target);
+        open.allowed(request.method(), &target.host(), target.port());
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().cloned();
         head.uri = target.url(path)?;
@@ -186,7 +190,10 @@ impl Upstream {
             }
             None => None,
         };
-        Ok(Request::from_parts(head, AnnouncedBody::new(body, length)))
+        Ok(Request::from_parts(
+            head,
+            LengthCheckedBody::new(body, length),
+        ))
     }
 }
 
@@ -206,10 +213,10 @@ impl Times {
         let now = Instant::now();
         let least = |asked: Option<Duration>, limit| asked.map_or(limit, |asked| asked.min(limit));
         Self {
-            connected: now + least(asked.connect_timeout, limits.request),
-            first_byte: least(asked.first_byte_timeout, limits.first_byte),
-            between: least(asked.between_bytes_timeout, limits.between_bytes),
-            deadline: now + limits.request,
+            connected: now + least(asked.connect_timeout, limits.request_timeout),
+            first_byte: least(asked.first_byte_timeout, limits.first_byte_timeout),
+            between: least(asked.between_bytes_timeout, limits.between_bytes_timeout),
+            deadline: now + limits.request_timeout,
         }
     }
 
@@ -252,17 +259,17 @@ fn size(headers: &HeaderMap) -> usize {
 struct Failure {
     /// What the flight is named after.
     named: ClientError,
-    /// What the guest is told.
-    told: Error,
+    /// What the guest gets.
+    error: Error,
     /// What the log says.
     why: String,
 }
 
 impl Failure {
     /// Ends `request` with this failure; what is left is for the guest.
-    fn told(self, request: OpenRequest) -> Error {
-        request.failed(self.named, &self.why);
-        self.told
+    fn end(self, request: RequestGuard) -> Error {
+        request.fail(self.named, &self.why);
+        self.error
     }
 }
 
@@ -313,15 +320,15 @@ fn unconnected(cause: &ConnectError, why: String) -> Failure {
     }
 }
 
-fn unavailable(told: Error, why: String) -> Failure {
+fn unavailable(error: Error, why: String) -> Failure {
     let named = ClientError::UpstreamUnavailable;
-    Failure { named, told, why }
+    Failure { named, error, why }
 }
 
 fn malformed(why: String) -> Failure {
     Failure {
         named: ClientError::UpstreamMalformed,
-        told: Error::HttpProtocolError,
+        error: Error::HttpProtocolError,
         why,
     }
 }
@@ -329,7 +336,7 @@ fn malformed(why: String) -> Failure {
 fn too_large(why: String) -> Failure {
     Failure {
         named: ClientError::UpstreamResponseTooLarge,
-        told: Error::HttpResponseHeaderSectionSize(None),
+        error: Error::HttpResponseHeaderSectionSize(None),
         why,
     }
 }
@@ -337,16 +344,16 @@ fn too_large(why: String) -> Failure {
 fn denied(denial: &Denial) -> Failure {
     Failure {
         named: ClientError::UpstreamDenied,
-        told: Error::HttpRequestDenied,
+        error: Error::HttpRequestDenied,
         why: denial.to_string(),
     }
 }
 
-fn late(what: &str, told: Error) -> Failure {
+fn late(what: &str, error: Error) -> Failure {
     let why = format!("{what} did not come in time");
     Failure {
         named: ClientError::UpstreamTimeout,
-        told,
+        error,
         why,
     }
 }
@@ -429,8 +436,8 @@ mod tests {
         assert!(less.connected < less.deadline);
         for options in [asked(long), RequestOptions::default()] {
             let most = Times::new(options, &limits);
-            assert_eq!(most.first_byte, limits.first_byte);
-            assert_eq!(most.between, limits.between_bytes);
+            assert_eq!(most.first_byte, limits.first_byte_timeout);
+            assert_eq!(most.between, limits.between_bytes_timeout);
             assert_eq!(most.connected, most.deadline);
         }
     }

@@ -4,9 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::poll;
-use oneflight::client::{Answer, Generation, Resource};
+use oneflight::model::{Generation, Resource};
 use oneflight::upstream::Policy;
-use oneflight::{Client, ClientError, Engine, Items, Key, Limits, Settings, decorate};
+use oneflight::{
+    Call, Client, ClientError, ClientMetrics, Engine, Execute, FlightContext, Items, Limits,
+    Outcome, Settings, Stack,
+};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::upstream::{self, Upstream};
 use oneflight_tests::{Subject, artifacts, failsafe, patient, reaching, tasks};
@@ -28,19 +31,19 @@ async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served()
     let subject = holding(
         &upstream,
         Limits {
-            callers: 2,
+            max_callers: 2,
             ..Limits::default()
         },
     )
     .await;
-    let key = || Key::from(format!("need:{}", upstream.origin()));
+    let key = || Call::from(format!("need:{}", upstream.origin()));
     let (mut first, mut second) = (
-        pin!(subject.client.get_items(key())),
-        pin!(subject.client.get_items(key())),
+        pin!(subject.client.call(key().into())),
+        pin!(subject.client.call(key().into())),
     );
     assert!(poll!(first.as_mut()).is_pending());
     assert!(poll!(second.as_mut()).is_pending());
-    let refused = subject.client.get_items(key()).await.result.unwrap_err();
+    let refused = subject.client.call(key().into()).await.result.unwrap_err();
     assert_eq!(refused, ClientError::Overloaded(Resource::Callers));
     upstream.requested(1).await;
     upstream.release();
@@ -56,23 +59,23 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     let subject = holding(
         &upstream,
         Limits {
-            flights: 2,
+            max_flights: 2,
             ..Limits::default()
         },
     )
     .await;
-    let key = |n: u32| Key::from(format!("need:{}/{n}", upstream.origin()));
+    let key = |n: u32| Call::from(format!("need:{}/{n}", upstream.origin()));
     let (mut first, mut second) = (
-        pin!(subject.client.get_items(key(1))),
-        pin!(subject.client.get_items(key(2))),
+        pin!(subject.client.call(key(1).into())),
+        pin!(subject.client.call(key(2).into())),
     );
     assert!(poll!(first.as_mut()).is_pending());
     assert!(poll!(second.as_mut()).is_pending());
     upstream.requested(2).await;
-    let refused = subject.client.get_items(key(3)).await.result.unwrap_err();
+    let refused = subject.client.call(key(3).into()).await.result.unwrap_err();
     assert_eq!(refused, ClientError::Overloaded(Resource::Flights));
     // What is open may still be joined.
-    let mut joined = pin!(subject.client.get_items(key(1)));
+    let mut joined = pin!(subject.client.call(key(1).into()));
     assert!(poll!(joined.as_mut()).is_pending());
     upstream.release();
     assert!(failsafe("the first flight", first).await.result.is_ok());
@@ -80,7 +83,7 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     assert!(failsafe("the joiner", joined).await.result.is_ok());
     assert_eq!(upstream.requests(), 2);
     subject.settled().await;
-    assert!(subject.client.get_items(key(3)).await.result.is_ok());
+    assert!(subject.client.call(key(3).into()).await.result.is_ok());
 }
 
 // Row 20.
@@ -89,21 +92,21 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
     let before = tasks();
     let upstream = Upstream::start(upstream::Answer::Held).await;
     let limits = Limits {
-        executions: 2,
+        max_executions: 2,
         ..patient()
     };
-    let queue = limits.queue;
+    let queue = limits.queue_timeout;
     let subject = holding(&upstream, limits).await;
-    let key = |n: u32| Key::from(format!("need:{}/{n}", upstream.origin()));
+    let key = |n: u32| Call::from(format!("need:{}/{n}", upstream.origin()));
     let under_way = [1, 2].map(|n| {
         let (client, key) = (subject.client.clone(), key(n));
-        tokio::spawn(async move { client.get_items(key).await })
+        tokio::spawn(async move { client.call(key.into()).await })
     });
     upstream.requested(2).await;
     // From here on time goes as fast as nothing else happens.
     tokio::time::pause();
     let asked = Instant::now();
-    let third = || subject.client.get_items(key(3));
+    let third = || subject.client.call(key(3).into());
     let (one, other) = tokio::join!(third(), third());
     for refused in [one, other] {
         let refused = refused.result.unwrap_err();
@@ -115,7 +118,7 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
     // One that waits has its turn when another ends.
     let waiting = tokio::spawn({
         let (client, key) = (subject.client.clone(), key(4));
-        async move { client.get_items(key).await }
+        async move { client.call(key.into()).await }
     });
     upstream.release();
     for answer in under_way.into_iter().chain([waiting]) {
@@ -137,8 +140,8 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     );
     let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
     let of = |executions, flights| Limits {
-        executions,
-        flights,
+        max_executions: executions,
+        max_flights: flights,
         ..patient()
     };
     let engine = Engine::new(&of(4, 0)).unwrap();
@@ -152,7 +155,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let (ill, other) = (on(&hanging, of(2, 6)).await, on(&well, of(2, 6)).await);
     let asking = |n: u32| {
         let (client, origin) = (ill.client.clone(), hanging.origin());
-        tokio::spawn(async move { client.get_items(format!("need:{origin}/{n}").into()).await })
+        tokio::spawn(async move { client.call(format!("need:{origin}/{n}").into()).await })
     };
     // Two hold the permits, four wait for one, and six are past the cap on flights.
     let under_way = [1, 2].map(asking);
@@ -188,25 +191,27 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
 /// A client of the host's own that panics for one key.
 struct Panicking(Generation);
 
-impl Client for Panicking {
+impl Execute for Panicking {
     fn generation(&self) -> Generation {
         self.0
     }
 
-    async fn get_items(&self, key: Key) -> Answer {
-        assert_ne!(key.as_str(), "panic");
-        Items::new(vec![]).map_err(|_| ClientError::Internal).into()
+    async fn execute(&self, call: Call, _: &FlightContext) -> Result<Outcome, ClientError> {
+        assert_ne!(call.x(), Some("panic"));
+        let items = Items::new(vec![]).map_err(|_| ClientError::Internal)?;
+        Ok(items.into())
     }
 }
 
 // Row 12.
 #[tokio::test]
 async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
-    let client = decorate(Panicking(Generation::next()), &Settings::new("test"));
-    let panicked = client.get_items("panic".into()).await.result.unwrap_err();
+    let (settings, metrics) = (Settings::new("test"), ClientMetrics::default());
+    let client = Stack::new(Panicking(Generation::next()), &settings, metrics);
+    let panicked = client.call("panic".into()).await.result.unwrap_err();
     assert_eq!(panicked.code(), "internal");
-    assert!(client.get_items("other".into()).await.result.is_ok());
-    assert_eq!(client.next().flights(), 0);
+    assert!(client.call("other".into()).await.result.is_ok());
+    assert_eq!(client.control().flights(), 0);
 }
 
 // Row 12, where guests run: the host looks up a name for one of them.

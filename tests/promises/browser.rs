@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use oneflight::clients::Clients;
-use oneflight::server::{self, Doors};
-use oneflight::{Client, FrontLimits, Instances, Metrics, Settings};
+use oneflight::registry::ClientRegistry;
+use oneflight::server::{self, Listeners};
+use oneflight::{Client, Instances, ServerLimits, Settings};
 use oneflight_tests::browser::Browser;
 use oneflight_tests::caller::{self, get};
 use oneflight_tests::folder::Folder;
@@ -209,10 +209,7 @@ async fn when_the_service_ends_that_is_seen_and_does_not_hold_it_up() {
 async fn when_another_service_begins_at_its_address_the_page_begins_anew() {
     let upstream = Upstream::start(Answer::Items).await;
     let subject = async || {
-        let settings = Settings {
-            metrics: Metrics::default().client("test"),
-            ..reaching(&upstream)
-        };
+        let settings = reaching(&upstream);
         Subject::builtin(&format!("{}/items", upstream.origin()), settings).await
     };
     let mut serving = Serving::start(subject().await).await;
@@ -226,12 +223,12 @@ async fn when_another_service_begins_at_its_address_the_page_begins_anew() {
     let state = "document.getElementById('state').dataset.state";
     browser.shows(state, "lost").await;
 
-    let doors = Doors {
+    let doors = Listeners {
         operator: Some(TcpListener::bind(operator).await.unwrap()),
-        ..Doors::new(TcpListener::bind("127.0.0.1:0").await.unwrap())
+        ..Listeners::new(TcpListener::bind("127.0.0.1:0").await.unwrap())
     };
-    let clients = Arc::new(Clients::of([served(&subject().await)]));
-    let service = server::Service::new(clients, Arc::default(), FrontLimits::default());
+    let clients = Arc::new(ClientRegistry::of([served(&subject().await)]));
+    let service = server::Service::new(clients, Arc::default(), ServerLimits::default());
     let running = tokio::spawn(async move { service.run(doors, pending()).await });
     browser.shows(state, "live").await;
     browser.shows(&text("callers"), "0").await;
@@ -391,7 +388,7 @@ async fn it_says_what_is_where_to_those_who_do_not_see_it() {
         ("region", "Since the service started"),
         ("region", "Callers and upstream requests, per second"),
         ("region", "Flights under way"),
-        ("region", "Clients"),
+        ("region", "ClientRegistry"),
         ("region", "Latency"),
         ("region", "Outcomes"),
         ("image", "0 callers and 0 upstream requests in the last 1 s"),
@@ -409,7 +406,6 @@ async fn it_says_what_is_where_to_those_who_do_not_see_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_flights_a_second_do_not_hold_it_up() {
     let settings = Settings {
-        metrics: Metrics::default().client("test"),
         limits: patient(),
         instances: Instances::Reused {
             calls: u32::MAX,
@@ -428,7 +424,7 @@ async fn a_thousand_flights_a_second_do_not_hold_it_up() {
             tokio::spawn(async move {
                 for number in 0.. {
                     let key = format!("echo:{caller}-{number}");
-                    client.get_items(key.into()).await;
+                    client.call(key.into()).await;
                 }
             })
         })

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::pin::pin;
 
 use futures_util::poll;
-use oneflight::component::{Cache, Cost, Part, Program};
-use oneflight::{BUILTIN, Client, Compilation, Compile, CompileLimits, ComponentClient};
+use oneflight::component::{Cache, CompileBudget, Program, ShapeLimit};
+use oneflight::{BUILTIN, Client, Compilation, Compile, CompileLimits, ComponentClient, Unshared};
 use oneflight::{Engine, Limits, LoadError, Settings};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::process::{alone, binary, is_child_of, oneflight, processes, run, threads};
@@ -26,7 +26,7 @@ fn in_child(program: &str, arguments: &[&str]) -> Compilation {
         }),
         cache: None,
         limits: CompileLimits {
-            memory: 256 << 20,
+            max_memory_bytes: 256 << 20,
             ..CompileLimits::default()
         },
     }
@@ -48,7 +48,7 @@ fn absent() -> Compilation {
 /// An engine for two clients.
 fn engine(compilation: Compilation) -> Engine {
     let limits = Limits {
-        executions: 2,
+        max_executions: 2,
         ..Limits::default()
     };
     Engine::new(&limits).unwrap().compiling(compilation)
@@ -57,7 +57,7 @@ fn engine(compilation: Compilation) -> Engine {
 /// A client that executes one flight at a time.
 fn one(name: &str) -> Settings {
     let mut settings = Settings::new(name);
-    settings.limits.executions = 1;
+    settings.limits.max_executions = 1;
     settings
 }
 
@@ -102,7 +102,7 @@ async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_s
     let other = ComponentClient::load(&engine, other, one("other"));
     let other = other.await.unwrap();
     let echo = async || {
-        let answer = other.get_items("echo:a".into()).await;
+        let answer = Unshared::new(other.clone()).call("echo:a".into()).await;
         assert_eq!(
             answer.result.unwrap().json(),
             r#"[{"id":"a","body":"a"}]"#.as_bytes()
@@ -126,7 +126,10 @@ async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_s
         .await;
         served += 1;
     };
-    assert_eq!(refused, LoadError::TooCostly(Cost::Memory(256 << 20)));
+    assert_eq!(
+        refused,
+        LoadError::TooCostly(CompileBudget::Memory(256 << 20))
+    );
     assert!(served > 0);
     echo().await;
 }
@@ -172,9 +175,9 @@ async fn a_compiler_that_never_ends_is_killed_and_reaped() {
     let program = folder.path().join(name);
     symlink("/bin/sleep", &program).unwrap();
     let sleeping = in_child(program.to_str().unwrap(), &["1000"]);
-    let time = sleeping.limits.time;
+    let time = sleeping.limits.compile_timeout;
     let refused = load(sleeping, BUILTIN).await.unwrap_err();
-    assert_eq!(refused, LoadError::TooCostly(Cost::Time(time)));
+    assert_eq!(refused, LoadError::TooCostly(CompileBudget::Time(time)));
     assert_eq!(named(name), 0);
 }
 
@@ -210,7 +213,7 @@ async fn no_more_than_two_compilers_run_at_once() {
     let engine = engine(in_child(program.to_str().unwrap(), &["1000"]));
     let load = || {
         let mut settings = one("test");
-        settings.limits.executions = 0;
+        settings.limits.max_executions = 0;
         let engine = engine.clone();
         tokio::spawn(async move { ComponentClient::load(&engine, BUILTIN, settings).await })
     };
@@ -252,7 +255,10 @@ async fn a_compile_bomb_costs_its_host_next_to_nothing() {
         let rise = memory::rise(async {
             let refused = ComponentClient::load(&engine, bomb, one("bomb")).await;
             let refused = refused.unwrap_err();
-            assert_eq!(refused, LoadError::TooCostly(Cost::Memory(256 << 20)));
+            assert_eq!(
+                refused,
+                LoadError::TooCostly(CompileBudget::Memory(256 << 20))
+            );
         })
         .await;
         assert!(rise < copies + (2 << 20), "{rise}");
@@ -371,42 +377,42 @@ async fn a_component_past_a_limit_of_shape_is_refused_before_it_is_compiled() {
     for (limits, part, found) in [
         (
             CompileLimits {
-                component: bytes - 1,
+                max_component_bytes: bytes - 1,
                 ..CompileLimits::default()
             },
-            Part::Component,
+            ShapeLimit::Component,
             bytes,
         ),
         (
             CompileLimits {
-                functions: 2,
+                max_functions: 2,
                 ..CompileLimits::default()
             },
-            Part::Functions,
+            ShapeLimit::Functions,
             3,
         ),
         (
             CompileLimits {
-                function: body - 1,
+                max_function_bytes: body - 1,
                 ..CompileLimits::default()
             },
-            Part::Function,
+            ShapeLimit::Function,
             body,
         ),
         (
             CompileLimits {
-                locals: 39,
+                max_locals: 39,
                 ..CompileLimits::default()
             },
-            Part::Locals,
+            ShapeLimit::Locals,
             40,
         ),
         (
             CompileLimits {
-                nesting: 29,
+                max_nesting: 29,
                 ..CompileLimits::default()
             },
-            Part::Nesting,
+            ShapeLimit::Nesting,
             30,
         ),
     ] {
@@ -420,11 +426,11 @@ async fn a_component_past_a_limit_of_shape_is_refused_before_it_is_compiled() {
     }
     // At its limits it is compiled, and found to be no client.
     let limits = CompileLimits {
-        component: bytes,
-        functions: 3,
-        function: body,
-        locals: 40,
-        nesting: 30,
+        max_component_bytes: bytes,
+        max_functions: 3,
+        max_function_bytes: body,
+        max_locals: 40,
+        max_nesting: 30,
         ..in_children().limits
     };
     let compilation = Compilation {
@@ -449,7 +455,7 @@ async fn what_was_compiled_once_is_not_compiled_again() {
     let refused = load(kept(absent()), &other).await;
     assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
     let limits = CompileLimits {
-        functions: 199_999,
+        max_functions: 199_999,
         ..absent().limits
     };
     let compilation = Compilation { limits, ..absent() };

@@ -96,11 +96,11 @@ async fn a_component_that_does_not_fit_is_told_what_is_needed() {
 #[tokio::test]
 async fn a_component_that_is_refused_leaves_what_runs_as_it_was() {
     let limits = Limits {
-        executions: 1,
+        max_executions: 1,
         ..Limits::default()
     };
     let both = Limits {
-        executions: 2,
+        max_executions: 2,
         ..Limits::default()
     };
     let engine = Engine::new(&both).unwrap();
@@ -230,7 +230,7 @@ async fn the_built_in_client_reads_all_that_the_host_lets_through() {
 /// `OPEN ELEMENT, ELEMENT, … CLOSE`, with as many elements as the host lets through, each made from its
 /// number.
 fn full(open: &str, element: impl Fn(usize) -> String, close: &str) -> String {
-    let limit = Limits::default().body;
+    let limit = Limits::default().max_body_bytes;
     let mut answer = open.to_owned();
     for n in 0.. {
         let element = element(n);
@@ -314,7 +314,7 @@ async fn the_built_in_client_refuses_headers_that_are_not_its_own_to_send() {
 /// tests.
 fn unhurried(upstream: &Upstream) -> Settings {
     let limits = Limits {
-        cpu: FAILSAFE,
+        max_cpu_time: FAILSAFE,
         ..Limits::default()
     };
     Settings {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use oneflight::server::Tls;
-use oneflight::{FrontLimits, Settings};
+use oneflight::{ServerLimits, Settings};
 use oneflight_tests::caller::{Http2, exchange, get, rest, sending};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::serving::Serving;
@@ -21,7 +21,7 @@ use tokio::process::Command;
 const ITEMS: &str = "/v1/test/items?x=42";
 
 /// A service with these limits.
-async fn limited(upstream: &Upstream, limits: FrontLimits) -> Serving {
+async fn limited(upstream: &Upstream, limits: ServerLimits) -> Serving {
     let base_url = format!("{}/items", upstream.origin());
     let subject = Subject::builtin(&base_url, reaching(upstream)).await;
     Serving::with(subject, limits, None).await
@@ -33,7 +33,7 @@ async fn in_tls(upstream: &Upstream) -> (Serving, Identity) {
     let tls = Tls::from_pem(identity.pem().as_bytes(), identity.key_pem().as_bytes()).unwrap();
     let base_url = format!("{}/items", upstream.origin());
     let subject = Subject::builtin(&base_url, reaching(upstream)).await;
-    let serving = Serving::with(subject, FrontLimits::default(), Some(tls)).await;
+    let serving = Serving::with(subject, ServerLimits::default(), Some(tls)).await;
     (serving, identity)
 }
 
@@ -51,7 +51,7 @@ async fn a_request_whose_head_is_slow_long_or_ambiguous_is_refused() {
         let long = format!("a: {}\r\nconnection: close\r\n", "b".repeat(bytes - others));
         sending(address, &lines(&long)).await
     };
-    let limit = FrontLimits::default().head;
+    let limit = ServerLimits::default().max_header_bytes;
     assert!(
         rest(of_bytes(limit).await)
             .await
@@ -101,9 +101,9 @@ async fn a_request_over_http2_whose_head_is_long_is_refused() {
 #[tokio::test]
 async fn requests_at_once_over_one_http2_connection_are_as_many_as_may_be() {
     let upstream = Upstream::start(Answer::Held).await;
-    let limits = FrontLimits {
-        streams: 2,
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        max_streams: 2,
+        ..ServerLimits::default()
     };
     let serving = limited(&upstream, limits).await;
     let connection = Http2::to(serving.callers).await;
@@ -129,9 +129,9 @@ async fn requests_at_once_over_one_http2_connection_are_as_many_as_may_be() {
 #[tokio::test]
 async fn a_connection_past_the_limit_waits_until_another_is_closed() {
     let upstream = Upstream::start(Answer::Items).await;
-    let limits = FrontLimits {
-        connections: 1,
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        max_connections: 1,
+        ..ServerLimits::default()
     };
     let serving = limited(&upstream, limits).await;
     let first = Http2::to(serving.callers).await;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::future::join_all;
-use oneflight::{Instances, Metrics, Settings};
+use oneflight::{Instances, Settings};
 use oneflight_tests::caller::{get, header};
 use oneflight_tests::process::Service;
 use oneflight_tests::upstream::{Answer, Upstream};
@@ -103,17 +103,15 @@ async fn the_figures_say_who_asked_what_was_sent_and_what_was_saved() {
 #[tokio::test]
 async fn what_a_flight_took_is_counted_though_its_instance_waits_for_the_next() {
     let upstream = Upstream::start(Answer::Items).await;
-    let metrics = Metrics::default();
     let settings = Settings {
         instances: Instances::REUSED,
-        metrics: metrics.client("test"),
         ..reaching(&upstream)
     };
     let subject = Subject::builtin(&upstream.origin(), settings).await;
     assert!(subject.ask("42").await.is_ok());
     failsafe("what it took", async {
         let took = r#"upstream_seconds_total{client="test"}"#;
-        while value(&metrics.text(&[], 0), took) == 0.0 {
+        while value(&subject.metrics.text(&[], 0), took) == 0.0 {
             tokio::task::yield_now().await;
         }
     })

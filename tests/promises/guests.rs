@@ -114,7 +114,7 @@ async fn a_guest_that_spins_is_ended_when_its_processor_time_is_used_up() {
 #[tokio::test]
 async fn a_guest_that_waits_too_long_is_ended_at_the_flights_deadline() {
     let limits = Limits {
-        flight: Duration::from_millis(200),
+        flight_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
     let subject = Subject::misbehaving(Settings {
@@ -131,7 +131,7 @@ async fn a_guest_whose_upstream_hangs_is_ended_and_its_connection_closed() {
     let upstream = Upstream::start(Answer::Held).await;
     let settings = oneflight_tests::reaching(&upstream);
     let limits = Limits {
-        flight: Duration::from_millis(200),
+        flight_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
     let subject = Subject::misbehaving(Settings { limits, ..settings }).await;
@@ -144,7 +144,7 @@ async fn a_guest_whose_upstream_hangs_is_ended_and_its_connection_closed() {
 #[tokio::test]
 async fn a_guest_cannot_grow_past_its_memory_limit() {
     let limits = Limits {
-        memory: 16 << 20,
+        max_memory_bytes: 16 << 20,
         ..Limits::default()
     };
     let subject = Subject::misbehaving(Settings {
@@ -179,8 +179,14 @@ async fn a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit()
     {
         let rise = rise(patient_guest(), "grow:1000000000", None).await;
         // Less what the flight before it has touched, and the pool keeps.
-        assert!(rise > Limits::default().memory - RESIDENT, "{rise}");
-        assert!(rise < Limits::default().memory + HOSTS_OWN, "{rise}");
+        assert!(
+            rise > Limits::default().max_memory_bytes - RESIDENT,
+            "{rise}"
+        );
+        assert!(
+            rise < Limits::default().max_memory_bytes + HOSTS_OWN,
+            "{rise}"
+        );
     }
 }
 
@@ -190,7 +196,7 @@ const RESIDENT: usize = 2 << 20;
 /// Settings of a guest that has all the time in the world: the machine may be busy with other tests.
 fn patient_guest() -> Settings {
     let limits = Limits {
-        cpu: NEVER,
+        max_cpu_time: NEVER,
         ..patient()
     };
     Settings {
@@ -208,7 +214,7 @@ async fn entries_that_alias_one_string_cost_no_more_than_a_result_may_have() {
         // And the megabyte itself, which the guest makes of another one and by doubling.
         let guests = 4_000_000;
         assert!(
-            rise < Limits::default().result + guests + HOSTS_OWN,
+            rise < Limits::default().max_result_bytes + guests + HOSTS_OWN,
             "{rise}"
         );
     }
@@ -222,7 +228,10 @@ async fn a_body_without_end_costs_no_more_than_a_body_may_have() {
         let key = format!("blame:other:{}", upstream.origin());
         let code = Some("upstream-response-too-large");
         let rise = rise(reaching(&upstream), &key, code).await;
-        assert!(rise < Limits::default().body + HOSTS_OWN, "{rise}");
+        assert!(
+            rise < Limits::default().max_body_bytes + HOSTS_OWN,
+            "{rise}"
+        );
     }
 }
 

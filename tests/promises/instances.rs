@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::poll;
-use oneflight::{Client, ComponentClient, Engine, Instances, Key, Limits, LoadError, Settings};
+use oneflight::{
+    Call, Client, ComponentClient, Engine, Instances, Limits, LoadError, Settings, Unshared,
+};
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, tasks};
 
@@ -74,9 +76,9 @@ async fn an_instance_is_dropped_at_its_age_though_nobody_calls() {
 #[tokio::test]
 async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was_refused() {
     let limits = Limits {
-        flight: Duration::from_millis(500),
-        cpu: Duration::from_millis(250),
-        items: 10,
+        flight_timeout: Duration::from_millis(500),
+        max_cpu_time: Duration::from_millis(250),
+        max_items: 10,
         ..Limits::default()
     };
     let settings = Settings {
@@ -110,8 +112,8 @@ async fn an_instance_serves_nobody_after_a_cancel() {
     let subject = reusing(reaching(&upstream), REUSED).await;
     assert_eq!(calls(&subject).await, 1);
     {
-        let key = Key::from(format!("need:{}", upstream.origin()));
-        let mut cancelled = pin!(subject.client.get_items(key));
+        let key = Call::from(format!("need:{}", upstream.origin()));
+        let mut cancelled = pin!(subject.client.call(key.into()));
         assert!(poll!(cancelled.as_mut()).is_pending());
         upstream.requested(1).await;
     }
@@ -141,7 +143,7 @@ async fn requests_are_counted_anew_for_each_flight_of_an_instance() {
     upstream.release();
     let settings = reaching(&upstream);
     let limits = Limits {
-        requests: 1,
+        max_requests: 1,
         ..settings.limits.clone()
     };
     let subject = reusing(Settings { limits, ..settings }, REUSED).await;
@@ -157,7 +159,7 @@ async fn requests_are_counted_anew_for_each_flight_of_an_instance() {
 #[tokio::test]
 async fn memory_that_an_instance_has_kept_counts_in_its_next_flight() {
     let limits = Limits {
-        memory: 16 << 20,
+        max_memory_bytes: 16 << 20,
         ..Limits::default()
     };
     let settings = Settings {
@@ -175,7 +177,7 @@ async fn memory_that_an_instance_has_kept_counts_in_its_next_flight() {
 async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_is_gone() {
     let before = tasks();
     let limits = Limits {
-        executions: 1,
+        max_executions: 1,
         ..Limits::default()
     };
     let settings = Settings {
@@ -184,7 +186,8 @@ async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_i
     };
     let subject = reusing(settings, REUSED).await;
     // Without decorators, so that nothing keeps the two apart.
-    let slow = |key| subject.component.get_items(Key::from(key));
+    let component = Unshared::new(subject.component.clone());
+    let slow = |key: &str| component.call(key.into());
     let both = async { tokio::join!(slow("slow:20"), slow("slow:21")) };
     let (first, second) = failsafe("both answers", both).await;
     assert_eq!((first.result.err(), second.result.err()), (None, None));
@@ -196,11 +199,11 @@ async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_i
 async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
     let limits = [
         Limits {
-            resources: 100,
+            max_resources: 100,
             ..Limits::default()
         },
         Limits {
-            handles: 100,
+            max_handles: 100,
             ..Limits::default()
         },
     ];
@@ -214,7 +217,7 @@ async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
         assert_eq!(subject.ask("resources:101").await, Err("guest-trap"));
     }
     let limits = Limits {
-        random: 1_000,
+        max_random_bytes: 1_000,
         ..Limits::default()
     };
     let settings = Settings {
@@ -239,10 +242,10 @@ async fn load(engine: &Engine, limits: Limits) -> Result<ComponentClient, LoadEr
 async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
     let engine = Engine::new(&Limits::default()).unwrap();
     let limits: [fn(&mut Limits); 4] = [
-        |limits| limits.modules = 0,
-        |limits| limits.memories = 0,
-        |limits| limits.tables = 0,
-        |limits| limits.elements = 0,
+        |limits| limits.max_modules = 0,
+        |limits| limits.max_memories = 0,
+        |limits| limits.max_tables = 0,
+        |limits| limits.max_table_elements = 0,
     ];
     for (index, set) in limits.into_iter().enumerate() {
         let mut limits = Limits::default();
@@ -260,7 +263,7 @@ async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
 #[tokio::test]
 async fn clients_share_an_engine_as_far_as_its_executions_go() {
     let of = |executions| Limits {
-        executions,
+        max_executions: executions,
         ..Limits::default()
     };
     let engine = Engine::new(&of(3)).unwrap();
@@ -274,12 +277,16 @@ async fn clients_share_an_engine_as_far_as_its_executions_go() {
     drop(first);
     assert!(load(&engine, of(2)).await.is_ok());
     let larger = Limits {
-        memory: Limits::default().memory + 1,
+        max_memory_bytes: Limits::default().max_memory_bytes + 1,
         ..of(1)
     };
     assert_eq!(
         load(&engine, larger.clone()).await.unwrap_err(),
-        no_room("bytes of memory", larger.memory, larger.memory - 1)
+        no_room(
+            "bytes of memory",
+            larger.max_memory_bytes,
+            larger.max_memory_bytes - 1
+        )
     );
     drop(second);
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
-use oneflight::{FrontLimits, Settings};
+use oneflight::{ServerLimits, Settings};
 use oneflight_tests::caller::{Http2, code, get, header, rest, sending};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::serving::Serving;
@@ -55,10 +55,10 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
 async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
-    let limits = FrontLimits {
-        leave: Duration::ZERO,
-        grace: Duration::from_millis(200),
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        shutdown_delay: Duration::ZERO,
+        shutdown_grace: Duration::from_millis(200),
+        ..ServerLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
     let caller = tokio::spawn(get(serving.callers, ITEMS));
@@ -80,11 +80,11 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
     let upstream = Upstream::start(Answer::Held).await;
     let base_url = format!("{}/items", upstream.origin());
     let subject = Subject::builtin(&base_url, reaching(&upstream)).await;
-    let limits = FrontLimits {
-        leave: Duration::ZERO,
-        grace: NEVER,
-        write: NEVER,
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        shutdown_delay: Duration::ZERO,
+        shutdown_grace: NEVER,
+        shutdown_write_timeout: NEVER,
+        ..ServerLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
     let connection = Http2::to(serving.callers).await;
@@ -114,7 +114,7 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let text = format!(
-        "limits.leave = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        "limits.shutdown_delay = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
         upstream.origin()
     );
     let file = folder.write("a.toml", text.as_bytes());
@@ -155,10 +155,10 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
 #[tokio::test]
 async fn a_caller_that_reads_no_more_does_not_hold_up_the_end() {
     let subject = Subject::misbehaving(Settings::new("test")).await;
-    let limits = FrontLimits {
-        leave: Duration::ZERO,
-        write: Duration::from_millis(100),
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        shutdown_delay: Duration::ZERO,
+        shutdown_write_timeout: Duration::from_millis(100),
+        ..ServerLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
     let request = "GET /v1/test/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";

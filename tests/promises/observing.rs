@@ -23,7 +23,7 @@ async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
 fn describing(upstream: &Upstream, more: &str) -> String {
     let origin = upstream.origin();
     format!(
-        "[limits]\nleave = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight = '1h'\n{more}"
+        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight = '1h'\n{more}"
     )
 }
 
@@ -130,11 +130,11 @@ async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() 
     }
     let requests = |amount: &str| client[amount]["upstream_requests"].as_u64().unwrap();
     assert_eq!(
-        (requests("spent"), requests("would_save"), requests("saved")),
+        (requests("cost"), requests("would_save"), requests("saved")),
         (3, 1, 0)
     );
     let seconds = |amount: &str| client[amount]["upstream_seconds"].as_f64().unwrap();
-    assert!(seconds("would_save") > 0.0 && seconds("would_save") < seconds("spent"));
+    assert!(seconds("would_save") > 0.0 && seconds("would_save") < seconds("cost"));
     let keys: Vec<_> = client["keys"].as_array().unwrap().iter().collect();
     let of_key = |key: &Value| {
         (
@@ -207,7 +207,7 @@ async fn once_sharing_is_switched_on_the_same_fetchers_make_one_request() {
         (&client["callers"], &client["flights"]),
         (&json!(2), &json!(1))
     );
-    assert_eq!(client["spent"]["upstream_requests"], 1);
+    assert_eq!(client["cost"]["upstream_requests"], 1);
     assert_eq!(client["saved"]["upstream_requests"], 1);
     assert_eq!(client["would_save"]["upstream_requests"], 0);
     assert_eq!(upstream.requests(), 1);
@@ -292,7 +292,8 @@ async fn explained(service: &Service, key: &str) -> Value {
 async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
-    let limits = "limits.callers = 2\nlimits.flights = 1\njoin_window = '1h'\nanew = true";
+    let limits =
+        "limits.max_callers = 2\nlimits.flights = 1\njoin_window = '1h'\nallow_fresh = true";
     let service = serving(&upstream, &folder, limits).await;
     let before = explained(&service, "a b&c").await;
     assert_eq!(
@@ -304,7 +305,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
         (&json!([]), &json!(0))
     );
     assert_eq!(
-        (&before["join_window_ms"], &before["anew"]),
+        (&before["join_window_ms"], &before["allow_fresh"]),
         (&json!(3_600_000), &json!(true))
     );
     assert_eq!(before["limits"]["flights"], 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
-use oneflight::{Client, FrontLimits, Limits, Metrics, Settings};
+use oneflight::{Client, Limits, ServerLimits, Settings};
 use oneflight_tests::caller::{self, code, get, get_with, header, send};
 use oneflight_tests::events::Events;
 use oneflight_tests::serving::Serving;
@@ -30,14 +30,10 @@ const FILES: [(&str, &str); 4] = [
 
 /// The built-in client in front of `upstream`, counting what it does.
 async fn counting(upstream: &Upstream, settings: Settings) -> Subject {
-    let settings = Settings {
-        metrics: Metrics::default().client("test"),
-        ..settings
-    };
     Subject::builtin(&format!("{}/items", upstream.origin()), settings).await
 }
 
-async fn serving(upstream: &Upstream, limits: FrontLimits) -> Serving {
+async fn serving(upstream: &Upstream, limits: ServerLimits) -> Serving {
     let subject = counting(upstream, reaching(upstream)).await;
     Serving::with(subject, limits, None).await
 }
@@ -51,7 +47,7 @@ async fn ask(serving: &Serving, method: Method, path: &str) -> caller::Answer {
 #[tokio::test]
 async fn it_is_small_and_asks_for_nothing_but_what_is_at_its_own_address() {
     let upstream = Upstream::start(Answer::Items).await;
-    let serving = serving(&upstream, FrontLimits::default()).await;
+    let serving = serving(&upstream, ServerLimits::default()).await;
     let mut bytes = 0;
     for (path, kind) in FILES {
         let answer = get(serving.operator, path).await;
@@ -93,7 +89,7 @@ async fn it_is_small_and_asks_for_nothing_but_what_is_at_its_own_address() {
 #[tokio::test]
 async fn what_a_page_of_another_site_asks_for_is_refused_whatever_it_is() {
     let upstream = Upstream::start(Answer::Items).await;
-    let serving = serving(&upstream, FrontLimits::default()).await;
+    let serving = serving(&upstream, ServerLimits::default()).await;
     let paths = [
         "/",
         "/page.js",
@@ -129,7 +125,7 @@ async fn what_a_page_of_another_site_asks_for_is_refused_whatever_it_is() {
 #[tokio::test]
 async fn it_is_told_at_once_and_then_of_what_has_changed() {
     let upstream = Upstream::start(Answer::Held).await;
-    let serving = serving(&upstream, FrontLimits::default()).await;
+    let serving = serving(&upstream, ServerLimits::default()).await;
     let mut events = Events::of(serving.operator, LIVE).await;
     let first = events.figures(|_| true).await;
     assert_eq!(first["clients"][0]["client"], "test");
@@ -174,10 +170,10 @@ async fn it_is_told_at_once_and_then_of_what_has_changed() {
 #[tokio::test]
 async fn while_nothing_happens_it_is_told_nothing_and_its_connection_is_kept() {
     let upstream = Upstream::start(Answer::Items).await;
-    let limits = FrontLimits {
-        head_time: Duration::from_millis(50),
-        stall: Duration::from_millis(100),
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        header_timeout: Duration::from_millis(50),
+        write_stall_timeout: Duration::from_millis(100),
+        ..ServerLimits::default()
     };
     let serving = serving(&upstream, limits).await;
     let mut events = Events::of(serving.operator, LIVE).await;
@@ -192,7 +188,7 @@ async fn while_nothing_happens_it_is_told_nothing_and_its_connection_is_kept() {
 #[tokio::test]
 async fn where_nobody_looks_any_more_nothing_is_left_of_its_stream() {
     let upstream = Upstream::start(Answer::Items).await;
-    let serving = serving(&upstream, FrontLimits::default()).await;
+    let serving = serving(&upstream, ServerLimits::default()).await;
     let before = tasks();
     let mut pages = Vec::new();
     for _ in 0..5 {
@@ -208,7 +204,7 @@ async fn where_nobody_looks_any_more_nothing_is_left_of_its_stream() {
 #[tokio::test]
 async fn asked_only_for_its_head_the_stream_has_neither_an_end_nor_a_length() {
     let upstream = Upstream::start(Answer::Items).await;
-    let serving = serving(&upstream, FrontLimits::default()).await;
+    let serving = serving(&upstream, ServerLimits::default()).await;
     let answer = ask(&serving, Method::HEAD, LIVE).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "content-type"), "text/event-stream");
@@ -222,8 +218,8 @@ async fn of_a_thousand_open_flights_it_is_told_of_the_fifty_with_most_callers() 
     // One runs and the others wait for it, all of them open.
     let settings = Settings {
         limits: Limits {
-            executions: 1,
-            queue: NEVER,
+            max_executions: 1,
+            queue_timeout: NEVER,
             ..patient()
         },
         ..reaching(&upstream)
@@ -237,7 +233,7 @@ async fn of_a_thousand_open_flights_it_is_told_of_the_fifty_with_most_callers() 
     let callers: Vec<_> = keys
         .map(|key| {
             let client = client.clone();
-            tokio::spawn(async move { client.get_items(key.to_string().into()).await })
+            tokio::spawn(async move { client.call(key.to_string().into()).await })
         })
         .collect();
     let wait = |figures: &Value| figures["clients"][0]["waiting"] == 1_003;
@@ -265,9 +261,9 @@ async fn of_a_thousand_open_flights_it_is_told_of_the_fifty_with_most_callers() 
 #[tokio::test]
 async fn its_stream_ends_when_the_services_end_begins() {
     let upstream = Upstream::start(Answer::Items).await;
-    let limits = FrontLimits {
-        leave: NEVER,
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        shutdown_delay: NEVER,
+        ..ServerLimits::default()
     };
     let mut serving = serving(&upstream, limits).await;
     let mut events = Events::of(serving.operator, LIVE).await;
@@ -281,10 +277,10 @@ async fn its_stream_ends_when_the_services_end_begins() {
 #[tokio::test]
 async fn an_open_page_does_not_hold_up_the_end_of_the_service() {
     let upstream = Upstream::start(Answer::Items).await;
-    let limits = FrontLimits {
-        leave: Duration::ZERO,
-        write: NEVER,
-        ..FrontLimits::default()
+    let limits = ServerLimits {
+        shutdown_delay: Duration::ZERO,
+        shutdown_write_timeout: NEVER,
+        ..ServerLimits::default()
     };
     let mut serving = serving(&upstream, limits).await;
     let mut events = Events::of(serving.operator, LIVE).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use oneflight::clients::Clients;
-use oneflight::{FrontLimits, Limits, Settings, Sharing};
+use oneflight::registry::ClientRegistry;
+use oneflight::{Limits, ServerLimits, Settings, Sharing};
 use oneflight_tests::caller::{Http2, code, get, get_with, header};
 use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
@@ -96,8 +96,8 @@ async fn two_clients_are_asked_for_the_same_key_and_make_a_flight_each() {
         Subject::builtin(&upstream.origin(), settings).await
     };
     let (orders, parts) = (client("orders").await, client("parts").await);
-    let clients = Arc::new(Clients::of([served(&orders), served(&parts)]));
-    let serving = Serving::of(clients, orders, FrontLimits::default(), None).await;
+    let clients = Arc::new(ClientRegistry::of([served(&orders), served(&parts)]));
+    let serving = Serving::of(clients, orders, ServerLimits::default(), None).await;
     let ask = |name| {
         let path = format!("/v1/{name}/items?x=42");
         tokio::spawn(async move { get(serving.callers, &path).await })
@@ -198,7 +198,7 @@ async fn a_flight_that_is_older_than_the_join_window_answers_only_those_who_are_
     let settings = Settings {
         sharing: Sharing::Coalesced {
             join_window: Some(Duration::ZERO),
-            anew: false,
+            allow_fresh: false,
         },
         ..reaching(&upstream)
     };
@@ -221,12 +221,12 @@ async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_no
     let upstream = Upstream::start(Answer::Held).await;
     let settings = reaching(&upstream);
     let limits = Limits {
-        executions_per_key: 2,
+        max_executions_per_key: 2,
         ..settings.limits.clone()
     };
     let sharing = Sharing::Coalesced {
         join_window: None,
-        anew: true,
+        allow_fresh: true,
     };
     let settings = Settings {
         limits,
@@ -283,8 +283,8 @@ async fn callers_and_flights_past_their_limits_are_told_to_come_again_and_the_ot
     let upstream = Upstream::start(Answer::Held).await;
     let settings = reaching(&upstream);
     let limits = Limits {
-        flights: 1,
-        callers: 2,
+        max_flights: 1,
+        max_callers: 2,
         ..settings.limits.clone()
     };
     let settings = Settings { limits, ..settings };

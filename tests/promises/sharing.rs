@@ -4,8 +4,8 @@ use std::pin::pin;
 
 use futures_util::future::join_all;
 use futures_util::poll;
-use oneflight::client::Role;
-use oneflight::{Client, ComponentClient, Decorated, Key, decorate};
+use oneflight::model::Role;
+use oneflight::{Call, Client, ClientMetrics, ComponentClient, Stack, Unshared};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{Subject, failsafe, reaching};
 
@@ -15,11 +15,13 @@ async fn builtin(upstream: &Upstream) -> Subject {
 }
 
 /// One place of a service that asks, as another does.
-async fn fetcher(client: Decorated<ComponentClient>, key: &'static str) -> usize {
+async fn fetcher(client: Stack<ComponentClient>, key: &'static str) -> usize {
     client
-        .get_items(key.into())
+        .call(key.into())
         .await
         .result
+        .unwrap()
+        .items()
         .unwrap()
         .as_slice()
         .len()
@@ -41,7 +43,13 @@ async fn two_fetchers_that_share_a_decorated_client_make_one_upstream_request() 
 async fn two_fetchers_that_decorate_it_each_for_itself_make_two() {
     let upstream = Upstream::start(Answer::Held).await;
     let component = builtin(&upstream).await.component;
-    let decorated = || decorate(component.clone(), component.settings());
+    let decorated = || {
+        Stack::new(
+            component.clone(),
+            component.settings(),
+            ClientMetrics::default(),
+        )
+    };
     let invoices = tokio::spawn(fetcher(decorated(), "42"));
     let shipping = tokio::spawn(fetcher(decorated(), "42"));
     upstream.requested(2).await;
@@ -57,7 +65,7 @@ async fn n_callers_of_one_key_share_one_answer_in_memory() {
     let subject = builtin(&upstream).await;
     let callers = tokio::spawn({
         let client = subject.client.clone();
-        async move { join_all((0..100).map(|_| client.get_items("42".into()))).await }
+        async move { join_all((0..100).map(|_| client.call("42".into()))).await }
     });
     upstream.requested(1).await;
     upstream.release();
@@ -69,18 +77,21 @@ async fn n_callers_of_one_key_share_one_answer_in_memory() {
             .iter()
             .all(|answer| answer.result.as_ref().unwrap().is_same(first))
     );
-    let seats: Vec<_> = answers.iter().map(|answer| answer.seat.unwrap()).collect();
+    let seats: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.flight.unwrap())
+        .collect();
     assert_eq!(
         seats
             .iter()
-            .filter(|seat| seat.role == Role::Leader)
+            .filter(|info| info.role == Role::Leader)
             .count(),
         1
     );
     assert!(
         seats
             .iter()
-            .all(|seat| seat.callers == 100 && seat.flight == seats[0].flight)
+            .all(|info| info.callers == 100 && info.flight == seats[0].flight)
     );
     assert_eq!(
         (upstream.requests(), subject.component.usage().guest_calls),
@@ -99,7 +110,7 @@ async fn two_clients_never_share_a_flight_of_one_key() {
     let (our, their) = (builtin(&ours).await, builtin(&theirs).await);
     let both = tokio::spawn({
         let (our, their) = (our.client.clone(), their.client.clone());
-        async move { tokio::join!(our.get_items("42".into()), their.get_items("42".into())) }
+        async move { tokio::join!(our.call("42".into()), their.call("42".into())) }
     });
     ours.requested(1).await;
     theirs.requested(1).await;
@@ -107,8 +118,8 @@ async fn two_clients_never_share_a_flight_of_one_key() {
     theirs.release();
     let (our_answer, their_answer) = failsafe("both answers", both).await.unwrap();
     assert_ne!(
-        our_answer.seat.unwrap().flight,
-        their_answer.seat.unwrap().flight
+        our_answer.flight.unwrap().flight,
+        their_answer.flight.unwrap().flight
     );
     assert_ne!(our.client.generation(), their.client.generation());
     assert_eq!((ours.requests(), theirs.requests()), (1, 1));
@@ -156,9 +167,9 @@ async fn an_error_is_shared_and_not_kept() {
 async fn the_leader_may_leave_and_the_others_are_served_by_its_flight() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let mut follower = pin!(subject.client.get_items("42".into()));
+    let mut follower = pin!(subject.client.call("42".into()));
     {
-        let mut leader = pin!(subject.client.get_items("42".into()));
+        let mut leader = pin!(subject.client.call("42".into()));
         assert!(poll!(leader.as_mut()).is_pending());
         assert!(poll!(follower.as_mut()).is_pending());
         upstream.requested(1).await;
@@ -166,7 +177,7 @@ async fn the_leader_may_leave_and_the_others_are_served_by_its_flight() {
     upstream.release();
     let answer = failsafe("the follower's answer", follower).await;
     assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);
-    assert_eq!(answer.seat.unwrap().role, Role::Follower);
+    assert_eq!(answer.flight.unwrap().role, Role::Follower);
     assert_eq!(
         (upstream.requests(), subject.component.usage().guest_calls),
         (1, 1)
@@ -180,8 +191,8 @@ async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
     {
-        let mut first = pin!(subject.client.get_items("42".into()));
-        let mut second = pin!(subject.client.get_items("42".into()));
+        let mut first = pin!(subject.client.call("42".into()));
+        let mut second = pin!(subject.client.call("42".into()));
         assert!(poll!(first.as_mut()).is_pending());
         assert!(poll!(second.as_mut()).is_pending());
         upstream.requested(1).await;
@@ -194,8 +205,9 @@ async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
 async fn cancel_safety_of_a_bare_component() {
     let upstream = Upstream::start(Answer::Held).await;
     let component = builtin(&upstream).await.component;
+    let client = Unshared::new(component.clone());
     {
-        let mut call = pin!(component.get_items("42".into()));
+        let mut call = pin!(client.call("42".into()));
         // Polled until the request is out: without a flight's task only this drives the guest, which
         // yields each tick.
         tokio::select! {
@@ -207,17 +219,17 @@ async fn cancel_safety_of_a_bare_component() {
     assert_eq!(component.usage().running, 0);
     upstream.abandoned(1).await;
     upstream.release();
-    assert!(component.get_items("42".into()).await.result.is_ok());
+    assert!(client.call("42".into()).await.result.is_ok());
 }
 
 #[tokio::test]
 async fn cancel_safety_of_a_drain() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let mut under_way = pin!(subject.client.get_items("42".into()));
+    let mut under_way = pin!(subject.client.call("42".into()));
     assert!(poll!(under_way.as_mut()).is_pending());
     {
-        let mut drain = pin!(subject.client.next().drain(std::future::pending()));
+        let mut drain = pin!(subject.client.control().drain(std::future::pending()));
         assert!(poll!(drain.as_mut()).is_pending());
     }
     assert_eq!(subject.ask("other").await, Err("cancelled"));
@@ -235,10 +247,10 @@ async fn cancel_safety_of_a_drain() {
 async fn a_drain_cancels_at_its_deadline_what_has_not_landed() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let mut under_way = pin!(subject.client.get_items("42".into()));
+    let mut under_way = pin!(subject.client.call("42".into()));
     assert!(poll!(under_way.as_mut()).is_pending());
     upstream.requested(1).await;
-    subject.client.next().drain(std::future::ready(())).await;
+    subject.client.control().drain(std::future::ready(())).await;
     let cancelled = failsafe("the flight to be cancelled", under_way).await;
     assert_eq!(cancelled.result.unwrap_err().code(), "cancelled");
     upstream.abandoned(1).await;
@@ -251,19 +263,19 @@ async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
     {
-        let mut last = pin!(subject.client.get_items("42".into()));
+        let mut last = pin!(subject.client.call("42".into()));
         assert!(poll!(last.as_mut()).is_pending());
         upstream.requested(1).await;
     }
     // This thread has run nothing since: the cancelled flight's task is still to be dropped.
     assert_eq!(subject.component.usage().running, 1);
-    let mut newcomer = pin!(subject.client.get_items("42".into()));
+    let mut newcomer = pin!(subject.client.call("42".into()));
     assert!(poll!(newcomer.as_mut()).is_pending());
     upstream.requested(2).await;
     upstream.release();
     let answer = failsafe("the newcomer's answer", newcomer).await;
     assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);
-    assert_eq!(answer.seat.unwrap().role, Role::Leader);
+    assert_eq!(answer.flight.unwrap().role, Role::Leader);
     subject.settled().await;
 }
 
@@ -272,12 +284,14 @@ async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
 async fn a_callers_deadline_is_its_own() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let key = || Key::from("42");
-    let mut patient = pin!(subject.client.get_items(key()));
+    let key = || Call::from("42");
+    let mut patient = pin!(subject.client.call(key().into()));
     assert!(poll!(patient.as_mut()).is_pending());
     upstream.requested(1).await;
-    let hasty =
-        tokio::time::timeout_at(tokio::time::Instant::now(), subject.client.get_items(key()));
+    let hasty = tokio::time::timeout_at(
+        tokio::time::Instant::now(),
+        subject.client.call(key().into()),
+    );
     assert!(hasty.await.is_err());
     upstream.release();
     let answer = failsafe("the patient caller's answer", patient).await;

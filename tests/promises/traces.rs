@@ -23,7 +23,7 @@ const CALLERS: [(&str, &str); 2] = [
 async fn tracing(upstream: &Upstream, traces: &str) -> Service {
     let (folder, origin) = (Folder::new(), upstream.origin());
     let text = format!(
-        "limits.leave = '0s'\n[traces]\n{traces}\n[clients.a]\nbase_url = '{origin}/items'\n\
+        "limits.shutdown_delay = '0s'\n[traces]\n{traces}\n[clients.a]\nbase_url = '{origin}/items'\n\
          settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight = '1h'\n"
     );
     Service::start(&["--config", &folder.write("a.toml", text.as_bytes())]).await
@@ -229,7 +229,7 @@ async fn a_flag_names_another_receiver_which_gets_the_headers_that_the_file_says
     let folder = Folder::new();
     let key = folder.write("key", b"k3y-of-the-receiver\n");
     let text = format!(
-        "[traces]\notlp = '{}'\nheaders.X-Api-Key = {{ file = '{key}' }}\n\
+        "[traces]\notlp = '{}'\nheaders.X-Api-Call = {{ file = '{key}' }}\n\
          [clients.a]\nbase_url = '{}/items'\n",
         written.url(),
         upstream.origin()

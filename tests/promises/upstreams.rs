@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(300);
 /// to see upstreams run into it.
 async fn asking(allowed: &[&str], key: &str) -> Result<String, &'static str> {
     let limits = Limits {
-        request: SHORT,
+        request_timeout: SHORT,
         ..patient()
     };
     asking_within(limits, allowing(allowed), key).await
@@ -27,7 +27,7 @@ async fn asking(allowed: &[&str], key: &str) -> Result<String, &'static str> {
 /// The same for a limit on connecting, and no other that a test would see.
 async fn connecting(origin: &str) -> Result<String, &'static str> {
     let limits = Limits {
-        connect: SHORT,
+        connect_timeout: SHORT,
         ..patient()
     };
     asking_within(limits, allowing(&[origin]), &format!("need:{origin}")).await
@@ -171,7 +171,7 @@ async fn a_request_is_open_until_its_body_was_read() {
     let upstream = Upstream::start(Answer::HalfBody).await;
     let settings = reaching(&upstream);
     let limits = Limits {
-        flight: Duration::from_millis(200),
+        flight_timeout: Duration::from_millis(200),
         ..settings.limits.clone()
     };
     let subject = Subject::misbehaving(Settings { limits, ..settings }).await;
@@ -186,7 +186,7 @@ async fn a_request_ends_at_its_deadline_though_its_guest_reads_nothing() {
     let upstream = Upstream::start(Answer::HalfBody).await;
     let before = tasks();
     let limits = Limits {
-        request: SHORT,
+        request_timeout: SHORT,
         ..patient()
     };
     let subject = subject(limits, allowing(&[&upstream.origin()])).await;
@@ -206,16 +206,16 @@ async fn a_request_ends_at_its_deadline_though_its_guest_reads_nothing() {
 #[tokio::test]
 async fn the_first_byte_the_pauses_and_the_whole_of_an_answer_are_limited_by_themselves() {
     let first_byte = Limits {
-        first_byte: SHORT,
+        first_byte_timeout: SHORT,
         ..patient()
     };
     let between_bytes = Limits {
-        between_bytes: SHORT,
+        between_bytes_timeout: SHORT,
         ..patient()
     };
     let request = Limits {
-        request: SHORT,
-        body: usize::MAX,
+        request_timeout: SHORT,
+        max_body_bytes: usize::MAX,
         ..patient()
     };
     for (limits, answer) in [
@@ -241,13 +241,13 @@ async fn a_name_whose_lookup_hangs_holds_up_nothing() {
     let names = Arc::new(Script::new([Lookup::Hangs]));
     let policy = named("http://slow.example", &names, &[]);
     let connect = Limits {
-        connect: SHORT,
+        connect_timeout: SHORT,
         ..patient()
     };
     let ended = asking_within(connect, policy.clone(), "need:http://slow.example").await;
     assert_eq!(ended, Err("upstream-timeout"));
     let flight = Limits {
-        flight: SHORT,
+        flight_timeout: SHORT,
         ..patient()
     };
     let ended = asking_within(flight, policy, "need:http://slow.example").await;
@@ -307,7 +307,7 @@ async fn an_upstream_that_never_accepts_is_cut_off() {
 async fn an_answer_without_end_is_cut_off() {
     let body = Upstream::start(Answer::EndlessBody).await;
     let limits = Limits {
-        body: 100_000,
+        max_body_bytes: 100_000,
         ..Limits::default()
     };
     let (policy, key) = (
@@ -336,7 +336,7 @@ async fn a_head_is_as_large_as_its_limit_at_most() {
     ] {
         let upstream = Upstream::start(head(bytes)).await;
         let limits = Limits {
-            head: 32 << 10,
+            max_header_bytes: 32 << 10,
             ..patient()
         };
         let (policy, key) = (
@@ -613,7 +613,7 @@ async fn a_body_of_another_length_than_announced_ends_its_connection() {
 async fn a_client_has_no_more_connections_in_use_than_it_may() {
     let upstream = Upstream::start(Answer::Held).await;
     let limits = Limits {
-        connections: 4,
+        max_connections: 4,
         ..patient()
     };
     let subject = Subject::misbehaving(Settings {
@@ -662,7 +662,7 @@ async fn connections_that_are_kept_never_stand_in_the_way_of_one_that_is_needed(
     let names = Arc::new(Script::new([Lookup::of(&["127.0.0.1"])]));
     let allowed = format!("http://*.example.com:{port}");
     let limits = Limits {
-        connections: 2,
+        max_connections: 2,
         ..patient()
     };
     let before = tasks();
@@ -689,7 +689,7 @@ async fn connections_that_are_kept_never_stand_in_the_way_of_one_that_is_needed(
 async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
     let upstream = Upstream::start(Answer::Items).await;
     let limits = Limits {
-        idle: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(100),
         ..patient()
     };
     let subject = subject(limits, allowing(&[&upstream.origin()])).await;
@@ -718,7 +718,7 @@ async fn no_connection_of_one_client_serves_another() {
 async fn a_flight_makes_no_more_requests_than_it_may() {
     let upstream = Upstream::start(Answer::Items).await;
     let limits = Limits {
-        requests: 3,
+        max_requests: 3,
         ..patient()
     };
     let subject = subject(limits, allowing(&[&upstream.origin()])).await;
@@ -822,7 +822,7 @@ async fn over_http2_a_request_that_is_given_up_resets_its_stream_alone() {
     let mut upstream = Http2::start(&identity).await;
     let origin = upstream.origin();
     let limits = Limits {
-        flight: SHORT,
+        flight_timeout: SHORT,
         ..patient()
     };
     let subject = subject(limits, believing(&identity, &[&origin])).await;
@@ -880,9 +880,7 @@ async fn over_http2_guests_that_read_nothing_hold_up_none_but_themselves() {
     let mut held = Vec::new();
     for n in 0..40 {
         let (client, key) = (subject.client.clone(), format!("hold:{origin}/flood?{n}"));
-        held.push(tokio::spawn(
-            async move { client.get_items(key.into()).await },
-        ));
+        held.push(tokio::spawn(async move { client.call(key.into()).await }));
         assert_eq!(upstream.event().await, Event::Requested("/flood".into()));
     }
     let others = subject.ask(format!("need:{origin}/ok")).await;
@@ -903,7 +901,7 @@ async fn over_http2_a_connection_that_leads_nowhere_any_more_is_closed() {
     let upstream = Http2::start(&identity).await;
     let origin = upstream.origin();
     let limits = Limits {
-        connect: SHORT,
+        connect_timeout: SHORT,
         ..patient()
     };
     let subject = subject(limits, believing(&identity, &[&origin])).await;

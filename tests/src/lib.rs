@@ -19,9 +19,10 @@ pub mod serving;
 pub mod tls;
 pub mod upstream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::{BUILTIN, ComponentClient, Decorated, Engine, Key, Limits, Settings, decorate};
+use oneflight::{BUILTIN, Call, ComponentClient, Engine, Limits, Metrics, Settings, Stack};
 
 /// The longest that a test waits for anything: a machine that is busy with builds takes ten times as long as
 /// one that is not, and only a test that fails waits for all of it.
@@ -46,11 +47,13 @@ pub async fn failsafe<F: Future>(what: &str, future: F) -> F::Output {
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// What callers ask.
-    pub client: Decorated<ComponentClient>,
+    pub client: Stack<ComponentClient>,
     /// What it is made of.
     pub component: ComponentClient,
     /// What runs it, and nothing else but what a test loads there.
     pub engine: Engine,
+    /// The metrics that count its callers and flights.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Subject {
@@ -91,10 +94,14 @@ impl Subject {
     pub async fn on(engine: &Engine, binary: &[u8], settings: Settings) -> Self {
         let component = ComponentClient::load(engine, binary, settings).await;
         let component = component.expect("a component that fits");
+        let metrics = Arc::new(Metrics::default());
+        let settings = component.settings();
+        let counted = metrics.client(&settings.name);
         Self {
-            client: decorate(component.clone(), component.settings()),
+            client: Stack::new(component.clone(), settings, counted),
             component,
             engine: engine.clone(),
+            metrics,
         }
     }
 
@@ -103,9 +110,9 @@ impl Subject {
     /// # Errors
     ///
     /// The code of the error that the caller gets.
-    pub async fn ask(&self, key: impl Into<Key>) -> Result<String, &'static str> {
+    pub async fn ask(&self, key: impl Into<Call>) -> Result<String, &'static str> {
         use oneflight::Client;
-        let answer = failsafe("an answer", self.client.get_items(key.into())).await;
+        let answer = failsafe("an answer", self.client.call(key.into().into())).await;
         match answer.result {
             Ok(items) => Ok(String::from_utf8_lossy(&items.json()).into_owned()),
             Err(error) => Err(error.code()),
@@ -134,7 +141,7 @@ impl Subject {
     /// under way, and no place in the engine's pool but those of instances that are kept for later.
     pub async fn settled(&self) {
         let is_settled = || {
-            let (table, usage) = (self.client.next(), self.component.usage());
+            let (table, usage) = (self.client.control(), self.component.usage());
             table.flights() + table.callers() + usage.running == 0
                 && self.engine.instances() == usage.idle as u64
         };
@@ -166,11 +173,11 @@ pub fn reaching(upstream: &upstream::Upstream) -> Settings {
 #[must_use]
 pub fn patient() -> Limits {
     Limits {
-        connect: NEVER,
-        first_byte: NEVER,
-        between_bytes: NEVER,
-        request: NEVER,
-        flight: NEVER,
+        connect_timeout: NEVER,
+        first_byte_timeout: NEVER,
+        between_bytes_timeout: NEVER,
+        request_timeout: NEVER,
+        flight_timeout: NEVER,
         ..Limits::default()
     }
 }

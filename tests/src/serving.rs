@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use oneflight::clients::{Clients, Served};
-use oneflight::server::{Doors, Service, Tls};
-use oneflight::{ComponentClient, FrontLimits};
+use oneflight::registry::{ClientRegistry, LoadedClient};
+use oneflight::server::{Listeners, Service, Tls};
+use oneflight::{ComponentClient, ServerLimits};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ pub struct Serving {
     /// The client, whose table is the service's.
     pub subject: Subject,
     /// All clients of the service.
-    pub clients: Arc<Clients<ComponentClient>>,
+    pub clients: Arc<ClientRegistry<ComponentClient>>,
     /// Where callers ask.
     pub callers: SocketAddr,
     /// Where the operator asks.
@@ -31,7 +31,7 @@ pub struct Serving {
 impl Serving {
     /// Of `subject`, with the usual limits.
     pub async fn start(subject: Subject) -> Self {
-        Self::with(subject, FrontLimits::default(), None).await
+        Self::with(subject, ServerLimits::default(), None).await
     }
 
     /// Of the built-in client, which asks `upstream`.
@@ -41,8 +41,8 @@ impl Serving {
     }
 
     /// Of `subject`, with these limits, and in TLS where that is given.
-    pub async fn with(subject: Subject, limits: FrontLimits, tls: Option<Tls>) -> Self {
-        let clients = Arc::new(Clients::of([served(&subject)]));
+    pub async fn with(subject: Subject, limits: ServerLimits, tls: Option<Tls>) -> Self {
+        let clients = Arc::new(ClientRegistry::of([served(&subject)]));
         Self::of(clients, subject, limits, tls).await
     }
 
@@ -52,9 +52,9 @@ impl Serving {
     ///
     /// When loopback has no port left.
     pub async fn of(
-        clients: Arc<Clients<ComponentClient>>,
+        clients: Arc<ClientRegistry<ComponentClient>>,
         subject: Subject,
-        limits: FrontLimits,
+        limits: ServerLimits,
         tls: Option<Tls>,
     ) -> Self {
         let callers = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -64,7 +64,7 @@ impl Serving {
         let at = (address(&callers), address(&operator));
         let service = Service::new(Arc::clone(&clients), Arc::default(), limits);
         let running = tokio::spawn(async move {
-            let doors = Doors {
+            let doors = Listeners {
                 callers,
                 tls,
                 operator: Some(operator),
@@ -84,7 +84,7 @@ impl Serving {
     /// Waits until this many callers wait for a flight.
     pub async fn waiting(&self, callers: usize) {
         failsafe("the callers to wait", async {
-            while self.subject.client.next().callers() != callers {
+            while self.subject.client.control().callers() != callers {
                 tokio::task::yield_now().await;
             }
         })
@@ -116,7 +116,8 @@ impl Drop for Serving {
 
 /// The subject as a service has it. They share one table.
 #[must_use]
-pub fn served(subject: &Subject) -> Served<ComponentClient> {
+pub fn served(subject: &Subject) -> LoadedClient<ComponentClient> {
     let settings = subject.component.settings().clone();
-    Served::of(subject.client.clone(), settings)
+    let metrics = subject.metrics.client(&settings.name);
+    LoadedClient::from_stack(subject.client.clone(), settings, metrics)
 }

@@ -20,7 +20,7 @@ const ANSWER: usize = 64 << 20;
 
 /// Which running service is meant.
 #[derive(Args, Clone, Copy, Debug)]
-pub(super) struct Administration {
+pub(super) struct AdminClient {
     /// The address for administration of a running service.
     #[arg(
         long = "admin", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address
@@ -35,7 +35,7 @@ struct Problem {
     detail: String,
 }
 
-impl Administration {
+impl AdminClient {
     /// Asks, and reads what is answered.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,

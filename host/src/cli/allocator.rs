@@ -12,7 +12,7 @@ const KEPT: isize = 60_000;
 /// Has free memory kept for the next herd, and given back though nobody calls. Not for each command: a
 /// compiler's threads take address space, of which it has little. Whoever sets options of the allocator's
 /// own (`_RJEM_MALLOC_CONF`) has chosen how long.
-pub(super) fn settle() -> Result<()> {
+pub(super) fn configure() -> Result<()> {
     background_thread::write(true)?;
     if env::var_os("_RJEM_MALLOC_CONF").is_some() {
         return Ok(());

@@ -38,7 +38,7 @@ Examples:
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut settings = Settings::new("check");
-        settings.limits.executions = 1;
+        settings.limits.max_executions = 1;
         let engine = self.compile.engine(&settings.limits)?;
         let loaded = load_file(&engine, &self.file, settings).await?;
         let said = match &loaded {

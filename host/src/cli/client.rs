@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
 use oneflight::config::{ClientConfig, Component};
-use oneflight::upstream::Origin;
+use oneflight::upstream::AllowRule;
 use oneflight::{ComponentClient, Engine, Instances, Sharing};
 
 use super::compile::CompileFlags;
@@ -44,7 +44,7 @@ pub(super) struct ClientFlags {
 
     /// Lets the client reach [scheme://]host[:port]; *.example.com is every name below example.com.
     #[arg(long, value_name = "ORIGIN")]
-    allow: Vec<Origin>,
+    allow: Vec<AllowRule>,
 
     /// Lets the names it may reach stand for addresses of this network, private ones included.
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -56,7 +56,7 @@ pub(super) struct ClientFlags {
 
     /// Tells [scheme://]host[:port] the flight's trace context, as a traceparent header.
     #[arg(long, value_name = "ORIGIN")]
-    trace_to: Vec<Origin>,
+    trace_to: Vec<AllowRule>,
 
     /// How long a flight may take in all, in seconds; a request gets four fifths of it. [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
@@ -132,7 +132,7 @@ impl ClientFlags {
         }
         if let Some(seconds) = self.deadline {
             let limits = std::mem::take(&mut settings.limits);
-            settings.limits = limits.with_flight(Duration::from_secs(seconds.into()));
+            settings.limits = limits.with_flight_timeout(Duration::from_secs(seconds.into()));
         }
         client.complete()
     }
@@ -246,8 +246,8 @@ mod tests {
             .collect();
         assert_eq!(nets, ["10.0.0.0/8", "fd00::/8"]);
         assert_eq!(settings.policy.trace[0].to_string(), "c.example:1");
-        assert_eq!(settings.limits.flight, Duration::from_secs(20));
-        assert_eq!(settings.limits.request, Duration::from_secs(16));
+        assert_eq!(settings.limits.flight_timeout, Duration::from_secs(20));
+        assert_eq!(settings.limits.request_timeout, Duration::from_secs(16));
         assert_eq!(settings.instances, Instances::REUSED);
         assert_eq!(settings.sharing, Sharing::Observed);
         assert!(settings.env.contains(&("ITEMS_AT".into(), "/data".into())));

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
-use oneflight::config::{CACHE_SIZE, CacheConfig, CompileConfig};
+use oneflight::config::{CacheConfig, CompileConfig};
+use oneflight::settings::CACHE_SIZE;
 use oneflight::{Compilation, Compile as Policy, Engine, Limits};
 
 /// Reads a component from standard input and writes its code to standard output, as another oneflight
@@ -55,10 +56,10 @@ impl CompileFlags {
             config.cache = CacheConfig::Folder(folder.clone());
         }
         if let Some(memory) = self.compile_memory {
-            config.limits.memory = memory << 20;
+            config.limits.max_memory_bytes = memory << 20;
         }
         if let Some(cpu) = self.compile_cpu {
-            config.limits = config.limits.with_cpu(Duration::from_secs(cpu));
+            config.limits = config.limits.with_max_cpu_time(Duration::from_secs(cpu));
         }
         config
     }

@@ -1,9 +1,9 @@
 //! `oneflight demo`: the duplicates, seen; and the same with one shared call.
 
 mod live;
-mod picture;
 mod recorder;
 mod showcase;
+mod timeline;
 mod upstream;
 
 use std::io::{Write, stdout};
@@ -16,14 +16,14 @@ use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
 use oneflight::config::CompileConfig;
-use oneflight::{Key, Settings, decorate};
+use oneflight::{Call, ClientMetrics, Settings, Stack, Unshared};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use self::live::{can_show, live};
-use self::picture::{LINE, Paint, draw, figures};
 use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
 use self::showcase::{Addresses, Showcase};
+use self::timeline::{LINE, Paint, draw, figures};
 use self::upstream::Upstream;
 use super::client::NAME;
 use super::compile::{CompileFlags, engine};
@@ -152,12 +152,17 @@ impl Demo {
         for callers in [2, 100] {
             for way in [Way::StraightThrough, Way::SingleFlight] {
                 // A new key each time, as if nobody had asked before.
-                let key = Key::from(format!("{callers}-{}", way.name()));
+                let call = Call::from(format!("{callers}-{}", way.name()));
                 runs.push(match way {
-                    Way::StraightThrough => stage.run(way, bare.clone(), callers, &key).await?,
+                    Way::StraightThrough => {
+                        stage
+                            .run(way, Unshared::new(bare.clone()), callers, &call)
+                            .await?
+                    }
                     Way::SingleFlight => {
-                        let client = decorate(bare.clone(), &settings);
-                        stage.run(way, client, callers, &key).await?
+                        let metrics = ClientMetrics::default();
+                        let client = Stack::new(bare.clone(), &settings, metrics);
+                        stage.run(way, client, callers, &call).await?
                     }
                 });
             }
@@ -205,11 +210,11 @@ impl Stage<'_> {
         way: Way,
         client: C,
         callers: usize,
-        key: &Key,
+        call: &Call,
     ) -> anyhow::Result<Run> {
         let before = self.upstream.requests();
         let began = Instant::now();
-        let asking = self.ask(client, callers, key);
+        let asking = self.ask(client, callers, call);
         if self.show == Show::Live {
             // A little more than it takes, so that the picture keeps its scale while it grows.
             let least = milliseconds(self.upstream.delay()) * 1.1;
@@ -249,15 +254,15 @@ impl Stage<'_> {
         &self,
         client: C,
         callers: usize,
-        key: &Key,
+        call: &Call,
     ) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
-            let (client, key) = (client.clone(), key.clone());
+            let (client, call) = (client.clone(), call.clone());
             let recorder = Arc::clone(&self.recorder);
             tasks.spawn(async move {
                 let _span = recorder.begin(Lane::Caller);
-                client.get_items(key).await.result
+                client.call(call.into()).await.result
             });
         }
         while let Some(result) = tasks.join_next().await {

@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use http::Method;
-use oneflight::clients::{Explained, Explanation, Next};
+use oneflight::registry::{Explained, Explanation, Next};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::administration::Administration;
-use super::{count, shown};
+use super::admin_client::AdminClient;
+use super::{count, format};
 
 /// Says of a running service what would happen to a caller who asked for KEY now: which client answers,
 /// whether a flight is open that it would join, and which limits decide. It asks for nothing itself.
@@ -28,7 +28,7 @@ pub(super) struct Explain {
     client: Option<String>,
 
     #[command(flatten)]
-    administration: Administration,
+    administration: AdminClient,
 
     /// Prints one JSON object.
     #[arg(long)]
@@ -61,7 +61,7 @@ impl Explain {
 
     /// The name of the client of a service that has one.
     async fn only_client(&self) -> anyhow::Result<String> {
-        let UnderWay { clients } = self.administration.ask(Method::GET, "/v1/flights").await?;
+        let FlightsReport { clients } = self.administration.ask(Method::GET, "/v1/flights").await?;
         // One that was replaced and still has callers stands there, too.
         let names: BTreeSet<_> = clients.into_iter().map(|of| of.client).collect();
         let mut names = names.into_iter();
@@ -81,7 +81,7 @@ impl Explain {
 
 /// What is under way, as far as its clients' names go.
 #[derive(Deserialize)]
-struct UnderWay {
+struct FlightsReport {
     clients: Vec<OfClient>,
 }
 
@@ -122,7 +122,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
             explanation.running,
             limits.running,
             explanation.waiting,
-            shown::milliseconds(limits.queue_ms),
+            format::milliseconds(limits.queue_ms),
         ),
     );
     let of_key = limits.flights_of_key.map_or(String::new(), |limit| {
@@ -132,7 +132,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
         "limits",
         format!(
             "{} for a flight, {} on one{of_key}",
-            shown::milliseconds(limits.flight_ms),
+            format::milliseconds(limits.flight_ms),
             count(limits.callers as u64, "caller"),
         ),
     );
@@ -142,7 +142,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
 fn next(explanation: &Explanation) -> String {
     match &explanation.next {
         Next::Joins { flight, within_ms } => {
-            let within = shown::milliseconds(*within_ms);
+            let within = format::milliseconds(*within_ms);
             format!("joins flight {flight}, and is answered within {within}")
         }
         Next::Opens {
@@ -150,7 +150,7 @@ fn next(explanation: &Explanation) -> String {
             would_have_joined,
             within_ms,
         } => {
-            let within = shown::milliseconds(*within_ms);
+            let within = format::milliseconds(*within_ms);
             let wait = if *waits { " when it is its turn" } else { "" };
             let would = would_have_joined.as_ref().map_or(String::new(), |flight| {
                 format!("; if flights were shared, it would join flight {flight}")
@@ -167,9 +167,9 @@ fn sharing(explanation: &Explanation) -> String {
     }
     let window = explanation.join_window_ms.map_or_else(
         || "of any age".to_owned(),
-        |window| format!("up to {} old", shown::milliseconds(window)),
+        |window| format!("up to {} old", format::milliseconds(window)),
     );
-    let anew = if explanation.anew {
+    let anew = if explanation.allow_fresh {
         "; with Cache-Control: no-cache they get one of their own"
     } else {
         ""
@@ -179,7 +179,7 @@ fn sharing(explanation: &Explanation) -> String {
 
 fn of_key(flight: &Explained, explanation: &Explanation) -> String {
     let age = flight.age_ms.map_or(String::new(), |age| {
-        format!(", {} old", shown::milliseconds(age))
+        format!(", {} old", format::milliseconds(age))
     });
     let joined = match (flight.joinable, explanation.shares) {
         (true, _) => ", open to join",
@@ -192,7 +192,7 @@ fn of_key(flight: &Explained, explanation: &Explanation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oneflight::clients::Bounds;
+    use oneflight::registry::Bounds;
 
     use super::*;
 
@@ -203,7 +203,7 @@ mod tests {
             key: "00ff".to_owned(),
             shares: true,
             join_window_ms: Some(2_000),
-            anew: true,
+            allow_fresh: true,
             flights_of_key: vec![Explained {
                 flight: "17".to_owned(),
                 age_ms: Some(1_240),

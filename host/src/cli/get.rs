@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
-use oneflight::{Answer, ClientError, Items, Key, decorate};
+use oneflight::{Call, ClientError, ClientMetrics, Items, Outcome, Reply, Stack};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -47,12 +47,12 @@ Examples:
 /// What the callers of one key got.
 struct OfKey<'a> {
     key: &'a str,
-    answers: Vec<Answer>,
+    answers: Vec<Reply>,
 }
 
 impl OfKey<'_> {
     /// The first failure, where there was one. With coalescing all got the same; without, each its own.
-    fn outcome(&self) -> &Result<Items, ClientError> {
+    fn outcome(&self) -> &Result<Outcome, ClientError> {
         let failed = self.answers.iter().find(|answer| answer.result.is_err());
         &failed.unwrap_or(&self.answers[0]).result
     }
@@ -78,8 +78,8 @@ impl Summary {
     fn new(keys: &[OfKey<'_>], upstream_requests: u64, time: Duration) -> Self {
         let answers = || keys.iter().flat_map(|of| &of.answers);
         let flights = answers()
-            .filter_map(|answer| answer.seat)
-            .map(|seat| seat.flight);
+            .filter_map(|answer| answer.flight)
+            .map(|info| info.flight);
         Self {
             callers: answers().count(),
             flights: flights.collect::<HashSet<_>>().len(),
@@ -101,10 +101,14 @@ impl fmt::Display for Summary {
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let component = self.client.load().await?;
-        let client = decorate(component.clone(), component.settings());
+        let client = Stack::new(
+            component.clone(),
+            component.settings(),
+            ClientMetrics::default(),
+        );
         let ask = |key: &str| {
-            let key = Key::from(key);
-            join_all((0..self.callers).map(|_| client.get_items(key.clone())))
+            let call = Call::from(key);
+            join_all((0..self.callers).map(|_| client.call(call.clone().into())))
         };
         let began = Instant::now();
         let asked = join_all(self.keys.iter().map(|key| ask(key))).await;
@@ -136,14 +140,16 @@ fn print(keys: &[OfKey<'_>]) -> anyhow::Result<()> {
     for of in keys {
         let key = of.key;
         match of.outcome() {
-            Ok(items) if items.as_slice().is_empty() => eprintln!("{key:?}: no items"),
+            Ok(items) if items.items().map_or(&[][..], Items::as_slice).is_empty() => {
+                eprintln!("{key:?}: no items")
+            }
             Ok(items) => {
                 let prefix = if keys.len() > 1 {
                     format!("{}\t", visible(key))
                 } else {
                     String::new()
                 };
-                for item in items.as_slice() {
+                for item in items.items().map_or(&[][..], Items::as_slice) {
                     let body = visible(&without_spaces(item.body()));
                     writeln!(out, "{prefix}{}\t{body}", visible(item.id()))?;
                 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::Args;
 use http::Method;
 use oneflight::config::{A_DURATION, duration};
-use oneflight::observation::{Figures, LONGEST, OfClient, Report};
+use oneflight::observability::observation::{ClientStats, LONGEST, Report, Stats};
 
-use super::administration::Administration;
+use super::admin_client::AdminClient;
 use super::progress::{Shown, with_progress};
-use super::{count, shown};
+use super::{count, format};
 
 /// Watches a running service for a time, and reports who asked twice: the busiest keys, and what sharing
 /// saves, or would save where a client only observes (sharing = "observed", or --no-coalescing).
@@ -33,7 +33,7 @@ pub(super) struct Observe {
     show_keys: bool,
 
     #[command(flatten)]
-    administration: Administration,
+    administration: AdminClient,
 
     /// Prints one JSON object.
     #[arg(long)]
@@ -67,7 +67,7 @@ impl Observe {
             let what = format!(
                 "watching {} for {}",
                 self.administration.address,
-                shown::seconds(self.time.as_secs_f64())
+                format::seconds(self.time.as_secs_f64())
             );
             with_progress(&what, asking, Shown::Live, stderr()).await?
         } else {
@@ -84,7 +84,7 @@ impl Observe {
 
 /// The report for people: of each client what it comes to, and then its busiest keys.
 fn told(report: &Report) -> String {
-    let time = shown::seconds(report.seconds);
+    let time = format::seconds(report.seconds);
     if report.clients.is_empty() {
         return format!("In {time} no flight ended: nobody asked, or all still wait.\n");
     }
@@ -95,9 +95,9 @@ fn told(report: &Report) -> String {
     text
 }
 
-fn of_one(of_client: &OfClient) -> String {
+fn of_one(of_client: &ClientStats) -> String {
     let figures = &of_client.figures;
-    let requests = figures.spent.upstream_requests;
+    let requests = figures.cost.upstream_requests;
     let mut text = format!(
         "{}: {}, {}, {}\n",
         of_client.client,
@@ -119,9 +119,9 @@ fn of_one(of_client: &OfClient) -> String {
                 "  {what} {} of {} ({}), {} of upstream time, {} of guest time",
                 amount.upstream_requests,
                 count(whole, "upstream request"),
-                shown::percent(amount.upstream_requests, whole),
-                shown::seconds(amount.upstream_seconds),
-                shown::seconds(amount.guest_seconds),
+                format::percent(amount.upstream_requests, whole),
+                format::seconds(amount.upstream_seconds),
+                format::seconds(amount.guest_seconds),
             );
         }
     }
@@ -139,7 +139,7 @@ fn of_one(of_client: &OfClient) -> String {
     text
 }
 
-fn equality(figures: &Figures) -> Option<String> {
+fn equality(figures: &Stats) -> Option<String> {
     let (equal, compared) = (figures.equal, figures.equal + figures.unequal);
     (compared > 0).then(|| {
         format!("of the answers that would have been shared, {equal} of {compared} were equal")
@@ -147,7 +147,7 @@ fn equality(figures: &Figures) -> Option<String> {
 }
 
 /// What to do next, where nothing is shared yet.
-fn advice(of_client: &OfClient) -> Option<String> {
+fn advice(of_client: &ClientStats) -> Option<String> {
     let (client, figures) = (&of_client.client, &of_client.figures);
     if figures.would_save.calls == 0 {
         None
@@ -165,7 +165,7 @@ fn advice(of_client: &OfClient) -> Option<String> {
     }
 }
 
-fn table(of_client: &OfClient) -> String {
+fn table(of_client: &ClientStats) -> String {
     if of_client.keys.is_empty() {
         return String::new();
     }
@@ -184,17 +184,17 @@ fn table(of_client: &OfClient) -> String {
         if observed { "    equal" } else { "" }
     );
     for (key, of) in keys.iter().zip(&of_client.keys) {
-        let Figures {
+        let Stats {
             callers,
             flights,
-            spent,
+            cost,
             saved,
             would_save,
             equal,
             unequal,
         } = of.figures;
         let saved = saved.upstream_requests + would_save.upstream_requests;
-        let requests = spent.upstream_requests;
+        let requests = cost.upstream_requests;
         let _ = write!(
             text,
             "  {key:<width$} {callers:>9} {flights:>9} {requests:>9} {saved:>11}"
@@ -217,7 +217,7 @@ fn table(of_client: &OfClient) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oneflight::observation::{Amount, OfKey};
+    use oneflight::observability::observation::{Amount, KeyStats};
 
     use super::*;
 
@@ -232,14 +232,14 @@ mod tests {
         }
     }
 
-    fn report(figures: Figures) -> Report {
-        let of_key = OfKey {
+    fn report(figures: Stats) -> Report {
+        let of_key = KeyStats {
             key: "8c1d".to_owned(),
             figures,
         };
         Report {
             seconds: 60.0,
-            clients: vec![OfClient {
+            clients: vec![ClientStats {
                 client: "orders".to_owned(),
                 figures,
                 keys_seen: 3,
@@ -250,13 +250,13 @@ mod tests {
 
     #[test]
     fn where_nothing_is_shared_it_says_what_sharing_would_save_and_how_to_begin() {
-        let observed = Figures {
+        let observed = Stats {
             callers: 312,
             flights: 312,
-            spent: amount(312),
+            cost: amount(312),
             would_save: amount(156),
             equal: 156,
-            ..Figures::default()
+            ..Stats::default()
         };
         assert_eq!(
             told(&report(observed)),
@@ -274,7 +274,7 @@ mod tests {
              \x20 To share: take sharing = \"observed\" out of [clients.orders] and send the service SIGHUP; \
              or, where\n  it was started with --no-coalescing, start it without.\n"
         );
-        let unequal = Figures {
+        let unequal = Stats {
             equal: 154,
             unequal: 2,
             ..observed
@@ -289,12 +289,12 @@ mod tests {
 
     #[test]
     fn where_callers_share_it_says_what_that_saved() {
-        let shared = Figures {
+        let shared = Stats {
             callers: 312,
             flights: 156,
-            spent: amount(156),
+            cost: amount(156),
             saved: amount(156),
-            ..Figures::default()
+            ..Stats::default()
         };
         let told = told(&report(shared));
         let line = "  sharing saved 156 of 312 upstream requests (50 %), 15.6 s of upstream time";
@@ -315,11 +315,11 @@ mod tests {
             told(&nothing),
             "In 5 s no flight ended: nobody asked, or all still wait.\n"
         );
-        let alone = told(&report(Figures {
+        let alone = told(&report(Stats {
             callers: 1,
             flights: 1,
-            spent: amount(1),
-            ..Figures::default()
+            cost: amount(1),
+            ..Stats::default()
         }));
         assert!(
             alone.contains("no two callers asked for the same key"),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::clients::{Clients, Served};
 use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
-use oneflight::server::{Doors, Service, Tls};
-use oneflight::{ComponentClient, Engine, Metrics, Settings};
+use oneflight::registry::{ClientRegistry, LoadedClient};
+use oneflight::server::{Listeners, Service, Tls};
+use oneflight::{ComponentClient, Engine, Metrics};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -20,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
 use super::traces::Traces;
-use super::{log, memory};
+use super::{allocator, log};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
@@ -73,7 +73,7 @@ impl Serve {
         let shown = log::from(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
         log::start(shown, config.log.format, tracer);
-        if let Err(error) = memory::settle() {
+        if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "free memory is kept for longer or shorter than it should be");
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
@@ -88,7 +88,7 @@ impl Serve {
             eprintln!("administration on http://{}", admin.local_addr()?);
         }
         let names = config.clients.iter().map(|client| &*client.settings.name);
-        let clients = Arc::new(Clients::named(names));
+        let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
         let service = Service::new(
             Arc::clone(&clients),
@@ -105,7 +105,7 @@ impl Serve {
             self.reload(hangup, &config, &clients, &metrics, tls.as_ref())
                 .await
         };
-        let doors = Doors {
+        let doors = Listeners {
             callers: listener,
             tls: tls.clone(),
             operator: admin,
@@ -162,7 +162,7 @@ impl Serve {
         &self,
         mut hangup: Signal,
         started: &Config,
-        clients: &Clients<ComponentClient>,
+        clients: &ClientRegistry<ComponentClient>,
         metrics: &Metrics,
         tls: Option<&Tls>,
     ) -> anyhow::Result<ExitCode> {
@@ -190,7 +190,7 @@ impl Serve {
         &self,
         started: &Config,
         metrics: &Metrics,
-    ) -> anyhow::Result<(Vec<Served<ComponentClient>>, Option<Tls>)> {
+    ) -> anyhow::Result<(Vec<LoadedClient<ComponentClient>>, Option<Tls>)> {
         let config = self.config()?;
         let kept = |config: &Config| {
             let Config {
@@ -220,7 +220,7 @@ fn load<'a>(
     config: &'a Config,
     metrics: &'a Metrics,
 ) -> anyhow::Result<
-    FuturesUnordered<impl Future<Output = anyhow::Result<Served<ComponentClient>>> + use<'a>>,
+    FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
 > {
     let limits = config.clients.iter().map(|client| &client.settings.limits);
     let engine = engine(limits, &config.compile)?;
@@ -228,11 +228,9 @@ fn load<'a>(
         let component = load_client(&engine, client)
             .await
             .with_context(|| format!("could not load the client {}", client.settings.name))?;
-        let settings = Settings {
-            metrics: metrics.client(&client.settings.name),
-            ..component.settings().clone()
-        };
-        Ok(Served::new(component, settings))
+        let settings = component.settings().clone();
+        let metrics = metrics.client(&settings.name);
+        Ok(LoadedClient::new(component, settings, metrics))
     };
     Ok(config
         .clients

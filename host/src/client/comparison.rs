@@ -12,16 +12,16 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-use super::{ClientError, Items, Key};
+use crate::model::{Call, ClientError, Outcome};
 
-/// Those that an execution which begins now overlaps with, by key, while the first of them runs.
+/// Those that an execution which begins now comparisons with, by key, while the first of them runs.
 #[derive(Debug, Default)]
-pub(super) struct Overlaps(Mutex<HashMap<Key, Arc<Overlap>>>);
+pub(super) struct Comparisons(Mutex<HashMap<Call, Arc<AnswerComparison>>>);
 
 /// Executions of one key that would have been one.
 #[derive(Debug, Default)]
-pub(super) struct Overlap {
-    /// How many have begun. Written under the lock of [`Overlaps`].
+pub(super) struct AnswerComparison {
+    /// How many have begun. Written under the lock of [`Comparisons`].
     begun: AtomicUsize,
     /// The digest of the answer that was the first.
     first: OnceLock<Digest>,
@@ -30,27 +30,27 @@ pub(super) struct Overlap {
 /// An execution that is under way, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Execution {
-    overlaps: Arc<Overlaps>,
-    overlap: Arc<Overlap>,
+    comparisons: Arc<Comparisons>,
+    comparison: Arc<AnswerComparison>,
     /// Where it was the first to begin: it is not overlapped with any more when it has ended.
-    leads: Option<Key>,
+    leads: Option<Call>,
 }
 
-impl Overlaps {
+impl Comparisons {
     /// An execution of `key` begins.
-    pub(super) fn begin(self: &Arc<Self>, key: &Key) -> Execution {
+    pub(super) fn begin(self: &Arc<Self>, key: &Call) -> Execution {
         let mut keys = self.keys();
-        let overlap = Arc::clone(keys.entry(key.clone()).or_default());
-        let is_first = overlap.begun.fetch_add(1, Ordering::Relaxed) == 0;
+        let comparison = Arc::clone(keys.entry(key.clone()).or_default());
+        let is_first = comparison.begun.fetch_add(1, Ordering::Relaxed) == 0;
         drop(keys);
         Execution {
-            overlaps: Arc::clone(self),
-            overlap,
+            comparisons: Arc::clone(self),
+            comparison,
             leads: is_first.then(|| key.clone()),
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Key, Arc<Overlap>>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<Call, Arc<AnswerComparison>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,25 +58,25 @@ impl Overlaps {
 impl Execution {
     /// Ends it. What it has overlapped with, if with anything, is kept by those whose answers are still to be
     /// compared.
-    pub(super) fn end(self) -> Option<Arc<Overlap>> {
-        let overlap = Arc::clone(&self.overlap);
-        // Where it was the first, none begins to overlap with it after this.
+    pub(super) fn end(self) -> Option<Arc<AnswerComparison>> {
+        let comparison = Arc::clone(&self.comparison);
+        // Where it was the first, none begins to comparison with it after this.
         drop(self);
-        (overlap.begun.load(Ordering::Relaxed) > 1).then_some(overlap)
+        (comparison.begun.load(Ordering::Relaxed) > 1).then_some(comparison)
     }
 }
 
 impl Drop for Execution {
     fn drop(&mut self) {
         if let Some(key) = &self.leads {
-            self.overlaps.keys().remove(key);
+            self.comparisons.keys().remove(key);
         }
     }
 }
 
-impl Overlap {
+impl AnswerComparison {
     /// Whether an answer is equal to the first of them; `None` for that one itself.
-    pub(super) fn compare(&self, result: &Result<Items, ClientError>) -> Option<bool> {
+    pub(super) fn compare(&self, result: &Result<Outcome, ClientError>) -> Option<bool> {
         let digest = digest(result);
         let mut is_first = false;
         let first = self.first.get_or_init(|| {
@@ -91,7 +91,7 @@ impl Overlap {
 type Digest = [u8; 16];
 
 /// The digest of what callers are shown of an answer.
-fn digest(result: &Result<Items, ClientError>) -> Digest {
+fn digest(result: &Result<Outcome, ClientError>) -> Digest {
     static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the system has randomness")
@@ -109,17 +109,17 @@ fn digest(result: &Result<Items, ClientError>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Item;
+    use crate::model::{Item, Items};
 
-    fn answer(body: &str) -> Result<Items, ClientError> {
+    fn answer(body: &str) -> Result<Outcome, ClientError> {
         let item = Item::new("1".to_owned(), body.to_owned()).unwrap();
-        Ok(Items::new(vec![item]).unwrap())
+        Ok(Items::new(vec![item]).unwrap().into())
     }
 
     #[test]
     fn executions_that_overlap_are_compared_with_the_first_of_them_to_land() {
-        let overlaps = Arc::<Overlaps>::default();
-        let begin = |key: &str| overlaps.begin(&key.into());
+        let comparisons = Arc::<Comparisons>::default();
+        let begin = |key: &str| comparisons.begin(&key.into());
         let (one, two, three) = (begin("k"), begin("k"), begin("k"));
         assert!(begin("other").end().is_none());
         assert_eq!(two.end().unwrap().compare(&answer("1")), None);
@@ -131,22 +131,22 @@ mod tests {
 
     #[test]
     fn one_that_begins_when_the_first_has_ended_would_not_have_been_shared_with_it() {
-        let overlaps = Arc::<Overlaps>::default();
-        let begin = || overlaps.begin(&"k".into());
+        let comparisons = Arc::<Comparisons>::default();
+        let begin = || comparisons.begin(&"k".into());
         let (one, two) = (begin(), begin());
         one.end().unwrap().compare(&answer("1"));
         let (three, four) = (begin(), begin());
         assert_eq!(two.end().unwrap().compare(&answer("1")), Some(true));
         assert_eq!(three.end().unwrap().compare(&answer("2")), None);
         assert_eq!(four.end().unwrap().compare(&answer("2")), Some(true));
-        assert_eq!(overlaps.keys().len(), 0);
+        assert_eq!(comparisons.keys().len(), 0);
     }
 
     #[test]
     fn one_that_is_cancelled_leaves_nothing() {
-        let overlaps = Arc::<Overlaps>::default();
-        drop(overlaps.begin(&"k".into()));
-        assert_eq!(overlaps.keys().len(), 0);
-        assert!(overlaps.begin(&"k".into()).end().is_none());
+        let comparisons = Arc::<Comparisons>::default();
+        drop(comparisons.begin(&"k".into()));
+        assert_eq!(comparisons.keys().len(), 0);
+        assert!(comparisons.begin(&"k".into()).end().is_none());
     }
 }

@@ -57,7 +57,6 @@ impl FlightControl {
     /// Calls `visit` for every flight, those included that no caller can join any more. It takes time for
     /// each flight, and is not for a hot path.
     pub fn visit(&self, mut visit: impl FnMut(&Call, &FlightSnapshot)) {
-        self.table
-            .visit(|key, flight| visit(&key.call, flight));
+        self.table.visit(|key, flight| visit(&key.call, flight));
     }
 }

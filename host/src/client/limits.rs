@@ -1,8 +1,8 @@
-//! [`WithLimits`]: how many executions run at once, how long one waits for its turn, and how long a
-//! flight may take in all.
+//! [`WithLimits`]: how many executions run at once, how long one waits for a permit, and how long a flight
+//! may take in all.
 //!
-//! It sits inside single-flight, because followers must not use up permits. The bounds on open
-//! flights and on callers are the table's; those within one execution are the component's.
+//! It is inside single flight, because followers must not use up permits. The bounds on open flights and
+//! on callers are the table's; those within one execution are the component's.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,35 +11,34 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Client, ClientError, Generation, Key, Resource, Usage};
-use crate::config::Limits;
-use crate::upstream::Outbound;
+use super::Execute;
+use crate::flight_context::FlightContext;
+use crate::model::{Call, ClientError, Generation, Limits, Outcome, Resource, Usage};
 
-/// Runs at most a number of executions at once, and ends each at its deadline. What that is named after
-/// depends on the flight's requests, so it has to run within a flight.
+/// Runs at most a number of executions at once, and ends each at its deadline.
 #[derive(Debug)]
-pub struct WithLimits<C> {
-    next: C,
+pub struct WithLimits<E> {
+    next: E,
     permits: Semaphore,
-    /// Executions that wait for one.
+    /// Executions that wait for a permit.
     waiting: AtomicUsize,
-    queue: Duration,
-    deadline: Duration,
+    queue_timeout: Duration,
+    flight_timeout: Duration,
 }
 
-impl<C> WithLimits<C> {
-    /// Limits `next` to `limits.executions`, `limits.queue` and `limits.flight`.
-    pub fn new(next: C, limits: &Limits) -> Self {
+impl<E> WithLimits<E> {
+    /// Bounds `next` by `limits.max_executions`, `limits.queue_timeout` and `limits.flight_timeout`.
+    pub fn new(next: E, limits: &Limits) -> Self {
         Self {
             next,
-            permits: Semaphore::new(limits.executions.min(Semaphore::MAX_PERMITS)),
+            permits: Semaphore::new(limits.max_executions.min(Semaphore::MAX_PERMITS)),
             waiting: AtomicUsize::new(0),
-            queue: limits.queue,
-            deadline: limits.flight,
+            queue_timeout: limits.queue_timeout,
+            flight_timeout: limits.flight_timeout,
         }
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         match self.permits.try_acquire() {
             Ok(permit) => Ok(permit),
             Err(_) => {
@@ -50,7 +49,7 @@ impl<C> WithLimits<C> {
     }
 }
 
-impl<C: Client> Client for WithLimits<C> {
+impl<E: Execute> Execute for WithLimits<E> {
     fn generation(&self) -> Generation {
         self.next.generation()
     }
@@ -64,26 +63,25 @@ impl<C: Client> Client for WithLimits<C> {
 
     /// # Cancel safety
     ///
-    /// Dropping the future gives back its permit, or its place in the queue, and ends the execution.
-    async fn get_items(&self, key: Key) -> Answer {
+    /// Dropping the future returns its permit, or its place in the queue, and ends the execution.
+    async fn execute(&self, call: Call, context: &FlightContext) -> Result<Outcome, ClientError> {
         let opened = Instant::now();
-        let turn = self.turn();
-        let Ok(Ok(_permit)) = timeout_at(opened + self.queue.min(self.deadline), turn).await else {
-            return Err(ClientError::Overloaded(Resource::Executions)).into();
+        let permit_deadline = opened + self.queue_timeout.min(self.flight_timeout);
+        let Ok(Ok(_permit)) = timeout_at(permit_deadline, self.permit()).await else {
+            return Err(ClientError::Overloaded(Resource::Executions));
         };
-        let outbound = Outbound::of_this_flight();
-        let mut execution = pin!(self.next.get_items(key));
-        // The execution is polled by reference: at the deadline it must still be there, so that an
-        // open request is counted. Dropped first, it would always look like the guest's own fault.
-        match timeout_at(opened + self.deadline, &mut execution).await {
-            Ok(answer) => answer,
-            Err(_) if outbound.any_open() => Err(ClientError::UpstreamTimeout).into(),
-            Err(_) => Err(ClientError::GuestDeadline).into(),
+        let mut execution = pin!(self.next.execute(call, context));
+        // The execution is polled by reference: at the deadline it must still exist, so that an open
+        // request is counted. Dropped first, it would always look like the guest's own fault.
+        match timeout_at(opened + self.flight_timeout, &mut execution).await {
+            Ok(result) => result,
+            Err(_) if context.any_open() => Err(ClientError::UpstreamTimeout),
+            Err(_) => Err(ClientError::GuestDeadline),
         }
     }
 }
 
-/// One more execution waits for its turn, until this is dropped.
+/// Counts one execution that waits for a permit, until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -102,61 +100,67 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::sync::Arc;
 
     use super::*;
 
-    /// Never answers; waits for its upstream where the key says so, or has its answer already.
+    /// Never returns. Has a request open if the key is `upstream`, or had one if it is `answered`.
     #[derive(Debug)]
     struct Stuck(Generation);
 
-    impl Client for Stuck {
+    impl Execute for Stuck {
         fn generation(&self) -> Generation {
             self.0
         }
 
-        async fn get_items(&self, key: Key) -> Answer {
-            let request = || Outbound::of_this_flight().begin();
-            let _open = (key.as_str() == "upstream").then(request);
-            if key.as_str() == "answered" {
-                drop(request());
+        async fn execute(
+            &self,
+            call: Call,
+            context: &FlightContext,
+        ) -> Result<Outcome, ClientError> {
+            let _open = (call.x() == Some("upstream")).then(|| context.begin());
+            if call.x() == Some("answered") {
+                drop(context.begin());
             }
             pending().await
         }
     }
 
-    fn limits() -> Limits {
-        Limits {
-            executions: 1,
-            queue: Duration::from_secs(1),
-            flight: Duration::from_secs(10),
+    fn stuck() -> WithLimits<Stuck> {
+        let limits = Limits {
+            max_executions: 1,
+            queue_timeout: Duration::from_secs(1),
+            flight_timeout: Duration::from_secs(10),
             ..Limits::default()
-        }
+        };
+        WithLimits::new(Stuck(Generation::next()), &limits)
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_is_named_after_what_the_flight_waits_for() {
-        let client = WithLimits::new(Stuck(Generation::next()), &limits());
+        let client = stuck();
         let start = Instant::now();
-        let ask = |key: &str| Arc::<Outbound>::default().around(client.get_items(key.into()));
-        let guest = ask("guest").await;
-        assert_eq!(guest.result.unwrap_err(), ClientError::GuestDeadline);
-        assert_eq!(start.elapsed(), Duration::from_secs(10));
-        let upstream = ask("upstream").await;
-        assert_eq!(upstream.result.unwrap_err(), ClientError::UpstreamTimeout);
-        let answered = ask("answered").await;
-        assert_eq!(answered.result.unwrap_err(), ClientError::GuestDeadline);
+        for (key, error) in [
+            ("guest", ClientError::GuestDeadline),
+            ("upstream", ClientError::UpstreamTimeout),
+            ("answered", ClientError::GuestDeadline),
+        ] {
+            let context = FlightContext::default();
+            let result = client.execute(key.into(), &context).await;
+            assert_eq!(result.unwrap_err(), error, "{key}");
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_execution_that_gets_no_permit_in_time_is_refused() {
-        let client = WithLimits::new(Stuck(Generation::next()), &limits());
+        let client = stuck();
         let start = Instant::now();
-        let mut first = pin!(client.get_items("a".into()));
+        let context = FlightContext::default();
+        let mut first = pin!(client.execute("a".into(), &context));
         assert!(futures_util::poll!(first.as_mut()).is_pending());
-        let second = client.get_items("b".into()).await;
+        let second = client.execute("b".into(), &context).await;
         assert_eq!(
-            second.result.unwrap_err(),
+            second.unwrap_err(),
             ClientError::Overloaded(Resource::Executions)
         );
         assert_eq!(start.elapsed(), Duration::from_secs(1));
@@ -164,12 +168,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cancel_safety() {
-        let client = WithLimits::new(Stuck(Generation::next()), &limits());
+        let client = stuck();
+        let context = FlightContext::default();
         {
-            let mut dropped = pin!(client.get_items("a".into()));
+            let mut dropped = pin!(client.execute("a".into(), &context));
             assert!(futures_util::poll!(dropped.as_mut()).is_pending());
             assert_eq!(client.permits.available_permits(), 0);
-            let mut waits = pin!(client.get_items("b".into()));
+            let mut waits = pin!(client.execute("b".into(), &context));
             assert!(futures_util::poll!(waits.as_mut()).is_pending());
             assert_eq!(client.usage().waiting, 1);
         }

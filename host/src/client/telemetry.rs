@@ -1,9 +1,9 @@
-//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it, and what
-//! each was told, counted; and one log line per flight.
+//! [`WithTelemetry`]: a span per caller, linked to the span of the flight that answered it; the outcome of each
+//! caller, counted; and one log line per flight.
 //!
-//! It is outermost, because it counts callers. The spans and lines of flights are made by
-//! [`WithSingleFlight`](super::WithSingleFlight), the only layer that knows of flights, in the words
-//! that stand here. Keys appear as hashes, and nothing of an answer appears at all.
+//! It is outermost, because it counts callers. [`WithSingleFlight`](super::WithSingleFlight), the only layer that
+//! knows flights, creates their spans and log lines with the functions here. Keys appear as hashes, and nothing
+//! of an answer appears at all.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,11 +13,9 @@ use single_flight::{EndedFlight, FlightEnd};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{
-    Answer, Client, ClientError, FlightId, Generation, Items, Key, Role, Usage, WithSingleFlight,
-};
-use crate::config::Settings;
-use crate::metrics::ClientMetrics;
+use super::{Client, Reply, Request};
+use crate::model::{Call, ClientError, FlightId, Generation, Outcome, Role, Usage};
+use crate::observability::metrics::ClientMetrics;
 
 /// Gives every caller a span that says which flight answered it and how, and counts it.
 #[derive(Clone, Debug)]
@@ -28,26 +26,21 @@ pub struct WithTelemetry<C> {
 }
 
 impl<C> WithTelemetry<C> {
-    /// Decorates `next`, which is called and counted as `settings` say.
-    pub fn new(next: C, settings: &Settings) -> Self {
+    /// Decorates `next`, which is called `name` in spans and counted by `metrics`.
+    pub fn new(next: C, name: &str, metrics: ClientMetrics) -> Self {
         Self {
-            name: settings.name.as_str().into(),
+            name: name.into(),
             next,
-            metrics: settings.metrics.clone(),
+            metrics,
         }
     }
 
-    /// The client inside.
-    pub fn next(&self) -> &C {
-        &self.next
-    }
-
     /// The span of one caller.
-    fn span(&self, key: &Key) -> Span {
+    fn span(&self, call: &Call) -> Span {
         tracing::info_span!(
             "caller",
             client = &*self.name,
-            key = %key,
+            key = %call,
             flight = field::Empty,
             role = field::Empty,
             code = field::Empty,
@@ -67,60 +60,42 @@ impl<C: Client> Client for WithTelemetry<C> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the call inside; the caller's span ends without a `code`.
-    fn get_items(&self, key: Key) -> impl Future<Output = Answer> + Send {
-        // Made here, and not when the future is first polled: by then nobody knows any more what it is
-        // to hang under. The call is made in this future, which would have room for it twice if it were given
-        // to one: callers wait here in their thousands.
-        let span = self.span(&key);
+    fn call(&self, request: Request) -> impl Future<Output = Reply> + Send {
+        // Created here, and not when the future is first polled: the span's parent is the current one now.
+        // `next` is called inside the future, which would otherwise hold that call twice; thousands of
+        // callers wait here.
+        let span = self.span(&request.call);
         async move {
-            let told = Told::nothing(&self.metrics);
-            let answer = self.next.get_items(key).instrument(span.clone()).await;
-            told.answer(&answer, &span);
-            answer
+            let recorder = CallerRecorder::new(&self.metrics);
+            let reply = self.next.call(request).instrument(span.clone()).await;
+            recorder.record(&reply, &span);
+            reply
         }
     }
 }
 
-impl<C: Client> WithTelemetry<WithSingleFlight<C>> {
-    /// Asks for an answer that was not on its way before, as
-    /// [`WithSingleFlight::get_items_anew`] does.
-    ///
-    /// # Cancel safety
-    ///
-    /// As of [`get_items`](Client::get_items).
-    pub fn get_items_anew(&self, key: Key) -> impl Future<Output = Answer> + Send {
-        let span = self.span(&key);
-        async move {
-            let told = Told::nothing(&self.metrics);
-            let answer = self.next.get_items_anew(key).instrument(span.clone()).await;
-            told.answer(&answer, &span);
-            answer
-        }
-    }
-}
-
-/// What a caller was told, which is counted when this is dropped: one that leaves was told nothing.
-struct Told<'a> {
+/// Counts one caller when it is dropped: with the outcome that was recorded, or as `left`.
+struct CallerRecorder<'a> {
     metrics: &'a ClientMetrics,
-    asked: Instant,
+    started: Instant,
     outcome: &'static str,
 }
 
-impl<'a> Told<'a> {
-    fn nothing(metrics: &'a ClientMetrics) -> Self {
+impl<'a> CallerRecorder<'a> {
+    fn new(metrics: &'a ClientMetrics) -> Self {
         Self {
             metrics,
-            asked: Instant::now(),
+            started: Instant::now(),
             outcome: "left",
         }
     }
 
-    /// It was told `answer`, which is recorded in its `span`.
-    fn answer(mut self, answer: &Answer, span: &Span) {
-        self.outcome = code(&answer.result);
-        match (answer.seat, &answer.result) {
-            (Some(seat), _) if seat.role == Role::Follower => self.metrics.joined(),
-            // What a flight reached is counted with the flight, not with each of its callers.
+    /// Records `reply`, here and in the caller's `span`.
+    fn record(mut self, reply: &Reply, span: &Span) {
+        self.outcome = code(&reply.result);
+        match (reply.flight, &reply.result) {
+            (Some(info), _) if info.role == Role::Follower => self.metrics.joined(),
+            // A limit that a flight reached is counted once for the flight, not for each caller.
             (None, Err(error)) => {
                 if let Some(limit) = error.limit() {
                     self.metrics.limit(limit);
@@ -128,33 +103,33 @@ impl<'a> Told<'a> {
             }
             _ => {}
         }
-        if let Some(seat) = answer.seat {
-            span.record("flight", field::display(seat.flight));
+        if let Some(info) = reply.flight {
+            span.record("flight", field::display(info.flight));
             span.record(
                 "role",
-                match seat.role {
+                match info.role {
                     Role::Leader => "leader",
                     Role::Follower => "follower",
                 },
             );
         }
         span.record("code", self.outcome);
-        if let Some(reason) = failure(&answer.result) {
+        if let Some(reason) = failure(&reply.result) {
             span.set_status(Status::error(reason.code()));
         }
     }
 }
 
-impl Drop for Told<'_> {
+impl Drop for CallerRecorder<'_> {
     fn drop(&mut self) {
-        self.metrics.caller(self.outcome, self.asked.elapsed());
+        self.metrics.caller(self.outcome, self.started.elapsed());
     }
 }
 
 /// The span of one flight, in which its guest runs.
-pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
+pub(super) fn flight_span(client: &str, flight: FlightId, call: &Call) -> Span {
     // `trace` is there where an upstream was told it.
-    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %key, trace = field::Empty)
+    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %call, trace = field::Empty)
 }
 
 /// The one line of one flight: at level info when it landed with items or with an answer about its
@@ -163,10 +138,10 @@ pub(super) fn flight_span(client: &str, flight: FlightId, key: &Key) -> Span {
 /// says the same in traces; in the log it would say it twice.
 pub(super) fn flight_ended<V>(
     client: &str,
-    key: &Key,
+    call: &Call,
     ended: &EndedFlight<'_, V>,
     equal: Option<bool>,
-    landing: impl Fn(&V) -> (&Result<Items, ClientError>, &Span),
+    landing: impl Fn(&V) -> (&Result<Outcome, ClientError>, &Span),
 ) {
     let EndedFlight {
         flight, callers, ..
@@ -181,30 +156,30 @@ pub(super) fn flight_ended<V>(
             span.set_attribute("code", code);
             match failure(result) {
                 None => {
-                    tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code, "flight");
+                    tracing::info!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code, "flight");
                 }
                 Some(reason) => {
                     span.set_status(Status::error(code));
-                    tracing::warn!(client, %flight, %key, callers, ms, would_have_joined, equal, code, %reason, "flight");
+                    tracing::warn!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code, %reason, "flight");
                 }
             }
         }
         FlightEnd::Cancelled => {
-            tracing::info!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
+            tracing::info!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
         }
         FlightEnd::Panicked(message) => {
-            tracing::error!(client, %flight, %key, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
+            tracing::error!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
         }
     }
 }
 
 /// What failed, if anything did: an answer about the key is none.
-fn failure(result: &Result<Items, ClientError>) -> Option<&ClientError> {
+fn failure(result: &Result<Outcome, ClientError>) -> Option<&ClientError> {
     let error = result.as_ref().err()?;
     (!matches!(error, ClientError::InvalidKey | ClientError::NotFound)).then_some(error)
 }
 
-fn code(result: &Result<Items, ClientError>) -> &'static str {
+fn code(result: &Result<Outcome, ClientError>) -> &'static str {
     result.as_ref().map_or_else(ClientError::code, |_| "ok")
 }
 
@@ -219,9 +194,12 @@ mod tests {
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
     use tracing_subscriber::registry::LookupSpan;
 
-    use crate::client::{Answer, Client, Generation, Items, Key};
-    use crate::config::Settings;
-    use crate::decorate;
+    use crate::client::{Client, Execute};
+    use crate::flight_context::FlightContext;
+    use crate::model::{Call, ClientError, Generation, Items, Outcome};
+    use crate::observability::metrics::ClientMetrics;
+    use crate::settings::Settings;
+    use crate::stack::Stack;
 
     /// What was traced: spans by name with their ids, links, and the fields of everything as text.
     #[derive(Clone, Default)]
@@ -277,13 +255,13 @@ mod tests {
 
     struct Empty(Generation);
 
-    impl Client for Empty {
+    impl Execute for Empty {
         fn generation(&self) -> Generation {
             self.0
         }
 
-        async fn get_items(&self, _: Key) -> Answer {
-            Answer::from(Ok(Items::new(vec![]).unwrap()))
+        async fn execute(&self, _: Call, _: &FlightContext) -> Result<Outcome, ClientError> {
+            Ok(Items::new(vec![]).unwrap().into())
         }
     }
 
@@ -292,10 +270,11 @@ mod tests {
         let trace = Trace::default();
         let _guard =
             tracing::subscriber::set_default(tracing_subscriber::registry().with(trace.clone()));
-        let client = decorate(Empty(Generation::next()), &Settings::new("orders"));
-        let ask = || client.get_items("a secret key".into());
+        let (settings, metrics) = (Settings::new("orders"), ClientMetrics::default());
+        let client = Stack::new(Empty(Generation::next()), &settings, metrics);
+        let ask = || client.call("a secret key".into());
         let (one, other) = tokio::join!(ask(), ask());
-        assert_eq!(one.seat.unwrap().flight, other.seat.unwrap().flight);
+        assert_eq!(one.flight.unwrap().flight, other.flight.unwrap().flight);
 
         let traced = trace.0.lock().unwrap();
         let named = |wanted| {

@@ -13,10 +13,10 @@ use wasmtime::{Engine as Wasmtime, Store};
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::engine::Engine;
 use super::output::{printable, visible};
-use super::store::Guest;
+use super::store::StoreState;
 use super::within;
-use crate::config::Limits;
-use crate::upstream::Outbound;
+use crate::flight_context::FlightContext;
+use crate::model::Limits;
 
 /// The interface that a client exports.
 const ITEMS: &str = "oneflight:client/items@0.1.0";
@@ -51,14 +51,14 @@ pub enum LoadError {
     /// The component is larger, or a part of it, than any that is compiled.
     TooComplex {
         /// What of it.
-        part: Part,
+        part: ShapeLimit,
         /// How large that is.
         found: u64,
         /// How large it may be.
         limit: u64,
     },
     /// Compiling the component costs more than it may; the process that compiled it is gone.
-    TooCostly(Cost),
+    TooCostly(CompileBudget),
     /// There is no code for a reason that need not be the component's: what the compiler did.
     NotCompiled(String),
     /// The component is valid, and larger than what this host makes room for.
@@ -90,7 +90,7 @@ pub enum LoadError {
 
 /// What of a component is measured before it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ShapeLimit {
     /// The file, in bytes.
     Component,
     /// Its functions.
@@ -105,7 +105,7 @@ pub enum Part {
 
 /// What compiling a component needs more of than it may have, and how much it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cost {
+pub enum CompileBudget {
     /// Memory, in bytes.
     Memory(u64),
     /// Processor time.
@@ -116,7 +116,7 @@ pub enum Cost {
     Code(usize),
 }
 
-impl Part {
+impl ShapeLimit {
     /// With so many of it.
     fn with(self, number: u64) -> String {
         match self {
@@ -129,7 +129,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Cost {
+impl fmt::Display for CompileBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(bytes) => write!(f, "{} MiB of memory", bytes >> 20),
@@ -183,9 +183,9 @@ impl LoadError {
             Self::NotCompiled(_) => "a process that compiles it and ends",
             Self::TooLarge(_) => {
                 let Limits {
-                    modules,
-                    memories,
-                    tables,
+                    max_modules: modules,
+                    max_memories: memories,
+                    max_tables: tables,
                     ..
                 } = Limits::default();
                 return format!(
@@ -279,9 +279,9 @@ impl std::error::Error for LoadError {}
 pub(super) async fn start(
     engine: &Engine,
     (component, report): (&Component, &Report),
-    mut store: Store<Guest>,
+    mut store: Store<StoreState>,
     limits: &Limits,
-) -> Result<ItemsClientPre<Guest>, LoadError> {
+) -> Result<ItemsClientPre<StoreState>, LoadError> {
     let linked = engine
         .linker()
         .instantiate_pre(component)
@@ -296,13 +296,20 @@ pub(super) async fn start(
     };
     let ready = ItemsClientPre::new(linked.clone()).map_err(|_| other_types())?;
     // It starts for nobody.
-    let outbound = Outbound::default();
-    let starting = within(limits.cpu, &outbound, linked.instantiate_async(&mut store));
-    let started = match timeout(limits.flight, starting).await {
+    let context = FlightContext::default();
+    let starting = within(
+        limits.max_cpu_time,
+        &context,
+        linked.instantiate_async(&mut store),
+    );
+    let started = match timeout(limits.flight_timeout, starting).await {
         Ok(Some(Ok(instance))) => Ok(instance),
         Ok(Some(Err(error))) => Err(format!("{error:#}")),
-        Ok(None) => Err(format!("it used up its processor time of {:?}", limits.cpu)),
-        Err(_) => Err(format!("it took longer than {:?}", limits.flight)),
+        Ok(None) => Err(format!(
+            "it used up its processor time of {:?}",
+            limits.max_cpu_time
+        )),
+        Err(_) => Err(format!("it took longer than {:?}", limits.flight_timeout)),
     };
     let instance = started.map_err(|why| {
         let said = match store.data().output().last_words() {

@@ -7,7 +7,7 @@
 
 mod cache;
 mod child;
-mod shape;
+mod preflight;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use wasmtime::component::Component;
 use self::cache::Key;
 use super::check::LoadError;
 use super::engine::Engine;
-use crate::config::CompileLimits;
+use crate::settings::CompileLimits;
 
 pub use self::cache::{Cache, CacheError};
 pub use self::child::compile_for_parent;
@@ -112,18 +112,18 @@ fn look_up(
     wasmtime: &Wasmtime,
     binary: &[u8],
 ) -> Result<LookedUp, LoadError> {
-    shape::is_a_component(binary, &compilation.limits)?;
+    preflight::is_a_component(binary, &compilation.limits)?;
     let mut key = None;
     if let Some(cache) = &compilation.cache {
         let key = key.insert(Key::new(binary, wasmtime, &compilation.limits));
         // What cannot be loaded although it is whole (it says of itself for which version and settings
         // of wasmtime it was compiled) is compiled anew, which also says why.
-        let code = cache.get(key, compilation.limits.code);
+        let code = cache.get(key, compilation.limits.max_code_bytes);
         if let Some(Ok(component)) = code.map(|code| load(wasmtime, &code)) {
             return Ok(LookedUp::Kept(component));
         }
     }
-    shape::is_compilable(binary, &compilation.limits)?;
+    preflight::is_compilable(binary, &compilation.limits)?;
     Ok(LookedUp::ToBeCompiled(key))
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::Semaphore;
@@ -12,8 +13,20 @@ use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingA
 
 use super::check::LoadError;
 use super::compile::Compilation;
-use super::store::Guest;
-use crate::config::{COMPILERS, EPOCH_TICK, Limits, RESIDENT};
+use super::store::StoreState;
+use crate::model::Limits;
+
+/// How often running guests yield, so that others get a turn: 10 ms. It belongs to the engine, so one value serves
+/// all clients.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// How much of a guest's memory or table stays resident for the next guest in its slot: 2 MiB. Guests of the
+/// usual size touch less, so none of their pages are returned and faulted in again.
+const RESIDENT: usize = 2 << 20;
+
+/// Components that an engine compiles at once: 2. Each may use its whole memory limit and all processors, so more
+/// would gain nothing; the second keeps one slow component from delaying all others.
+const COMPILERS: usize = 2;
 
 /// Compiles and runs guests. Cloning shares it; one is enough for a process.
 #[derive(Clone)]
@@ -24,7 +37,7 @@ pub struct Engine {
 
 struct Shared {
     wasmtime: wasmtime::Engine,
-    linker: Linker<Guest>,
+    linker: Linker<StoreState>,
     /// What the pool has room for.
     limits: Limits,
     /// Executions of the pool that no client has a share of.
@@ -39,12 +52,12 @@ struct Shared {
 }
 
 /// The executions that one client may have at once, until it is dropped.
-pub(super) struct Share {
+pub(super) struct ExecutionQuota {
     shared: Arc<Shared>,
     executions: usize,
 }
 
-impl Drop for Share {
+impl Drop for ExecutionQuota {
     fn drop(&mut self) {
         self.shared
             .left
@@ -75,7 +88,7 @@ impl Engine {
                 wasmtime,
                 linker,
                 limits: limits.clone(),
-                left: AtomicUsize::new(limits.executions),
+                left: AtomicUsize::new(limits.max_executions),
                 spare: Semaphore::new(1),
                 compilers: Semaphore::new(COMPILERS),
             }),
@@ -90,16 +103,16 @@ impl Engine {
     /// As of [`Engine::new`].
     pub fn for_clients<'a>(all: impl IntoIterator<Item = &'a Limits>) -> anyhow::Result<Self> {
         let none = Limits {
-            executions: 0,
+            max_executions: 0,
             ..Limits::default()
         };
         let room = all.into_iter().fold(none, |room, limits| Limits {
-            executions: room.executions.saturating_add(limits.executions),
-            memory: room.memory.max(limits.memory),
-            modules: room.modules.max(limits.modules),
-            memories: room.memories.max(limits.memories),
-            tables: room.tables.max(limits.tables),
-            elements: room.elements.max(limits.elements),
+            max_executions: room.max_executions.saturating_add(limits.max_executions),
+            max_memory_bytes: room.max_memory_bytes.max(limits.max_memory_bytes),
+            max_modules: room.max_modules.max(limits.max_modules),
+            max_memories: room.max_memories.max(limits.max_memories),
+            max_tables: room.max_tables.max(limits.max_tables),
+            max_table_elements: room.max_table_elements.max(limits.max_table_elements),
             ..room
         });
         Self::new(&room)
@@ -123,14 +136,22 @@ impl Engine {
     }
 
     /// The share of a client within `limits`, if there is room for it.
-    pub(super) fn share(&self, limits: &Limits) -> Result<Share, LoadError> {
+    pub(super) fn share(&self, limits: &Limits) -> Result<ExecutionQuota, LoadError> {
         let room = &self.shared.limits;
         let sizes = [
-            ("bytes of memory", limits.memory, room.memory),
-            ("core modules", limits.modules, room.modules),
-            ("memories", limits.memories, room.memories),
-            ("tables", limits.tables, room.tables),
-            ("elements of a table", limits.elements, room.elements),
+            (
+                "bytes of memory",
+                limits.max_memory_bytes,
+                room.max_memory_bytes,
+            ),
+            ("core modules", limits.max_modules, room.max_modules),
+            ("memories", limits.max_memories, room.max_memories),
+            ("tables", limits.max_tables, room.max_tables),
+            (
+                "elements of a table",
+                limits.max_table_elements,
+                room.max_table_elements,
+            ),
         ];
         let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
         for (what, asked, left) in sizes {
@@ -138,14 +159,14 @@ impl Engine {
                 return Err(no_room(what, asked, left));
             }
         }
-        let executions = limits.executions;
+        let executions = limits.max_executions;
         let left = &self.shared.left;
         left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
             left.checked_sub(executions)
         })
         .map_err(|left| no_room("executions at once", executions, left))?;
         let shared = Arc::clone(&self.shared);
-        Ok(Share { shared, executions })
+        Ok(ExecutionQuota { shared, executions })
     }
 
     /// The place for a component that is being loaded, when it is free.
@@ -164,7 +185,7 @@ impl Engine {
         &self.shared.wasmtime
     }
 
-    pub(super) fn linker(&self) -> &Linker<Guest> {
+    pub(super) fn linker(&self) -> &Linker<StoreState> {
         &self.shared.linker
     }
 
@@ -181,16 +202,16 @@ impl std::fmt::Debug for Engine {
 
 fn configuration(limits: &Limits) -> anyhow::Result<Config> {
     // One more than flights can use, so that a component can be loaded while all are busy.
-    let executions = u32::try_from(limits.executions)
+    let executions = u32::try_from(limits.max_executions)
         .ok()
         .and_then(|executions| executions.checked_add(1))
         .context("the limit of executions must be below 4,294,967,295")?;
     // More of them than fit that type are more than there can be.
     let most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let (modules, memories, tables) = (
-        most(limits.modules),
-        most(limits.memories),
-        most(limits.tables),
+        most(limits.max_modules),
+        most(limits.max_memories),
+        most(limits.max_tables),
     );
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(executions)
@@ -201,8 +222,8 @@ fn configuration(limits: &Limits) -> anyhow::Result<Config> {
         .max_memories_per_component(memories)
         .total_tables(executions.saturating_mul(tables))
         .max_tables_per_component(tables)
-        .table_elements(limits.elements)
-        .max_memory_size(limits.memory);
+        .table_elements(limits.max_table_elements)
+        .max_memory_size(limits.max_memory_bytes);
     // A guest's pages are cleared by writing to them, rather than given back and faulted in again by
     // the next. Which ones the kernel has to tell: without that all that may be kept is written to,
     // touched or not, and that takes longer than giving it back.

@@ -9,7 +9,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::bindings::exports::oneflight::client::items as guest;
 use super::output::{GuestOutput, printable};
-use crate::client::{ClientError, Resource};
+use crate::model::{ClientError, Resource};
 
 /// The guest's own error by its case.
 pub(super) fn named(error: guest::Error) -> ClientError {
@@ -86,8 +86,11 @@ fn frames(trace: &WasmBacktrace) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use crate::client::{Client, ClientError};
-    use crate::config::{Limits, Settings};
+    use crate::client::Execute;
+    use crate::flight_context::FlightContext;
+    use crate::model::ClientError;
+    use crate::model::Limits;
+    use crate::settings::Settings;
     use crate::{BUILTIN, ComponentClient, Engine};
 
     #[tokio::test]
@@ -96,8 +99,15 @@ mod tests {
         let loaded = ComponentClient::load(&engine, BUILTIN, Settings::new("test"));
         let mut client = loaded.await.unwrap();
         // Taken away once it is loaded: a stand-in for a guest that starts by chance.
-        Arc::get_mut(&mut client.0).unwrap().settings.limits.memory = 0;
-        let ended = client.get_items("42".into()).await.result.unwrap_err();
+        Arc::get_mut(&mut client.0)
+            .unwrap()
+            .settings
+            .limits
+            .max_memory_bytes = 0;
+        let ended = client
+            .execute("42".into(), &FlightContext::default())
+            .await
+            .unwrap_err();
         assert_eq!(ended, ClientError::GuestTrap);
         assert_eq!((client.usage().running, engine.instances()), (0, 0));
     }

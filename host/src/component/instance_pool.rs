@@ -1,5 +1,5 @@
 //! [`Instance`]: a guest in its store, for one flight or, where its client chose so, for several; and
-//! [`Idle`]: those that wait for their next flight.
+//! [`InstancePool`]: those that wait for their next flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use wasmtime::Store;
 use super::bindings::exports::oneflight::client::items::{Error, Item};
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::output::GuestOutput;
-use super::store::Guest;
-use crate::config::Instances;
-use crate::upstream::Outbound;
+use super::store::StoreState;
+use crate::flight_context::FlightContext;
+use crate::settings::Instances;
 
 /// A guest in its store. Dropping it ends whatever it has under way.
 pub(super) struct Instance {
-    store: Store<Guest>,
+    store: Store<StoreState>,
     /// None before the first call.
     guest: Option<ItemsClient>,
     made: Instant,
@@ -26,7 +26,7 @@ pub(super) struct Instance {
 
 impl Instance {
     /// One that is instantiated when it is called, as part of that flight.
-    pub(super) fn new(store: Store<Guest>) -> Self {
+    pub(super) fn new(store: Store<StoreState>) -> Self {
         Self {
             store,
             guest: None,
@@ -38,9 +38,9 @@ impl Instance {
     /// Another flight begins, in the current span, with requests and a log of its own. Fuel for what is
     /// passed to the host begins anew with each call by itself; memory and resources that the guest has
     /// kept are still its own, and count.
-    fn begin(&mut self, outbound: &Arc<Outbound>, log: usize) {
-        self.output().begin(log, outbound.metrics());
-        self.store.data_mut().answer_to(outbound);
+    fn begin(&mut self, context: &FlightContext, log: usize) {
+        self.output().begin(log, context.metrics());
+        self.store.data_mut().answer_to(context);
     }
 
     /// What this guest prints.
@@ -50,25 +50,25 @@ impl Instance {
 
     pub(super) async fn call(
         &mut self,
-        component: &ItemsClientPre<Guest>,
+        component: &ItemsClientPre<StoreState>,
         key: &str,
-    ) -> Result<Result<Vec<Item>, Error>, Unanswered> {
+    ) -> Result<Result<Vec<Item>, Error>, CallError> {
         self.calls += 1;
         let guest = match &self.guest {
             Some(guest) => guest,
             None => {
                 let started = component.instantiate_async(&mut self.store).await;
-                self.guest.insert(started.map_err(Unanswered::NotStarted)?)
+                self.guest.insert(started.map_err(CallError::NotStarted)?)
             }
         };
         let items = guest.oneflight_client_items();
         let returned = items.call_get_items(&mut self.store, key).await;
-        returned.map_err(Unanswered::Crashed)
+        returned.map_err(CallError::Crashed)
     }
 }
 
 /// Why a guest returned nothing that can be read.
-pub(super) enum Unanswered {
+pub(super) enum CallError {
     /// It was never called: its instance could not be made.
     NotStarted(wasmtime::Error),
     /// It ended in its call, or what it returned is no value of the contract's types.
@@ -76,29 +76,29 @@ pub(super) enum Unanswered {
 }
 
 /// The instances of one client that wait for their next flight: none, where each is to be fresh.
-pub(super) struct Idle {
+pub(super) struct InstancePool {
     choice: Instances,
     /// How many may wait: as many as may run, since each of them has.
     most: usize,
     /// What those that wait answer to: no flight.
-    nobody: Arc<Outbound>,
-    shelf: Arc<Mutex<Shelf>>,
+    nobody: FlightContext,
+    shelf: Arc<Mutex<Slots>>,
 }
 
 /// Invariant: while `instances` has any, `sweeper` is the task that drops them at their age.
 #[derive(Default)]
-struct Shelf {
+struct Slots {
     /// The last one put here is the next one taken: the others can grow old.
     instances: Vec<Instance>,
     sweeper: Option<AbortHandle>,
 }
 
-impl Idle {
+impl InstancePool {
     pub(super) fn new(choice: Instances, most: usize) -> Self {
         Self {
             choice,
             most,
-            nobody: Arc::default(),
+            nobody: FlightContext::default(),
             shelf: Arc::default(),
         }
     }
@@ -107,8 +107,8 @@ impl Idle {
         lock(&self.shelf).instances.len()
     }
 
-    /// One that is young enough, ready for a flight that has `outbound` and may print `log` bytes.
-    pub(super) fn take(&self, outbound: &Arc<Outbound>, log: usize) -> Option<Instance> {
+    /// One that is young enough, ready for a flight that has `context` and may print `log` bytes.
+    pub(super) fn take(&self, context: &FlightContext, log: usize) -> Option<Instance> {
         let Instances::Reused { age, .. } = self.choice else {
             return None;
         };
@@ -125,7 +125,7 @@ impl Idle {
                 }
             }
         };
-        taken.begin(outbound, log);
+        taken.begin(context, log);
         Some(taken)
     }
 
@@ -153,7 +153,7 @@ impl Idle {
     }
 }
 
-impl Drop for Idle {
+impl Drop for InstancePool {
     fn drop(&mut self) {
         if let Some(sweeper) = &lock(&self.shelf).sweeper {
             sweeper.abort();
@@ -162,7 +162,7 @@ impl Drop for Idle {
 }
 
 /// Drops instances when they reach `age`, and ends when there are none.
-async fn sweep(shelf: Weak<Mutex<Shelf>>, age: Duration) {
+async fn sweep(shelf: Weak<Mutex<Slots>>, age: Duration) {
     loop {
         let next = {
             let Some(shelf) = shelf.upgrade() else {
@@ -184,6 +184,6 @@ async fn sweep(shelf: Weak<Mutex<Shelf>>, age: Duration) {
     }
 }
 
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+fn lock(shelf: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,8 @@ use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use crate::client::Limit;
-use crate::metrics::ClientMetrics;
+use crate::model::Limit;
+use crate::observability::metrics::ClientMetrics;
 
 /// What a line costs beyond its own bytes: the log puts a time and a flight before it, so a guest that
 /// prints line breaks alone would fill it many times faster than its bytes say.

@@ -1,4 +1,4 @@
-//! [`Guest`]: what an instance owns, from its first instruction to its last. Dropping the store ends
+//! [`StoreState`]: what an instance owns, from its first instruction to its last. Dropping the store ends
 //! whatever the guest had under way.
 
 use std::sync::Arc;
@@ -15,31 +15,32 @@ use wasmtime_wasi_http::{
 
 use super::engine::Engine;
 use super::output::{GuestOutput, Source};
-use crate::client::Limit;
-use crate::config::Settings;
-use crate::metrics::ClientMetrics;
-use crate::upstream::{self, Outbound, Upstream};
+use crate::flight_context::FlightContext;
+use crate::model::Limit;
+use crate::observability::metrics::ClientMetrics;
+use crate::settings::Settings;
+use crate::upstream::{self, Upstream};
 
 /// The state of a store.
-pub(super) struct Guest {
+pub(super) struct StoreState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
     size: SizeLimit,
-    wire: Wire,
+    wire: HttpHooks,
     output: GuestOutput,
 }
 
-impl Guest {
+impl StoreState {
     /// Where it prints to.
     pub(super) fn output(&self) -> &GuestOutput {
         &self.output
     }
 
-    /// From now on its requests are those of `outbound`'s flight, and so are the limits that it reaches.
-    pub(super) fn answer_to(&mut self, outbound: &Arc<Outbound>) {
-        self.wire.outbound = Arc::clone(outbound);
-        self.size.untold = outbound.metrics().clone();
+    /// From now on its requests are those of `context`'s flight, and so are the limits that it reaches.
+    pub(super) fn answer_to(&mut self, context: &FlightContext) {
+        self.wire.context = context.clone();
+        self.size.untold = context.metrics().clone();
     }
 }
 
@@ -48,42 +49,42 @@ pub(super) fn new_store(
     engine: &Engine,
     settings: &Settings,
     upstream: &Arc<Upstream>,
-    outbound: &Arc<Outbound>,
-) -> Store<Guest> {
+    context: &FlightContext,
+) -> Store<StoreState> {
     let limits = &settings.limits;
-    let output = GuestOutput::new(limits.log, outbound.metrics());
+    let output = GuestOutput::new(limits.max_log_bytes, context.metrics());
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
         .stdout(output.stream(Source::Stdout))
         .stderr(output.stream(Source::Stderr))
-        .max_random_size(limits.random as u64)
+        .max_random_size(limits.max_random_bytes as u64)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     let mut table = ResourceTable::new();
-    table.set_max_capacity(limits.resources);
-    let guest = Guest {
+    table.set_max_capacity(limits.max_resources);
+    let guest = StoreState {
         wasi: wasi.build(),
         http: WasiHttpCtx::new(),
         table,
         size: SizeLimit {
-            memory: limits.memory,
-            elements: limits.elements,
-            modules: limits.modules,
-            memories: limits.memories,
-            tables: limits.tables,
-            untold: outbound.metrics().clone(),
+            memory: limits.max_memory_bytes,
+            elements: limits.max_table_elements,
+            modules: limits.max_modules,
+            memories: limits.max_memories,
+            tables: limits.max_tables,
+            untold: context.metrics().clone(),
         },
-        wire: Wire {
+        wire: HttpHooks {
             upstream: Arc::clone(upstream),
-            outbound: Arc::clone(outbound),
+            context: context.clone(),
         },
         output,
     };
     let mut store = Store::new(engine.wasmtime(), guest);
     store.limiter(|guest| &mut guest.size);
-    store.set_hostcall_fuel(limits.result);
-    store.set_max_component_handles(limits.handles);
+    store.set_hostcall_fuel(limits.max_result_bytes);
+    store.set_max_component_handles(limits.max_handles);
     // Each tick the guest gives up its thread. What ends it is the future around it: the epoch
     // itself counts waiting for an upstream too, so trapping on it would blame the guest for that.
     store.set_epoch_deadline(1);
@@ -146,14 +147,14 @@ impl ResourceLimiter for SizeLimit {
 }
 
 /// A guest's way out: every request goes through its client's [`Upstream`].
-struct Wire {
+struct HttpHooks {
     upstream: Arc<Upstream>,
-    outbound: Arc<Outbound>,
+    context: FlightContext,
 }
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-impl WasiHttpHooks for Wire {
+impl WasiHttpHooks for HttpHooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(upstream::is_forbidden_header)
     }
@@ -175,7 +176,7 @@ impl WasiHttpHooks for Wire {
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
         // Open from here, not from when its task first runs: a guest may return before that, and its
         // instance would be taken for one that has nothing under way.
-        let (upstream, open) = (Arc::clone(&self.upstream), self.outbound.begin());
+        let (upstream, open) = (Arc::clone(&self.upstream), self.context.begin());
         // It becomes a task of its own, which ends with the store; its log lines are the flight's.
         let sending = async move {
             let (response, expiry) = upstream.send(request, options, open).await?;
@@ -190,7 +191,7 @@ impl WasiHttpHooks for Wire {
     }
 }
 
-impl WasiView for Guest {
+impl WasiView for StoreState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,
@@ -199,7 +200,7 @@ impl WasiView for Guest {
     }
 }
 
-impl WasiHttpView for Guest {
+impl WasiHttpView for StoreState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             hooks: &mut self.wire,

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use http::Uri;
 
-use super::Settings;
 use super::value::{Value, ValueOrigin};
-use crate::upstream::{Origin, Roots};
+use crate::settings::Settings;
+use crate::upstream::{AllowRule, Roots};
 
 /// A client as it is to be loaded.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct ClientConfig {
     upstream_named: bool,
     /// The upstream that it may reach because it was named, once the client is
     /// [complete](ClientConfig::complete).
-    upstream: Option<Origin>,
+    upstream: Option<AllowRule>,
     /// Where the values of `settings.env` come from.
     origins: BTreeMap<String, ValueOrigin>,
     ca_file: Option<PathBuf>,
@@ -162,7 +162,7 @@ fn known(name: &str) -> anyhow::Result<()> {
 }
 
 /// The origin of a BASE_URL. Its value may hold a secret, so a complaint does not repeat it.
-fn origin(url: &str) -> anyhow::Result<Origin> {
+fn origin(url: &str) -> anyhow::Result<AllowRule> {
     let parsed = url.replace("{x}", "x").parse::<Uri>().ok().and_then(|uri| {
         let (scheme, authority) = uri.scheme().zip(uri.authority())?;
         format!("{scheme}://{authority}").parse().ok()

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{FrontLimits, Limits};
+use crate::model::Limits;
+use crate::settings::ServerLimits;
 
 /// One limit, to be read or set.
 pub(super) enum Field<'a> {
@@ -28,57 +29,101 @@ impl Limits {
         use Field::{Bytes, Count, Time};
         use Zero::{Allowed, Refused};
         vec![
-            ("flights", Count(&mut self.flights), Refused),
-            ("callers", Count(&mut self.callers), Refused),
+            ("max_flights", Count(&mut self.max_flights), Refused),
+            ("max_callers", Count(&mut self.max_callers), Refused),
             (
-                "executions_per_key",
-                Count(&mut self.executions_per_key),
+                "max_executions_per_key",
+                Count(&mut self.max_executions_per_key),
                 Refused,
             ),
-            ("executions", Count(&mut self.executions), Refused),
-            ("queue", Time(&mut self.queue), Allowed),
-            ("flight", Time(&mut self.flight), Refused),
-            ("cpu", Time(&mut self.cpu), Refused),
-            ("memory", Bytes(&mut self.memory), Refused),
-            ("modules", Count(&mut self.modules), Refused),
-            ("memories", Count(&mut self.memories), Refused),
-            ("tables", Count(&mut self.tables), Refused),
-            ("elements", Count(&mut self.elements), Refused),
-            ("resources", Count(&mut self.resources), Refused),
-            ("handles", Count(&mut self.handles), Refused),
-            ("random", Bytes(&mut self.random), Allowed),
-            ("result", Bytes(&mut self.result), Refused),
-            ("items", Count(&mut self.items), Allowed),
-            ("key", Bytes(&mut self.key), Allowed),
-            ("log", Bytes(&mut self.log), Allowed),
-            ("connect", Time(&mut self.connect), Refused),
-            ("first_byte", Time(&mut self.first_byte), Refused),
-            ("between_bytes", Time(&mut self.between_bytes), Refused),
-            ("request", Time(&mut self.request), Refused),
-            ("requests", Count(&mut self.requests), Allowed),
-            ("connections", Count(&mut self.connections), Refused),
-            ("idle", Time(&mut self.idle), Allowed),
-            ("head", Bytes(&mut self.head), Refused),
-            ("body", Bytes(&mut self.body), Allowed),
+            ("max_executions", Count(&mut self.max_executions), Refused),
+            ("queue_timeout", Time(&mut self.queue_timeout), Allowed),
+            ("flight_timeout", Time(&mut self.flight_timeout), Refused),
+            ("max_cpu_time", Time(&mut self.max_cpu_time), Refused),
+            (
+                "max_memory_bytes",
+                Bytes(&mut self.max_memory_bytes),
+                Refused,
+            ),
+            ("max_modules", Count(&mut self.max_modules), Refused),
+            ("max_memories", Count(&mut self.max_memories), Refused),
+            ("max_tables", Count(&mut self.max_tables), Refused),
+            (
+                "max_table_elements",
+                Count(&mut self.max_table_elements),
+                Refused,
+            ),
+            ("max_resources", Count(&mut self.max_resources), Refused),
+            ("max_handles", Count(&mut self.max_handles), Refused),
+            (
+                "max_random_bytes",
+                Bytes(&mut self.max_random_bytes),
+                Allowed,
+            ),
+            (
+                "max_result_bytes",
+                Bytes(&mut self.max_result_bytes),
+                Refused,
+            ),
+            ("max_items", Count(&mut self.max_items), Allowed),
+            ("max_key_bytes", Bytes(&mut self.max_key_bytes), Allowed),
+            ("max_log_bytes", Bytes(&mut self.max_log_bytes), Allowed),
+            ("connect_timeout", Time(&mut self.connect_timeout), Refused),
+            (
+                "first_byte_timeout",
+                Time(&mut self.first_byte_timeout),
+                Refused,
+            ),
+            (
+                "between_bytes_timeout",
+                Time(&mut self.between_bytes_timeout),
+                Refused,
+            ),
+            ("request_timeout", Time(&mut self.request_timeout), Refused),
+            ("max_requests", Count(&mut self.max_requests), Allowed),
+            ("max_connections", Count(&mut self.max_connections), Refused),
+            ("idle_timeout", Time(&mut self.idle_timeout), Allowed),
+            (
+                "max_header_bytes",
+                Bytes(&mut self.max_header_bytes),
+                Refused,
+            ),
+            ("max_body_bytes", Bytes(&mut self.max_body_bytes), Allowed),
         ]
     }
 }
 
-impl FrontLimits {
+impl ServerLimits {
     pub(super) fn fields(&mut self) -> Fields<'_> {
         use Field::{Bytes, Count, Time};
         use Zero::{Allowed, Refused};
         vec![
-            ("connections", Count(&mut self.connections), Refused),
-            ("operators", Count(&mut self.operators), Refused),
-            ("head_time", Time(&mut self.head_time), Refused),
-            ("stall", Time(&mut self.stall), Refused),
-            ("head", Bytes(&mut self.head), Refused),
-            ("headers", Count(&mut self.headers), Refused),
-            ("streams", Count(&mut self.streams), Refused),
-            ("leave", Time(&mut self.leave), Allowed),
-            ("grace", Time(&mut self.grace), Allowed),
-            ("write", Time(&mut self.write), Allowed),
+            ("max_connections", Count(&mut self.max_connections), Refused),
+            (
+                "max_admin_connections",
+                Count(&mut self.max_admin_connections),
+                Refused,
+            ),
+            ("header_timeout", Time(&mut self.header_timeout), Refused),
+            (
+                "write_stall_timeout",
+                Time(&mut self.write_stall_timeout),
+                Refused,
+            ),
+            (
+                "max_header_bytes",
+                Bytes(&mut self.max_header_bytes),
+                Refused,
+            ),
+            ("max_headers", Count(&mut self.max_headers), Refused),
+            ("max_streams", Count(&mut self.max_streams), Refused),
+            ("shutdown_delay", Time(&mut self.shutdown_delay), Allowed),
+            ("shutdown_grace", Time(&mut self.shutdown_grace), Allowed),
+            (
+                "shutdown_write_timeout",
+                Time(&mut self.shutdown_write_timeout),
+                Allowed,
+            ),
         ]
     }
 }

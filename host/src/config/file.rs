@@ -10,7 +10,8 @@ use tracing::level_filters::LevelFilter;
 use super::client::{ClientConfig, Component};
 use super::section::{ConfigError, Entry, Found, Section, Source};
 use super::traces::TracesConfig;
-use super::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Sharing};
+use crate::model::{Abandoned, Limits, Sharing};
+use crate::settings::{CompileLimits, Instances, ServerLimits};
 
 /// What a service is to be.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct Config {
     /// With what callers are spoken to by TLS, if they are.
     pub tls: Option<TlsFiles>,
     /// What is taken from whoever connects, and how the service ends.
-    pub limits: FrontLimits,
+    pub limits: ServerLimits,
     /// What the log shows.
     pub log: LogConfig,
     /// Where traces go, if anywhere.
@@ -88,7 +89,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
             tls: None,
-            limits: FrontLimits::default(),
+            limits: ServerLimits::default(),
             log: LogConfig {
                 level: LevelFilter::INFO,
                 format: LogFormat::default(),
@@ -200,11 +201,11 @@ fn compile_config(mut compile: Section<'_>, folder: &Path) -> Result<CompileConf
     } else if let Some(cache) = compile.text("cache")? {
         config.cache = CacheConfig::Folder(folder.join(cache.value));
     }
-    if let Some(memory) = compile.bytes("memory")? {
-        config.limits.memory = memory as u64;
+    if let Some(memory) = compile.bytes("max_memory_bytes")? {
+        config.limits.max_memory_bytes = memory as u64;
     }
-    if let Some(cpu) = compile.duration("cpu")? {
-        config.limits = config.limits.with_cpu(cpu);
+    if let Some(cpu) = compile.duration("max_cpu_time")? {
+        config.limits = config.limits.with_max_cpu_time(cpu);
     }
     compile.end()?;
     Ok(config)
@@ -290,8 +291,8 @@ fn instances(section: &mut Section<'_>) -> Result<Instances, ConfigError> {
         let Instances::Reused { calls, age } = Instances::REUSED else {
             unreachable!("it says so itself");
         };
-        let read = (reused.count("calls")?, reused.duration("age")?);
-        let too_many = || reused.error("found too many calls; needed at most 4,294,967,295");
+        let read = (reused.count("max_calls")?, reused.duration("max_age")?);
+        let too_many = || reused.error("found too large a max_calls; needed at most 4,294,967,295");
         let calls = match read.0 {
             Some(calls) => u32::try_from(calls).map_err(|_| too_many())?,
             None => calls,
@@ -300,7 +301,7 @@ fn instances(section: &mut Section<'_>) -> Result<Instances, ConfigError> {
         let age = read.1.unwrap_or(age);
         return Ok(Instances::Reused { calls, age });
     }
-    let needed = "\"fresh\", \"reused\" or { calls = 1_000, age = \"60s\" }";
+    let needed = "\"fresh\", \"reused\" or { max_calls = 1_000, max_age = \"60s\" }";
     let read = section.parsed("instances", needed, |text| match text {
         "fresh" => Some(Instances::Fresh),
         "reused" => Some(Instances::REUSED),
@@ -320,29 +321,34 @@ fn sharing(section: &mut Section<'_>) -> Result<Sharing, ConfigError> {
         },
     )?;
     let join_window = section.duration("join_window")?;
-    let anew = section.flag("anew")?.unwrap_or_default();
+    let allow_fresh = section.flag("allow_fresh")?.unwrap_or_default();
     Ok(match observed {
         Some(true) => Sharing::Observed,
-        _ => Sharing::Coalesced { join_window, anew },
+        _ => Sharing::Coalesced {
+            join_window,
+            allow_fresh,
+        },
     })
 }
 
 fn client_limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
     // First, because others follow from it where they are not said themselves.
-    let flight: Option<Duration> = section.duration("flight")?;
+    let flight: Option<Duration> = section.duration("flight_timeout")?;
     let mut limits = Limits::default();
     if let Some(flight) = flight {
-        limits = limits.with_flight(flight);
+        limits = limits.with_flight_timeout(flight);
     }
     section.fields(limits.fields())?;
-    if limits.flight.is_zero() {
-        return Err(section.error("found zero for flight; needed more, or nothing would run"));
+    if limits.flight_timeout.is_zero() {
+        return Err(
+            section.error("found zero for flight_timeout; needed more, or nothing would run")
+        );
     }
     section.end()?;
     Ok(limits)
 }
 
-fn origin(text: &str) -> Result<crate::upstream::Origin, String> {
+fn origin(text: &str) -> Result<crate::upstream::AllowRule, String> {
     text.parse().map_err(|error| format!("{error:#}"))
 }
 
@@ -390,7 +396,7 @@ mod tests {
     fn an_empty_file_is_the_defaults() {
         let config = parse("").unwrap();
         assert_eq!(config.listen, Config::default().listen);
-        assert_eq!(config.limits, FrontLimits::default());
+        assert_eq!(config.limits, ServerLimits::default());
         assert!(config.clients.is_empty());
     }
 
@@ -398,13 +404,13 @@ mod tests {
     fn what_is_printed_is_read_as_the_same_but_for_what_is_hidden() {
         let text = format!(
             "listen = '0.0.0.0:1'\nadmin = false\n\
-             [limits]\nconnections = 7\ngrace = '90s'\n\
+             [limits]\nmax_connections = 7\nshutdown_grace = '90s'\n\
              [log]\nlevel = 'debug'\nformat = 'json'\n\
              [traces]\notlp = 'http://c.example/otlp'\nsample = 0.25\nheaders.x-a = 's3cret'\n\
-             [compile]\ncache = false\nmemory = '1 GiB'\ncpu = '7s'\n\
+             [compile]\ncache = false\nmax_memory_bytes = '1 GiB'\nmax_cpu_time = '7s'\n\
              {ORDERS}allow = ['https://*.a.example']\nallow_net = ['10.0.0.0/8']\n\
-             trace_to = ['b.example:1']\ninstances = {{ calls = 5, age = '1s' }}\n\
-             join_window = '2s'\nanew = true\nabandoned = 'finish'\n\
+             trace_to = ['b.example:1']\ninstances = {{ max_calls = 5, max_age = '1s' }}\n\
+             join_window = '2s'\nallow_fresh = true\nabandoned = 'finish'\n\
              settings.HEADER_A = 's3cret'\nlimits.flight = '5s'\nlimits.memory = '1 MiB'\n"
         );
         let config = parse(&text).unwrap();
@@ -416,7 +422,7 @@ mod tests {
         assert!(printed.contains("\"http://localhost:3000\""), "{printed}");
         assert!(printed.contains("connections = 7\n"), "{printed}");
         assert!(
-            printed.contains("head_time = \"10s\" # default"),
+            printed.contains("header_timeout = \"10s\" # default"),
             "{printed}"
         );
         let hidden = "BASE_URL = \"...\" # hidden";
@@ -436,7 +442,7 @@ mod tests {
             (before.sharing, before.abandoned)
         );
         assert_eq!(again.instances, before.instances);
-        assert_eq!(before.limits.request, Duration::from_secs(4));
+        assert_eq!(before.limits.request_timeout, Duration::from_secs(4));
     }
 
     /// The line of each complaint, what is complained of, and what is said.
@@ -459,27 +465,27 @@ mod tests {
         (1, "listen = ", ["", ""]),
         (
             2,
-            "[limits]\ngrace = 10",
+            "[limits]\nshutdown_grace = 10",
             ["without a unit", "as in \"250ms\""],
         ),
         (
             2,
-            "[limits]\ngrace = '10 sec'",
-            ["for limits.grace", "as in \"250ms\""],
+            "[limits]\nshutdown_grace = '10 sec'",
+            ["for limits.shutdown_grace", "as in \"250ms\""],
         ),
         (
             2,
-            "[limits]\nhead = '8 KB'",
-            ["for limits.head", "as in \"64 KiB\""],
+            "[limits]\nmax_header_bytes = '8 KB'",
+            ["for limits.max_header_bytes", "as in \"64 KiB\""],
         ),
         (
             2,
-            "[limits]\nheaders = 0",
-            ["found zero for limits.headers", "nothing would run"],
+            "[limits]\nmax_headers = 0",
+            ["found zero for limits.max_headers", "nothing would run"],
         ),
         (
             2,
-            "[limits]\nheaders = -1",
+            "[limits]\nmax_headers = -1",
             ["found a number", "a whole number"],
         ),
         (2, "[log]\nlevel = 'loud'", ["for log.level", "\"trace\""]),
@@ -565,13 +571,13 @@ mod tests {
         ),
         (
             2,
-            "[clients.a]\ninstances.cals = 1",
+            "[clients.a]\ninstances.max_cals = 1",
             ["instances.cals", "did you mean calls?"],
         ),
         (
             2,
-            "[clients.a]\nlimits.memroy = '1 B'",
-            ["limits.memroy", "did you mean memory?"],
+            "[clients.a]\nlimits.max_memroy_bytes = '1 B'",
+            ["limits.max_memroy_bytes", "did you mean max_memory_bytes?"],
         ),
         (
             2,

@@ -9,7 +9,8 @@ use super::file::{CacheConfig, Config, LogFormat};
 use super::traces::{HEADERS, TracesConfig};
 use super::units::{show_bytes, show_duration};
 use super::value::ValueOrigin;
-use super::{Abandoned, CompileLimits, FrontLimits, Instances, Limits, Sharing};
+use crate::model::{Abandoned, Limits, Sharing};
+use crate::settings::{CompileLimits, Instances, ServerLimits};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -23,7 +24,7 @@ impl Display for Config {
             chosen(f, "key", &quoted(tls.key.display()))?;
         }
         writeln!(f, "\n[limits]")?;
-        let (mut limits, mut defaults) = (self.limits.clone(), FrontLimits::default());
+        let (mut limits, mut defaults) = (self.limits.clone(), ServerLimits::default());
         fields(f, limits.fields(), defaults.fields())?;
         writeln!(f, "\n[log]")?;
         let level = |config: &Self| quoted(config.log.level);
@@ -44,13 +45,13 @@ impl Display for Config {
         }
         let memory = |limits: &CompileLimits| {
             quoted(show_bytes(
-                usize::try_from(limits.memory).unwrap_or(usize::MAX),
+                usize::try_from(limits.max_memory_bytes).unwrap_or(usize::MAX),
             ))
         };
-        let cpu = |limits: &CompileLimits| quoted(show_duration(limits.cpu));
+        let cpu = |limits: &CompileLimits| quoted(show_duration(limits.max_cpu_time));
         let (limits, defaults) = (&self.compile.limits, &default.compile.limits);
-        line(f, "memory", &memory(limits), &memory(defaults))?;
-        line(f, "cpu", &cpu(limits), &cpu(defaults))?;
+        line(f, "max_memory_bytes", &memory(limits), &memory(defaults))?;
+        line(f, "max_cpu_time", &cpu(limits), &cpu(defaults))?;
         self.clients.iter().try_for_each(|client| print(f, client))
     }
 }
@@ -88,7 +89,7 @@ fn print(f: &mut Formatter<'_>, client: &ClientConfig) -> fmt::Result {
         Instances::Fresh => quoted("fresh"),
         Instances::Reused { calls, age } => {
             format!(
-                "{{ calls = {calls}, age = {} }}",
+                "{{ max_calls = {calls}, max_age = {} }}",
                 quoted(show_duration(age))
             )
         }
@@ -102,13 +103,16 @@ fn print(f: &mut Formatter<'_>, client: &ClientConfig) -> fmt::Result {
     )?;
     match settings.sharing {
         Sharing::Observed => chosen(f, "sharing", &quoted("observed"))?,
-        Sharing::Coalesced { join_window, anew } => {
+        Sharing::Coalesced {
+            join_window,
+            allow_fresh,
+        } => {
             line(f, "sharing", &quoted("coalesced"), &quoted("coalesced"))?;
             match join_window {
                 None => writeln!(f, "# join_window: any age # default")?,
                 Some(window) => chosen(f, "join_window", &quoted(show_duration(window)))?,
             }
-            line(f, "anew", &anew.to_string(), "false")?;
+            line(f, "allow_fresh", &allow_fresh.to_string(), "false")?;
         }
     }
     let abandoned = |abandoned| match abandoned {

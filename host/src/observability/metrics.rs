@@ -23,8 +23,8 @@ use prometheus_client::registry::{Registry, Unit};
 use self::histogram::Histogram;
 pub(crate) use self::histogram::STEPS;
 pub(crate) use self::totals::Totals;
-use crate::client::{ClientError, Limit, Usage};
-use crate::observation::{Noted, Observation, Observers, Spent};
+use super::observation::{Observation, Observers};
+use crate::model::{ClientError, FlightCost, FlightRecord, Limit, Usage};
 
 /// Seconds that add up.
 type Seconds = Counter<f64, AtomicU64>;
@@ -90,15 +90,15 @@ struct Families {
     caller_time: Histograms,
     flight_time: Histograms,
     /// Set when they are read.
-    now: Vec<(Family<ByClient, Gauge>, ReadNow)>,
+    now: Vec<(Family<ByClient, Gauge>, ReadGauge)>,
     tasks: Gauge,
 }
 
-type ReadNow = fn(&Now) -> usize;
+type ReadGauge = fn(&Gauges) -> usize;
 
 /// What one client has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
+pub struct Gauges {
     /// Callers that wait for a flight.
     pub callers: usize,
     /// What its guest has.
@@ -230,7 +230,7 @@ impl Metrics {
             Outcomes(outcomes.iter().map(counter).collect())
         };
         let answers = [&["ok"], ClientError::CODES].concat();
-        ClientMetrics(Some(Arc::new(Figures {
+        ClientMetrics(Some(Arc::new(Counters {
             client: name.to_owned(),
             observers: Arc::clone(&self.observers),
             callers: outcomes(&families.callers, &[&answers[..], &["left"]].concat()),
@@ -263,7 +263,7 @@ impl Metrics {
     ///
     /// Never: a text has room for more.
     #[must_use]
-    pub fn text(&self, now: &[(&str, Now)], tasks: usize) -> String {
+    pub fn text(&self, now: &[(&str, Gauges)], tasks: usize) -> String {
         for (gauges, read) in &self.families.now {
             gauges.clear();
             for (name, now) in now {
@@ -289,7 +289,7 @@ fn level(count: usize) -> i64 {
 /// The figures of one client, to be counted up. Clones are the same figures; by default there are none,
 /// and nothing is counted.
 #[derive(Clone, Default)]
-pub struct ClientMetrics(Option<Arc<Figures>>);
+pub struct ClientMetrics(Option<Arc<Counters>>);
 
 impl fmt::Debug for ClientMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -297,7 +297,7 @@ impl fmt::Debug for ClientMetrics {
     }
 }
 
-struct Figures {
+struct Counters {
     client: String,
     observers: Arc<Observers>,
     callers: Outcomes,
@@ -318,14 +318,14 @@ struct Figures {
 
 /// A flight that has ended.
 #[derive(Debug)]
-pub(crate) struct Flight<'a> {
+pub(crate) struct FlightMetrics<'a> {
     /// What its callers were told: a code, or `ok`.
     pub(crate) outcome: &'static str,
     /// The limit that it reached.
     pub(crate) limit: Option<Limit>,
     /// From its opening to its end.
     pub(crate) age: Duration,
-    pub(crate) noted: Noted<'a>,
+    pub(crate) record: FlightRecord<'a>,
 }
 
 /// A counter for each of some outcomes.
@@ -356,16 +356,16 @@ impl ClientMetrics {
     }
 
     /// A flight ended.
-    pub(crate) fn flight(&self, flight: &Flight<'_>) {
+    pub(crate) fn flight(&self, flight: &FlightMetrics<'_>) {
         let Some(figures) = &self.0 else { return };
-        let Noted {
+        let FlightRecord {
             callers,
-            spent: Spent { requests, .. },
+            cost: FlightCost { requests, .. },
             would_have_joined,
             equal,
             ..
-        } = flight.noted;
-        figures.observers.note(&figures.client, &flight.noted);
+        } = flight.record;
+        figures.observers.note(&figures.client, &flight.record);
         figures
             .flight_callers
             .observe(u32::try_from(callers).unwrap_or(u32::MAX).into());
@@ -386,11 +386,11 @@ impl ClientMetrics {
         figures.flights.count(flight.outcome);
     }
 
-    /// A flight is over, and so much was spent on it.
-    pub(crate) fn took(&self, spent: Spent) {
+    /// Adds the cost of a flight that has ended.
+    pub(crate) fn add_cost(&self, cost: FlightCost) {
         if let Some(figures) = &self.0 {
-            figures.guest_time.inc_by(spent.guest.as_secs_f64());
-            figures.upstream_time.inc_by(spent.upstream.as_secs_f64());
+            figures.guest_time.inc_by(cost.guest.as_secs_f64());
+            figures.upstream_time.inc_by(cost.upstream.as_secs_f64());
         }
     }
 
@@ -412,20 +412,20 @@ impl ClientMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Key;
+    use crate::model::Call;
 
     /// One that sent two requests; where nothing is shared, whether its answer was equal to another.
-    fn flight(key: &Key, callers: usize, equal: Option<bool>) -> Flight<'_> {
-        Flight {
+    fn flight(call: &Call, callers: usize, equal: Option<bool>) -> FlightMetrics<'_> {
+        FlightMetrics {
             outcome: "guest-trap",
             limit: Some(Limit::Memory),
             age: Duration::from_secs(20),
-            noted: Noted {
-                key,
+            record: FlightRecord {
+                call,
                 callers,
-                spent: Spent {
+                cost: FlightCost {
                     requests: 2,
-                    ..Spent::default()
+                    ..FlightCost::default()
                 },
                 would_have_joined: equal.is_some(),
                 equal,
@@ -459,7 +459,7 @@ mod tests {
         let metrics = Metrics::default();
         let client = metrics.client("orders");
         let series = || {
-            let text = metrics.text(&[("orders", Now::default())], 0);
+            let text = metrics.text(&[("orders", Gauges::default())], 0);
             text.lines().filter(|line| !line.starts_with('#')).count()
         };
         let before = series();
@@ -479,13 +479,13 @@ mod tests {
     fn what_flights_took_adds_up_in_seconds() {
         let metrics = Metrics::default();
         let client = metrics.client("orders");
-        let spent = |guest, upstream| Spent {
+        let cost = |guest, upstream| FlightCost {
             requests: 1,
             guest: Duration::from_millis(guest),
             upstream: Duration::from_millis(upstream),
         };
-        client.took(spent(500, 1_000));
-        client.took(spent(250, 0));
+        client.add_cost(cost(500, 1_000));
+        client.add_cost(cost(250, 0));
         let text = metrics.text(&[], 0);
         for line in [
             "oneflight_guest_seconds_total{client=\"orders\"} 0.75\n",

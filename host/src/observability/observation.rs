@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::Key;
+use crate::model::{Call, FlightCost, FlightRecord};
 
 /// The longest observation that is asked for over HTTP: 1 h. What lasts longer is a job for the figures.
 pub const LONGEST: Duration = Duration::from_secs(3_600);
@@ -23,40 +23,15 @@ const OBSERVATIONS: usize = 10;
 /// Keys that one observation tells apart: 10,000. Further ones are counted with their client alone.
 const KEYS: usize = 10_000;
 
-/// What a flight took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spent {
-    /// Requests that were sent for it.
-    pub(crate) requests: usize,
-    /// How long those took, together.
-    pub(crate) upstream: Duration,
-    /// Processor time of its guest.
-    pub(crate) guest: Duration,
-}
-
-/// A flight that is over, as observations note it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Noted<'a> {
-    pub(crate) key: &'a Key,
-    /// Callers that were ever on it.
-    pub(crate) callers: usize,
-    pub(crate) spent: Spent,
-    /// Whether its one caller would have joined another flight, had it come to be shared.
-    pub(crate) would_have_joined: bool,
-    /// Whether its answer was equal to that of another flight which it would have been shared with, where
-    /// it was compared.
-    pub(crate) equal: Option<bool>,
-}
-
 /// What callers came to, and what sharing made of it or would make of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct Stats {
     /// Callers of flights that have ended.
     pub callers: u64,
     /// Those flights, each a call of the guest.
     pub flights: u64,
     /// What those took that landed: of one that was cancelled nobody knows it here.
-    pub spent: Amount,
+    pub cost: Amount,
     /// Callers that joined a flight, and what flights of their own would have taken.
     pub saved: Amount,
     /// Callers that would have joined one, had they come to be shared, and what their own took.
@@ -81,16 +56,16 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// As much as `calls` take that take `spent` each.
-    fn of(calls: usize, spent: Spent) -> Self {
+    /// As much as `calls` take that take `cost` each.
+    fn of(calls: usize, cost: FlightCost) -> Self {
         let calls = calls as u64;
         #[expect(clippy::cast_precision_loss, reason = "no flight has 2^52 callers")]
         let times = calls as f64;
         Self {
             calls,
-            upstream_requests: calls.saturating_mul(spent.requests as u64),
-            upstream_seconds: times * spent.upstream.as_secs_f64(),
-            guest_seconds: times * spent.guest.as_secs_f64(),
+            upstream_requests: calls.saturating_mul(cost.requests as u64),
+            upstream_seconds: times * cost.upstream.as_secs_f64(),
+            guest_seconds: times * cost.guest.as_secs_f64(),
         }
     }
 }
@@ -104,19 +79,19 @@ impl AddAssign for Amount {
     }
 }
 
-impl Figures {
+impl Stats {
     /// Callers that were or could have been saved a call of their own.
     #[must_use]
     pub fn duplicates(&self) -> u64 {
         self.saved.calls + self.would_save.calls
     }
 
-    fn note(&mut self, flight: &Noted<'_>) {
+    fn note(&mut self, flight: &FlightRecord<'_>) {
         self.callers += flight.callers as u64;
         self.flights += 1;
-        self.spent += Amount::of(1, flight.spent);
-        self.saved += Amount::of(flight.callers.saturating_sub(1), flight.spent);
-        self.would_save += Amount::of(flight.would_have_joined.into(), flight.spent);
+        self.cost += Amount::of(1, flight.cost);
+        self.saved += Amount::of(flight.callers.saturating_sub(1), flight.cost);
+        self.would_save += Amount::of(flight.would_have_joined.into(), flight.cost);
         match flight.equal {
             Some(true) => self.equal += 1,
             Some(false) => self.unequal += 1,
@@ -131,31 +106,31 @@ pub struct Report {
     /// How long it took.
     pub seconds: f64,
     /// The clients that had flights.
-    pub clients: Vec<OfClient>,
+    pub clients: Vec<ClientStats>,
 }
 
 /// Of one client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OfClient {
+pub struct ClientStats {
     /// Its name.
     pub client: String,
     /// All its flights.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: Stats,
     /// How many keys they were for, as far as keys were told apart.
     pub keys_seen: usize,
     /// Those with the most duplicates, and of those with as many the ones with the most callers.
-    pub keys: Vec<OfKey>,
+    pub keys: Vec<KeyStats>,
 }
 
 /// Of one key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OfKey {
+pub struct KeyStats {
     /// The key, or its hash.
     pub key: String,
     /// Its flights.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: Stats,
 }
 
 /// How a report names keys.
@@ -169,10 +144,10 @@ pub enum Keys {
 }
 
 impl Keys {
-    fn name(self, key: &Key) -> String {
+    fn name(self, key: &Call) -> String {
         match self {
             Self::Hashed => key.to_string(),
-            Self::Shown => key.as_str().to_owned(),
+            Self::Shown => key.x().map_or_else(|| key.to_string(), str::to_owned),
         }
     }
 }
@@ -203,8 +178,8 @@ struct Notes {
 
 #[derive(Debug, Default)]
 struct ClientNotes {
-    all: Figures,
-    keys: HashMap<Key, Figures>,
+    all: Stats,
+    keys: HashMap<Call, Stats>,
 }
 
 impl Observers {
@@ -230,7 +205,7 @@ impl Observers {
     }
 
     /// A flight of `client` is over.
-    pub(crate) fn note(&self, client: &str, flight: &Noted<'_>) {
+    pub(crate) fn note(&self, client: &str, flight: &FlightRecord<'_>) {
         if self.going_on() == 0 {
             return;
         }
@@ -241,14 +216,14 @@ impl Observers {
 }
 
 impl Notes {
-    fn note(&mut self, client: &str, flight: &Noted<'_>) {
+    fn note(&mut self, client: &str, flight: &FlightRecord<'_>) {
         let of_client = self.clients.entry(client.to_owned()).or_default();
         of_client.all.note(flight);
-        if let Some(of_key) = of_client.keys.get_mut(flight.key) {
+        if let Some(of_key) = of_client.keys.get_mut(flight.call) {
             of_key.note(flight);
         } else if self.keys < KEYS {
             self.keys += 1;
-            let of_key = of_client.keys.entry(flight.key.clone()).or_default();
+            let of_key = of_client.keys.entry(flight.call.clone()).or_default();
             of_key.note(flight);
         }
     }
@@ -267,16 +242,16 @@ impl Observation {
                 (client.clone(), of.all, keys.collect::<Vec<_>>())
             })
             .collect();
-        let of_client = |(client, figures, mut busiest): (_, _, Vec<(Key, Figures)>)| {
+        let of_client = |(client, figures, mut busiest): (_, _, Vec<(Call, Stats)>)| {
             busiest.sort_unstable_by_key(|(_, figures)| {
                 Reverse((figures.duplicates(), figures.callers))
             });
             let keys_seen = busiest.len();
-            let of_key = |(key, figures)| OfKey {
+            let of_key = |(key, figures)| KeyStats {
                 key: keys.name(&key),
                 figures,
             };
-            OfClient {
+            ClientStats {
                 client,
                 figures,
                 keys_seen,
@@ -306,17 +281,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const SPENT: Spent = Spent {
+    const COST: FlightCost = FlightCost {
         requests: 2,
         upstream: Duration::from_millis(250),
         guest: Duration::from_millis(125),
     };
 
-    fn flight(key: &Key, callers: usize) -> Noted<'_> {
-        Noted {
-            key,
+    fn flight(key: &Call, callers: usize) -> FlightRecord<'_> {
+        FlightRecord {
+            call: key,
             callers,
-            spent: SPENT,
+            cost: COST,
             would_have_joined: false,
             equal: None,
         }
@@ -342,7 +317,7 @@ mod tests {
             (figures.saved, figures.would_save),
             (saved, Amount::default())
         );
-        assert_eq!(figures.spent.upstream_requests, 2);
+        assert_eq!(figures.cost.upstream_requests, 2);
     }
 
     #[test]
@@ -352,7 +327,7 @@ mod tests {
         let key = "42".into();
         observers.note("orders", &flight(&key, 1));
         for equal in [true, false] {
-            let twin = Noted {
+            let twin = FlightRecord {
                 would_have_joined: true,
                 equal: Some(equal),
                 ..flight(&key, 1)
@@ -378,7 +353,7 @@ mod tests {
             keys.into_iter().map(|of| of.key).collect::<Vec<_>>()
         };
         assert_eq!(named(2, Keys::Shown), ["busier", "busy"]);
-        let hashed = ["busier", "busy", "rare"].map(|key| Key::from(key).to_string());
+        let hashed = ["busier", "busy", "rare"].map(|key| Call::from(key).to_string());
         assert_eq!(named(10, Keys::Hashed), hashed);
     }
 

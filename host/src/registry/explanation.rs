@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Served;
-use crate::client::{Client, ClientError, FlightSnapshot, Key, Resource};
-use crate::config::{Limits, Sharing};
+use crate::client::FlightControl;
+use crate::model::{
+    Call, ClientError, FlightSnapshot, Generation, Limits, Resource, Sharing, Usage,
+};
+use crate::settings::Settings;
 
 /// What would happen to a caller who asked for a key now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct Explanation {
     /// The greatest age of a flight that a caller joins, in milliseconds; any where there is none.
     pub join_window_ms: Option<u64>,
     /// Whether a caller may have a flight that nobody opened before.
-    pub anew: bool,
+    pub allow_fresh: bool,
     /// The key's flights that are under way, the oldest first.
     pub flights_of_key: Vec<Explained>,
     /// The client's flights that are under way.
@@ -109,20 +111,26 @@ impl From<&FlightSnapshot> for Explained {
 }
 
 impl Explanation {
-    pub(super) fn of<C: Client>(served: &Served<C>, key: &Key) -> Self {
-        let (client, settings) = (served.client(), served.settings());
-        let table = client.next();
-        let usage = client.usage();
+    pub(super) fn new(
+        call: &Call,
+        settings: &Settings,
+        control: &FlightControl,
+        generation: Generation,
+        usage: Usage,
+    ) -> Self {
         let (mut flights_of_key, mut flights) = (Vec::new(), 0);
-        table.visit(|of, flight| {
+        control.visit(|of, flight| {
             flights += 1;
-            if of == key {
+            if of == call {
                 flights_of_key.push(Explained::from(flight));
             }
         });
         flights_of_key.sort_by_key(|flight| std::cmp::Reverse(flight.age_ms));
-        let (shares, join_window, anew) = match settings.sharing {
-            Sharing::Coalesced { join_window, anew } => (true, join_window, anew),
+        let (shares, join_window, allow_fresh) = match settings.sharing {
+            Sharing::Coalesced {
+                join_window,
+                allow_fresh,
+            } => (true, join_window, allow_fresh),
             Sharing::Observed => (false, None, false),
         };
         let limits = Bounds::of(&settings.limits, shares);
@@ -130,16 +138,16 @@ impl Explanation {
             &flights_of_key,
             flights,
             &limits,
-            table.is_draining(),
+            control.is_draining(),
             usage.running + usage.waiting >= limits.running,
         );
         Self {
             client: settings.name.clone(),
-            generation: client.generation().to_string(),
-            key: key.to_string(),
+            generation: generation.to_string(),
+            key: call.to_string(),
             shares,
             join_window_ms: join_window.map(milliseconds),
-            anew,
+            allow_fresh,
             flights_of_key,
             flights,
             running: usage.running,
@@ -153,13 +161,13 @@ impl Explanation {
 impl Bounds {
     fn of(limits: &Limits, shares: bool) -> Self {
         Self {
-            flights: shares.then_some(limits.flights),
-            callers: limits.callers,
+            flights: shares.then_some(limits.max_flights),
+            callers: limits.max_callers,
             // The table lets one be superseded by another at least.
-            flights_of_key: shares.then_some(limits.executions_per_key.max(2)),
-            running: limits.executions,
-            queue_ms: milliseconds(limits.queue),
-            flight_ms: milliseconds(limits.flight),
+            flights_of_key: shares.then_some(limits.max_executions_per_key.max(2)),
+            running: limits.max_executions,
+            queue_ms: milliseconds(limits.queue_timeout),
+            flight_ms: milliseconds(limits.flight_timeout),
         }
     }
 }

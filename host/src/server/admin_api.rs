@@ -21,20 +21,21 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::body::Body;
-use super::door::Door;
-use super::problem::Refusal;
-use super::{front, observe, page, probe, respond_with};
-use crate::client::{Client, Key};
-use crate::clients::{Clients, Explained, Served};
-use crate::metrics::{Metrics, Now};
+use super::listener::Listener;
+use super::problem::RequestError;
+use super::{dashboard, observe, probe, public_api, respond_with};
+use crate::client::{Client, Execute};
+use crate::model::Call;
+use crate::observability::metrics::{Gauges, Metrics};
+use crate::registry::{ClientRegistry, Explained, LoadedClient};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// The answer to a request that came in at `local`.
-pub(super) async fn respond<C: Client>(
-    door: &Door<C>,
+pub(super) async fn respond<C: Execute>(
+    door: &Listener<C>,
     local: Option<SocketAddr>,
     head: &Parts,
 ) -> Response<Body> {
@@ -50,14 +51,14 @@ pub(super) async fn respond<C: Client>(
     response
 }
 
-async fn answer<C: Client>(
-    door: &Door<C>,
+async fn answer<C: Execute>(
+    door: &Listener<C>,
     local: Option<SocketAddr>,
     head: &Parts,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, RequestError> {
     let clients = &*door.clients;
     if !is_at_home(head, local.map(|local| local.ip())) {
-        return Err(Refusal::Forbidden(
+        return Err(RequestError::Forbidden(
             "found a Host that is not this machine's; needed localhost, a loopback address, or the \
              address that is listened on",
         ));
@@ -67,7 +68,7 @@ async fn answer<C: Client>(
             reads(head)?;
             Ok(probe(clients, path))
         }
-        _ if is_of_another_site(head) => Err(Refusal::Forbidden(
+        _ if is_of_another_site(head) => Err(RequestError::Forbidden(
             "found a request that a page of another site had sent; needed one that its user sent, or \
              the page of this address: enter the address in the browser",
         )),
@@ -77,15 +78,15 @@ async fn answer<C: Client>(
         }
         "/v1/flights" => {
             reads(head)?;
-            Ok(json(&UnderWay::of(clients)))
+            Ok(json(&FlightsReport::of(clients)))
         }
         "/v1/live" => {
             reads(head)?;
-            let events = Arc::clone(&door.live).events(door.limits.head_time / 2);
+            let events = Arc::clone(&door.live).events(door.limits.header_timeout / 2);
             let response = respond_with(StatusCode::OK, "text/event-stream", Bytes::new());
             Ok(response.map(|_| events))
         }
-        path if let Some(file) = page::file(path) => {
+        path if let Some(file) = dashboard::file(path) => {
             reads(head)?;
             Ok(file)
         }
@@ -96,39 +97,39 @@ async fn answer<C: Client>(
             ))
         }
         path => {
-            if let Some(name) = front::client_of(path, "explain") {
+            if let Some(name) = public_api::client_of(path, "explain") {
                 reads(head)?;
                 let (served, key) = asked_for(clients, name, head)?;
                 return Ok(json(&served.explain(&key)));
             }
-            let name = front::client_of(path, "forget").ok_or(Refusal::NoSuchPath {
+            let name = public_api::client_of(path, "forget").ok_or(RequestError::NoSuchPath {
                 paths: "GET /, GET /metrics, GET /v1/flights, GET /v1/live, GET /v1/{client}/explain?x=KEY, \
                         POST /v1/{client}/forget?x=KEY or POST /v1/observe?for=TIME",
             })?;
             changes(head)?;
             let (served, key) = asked_for(clients, name, head)?;
-            let forgotten = served.forget(&key);
+            let forgotten = served.control().forget(&key);
             Ok(json(&Forgotten { forgotten }))
         }
     }
 }
 
 /// A client, and one of its keys.
-fn asked_for<C: Client>(
-    clients: &Clients<C>,
+fn asked_for<C: Execute>(
+    clients: &ClientRegistry<C>,
     name: &str,
     head: &Parts,
-) -> Result<(Arc<Served<C>>, Key), Refusal> {
-    let served = front::served(clients, name)?;
-    let key = front::key(head, &served)?;
+) -> Result<(Arc<LoadedClient<C>>, Call), RequestError> {
+    let served = public_api::served(clients, name)?;
+    let key = public_api::key(head, &served)?;
     Ok((served, key))
 }
 
-fn figures<C: Client>(clients: &Clients<C>, metrics: &Metrics) -> Response<Body> {
+fn figures<C: Execute>(clients: &ClientRegistry<C>, metrics: &Metrics) -> Response<Body> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let served = clients.all();
-    let now = |served: &Arc<Served<C>>| Now {
-        callers: served.client().next().callers(),
+    let now = |served: &Arc<LoadedClient<C>>| Gauges {
+        callers: served.control().callers(),
         usage: served.client().usage(),
     };
     let now: Vec<_> = served
@@ -179,20 +180,20 @@ fn is_of_another_site(head: &Parts) -> bool {
 }
 
 /// Permits what only looks.
-fn reads(head: &Parts) -> Result<(), Refusal> {
+fn reads(head: &Parts) -> Result<(), RequestError> {
     match head.method {
         Method::GET | Method::HEAD => Ok(()),
-        _ => Err(Refusal::Method { allow: "GET, HEAD" }),
+        _ => Err(RequestError::Method { allow: "GET, HEAD" }),
     }
 }
 
 /// Permits what changes something.
-fn changes(head: &Parts) -> Result<(), Refusal> {
+fn changes(head: &Parts) -> Result<(), RequestError> {
     if head.method != Method::POST {
-        return Err(Refusal::Method { allow: "POST" });
+        return Err(RequestError::Method { allow: "POST" });
     }
     if !head.headers.contains_key(X_ONEFLIGHT) {
-        return Err(Refusal::Forbidden(
+        return Err(RequestError::Forbidden(
             "found no X-Oneflight header; needed one, with any value, which no page in a browser can \
              send",
         ));
@@ -202,7 +203,7 @@ fn changes(head: &Parts) -> Result<(), Refusal> {
 
 /// What is under way.
 #[derive(Serialize)]
-struct UnderWay {
+struct FlightsReport {
     clients: Vec<OfClient>,
 }
 
@@ -221,11 +222,11 @@ struct Flight {
     flight: Explained,
 }
 
-impl UnderWay {
-    fn of<C: Client>(clients: &Clients<C>) -> Self {
-        let of_client = |served: &Arc<Served<C>>| {
+impl FlightsReport {
+    fn of<C: Execute>(clients: &ClientRegistry<C>) -> Self {
+        let of_client = |served: &Arc<LoadedClient<C>>| {
             let mut flights = Vec::new();
-            served.client().next().visit(|key, flight| {
+            served.control().visit(|key, flight| {
                 flights.push(Flight {
                     key: key.to_string(),
                     flight: Explained::from(flight),

@@ -15,7 +15,7 @@ pub(super) enum Body {
     /// All that there is, in one piece; empty when it is written.
     Whole(Bytes),
     /// What comes while somebody looks.
-    Live(UnsyncBoxBody<Bytes, Infallible>),
+    Stream(UnsyncBoxBody<Bytes, Infallible>),
 }
 
 impl HttpBody for Body {
@@ -29,21 +29,21 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(take(bytes))))),
-            Self::Live(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Live(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Live(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
         }
     }
 }

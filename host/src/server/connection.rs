@@ -1,8 +1,8 @@
 //! [`Connection`]: one caller's connection, from its acceptance to its end.
 //!
-//! Who says nothing at first is given [`FrontLimits::head_time`](crate::FrontLimits::head_time), and hyper's
+//! Who says nothing at first is given [`ServerLimits::head_time`](crate::ServerLimits::head_time), and hyper's
 //! timer ends an HTTP/1 connection whose next head does not come. All other ways of holding one for nothing are
-//! seen by its [`Pulse`]: half of HTTP/2's preface, HTTP/2 without requests, and not reading the answer.
+//! seen by its [`ActivityMonitor`]: half of HTTP/2's preface, HTTP/2 without requests, and not reading the answer.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -32,27 +32,27 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
-use super::door::{Audience, Door};
+use super::listener::{Audience, Listener};
 use super::tls::Tls;
-use super::{admin, front};
-use crate::client::Client;
+use super::{admin_api, public_api};
+use crate::client::Execute;
 
 /// Bytes that are read at most to see what is spoken: as many as hyper reads at first.
 const MOST_SAID: usize = 8 << 10;
 
 /// A connection's own, shared by its requests.
 pub(super) struct Connection<C> {
-    door: Arc<Door<C>>,
+    door: Arc<Listener<C>>,
     /// Where it came in.
     local: Option<SocketAddr>,
-    pulse: Pulse,
+    pulse: ActivityMonitor,
     _permit: OwnedSemaphorePermit,
 }
 
-impl<C: Client> Connection<C> {
+impl<C: Execute> Connection<C> {
     /// Serves `stream` in a task of its own, until `finish` says to end it or has no sender any more.
     pub(super) fn spawn(
-        door: &Arc<Door<C>>,
+        door: &Arc<Listener<C>>,
         stream: TcpStream,
         permit: OwnedSemaphorePermit,
         finish: watch::Receiver<()>,
@@ -61,7 +61,7 @@ impl<C: Client> Connection<C> {
         let connection = Arc::new(Self {
             door: Arc::clone(door),
             local: stream.local_addr().ok(),
-            pulse: Pulse::default(),
+            pulse: ActivityMonitor::default(),
             _permit: permit,
         });
         // Tasks of two kinds, so that the one without TLS has no room for it.
@@ -72,7 +72,7 @@ impl<C: Client> Connection<C> {
     }
 
     async fn serve_clear(self: Arc<Self>, mut stream: TcpStream, mut finish: watch::Receiver<()>) {
-        let mut look = pin!(sleep(self.door.limits.head_time));
+        let mut look = pin!(sleep(self.door.limits.header_timeout));
         let said = tokio::select! {
             biased;
             said = said_first(&mut stream) => said,
@@ -84,7 +84,7 @@ impl<C: Client> Connection<C> {
                 tracing::debug!("a connection was closed before it said anything");
             }
             Ok(said) => {
-                let version = Spoken::begun(&said);
+                let version = DetectedProtocol::begun(&said);
                 self.serve(stream, said, version, look, finish).await;
             }
             Err(error) => tracing::debug!(%error, "a connection ended early"),
@@ -97,7 +97,7 @@ impl<C: Client> Connection<C> {
         stream: TcpStream,
         mut finish: watch::Receiver<()>,
     ) {
-        let mut look = pin!(sleep(self.door.limits.head_time));
+        let mut look = pin!(sleep(self.door.limits.header_timeout));
         let shaken = tokio::select! {
             biased;
             shaken = tls.accept(stream) => shaken,
@@ -106,7 +106,7 @@ impl<C: Client> Connection<C> {
         };
         match shaken {
             Ok(stream) => {
-                let version = Spoken::agreed(stream.get_ref().1.alpn_protocol());
+                let version = DetectedProtocol::agreed(stream.get_ref().1.alpn_protocol());
                 self.serve(stream, Bytes::new(), version, look, finish)
                     .await;
             }
@@ -123,7 +123,7 @@ impl<C: Client> Connection<C> {
         self: Arc<Self>,
         io: I,
         said: Bytes,
-        version: Spoken,
+        version: DetectedProtocol,
         look: Pin<&mut Sleep>,
         finish: watch::Receiver<()>,
     ) where
@@ -136,11 +136,11 @@ impl<C: Client> Connection<C> {
         };
         let service = service_fn(|request| Arc::clone(&self).respond(request));
         match version {
-            Spoken::Http1 => {
+            DetectedProtocol::Http1 => {
                 let connection = pin!(self.door.http1.serve_connection(io, service));
                 self.until_its_end(connection, look, finish).await;
             }
-            Spoken::Either => {
+            DetectedProtocol::Either => {
                 let mut connection = Box::pin(self.door.either.serve_connection(io, service));
                 self.until_its_end(connection.as_mut(), look, finish).await;
             }
@@ -154,7 +154,7 @@ impl<C: Client> Connection<C> {
         mut finish: watch::Receiver<()>,
     ) {
         let limits = &self.door.limits;
-        look.as_mut().reset(Instant::now() + limits.head_time);
+        look.as_mut().reset(Instant::now() + limits.header_timeout);
         let mut quiet = Duration::ZERO;
         let mut finishing = false;
         loop {
@@ -173,13 +173,13 @@ impl<C: Client> Connection<C> {
                     finishing = true;
                 }
                 () = &mut look => {
-                    look.as_mut().reset(Instant::now() + limits.head_time);
+                    look.as_mut().reset(Instant::now() + limits.header_timeout);
                     quiet = if self.pulse.is_quiet() {
-                        quiet + limits.head_time
+                        quiet + limits.header_timeout
                     } else {
                         Duration::ZERO
                     };
-                    if quiet >= limits.stall {
+                    if quiet >= limits.write_stall_timeout {
                         return;
                     }
                     // An answer that is not read yet may still be, when nothing new is begun.
@@ -204,14 +204,16 @@ impl<C: Client> Connection<C> {
         let with_body = head.method != Method::HEAD;
         let door = &self.door;
         let response = match door.audience {
-            Audience::Callers => Either::Left(front::respond(&door.clients, &door.limits, head)),
-            Audience::Operator => {
+            Audience::Callers => {
+                Either::Left(public_api::respond(&door.clients, &door.limits, head))
+            }
+            Audience::Admin => {
                 let (door, local) = (Arc::clone(door), self.local);
-                let response = async move { admin::respond(&door, local, &head).await };
+                let response = async move { admin_api::respond(&door, local, &head).await };
                 Either::Right(Box::pin(response))
             }
         };
-        let answering = Answering::new(self);
+        let answering = InFlightGuard::new(self);
         response.map(move |response| {
             drop(answering);
             Ok(if with_body {
@@ -225,12 +227,12 @@ impl<C: Client> Connection<C> {
 
 /// What a caller is known to speak.
 #[derive(Clone, Copy)]
-enum Spoken {
+enum DetectedProtocol {
     Http1,
     Either,
 }
 
-impl Spoken {
+impl DetectedProtocol {
     /// By what was said first. A request of HTTP/1 differs from HTTP/2's preface in its first three bytes, of
     /// which there may be fewer yet.
     fn begun(said: &[u8]) -> Self {
@@ -274,14 +276,14 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 
 /// Whether anything goes on over a connection.
 #[derive(Default)]
-struct Pulse {
+struct ActivityMonitor {
     /// Requests that are being answered: up when one begins, down when its response does.
     answering: AtomicUsize,
     /// Set when a request begins or something is written, taken back when somebody looks.
     stirred: AtomicBool,
 }
 
-impl Pulse {
+impl ActivityMonitor {
     /// Whether nothing has gone on since this was last asked.
     fn is_quiet(&self) -> bool {
         !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
@@ -296,9 +298,9 @@ impl Pulse {
 }
 
 /// A request that is being answered, for as long as this lives.
-struct Answering<C>(Arc<Connection<C>>);
+struct InFlightGuard<C>(Arc<Connection<C>>);
 
-impl<C> Answering<C> {
+impl<C> InFlightGuard<C> {
     fn new(connection: Arc<Connection<C>>) -> Self {
         let pulse = &connection.pulse;
         pulse.stirred.store(true, Ordering::Relaxed);
@@ -307,7 +309,7 @@ impl<C> Answering<C> {
     }
 }
 
-impl<C> Drop for Answering<C> {
+impl<C> Drop for InFlightGuard<C> {
     fn drop(&mut self) {
         self.0.pulse.answering.fetch_sub(1, Ordering::Relaxed);
     }

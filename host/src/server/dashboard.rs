@@ -24,13 +24,19 @@ const RULES: [(HeaderName, &str); 2] = [
 /// The file at this path, if the page has one there.
 pub(super) fn file(path: &str) -> Option<Response<Body>> {
     let (kind, text) = match path {
-        "/" => ("text/html; charset=utf-8", include_str!("page/index.html")),
-        "/page.css" => ("text/css; charset=utf-8", include_str!("page/page.css")),
+        "/" => (
+            "text/html; charset=utf-8",
+            include_str!("dashboard/index.html"),
+        ),
+        "/page.css" => (
+            "text/css; charset=utf-8",
+            include_str!("dashboard/page.css"),
+        ),
         "/page.js" => (
             "text/javascript; charset=utf-8",
-            include_str!("page/page.js"),
+            include_str!("dashboard/page.js"),
         ),
-        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
+        "/icon.svg" => ("image/svg+xml", include_str!("dashboard/icon.svg")),
         _ => return None,
     };
     let mut response = respond_with(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));

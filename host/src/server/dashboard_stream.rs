@@ -1,4 +1,4 @@
-//! [`Live`]: what the page shows while somebody looks at it, as events that the server sends.
+//! [`DashboardStream`]: what the page shows while somebody looks at it, as events that the server sends.
 //!
 //! Nothing is done where nobody looks: each page's stream ticks for itself, and all of them are told of
 //! one [`Snapshot`], which is taken by the first to ask for a newer one. A page that reads slowly is told
@@ -19,10 +19,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::body::Body;
-use crate::client::{Client, FlightSnapshot};
-use crate::clients::Clients;
-use crate::config::Sharing;
-use crate::metrics::{LATENCIES, STEPS, Totals};
+use crate::client::{Client, Execute};
+use crate::model::FlightSnapshot;
+use crate::model::Sharing;
+use crate::observability::metrics::{LATENCIES, STEPS, Totals};
+use crate::registry::ClientRegistry;
 
 /// How often a page is told what is new.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,8 +39,8 @@ const LEAST_TICK: Duration = Duration::from_millis(10);
 const FLIGHTS: usize = 50;
 
 /// What a service's pages are told.
-pub(super) struct Live<C> {
-    clients: Arc<Clients<C>>,
+pub(super) struct DashboardStream<C> {
+    clients: Arc<ClientRegistry<C>>,
     /// Told from other services at this address by it.
     started: SystemTime,
     /// The time that snapshots and flights are placed in begins here.
@@ -57,8 +58,8 @@ struct Snapshot {
     json: Arc<RawValue>,
 }
 
-impl<C: Client> Live<C> {
-    pub(super) fn new(clients: Arc<Clients<C>>) -> Self {
+impl<C: Execute> DashboardStream<C> {
+    pub(super) fn new(clients: Arc<ClientRegistry<C>>) -> Self {
         Self {
             clients,
             started: SystemTime::now(),
@@ -83,7 +84,7 @@ impl<C: Client> Live<C> {
             let event = page.event().await?;
             Some((Ok::<_, Infallible>(Frame::data(event)), page))
         });
-        Body::Live(StreamBody::new(events).boxed_unsync())
+        Body::Stream(StreamBody::new(events).boxed_unsync())
     }
 
     /// The number of the latest snapshot, and what is in it.
@@ -120,7 +121,7 @@ impl<C: Client> Live<C> {
 
 /// One page that somebody looks at.
 struct Page<C> {
-    live: Arc<Live<C>>,
+    live: Arc<DashboardStream<C>>,
     ticks: Interval,
     /// The last snapshot that it was told of.
     told: u64,
@@ -129,7 +130,7 @@ struct Page<C> {
     spoke: Instant,
 }
 
-impl<C: Client> Page<C> {
+impl<C: Execute> Page<C> {
     /// The next event; `None` when the service's end begins.
     async fn event(&mut self) -> Option<Bytes> {
         loop {
@@ -227,13 +228,13 @@ impl PartialEq for Flight {
 impl Eq for Flight {}
 
 impl Figures {
-    fn of<C: Client>(clients: &Clients<C>, origin: Instant) -> Self {
+    fn of<C: Execute>(clients: &ClientRegistry<C>, origin: Instant) -> Self {
         let loads = clients.all_and_retired();
         let mut by_name = BTreeMap::<&str, OfClient>::new();
         let mut flights = Vec::new();
         for served in &loads {
             let settings = served.settings();
-            let table = served.client().next();
+            let table = served.control();
             let client = by_name.entry(&settings.name).or_insert_with(|| OfClient {
                 client: settings.name.clone(),
                 sharing: match settings.sharing {
@@ -242,7 +243,7 @@ impl Figures {
                 },
                 // Before those who wait: a caller that is told meanwhile is missed once, and not
                 // counted twice.
-                totals: settings.metrics.totals(),
+                totals: served.metrics().totals(),
                 waiting: 0,
                 flights: 0,
             });
@@ -286,32 +287,38 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::client::{Answer, Generation, Key};
-    use crate::clients::Served;
-    use crate::config::Settings;
+    use crate::flight_context::FlightContext;
+    use crate::model::{Call, ClientError, Generation, Outcome};
+    use crate::observability::metrics::ClientMetrics;
+    use crate::registry::LoadedClient;
+    use crate::settings::Settings;
 
     #[derive(Debug)]
     struct Silent(Generation);
 
-    impl Client for Silent {
+    impl Execute for Silent {
         fn generation(&self) -> Generation {
             self.0
         }
 
-        async fn get_items(&self, _: Key) -> Answer {
+        async fn execute(&self, _: Call, _: &FlightContext) -> Result<Outcome, ClientError> {
             pending().await
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn pages_share_a_snapshot_until_it_is_old_and_then_for_as_long_as_nothing_has_changed() {
-        let served = Served::new(Silent(Generation::next()), Settings::new("a"));
+        let served = LoadedClient::new(
+            Silent(Generation::next()),
+            Settings::new("a"),
+            ClientMetrics::default(),
+        );
         let client = served.client().clone();
-        let live = Live::new(Arc::new(Clients::of([served])));
+        let live = DashboardStream::new(Arc::new(ClientRegistry::of([served])));
         let (number, first) = live.snapshot();
         assert_eq!(number, 1);
 
-        let mut caller = pin!(client.get_items("key".into()));
+        let mut caller = pin!(client.call("key".into()));
         assert!(poll!(caller.as_mut()).is_pending());
         let (number, shared) = live.snapshot();
         assert!(number == 1 && Arc::ptr_eq(&shared, &first));

@@ -1,9 +1,9 @@
-//! [`Door`]: one listener, and how many connections it takes at once.
+//! [`Listener`]: one listener, and how many connections it takes at once.
 //!
 //! A connection past the limit waits in the kernel's backlog. To tell it so would take what has run out:
 //! a descriptor, a task, a TLS handshake, and reading what it sends until it has read its answer. Places
 //! come free soon, as nobody keeps one without asking for more than three times
-//! [`FrontLimits::head_time`], but for an operator who looks at the page or observes, and for HTTP/2's pings.
+//! [`ServerLimits::head_time`], but for an operator who looks at the page or observes, and for HTTP/2's pings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::connection::Connection;
-use super::live::Live;
+use super::dashboard_stream::DashboardStream;
 use super::tls::Tls;
-use crate::client::Client;
-use crate::clients::Clients;
-use crate::config::FrontLimits;
-use crate::metrics::Metrics;
+use crate::client::Execute;
+use crate::observability::metrics::Metrics;
+use crate::registry::ClientRegistry;
+use crate::settings::ServerLimits;
 
 /// Lines that hyper takes in the head of an HTTP/1 request by itself, which it reads without an
 /// allocation.
@@ -34,16 +34,16 @@ const LEAST_HEAD: usize = 8 << 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Audience {
     Callers,
-    Operator,
+    Admin,
 }
 
 /// A listener's side of all its connections.
-pub(super) struct Door<C> {
+pub(super) struct Listener<C> {
     pub(super) audience: Audience,
-    pub(super) clients: Arc<Clients<C>>,
+    pub(super) clients: Arc<ClientRegistry<C>>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) live: Arc<Live<C>>,
-    pub(super) limits: FrontLimits,
+    pub(super) live: Arc<DashboardStream<C>>,
+    pub(super) limits: ServerLimits,
     pub(super) tls: Option<Tls>,
     /// HTTP/1, for connections that are known to speak it.
     pub(super) http1: http1::Builder,
@@ -53,21 +53,21 @@ pub(super) struct Door<C> {
     room: Arc<Semaphore>,
 }
 
-impl<C: Client> Door<C> {
+impl<C: Execute> Listener<C> {
     pub(super) fn new(
         audience: Audience,
-        clients: Arc<Clients<C>>,
+        clients: Arc<ClientRegistry<C>>,
         metrics: Arc<Metrics>,
-        limits: &FrontLimits,
+        limits: &ServerLimits,
         tls: Option<Tls>,
     ) -> Arc<Self> {
         let connections = match audience {
-            Audience::Callers => limits.connections,
-            Audience::Operator => limits.operators,
+            Audience::Callers => limits.max_connections,
+            Audience::Admin => limits.max_admin_connections,
         };
         Arc::new(Self {
             audience,
-            live: Arc::new(Live::new(Arc::clone(&clients))),
+            live: Arc::new(DashboardStream::new(Arc::clone(&clients))),
             clients,
             metrics,
             limits: limits.clone(),
@@ -112,39 +112,39 @@ impl<C: Client> Door<C> {
 }
 
 /// How HTTP/1 is spoken to those who connect.
-fn http1(limits: &FrontLimits) -> http1::Builder {
+fn http1(limits: &ServerLimits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // With a timer hyper gives up on a connection whose headers do not come; without, never.
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(most_bytes(limits))
         .max_header_size(most_bytes(limits));
-    if limits.headers != HEADERS {
-        http.max_headers(limits.headers);
+    if limits.max_headers != HEADERS {
+        http.max_headers(limits.max_headers);
     }
     http
 }
 
 /// The same, and HTTP/2. What is HTTP/1 after all may have a head of up to twice the length: its size is counted
 /// as it was read, and that is in lumps.
-fn either(limits: &FrontLimits) -> auto::Builder<TokioExecutor> {
+fn either(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     let mut one = http.http1();
     one.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(most_bytes(limits));
-    if limits.headers != HEADERS {
-        one.max_headers(limits.headers);
+    if limits.max_headers != HEADERS {
+        one.max_headers(limits.max_headers);
     }
     let at_most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     http.http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(at_most(limits.streams))
-        .max_header_list_size(at_most(limits.head));
+        .max_concurrent_streams(at_most(limits.max_streams))
+        .max_header_list_size(at_most(limits.max_header_bytes));
     http
 }
 
 /// Of the head of a request.
-fn most_bytes(limits: &FrontLimits) -> usize {
-    limits.head.max(LEAST_HEAD)
+fn most_bytes(limits: &ServerLimits) -> usize {
+    limits.max_header_bytes.max(LEAST_HEAD)
 }

@@ -6,26 +6,26 @@ use std::time::Duration;
 use http::request::Parts;
 use tokio::time::timeout;
 
-use super::problem::Refusal;
+use super::problem::RequestError;
 use super::query::parameter;
-use crate::client::Client;
-use crate::clients::Clients;
+use crate::client::Execute;
 use crate::config::duration;
-use crate::metrics::Metrics;
-use crate::observation::{Keys, LONGEST, Report};
+use crate::observability::metrics::Metrics;
+use crate::observability::observation::{Keys, LONGEST, Report};
+use crate::registry::ClientRegistry;
 
 /// Keys in a report for each client, unless it is said: 20, what a screen shows. At most 10,000, all that
 /// are told apart.
 const MOST: usize = 20;
 
 /// What was seen, when the time has passed.
-pub(super) async fn observed<C: Client>(
-    clients: &Clients<C>,
+pub(super) async fn observed<C: Execute>(
+    clients: &ClientRegistry<C>,
     metrics: &Metrics,
     head: &Parts,
-) -> Result<Report, Refusal> {
+) -> Result<Report, RequestError> {
     let Asked { time, most, keys } = Asked::of(head.uri.query().unwrap_or_default())?;
-    let observation = metrics.observe().ok_or(Refusal::Observed)?;
+    let observation = metrics.observe().ok_or(RequestError::Observed)?;
     // Whichever comes first: what was seen by then is told all the same.
     let _ = timeout(time, clients.left()).await;
     Ok(observation.report(most, keys))
@@ -39,7 +39,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(query: &str) -> Result<Self, Refusal> {
+    fn of(query: &str) -> Result<Self, RequestError> {
         let read = |name| parameter(query, name).map_err(|_| MALFORMED);
         let time = read("for")?.and_then(|text| duration(&text));
         let time = time.filter(|time| (Duration::from_millis(1)..=LONGEST).contains(time));
@@ -56,7 +56,7 @@ impl Asked {
     }
 }
 
-const MALFORMED: Refusal = Refusal::Malformed(
+const MALFORMED: RequestError = RequestError::Malformed(
     "found another query; needed for= with a time up to 1h, as in for=60s, and where they are said, \
      most= with a number and keys=hashed or keys=shown",
 );
@@ -94,7 +94,7 @@ mod tests {
             "for=%ff",
         ] {
             assert!(
-                matches!(Asked::of(query), Err(Refusal::Malformed(_))),
+                matches!(Asked::of(query), Err(RequestError::Malformed(_))),
                 "{query}"
             );
         }

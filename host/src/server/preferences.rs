@@ -1,4 +1,4 @@
-//! [`Wishes`]: what a caller may ask for beside its key. None of it reaches the client.
+//! [`RequestPreferences`]: what a caller may ask for beside its key. None of it reaches the client.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What the head of a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wishes {
+pub(super) struct RequestPreferences {
     /// `Prefer: wait=SECONDS` (RFC 7240): to be answered by then, whatever the answer.
     pub(super) wait: Option<Duration>,
     /// `Cache-Control: no-cache` (RFC 9111): an answer that was not on its way before it was asked for.
     pub(super) anew: bool,
 }
 
-impl Wishes {
+impl RequestPreferences {
     /// A wish that is not known or not understood is none: neither RFC lets it fail the request.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         // Of two that have one name the first counts.
@@ -86,12 +86,12 @@ mod tests {
 
     use super::*;
 
-    fn wishes(name: HeaderName, lines: &[&str]) -> Wishes {
+    fn wishes(name: HeaderName, lines: &[&str]) -> RequestPreferences {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(&name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        Wishes::of(&headers)
+        RequestPreferences::of(&headers)
     }
 
     fn wait(lines: &[&str]) -> Option<u64> {

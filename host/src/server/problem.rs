@@ -6,11 +6,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::{Serialize, Serializer};
 
 use super::body::Body;
-use crate::client::ClientError;
+use crate::model::ClientError;
 
 /// Why a request came to no answer of a client.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum RequestError {
     /// Another path than those.
     NoSuchPath {
         paths: &'static str,
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
     CallerDeadline,
 }
 
-impl Refusal {
+impl RequestError {
     pub(super) fn response(&self) -> Response<Body> {
         let (status, code) = match self {
             Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
@@ -68,7 +68,7 @@ impl Refusal {
     }
 }
 
-impl Display for Refusal {
+impl Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchPath { paths } => write!(f, "no such path; ask {paths}"),

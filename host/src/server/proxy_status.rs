@@ -4,8 +4,8 @@
 
 use http::HeaderValue;
 
-use super::problem::Refusal;
-use crate::client::ClientError;
+use super::problem::RequestError;
+use crate::model::ClientError;
 
 /// Of the answer to a call that brought no items. None where nothing failed: the upstream's answer is
 /// that there is nothing, or that it is asked too often.
@@ -37,16 +37,18 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
 }
 
 /// Of the answer to a request that came to no answer of a client.
-pub(super) fn of_refusal(refusal: &Refusal) -> HeaderValue {
+pub(super) fn of_refusal(refusal: &RequestError) -> HeaderValue {
     HeaderValue::from_static(match refusal {
-        Refusal::UnknownClient(_) => "oneflight; error=destination_not_found",
-        Refusal::Loading | Refusal::Observed => "oneflight; error=proxy_internal_response",
-        Refusal::CallerDeadline => "oneflight; error=http_response_timeout",
-        Refusal::NoSuchPath { .. }
-        | Refusal::Method { .. }
-        | Refusal::Forbidden(_)
-        | Refusal::Malformed(_)
-        | Refusal::HeadersTooMany { .. }
-        | Refusal::KeyTooLong { .. } => "oneflight; error=http_request_error",
+        RequestError::UnknownClient(_) => "oneflight; error=destination_not_found",
+        RequestError::Loading | RequestError::Observed => {
+            "oneflight; error=proxy_internal_response"
+        }
+        RequestError::CallerDeadline => "oneflight; error=http_response_timeout",
+        RequestError::NoSuchPath { .. }
+        | RequestError::Method { .. }
+        | RequestError::Forbidden(_)
+        | RequestError::Malformed(_)
+        | RequestError::HeadersTooMany { .. }
+        | RequestError::KeyTooLong { .. } => "oneflight; error=http_request_error",
     })
 }

@@ -13,14 +13,16 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, heade
 use tokio::time::timeout;
 
 use super::body::Body;
-use super::problem::{Refusal, failure};
-use super::query::{Malformed, parameter};
-use super::wishes::Wishes;
+use super::preferences::RequestPreferences;
+use super::problem::{RequestError, failure};
+use super::query::{MalformedQuery, parameter};
 use super::{probe, proxy_status, respond_with};
-use crate::client::{Answer, Client, Key, Role};
-use crate::clients::{Clients, Found, Served};
-use crate::config::{FrontLimits, Sharing};
-use crate::trace::{self, TraceContext};
+use crate::client::{Client, Execute, Freshness, Reply, Request};
+use crate::model::Sharing;
+use crate::model::{Call, Role};
+use crate::observability::trace::{self, TraceContext};
+use crate::registry::{ClientRegistry, Found, LoadedClient};
+use crate::settings::ServerLimits;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -28,9 +30,9 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The answer to a request. Of the request itself, what waits for the answer holds nothing: as long as
 /// its head lives, hyper cannot use the buffer again that it was read into, and takes another one.
-pub(super) fn respond<C: Client>(
-    clients: &Clients<C>,
-    limits: &FrontLimits,
+pub(super) fn respond<C: Execute>(
+    clients: &ClientRegistry<C>,
+    limits: &ServerLimits,
     head: Parts,
 ) -> impl Future<Output = Response<Body>> + use<C> {
     let asked = match Asked::of(clients, limits, &head) {
@@ -41,11 +43,11 @@ pub(super) fn respond<C: Client>(
     asked.map(|answered| answered.unwrap_or_else(|refusal| refused(&refusal)))
 }
 
-fn refused(refusal: &Refusal) -> Response<Body> {
+fn refused(refusal: &RequestError) -> Response<Body> {
     let mut response = refusal.response();
     let headers = response.headers_mut();
     headers.insert(PROXY_STATUS, proxy_status::of_refusal(refusal));
-    if matches!(refusal, Refusal::CallerDeadline) {
+    if matches!(refusal, RequestError::CallerDeadline) {
         headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
     }
     response
@@ -54,73 +56,76 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 /// What a request asks for.
 enum Asked<C> {
     Probe(Response<Body>),
-    Items(Call<C>),
+    Items(ItemsRequest<C>),
 }
 
-/// The items of a key, and how its caller wants them.
-struct Call<C> {
-    served: Arc<Served<C>>,
-    key: Key,
+/// A request for the items of a key, and the caller's preferences.
+struct ItemsRequest<C> {
+    served: Arc<LoadedClient<C>>,
+    request: Request,
     wait: Option<Duration>,
-    anew: bool,
     /// The span that it asks from.
     parent: Option<Box<TraceContext>>,
 }
 
-impl<C: Client> Asked<C> {
-    fn of(clients: &Clients<C>, limits: &FrontLimits, head: &Parts) -> Result<Self, Refusal> {
+impl<C: Execute> Asked<C> {
+    fn of(
+        clients: &ClientRegistry<C>,
+        limits: &ServerLimits,
+        head: &Parts,
+    ) -> Result<Self, RequestError> {
         well_formed(head, limits)?;
         let path = head.uri.path();
         let name = match path {
             "/livez" | "/readyz" => None,
-            path => Some(client_of(path, "items").ok_or(Refusal::NoSuchPath {
+            path => Some(client_of(path, "items").ok_or(RequestError::NoSuchPath {
                 paths: "GET /v1/{client}/items?x=KEY",
             })?),
         };
         if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Err(Refusal::Method { allow: "GET, HEAD" });
+            return Err(RequestError::Method { allow: "GET, HEAD" });
         }
         let Some(name) = name else {
             return Ok(Self::Probe(probe(clients, path)));
         };
         let served = served(clients, name)?;
-        let key = key(head, &served)?;
-        let Wishes { wait, anew } = Wishes::of(&head.headers);
-        let anew = anew && served.grants_anew();
-        Ok(Self::Items(Call {
+        let call = key(head, &served)?;
+        let RequestPreferences { wait, anew } = RequestPreferences::of(&head.headers);
+        let freshness = if anew && served.allows_fresh() {
+            Freshness::New
+        } else {
+            Freshness::Any
+        };
+        Ok(Self::Items(ItemsRequest {
             served,
-            key,
+            request: Request { call, freshness },
             wait,
-            anew,
             parent: TraceContext::said_in(&head.headers).map(Box::new),
         }))
     }
 }
 
-impl<C: Client> Call<C> {
-    async fn answered(self) -> Result<Response<Body>, Refusal> {
-        let Self { wait, anew, .. } = self;
+impl<C: Execute> ItemsRequest<C> {
+    async fn answered(self) -> Result<Response<Body>, RequestError> {
+        let wait = self.wait;
+        let is_fresh = self.request.freshness == Freshness::New;
         // Pinned, so that a request has room for it once, and not for each way to wait for it.
         let call = pin!(async {
             let client = self.served.client();
-            if anew {
-                trace::under(self.parent, || client.get_items_anew(self.key)).await
-            } else {
-                trace::under(self.parent, || client.get_items(self.key)).await
-            }
+            trace::under(self.parent, || client.call(self.request)).await
         });
         let answer = match wait {
             None => call.await,
             // The call is dropped with this future, and so leaves its flight. In a box, as few ask for it.
             Some(wait) => Box::pin(timeout(wait, call))
                 .await
-                .map_err(|_| Refusal::CallerDeadline)?,
+                .map_err(|_| RequestError::CallerDeadline)?,
         };
         let mut response = render(&answer);
         let headers = response.headers_mut();
-        if let Some(seat) = answer.seat {
-            let bypass = anew || self.served.settings().sharing == Sharing::Observed;
-            let status = cache_status(seat.role, bypass);
+        if let Some(info) = answer.flight {
+            let bypass = is_fresh || self.served.settings().sharing == Sharing::Observed;
+            let status = cache_status(info.role, bypass);
             headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
         }
         if wait.is_some() {
@@ -131,16 +136,16 @@ impl<C: Client> Call<C> {
 }
 
 /// What both versions of HTTP are held to. Of these, hyper counts the lines of HTTP/1 itself.
-fn well_formed(head: &Parts, limits: &FrontLimits) -> Result<(), Refusal> {
-    if head.headers.len() > limits.headers {
-        return Err(Refusal::HeadersTooMany {
-            limit: limits.headers,
+fn well_formed(head: &Parts, limits: &ServerLimits) -> Result<(), RequestError> {
+    if head.headers.len() > limits.max_headers {
+        return Err(RequestError::HeadersTooMany {
+            limit: limits.max_headers,
         });
     }
     // RFC 9112, section 3.2.
     let hosts = head.headers.get_all(header::HOST).iter().count();
     if head.version == Version::HTTP_11 && hosts != 1 {
-        return Err(Refusal::Malformed(
+        return Err(RequestError::Malformed(
             "found no Host, or more than one; needed exactly one",
         ));
     }
@@ -154,26 +159,29 @@ pub(super) fn client_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
 }
 
 /// The client of that name.
-pub(super) fn served<C: Client>(
-    clients: &Clients<C>,
+pub(super) fn served<C: Execute>(
+    clients: &ClientRegistry<C>,
     name: &str,
-) -> Result<Arc<Served<C>>, Refusal> {
+) -> Result<Arc<LoadedClient<C>>, RequestError> {
     match clients.find(name) {
-        Found::Served(served) => Ok(served),
-        Found::Loading => Err(Refusal::Loading),
-        Found::Unknown => Err(Refusal::UnknownClient(name.to_owned())),
+        Found::LoadedClient(served) => Ok(served),
+        Found::Loading => Err(RequestError::Loading),
+        Found::Unknown => Err(RequestError::UnknownClient(name.to_owned())),
     }
 }
 
 /// The key that a request for `served` names.
-pub(super) fn key<C: Client>(head: &Parts, served: &Served<C>) -> Result<Key, Refusal> {
+pub(super) fn key<C: Execute>(
+    head: &Parts,
+    served: &LoadedClient<C>,
+) -> Result<Call, RequestError> {
     let query = head.uri.query().unwrap_or_default();
-    key_in(query, served.settings().limits.key)
+    key_in(query, served.settings().limits.max_key_bytes)
 }
 
-fn render(answer: &Answer) -> Response<Body> {
+fn render(answer: &Reply) -> Response<Body> {
     match &answer.result {
-        Ok(items) => respond_with(StatusCode::OK, "application/json", items.json()),
+        Ok(outcome) => respond_with(StatusCode::OK, "application/json", outcome.json()),
         Err(error) => {
             let mut response = failure(error);
             if let Some(status) = proxy_status::of_failure(error) {
@@ -195,17 +203,17 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
 }
 
 /// The key in a query: exactly one `x`.
-fn key_in(query: &str, limit: usize) -> Result<Key, Refusal> {
+fn key_in(query: &str, limit: usize) -> Result<Call, RequestError> {
     match parameter(query, "x") {
-        Ok(Some(x)) if x.len() > limit => Err(Refusal::KeyTooLong { limit }),
+        Ok(Some(x)) if x.len() > limit => Err(RequestError::KeyTooLong { limit }),
         Ok(Some(x)) => Ok(x.into()),
-        Ok(None) => Err(Refusal::Malformed(
+        Ok(None) => Err(RequestError::Malformed(
             "found no x in the query; needed exactly one, ?x=KEY",
         )),
-        Err(Malformed::Repeated) => Err(Refusal::Malformed(
+        Err(MalformedQuery::Repeated) => Err(RequestError::Malformed(
             "found x more than once; needed exactly one, ?x=KEY",
         )),
-        Err(Malformed::NotUtf8) => Err(Refusal::Malformed(
+        Err(MalformedQuery::NotUtf8) => Err(RequestError::Malformed(
             "found an x that is not UTF-8; needed UTF-8, percent-encoded",
         )),
     }
@@ -219,13 +227,13 @@ mod tests {
     fn a_key_that_is_missing_repeated_not_utf8_or_too_long_is_refused() {
         for query in ["", "y=1", "x=1&x=1", "x=%ff"] {
             assert!(
-                matches!(key_in(query, 10), Err(Refusal::Malformed(_))),
+                matches!(key_in(query, 10), Err(RequestError::Malformed(_))),
                 "{query}"
             );
         }
         assert!(matches!(
             key_in("x=12345678901", 10),
-            Err(Refusal::KeyTooLong { limit: 10 })
+            Err(RequestError::KeyTooLong { limit: 10 })
         ));
     }
 

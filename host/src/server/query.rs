@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 
 /// Why a parameter cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(super) enum MalformedQuery {
     /// It is there more than once.
     Repeated,
     /// It is not UTF-8.
@@ -15,15 +15,20 @@ pub(super) enum Malformed {
 }
 
 /// The parameter `name`, where there is one.
-pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+pub(super) fn parameter<'a>(
+    query: &'a str,
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, MalformedQuery> {
     let mut values = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .filter(|(named, _)| decoded(named).is_ok_and(|named| named == name));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (_, Some(_)) => Err(Malformed::Repeated),
-        (Some((_, value)), None) => decoded(value).map(Some).map_err(|_| Malformed::NotUtf8),
+        (_, Some(_)) => Err(MalformedQuery::Repeated),
+        (Some((_, value)), None) => decoded(value)
+            .map(Some)
+            .map_err(|_| MalformedQuery::NotUtf8),
     }
 }
 
@@ -53,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_parameter_that_is_repeated_or_not_utf8_is_refused() {
-        assert_eq!(parameter("x=1&x=1", "x"), Err(Malformed::Repeated));
-        assert_eq!(parameter("x=%ff", "x"), Err(Malformed::NotUtf8));
+        assert_eq!(parameter("x=1&x=1", "x"), Err(MalformedQuery::Repeated));
+        assert_eq!(parameter("x=%ff", "x"), Err(MalformedQuery::NotUtf8));
     }
 }

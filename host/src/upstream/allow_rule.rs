@@ -1,4 +1,4 @@
-//! Where requests go: [`Target`] is what one asks for, [`Origin`] an entry of a list that covers some.
+//! Where requests go: [`Target`] is what one asks for, [`AllowRule`] an entry of a list that covers some.
 //!
 //! Both are read by the same rules, and what is sent is written anew from what was read: nothing is
 //! dialled or named to an upstream that was not looked at.
@@ -17,7 +17,7 @@ use super::denial::Denial;
 /// Without a scheme it stands for both; without a port, for the scheme's own. The host is a name or an
 /// address; `*.example.com` is every name below `example.com`, and not that itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct AllowRule {
     scheme: Option<Scheme>,
     host: Pattern,
     port: Option<u16>,
@@ -46,7 +46,7 @@ enum Host {
     Address(IpAddr),
 }
 
-impl Origin {
+impl AllowRule {
     pub(super) fn covers(&self, target: &Target) -> bool {
         let host = match (&self.host, &target.host) {
             (Pattern::Exactly(host), asked) => host == asked,
@@ -63,7 +63,7 @@ impl Origin {
     }
 }
 
-impl FromStr for Origin {
+impl FromStr for AllowRule {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -101,7 +101,7 @@ impl FromStr for Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for AllowRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = &self.scheme {
             write!(f, "{scheme}://")?;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn covers(origin: &str, url: &str) -> bool {
-        origin.parse::<Origin>().unwrap().covers(&target(url))
+        origin.parse::<AllowRule>().unwrap().covers(&target(url))
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
             "http://[::1]",
             "10.0.0.1:80",
         ] {
-            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<AllowRule>().unwrap().to_string(), text);
         }
     }
 
@@ -353,7 +353,7 @@ mod tests {
             "*.[::1]",
             "[127.0.0.1]",
         ] {
-            let error = bad.parse::<Origin>().unwrap_err().to_string();
+            let error = bad.parse::<AllowRule>().unwrap_err().to_string();
             assert!(
                 error.contains("needed [scheme://]host[:port]"),
                 "{bad:?}: {error}"

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::outbound::OpenRequest;
 use super::{Failure, chain, late};
-use crate::client::ClientError;
+use crate::flight_context::RequestGuard;
+use crate::model::ClientError;
 
 /// An upstream's body.
 pub(super) struct CappedBody {
@@ -35,7 +35,7 @@ pub(super) struct CappedBody {
 /// for a request to go on.
 enum State {
     /// Dropping these closes the connection, or resets the stream, and ends the request.
-    Open(Incoming, OpenRequest),
+    Open(Incoming, RequestGuard),
     /// Its time was over while nobody read it. The guest is told when it does.
     Expired,
     /// Read to its end, or failed; from then on the flight waits for its guest alone.
@@ -56,7 +56,7 @@ impl CappedBody {
         limit: usize,
         deadline: Instant,
         between: Duration,
-        request: OpenRequest,
+        request: RequestGuard,
     ) -> (Self, Expiry) {
         let state = if incoming.is_end_stream() {
             State::Ended
@@ -100,8 +100,8 @@ impl State {
     /// Ends the body with a failure; what is left is for the guest.
     fn fail(&mut self, failure: Failure) -> Error {
         match std::mem::replace(self, Self::Ended) {
-            Self::Open(_, request) => failure.told(request),
-            Self::Expired | Self::Ended => failure.told,
+            Self::Open(_, request) => failure.end(request),
+            Self::Expired | Self::Ended => failure.error,
         }
     }
 
@@ -134,7 +134,7 @@ impl State {
             }
             Some(Err(error)) => Some(Err(self.fail(Failure {
                 named: ClientError::UpstreamUnavailable,
-                told: Error::HttpResponseIncomplete,
+                error: Error::HttpResponseIncomplete,
                 why: format!("the body broke off: {}", chain(&error)),
             }))),
             Some(Ok(frame)) => Some(Ok(frame)),
@@ -170,7 +170,7 @@ impl Body for CappedBody {
             let limit = this.limit;
             let failure = Failure {
                 named: ClientError::UpstreamResponseTooLarge,
-                told: Error::HttpResponseBodySize(Some(limit as u64)),
+                error: Error::HttpResponseBodySize(Some(limit as u64)),
                 why: format!("the body has more than {limit} bytes"),
             };
             return Poll::Ready(Some(Err(state.fail(failure))));
@@ -207,20 +207,20 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// A guest's body. One of another length than was announced fails, with the connection under it: what
 /// there is of it must not be taken for a request, nor what is too much for the next one.
-pub(super) struct AnnouncedBody {
+pub(super) struct LengthCheckedBody {
     inner: WasiBody,
     /// Bytes that are still to come, where a length was announced.
     left: Option<u64>,
 }
 
-impl AnnouncedBody {
+impl LengthCheckedBody {
     pub(super) fn new(inner: WasiBody, length: Option<u64>) -> Self {
         let left = length;
         Self { inner, left }
     }
 }
 
-impl Body for AnnouncedBody {
+impl Body for LengthCheckedBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -266,7 +266,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::upstream::Outbound;
+    use crate::flight_context::FlightContext;
 
     /// Sends a head and the first byte of three; then, after `pauses`, one more each.
     async fn send_in_parts(mut server: DuplexStream, pauses: [Duration; 2]) -> io::Result<()> {
@@ -300,7 +300,7 @@ mod tests {
             let (client, server) = duplex(1_024);
             let sending = tokio::spawn(send_in_parts(server, pauses));
             let incoming = asked(client).await.into_body();
-            let request = Arc::<Outbound>::default().begin();
+            let request = FlightContext::default().begin();
             let deadline = Instant::now() + forever;
             let (body, _expiry) = CappedBody::new(incoming, 3, deadline, between, request);
             let read = body.collect().await.map(|body| body.to_bytes().len());
@@ -316,7 +316,7 @@ mod tests {
             .map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))));
         let frames: Vec<Result<_, Error>> = frames.collect();
         let inner = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
-        let collected = AnnouncedBody::new(inner, length).collect().await;
+        let collected = LengthCheckedBody::new(inner, length).collect().await;
         collected.map(|body| body.to_bytes().len()).map_err(drop)
     }
 
@@ -339,8 +339,8 @@ mod tests {
                 .map_err(|never| match never {})
                 .boxed_unsync()
         };
-        assert!(AnnouncedBody::new(empty(), None).is_end_stream());
-        assert!(AnnouncedBody::new(empty(), Some(0)).is_end_stream());
-        assert!(!AnnouncedBody::new(empty(), Some(1)).is_end_stream());
+        assert!(LengthCheckedBody::new(empty(), None).is_end_stream());
+        assert!(LengthCheckedBody::new(empty(), Some(0)).is_end_stream());
+        assert!(!LengthCheckedBody::new(empty(), Some(1)).is_end_stream());
     }
 }

@@ -27,7 +27,7 @@ use tower_service::Service;
 use super::denial::Denial;
 use super::policy::Policy;
 use super::{causes, chain};
-use crate::config::Limits;
+use crate::model::Limits;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -94,7 +94,7 @@ impl ConnectError {
 
 /// Requests under way at once: `limits.connections`, as far as they can be counted.
 pub(super) fn most_requests(limits: &Limits) -> usize {
-    limits.connections.clamp(1, Semaphore::MAX_PERMITS / 2)
+    limits.max_connections.clamp(1, Semaphore::MAX_PERMITS / 2)
 }
 
 /// Makes a client's connections.
@@ -124,7 +124,7 @@ impl Connector {
         let tls = policy.roots.config();
         let mut http = HttpConnector::new_with_resolver(Resolver { policy });
         http.enforce_http(false);
-        http.set_connect_timeout(Some(limits.connect));
+        http.set_connect_timeout(Some(limits.connect_timeout));
         // Requests are written whole, so waiting to fill a packet would only delay them.
         http.set_nodelay(true);
         let https = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
@@ -136,7 +136,7 @@ impl Connector {
             for_one: https().https_or_http().enable_http1().wrap_connector(http),
             permits: Arc::new(Semaphore::new(most)),
             most,
-            limit: limits.connect,
+            limit: limits.connect_timeout,
         }
     }
 
@@ -289,8 +289,8 @@ mod tests {
             .parse()
             .unwrap();
         let limits = Limits {
-            connections: 1,
-            connect: Duration::from_secs(3_600),
+            max_connections: 1,
+            connect_timeout: Duration::from_secs(3_600),
             ..Limits::default()
         };
         let mut connector = Connector::new(Arc::default(), &limits);
@@ -318,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_given_up_gives_its_permit_back() {
         let limits = Limits {
-            connect: Duration::from_millis(100),
+            connect_timeout: Duration::from_millis(100),
             ..Limits::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::address::Kind;
+use super::allow_rule::{AllowRule, Target};
 use super::denial::Denial;
-use super::origin::{Origin, Target};
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
 
@@ -18,12 +18,12 @@ use super::tls::Roots;
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The origins it may ask.
-    pub allow: Vec<Origin>,
+    pub allow: Vec<AllowRule>,
     /// Networks beyond the public internet that an allowed name may resolve into.
     pub nets: Vec<IpNet>,
     /// Origins that are told the flight's trace context, as a `traceparent` header (W3C Trace Context).
     /// Nobody else is: who asks what at the same time is not every upstream's business.
-    pub trace: Vec<Origin>,
+    pub trace: Vec<AllowRule>,
     /// Whose certificates are believed.
     pub roots: Roots,
     /// Looks up names. What it answers is checked, whoever it is.

@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::config::LOOKUPS;
+/// Names that the system's resolver looks up at once for one client: 16. Each lookup holds a thread that nothing
+/// can stop, and a process has 512 threads for everything that blocks.
+const LOOKUPS: usize = 16;
 
 /// Looks up names for the connections of a client.
 pub trait Resolve: Debug + Send + Sync {

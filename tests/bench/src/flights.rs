@@ -30,7 +30,7 @@ impl Guest {
         // On a busy machine a flight can be kept waiting for longer than callers would put up with.
         let limits = Limits {
             cpu: PATIENCE,
-            ..Limits::default().with_flight(PATIENCE)
+            ..Limits::default().with_flight_timeout(PATIENCE)
         };
         let engine = Engine::new(&limits)?;
         let settings = Settings::new("bench")

@@ -12,34 +12,38 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// The clients whose guests misbehave: their names, how many flights there is room for, and what they are
 /// held to beside that and [`EACH`].
 const CLIENTS: [(&str, usize, &str); 5] = [
-    ("guest", 8, "limits.cpu = '1h'"),
+    ("guest", 8, "limits.max_cpu_time = '1h'"),
     // Instances that are kept for a moment.
     (
         "reused",
         8,
-        "limits.cpu = '1h'\ninstances = { calls = 100, age = '100ms' }",
+        "limits.max_cpu_time = '1h'\ninstances = { max_calls = 100, max_age = '100ms' }",
     ),
     // Requests that are cut off soon.
     (
         "hurried",
         8,
-        "limits.connect = '100ms'\nlimits.request = '100ms'",
+        "limits.connect_timeout = '100ms'\nlimits.request = '100ms'",
     ),
     // As many as spin at once, each for a short time.
-    ("spinner", 64, "limits.cpu = '50ms'\nlimits.flight = '2s'"),
+    (
+        "spinner",
+        64,
+        "limits.max_cpu_time = '50ms'\nlimits.flight = '2s'",
+    ),
     // Next to no room.
     (
         "narrow",
         2,
-        "limits.flights = 6\nlimits.queue = '50ms'\nlimits.request = '150ms'",
+        "limits.max_flights = 6\nlimits.queue = '50ms'\nlimits.request = '150ms'",
     ),
 ];
 
 /// Connections to upstreams are kept for a moment.
-const EACH: &str = "limits.idle = '50ms'\n";
+const EACH: &str = "limits.idle_timeout = '50ms'\n";
 
 /// How many flights there is room for of a client that is not in [`CLIENTS`].
-const FEW: &str = "limits.executions = 8\n";
+const FEW: &str = "limits.max_executions = 8\n";
 
 pub(super) struct Scene {
     pub(super) service: Service,
@@ -152,7 +156,7 @@ impl Scene {
         for (name, executions, more) in CLIENTS {
             config += &format!(
                 "[clients.{name}]\ncomponent = '{component}'\nallow = {allowed:?}\n\
-                 limits.executions = {executions}\n{EACH}{more}\n"
+                 limits.max_executions = {executions}\n{EACH}{more}\n"
             );
         }
         let items = format!("{}/items", upstreams.breaks_off.origin());

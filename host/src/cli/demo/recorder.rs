@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use oneflight::client::{Answer, Client, Generation, Key};
+use oneflight::model::Generation;
+use oneflight::{Call, ClientError, Execute, FlightContext, Outcome};
 use serde::Serialize;
 
 /// Who did something.
@@ -31,11 +32,11 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
 
 /// Notes what begins and ends.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(Mutex<Noted>);
+pub(super) struct Recorder(Mutex<Recording>);
 
 /// By the order in which they began.
 #[derive(Debug, Default)]
-struct Noted {
+struct Recording {
     /// Nobody draws it any more.
     stopped: bool,
     next: u64,
@@ -85,7 +86,7 @@ impl Recorder {
         spans.into_values().filter_map(span).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Recording> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,13 +123,13 @@ impl<C> Recorded<C> {
     }
 }
 
-impl<C: Client> Client for Recorded<C> {
+impl<E: Execute> Execute for Recorded<E> {
     fn generation(&self) -> Generation {
         self.next.generation()
     }
 
-    async fn get_items(&self, key: Key) -> Answer {
+    async fn execute(&self, call: Call, context: &FlightContext) -> Result<Outcome, ClientError> {
         let _span = self.recorder.begin(Lane::GuestCall);
-        self.next.get_items(key).await
+        self.next.execute(call, context).await
     }
 }

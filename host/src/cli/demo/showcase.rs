@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::client::Client;
-use oneflight::clients::{Clients, Served};
-use oneflight::server::{Doors, Service};
-use oneflight::{ComponentClient, Engine, FrontLimits, Key, Metrics, Settings, Sharing};
+use oneflight::registry::{ClientRegistry, LoadedClient};
+use oneflight::server::{Listeners, Service};
+use oneflight::{Call, ComponentClient, Engine, Metrics, ServerLimits, Settings, Sharing};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// What a demo goes on as.
 pub(super) struct Showcase {
-    clients: Arc<Clients<ComponentClient>>,
+    clients: Arc<ClientRegistry<ComponentClient>>,
     metrics: Arc<Metrics>,
     callers: TcpListener,
     operator: TcpListener,
@@ -57,16 +57,18 @@ impl Showcase {
         let callers = listen(demo.listen, "--listen")?;
         let operator = listen(demo.admin, "--admin")?;
         let metrics = Arc::new(Metrics::default());
-        let counted = |name: &str, sharing| Settings {
-            name: name.to_owned(),
-            metrics: metrics.client(name),
-            sharing,
-            ..settings.clone()
+        let loaded = |component, name: &str, sharing| {
+            let settings = Settings {
+                name: name.to_owned(),
+                sharing,
+                ..settings.clone()
+            };
+            LoadedClient::new(component, settings, metrics.client(name))
         };
         let observed = load_builtin(engine, settings.clone()).await?;
-        let clients = Clients::of([
-            Served::new(component, counted(NAME, Sharing::default())),
-            Served::new(observed, counted(OBSERVED, Sharing::Observed)),
+        let clients = ClientRegistry::of([
+            loaded(component, NAME, Sharing::default()),
+            loaded(observed, OBSERVED, Sharing::Observed),
         ]);
         let addresses = Addresses {
             callers: format!("http://{}/v1", callers.local_addr()?),
@@ -117,15 +119,15 @@ impl Showcase {
         ] {
             eprintln!("  {what:<60} {meaning}");
         }
-        let doors = Doors {
+        let doors = Listeners {
             callers: self.callers,
             tls: None,
             operator: Some(self.operator),
         };
         let clients = Arc::clone(&self.clients);
-        let limits = FrontLimits {
-            leave: Duration::ZERO,
-            ..FrontLimits::default()
+        let limits = ServerLimits {
+            shutdown_delay: Duration::ZERO,
+            ..ServerLimits::default()
         };
         let service = Service::new(self.clients, self.metrics, limits);
         if self.fetchers {
@@ -141,17 +143,17 @@ impl Showcase {
 }
 
 /// Two fetchers that know nothing of each other ask both clients for the same, again and again.
-async fn fetch(clients: &Clients<ComponentClient>) -> Infallible {
+async fn fetch(clients: &ClientRegistry<ComponentClient>) -> Infallible {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
     loop {
         pace.tick().await;
-        let key = Key::from(number.to_string());
+        let call = Call::from(number.to_string());
         for served in clients.all() {
             for _fetcher in 0..2 {
-                let (served, key) = (Arc::clone(&served), key.clone());
-                tokio::spawn(async move { served.client().get_items(key).await });
+                let (served, call) = (Arc::clone(&served), call.clone());
+                tokio::spawn(async move { served.client().call(call.into()).await });
             }
         }
         number = (number + 1) % KEYS;

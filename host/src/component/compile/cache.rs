@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::process::geteuid;
 use wasmtime::Engine as Wasmtime;
 
-use crate::config::CompileLimits;
+use crate::settings::CompileLimits;
 
 /// Compiled code, in files.
 #[derive(Debug)]
@@ -520,7 +520,7 @@ mod tests {
         };
         let limits = CompileLimits::default();
         let others = CompileLimits {
-            functions: 1,
+            max_functions: 1,
             ..limits.clone()
         };
         let key = Key::new(b"a", &engine(true), &limits);

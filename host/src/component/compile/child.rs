@@ -1,6 +1,6 @@
 //! A compiler in a process of its own, seen from both ends of its pipes.
 //!
-//! The parent writes an [`Order`] and the component to the child's standard input, which it then keeps
+//! The parent writes an [`CompileRequest`] and the component to the child's standard input, which it then keeps
 //! open; the child writes the code to its standard output, or says on standard error why there is none,
 //! and ends. The child binds itself before it reads a byte of the component: after that it can open
 //! no file and no socket, write no file, and use no more memory and processor time than its order says.
@@ -20,14 +20,14 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::Program;
-use crate::component::check::{Cost, LoadError};
+use crate::component::check::{CompileBudget, LoadError};
 use crate::component::engine;
 use crate::component::output::printable;
-use crate::config::CompileLimits;
+use crate::settings::CompileLimits;
 
 /// What a child is told before the component, each a little-endian number of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Order {
+struct CompileRequest {
     /// The address space that it may use, in bytes.
     memory: u64,
     /// The processor time that it may use, in seconds.
@@ -36,7 +36,7 @@ struct Order {
     length: u64,
 }
 
-impl Order {
+impl CompileRequest {
     fn write(self) -> Vec<u8> {
         let numbers = [self.memory, self.cpu, self.length];
         numbers.into_iter().flat_map(u64::to_le_bytes).collect()
@@ -59,7 +59,7 @@ impl Order {
 /// How a child ends that has no code to give: exit codes as `sysexits.h` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum NoCode {
+enum CompilerExit {
     /// The component is not valid: `EX_DATAERR`.
     Invalid = 65,
     /// The address space does not suffice: `EX_OSERR`.
@@ -93,15 +93,15 @@ pub(super) async fn compile(
             let program = program.path.display();
             LoadError::NotCompiled(format!("that did not start: {program}: {error}"))
         })?;
-    let order = Order {
-        memory: limits.memory,
+    let order = CompileRequest {
+        memory: limits.max_memory_bytes,
         // A limit of the system of 0 s is one of 1 s.
-        cpu: limits.cpu.as_secs().max(1),
+        cpu: limits.max_cpu_time.as_secs().max(1),
         length: binary.len() as u64,
     };
     match timeout(
-        limits.time,
-        converse(&mut child, order, binary, limits.code),
+        limits.compile_timeout,
+        converse(&mut child, order, binary, limits.max_code_bytes),
     )
     .await
     {
@@ -110,7 +110,9 @@ pub(super) async fn compile(
         Err(_) => {
             // Fails where the child has ended by itself meanwhile, and is reaped in either case.
             let _ = child.kill().await;
-            Err(LoadError::TooCostly(Cost::Time(limits.time)))
+            Err(LoadError::TooCostly(CompileBudget::Time(
+                limits.compile_timeout,
+            )))
         }
     }
 }
@@ -127,7 +129,7 @@ struct Ended {
 /// over `most_code` is taken: a child that has more to write finds its output closed.
 async fn converse(
     child: &mut Child,
-    order: Order,
+    order: CompileRequest,
     binary: &[u8],
     most_code: usize,
 ) -> io::Result<Ended> {
@@ -166,17 +168,23 @@ impl Ended {
     fn judge(self, limits: &CompileLimits) -> Result<Vec<u8>, LoadError> {
         /// What the standard library says before it aborts a process that gets no memory.
         const NO_MEMORY: &str = "memory allocation of";
-        let ended_by = |code: NoCode| self.status.code() == Some(code as i32);
-        if self.code.len() > limits.code {
-            Err(LoadError::TooCostly(Cost::Code(limits.code)))
+        let ended_by = |code: CompilerExit| self.status.code() == Some(code as i32);
+        if self.code.len() > limits.max_code_bytes {
+            Err(LoadError::TooCostly(CompileBudget::Code(
+                limits.max_code_bytes,
+            )))
         } else if self.status.success() {
             Ok(self.code)
-        } else if ended_by(NoCode::Invalid) {
+        } else if ended_by(CompilerExit::Invalid) {
             Err(LoadError::Invalid(self.words))
-        } else if ended_by(NoCode::NoMemory) || self.words.contains(NO_MEMORY) {
-            Err(LoadError::TooCostly(Cost::Memory(limits.memory)))
+        } else if ended_by(CompilerExit::NoMemory) || self.words.contains(NO_MEMORY) {
+            Err(LoadError::TooCostly(CompileBudget::Memory(
+                limits.max_memory_bytes,
+            )))
         } else if self.status.signal() == Some(Signal::XCPU.as_raw()) {
-            Err(LoadError::TooCostly(Cost::Processor(limits.cpu)))
+            Err(LoadError::TooCostly(CompileBudget::Processor(
+                limits.max_cpu_time,
+            )))
         } else {
             let said = match &*self.words {
                 "" => String::new(),
@@ -207,12 +215,13 @@ pub fn compile_for_parent() -> ExitCode {
     }
 }
 
-fn obey() -> Result<(), (NoCode, String)> {
+fn obey() -> Result<(), (CompilerExit, String)> {
     let unable = |what: &'static str| {
-        move |error: &dyn fmt::Display| (NoCode::Unable, format!("could not {what}: {error}"))
+        move |error: &dyn fmt::Display| (CompilerExit::Unable, format!("could not {what}: {error}"))
     };
     let mut stdin = stdin().lock();
-    let order = Order::read(&mut stdin).map_err(|error| unable("read the order")(&error))?;
+    let order =
+        CompileRequest::read(&mut stdin).map_err(|error| unable("read the order")(&error))?;
     bind(order)?;
 
     let mut binary = Vec::new();
@@ -230,7 +239,7 @@ fn obey() -> Result<(), (NoCode, String)> {
         .spawn(end_with_the_parent)
         .map_err(|error| {
             (
-                NoCode::NoMemory,
+                CompilerExit::NoMemory,
                 format!("could not start a thread: {error}"),
             )
         })?;
@@ -239,9 +248,9 @@ fn obey() -> Result<(), (NoCode, String)> {
         .map_err(|error| unable("start the compiler")(&format!("{error:#}")))?;
     let code = engine.precompile_component(&binary).map_err(|error| {
         let end = if error.is::<wasmtime::error::OutOfMemory>() {
-            NoCode::NoMemory
+            CompilerExit::NoMemory
         } else {
-            NoCode::Invalid
+            CompilerExit::Invalid
         };
         (end, format!("{error:#}"))
     })?;
@@ -251,7 +260,7 @@ fn obey() -> Result<(), (NoCode, String)> {
 }
 
 /// Binds this process, for good, and starts the compiler's threads.
-fn bind(order: Order) -> Result<(), (NoCode, String)> {
+fn bind(order: CompileRequest) -> Result<(), (CompilerExit, String)> {
     /// Each has a stack and an arena of address space; past this many they would need more of it than
     /// the compiler itself, and most components have no more large functions.
     const MOST_THREADS: usize = 8;
@@ -278,7 +287,7 @@ fn bind(order: Order) -> Result<(), (NoCode, String)> {
         };
         setrlimit(resource, rlimit).map_err(|error| {
             let limited = format!("could not limit {resource:?} to {limit}: {error}");
-            (NoCode::Unable, limited)
+            (CompilerExit::Unable, limited)
         })?;
     }
     rayon::ThreadPoolBuilder::new()
@@ -286,7 +295,7 @@ fn bind(order: Order) -> Result<(), (NoCode, String)> {
         .build_global()
         .map_err(|error| {
             (
-                NoCode::NoMemory,
+                CompilerExit::NoMemory,
                 format!("could not start threads: {error}"),
             )
         })
@@ -298,5 +307,5 @@ const PARENT_WATCH: &str = "parent-watch";
 /// Waits for the end of standard input, then ends the process.
 fn end_with_the_parent() {
     let _ = stdin().lock().read(&mut [0]);
-    std::process::exit(NoCode::Unable as i32);
+    std::process::exit(CompilerExit::Unable as i32);
 }

@@ -7,8 +7,8 @@
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 use wasmtime::Engine as Wasmtime;
 
-use crate::component::check::{LoadError, Part};
-use crate::config::CompileLimits;
+use crate::component::check::{LoadError, ShapeLimit};
+use crate::settings::CompileLimits;
 
 /// What the first bytes and the size say, without reading further.
 pub(super) fn is_a_component(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
@@ -22,7 +22,11 @@ pub(super) fn is_a_component(binary: &[u8], limits: &CompileLimits) -> Result<()
         }
         _ => return Err(LoadError::NotWasm),
     }
-    within(Part::Component, binary.len(), limits.component)
+    within(
+        ShapeLimit::Component,
+        binary.len(),
+        limits.max_component_bytes,
+    )
 }
 
 /// What its functions say, those of components within it included. Takes time in proportion to its
@@ -33,7 +37,7 @@ pub(super) fn is_compilable(binary: &[u8], limits: &CompileLimits) -> Result<(),
         match payload.map_err(invalid)? {
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count as usize);
-                within(Part::Functions, functions, limits.functions)?;
+                within(ShapeLimit::Functions, functions, limits.max_functions)?;
             }
             Payload::CodeSectionEntry(function) => is_compilable_function(&function, limits)?,
             _ => {}
@@ -46,12 +50,16 @@ fn is_compilable_function(
     function: &FunctionBody<'_>,
     limits: &CompileLimits,
 ) -> Result<(), LoadError> {
-    within(Part::Function, function.range().len(), limits.function)?;
+    within(
+        ShapeLimit::Function,
+        function.range().len(),
+        limits.max_function_bytes,
+    )?;
     let mut locals = 0_u64;
     for declared in function.get_locals_reader().map_err(invalid)? {
         let (count, _) = declared.map_err(invalid)?;
         locals += u64::from(count);
-        within(Part::Locals, locals, limits.locals)?;
+        within(ShapeLimit::Locals, locals, limits.max_locals)?;
     }
     let mut nesting = 0_usize;
     for operator in function.get_operators_reader().map_err(invalid)? {
@@ -61,7 +69,7 @@ fn is_compilable_function(
             | Operator::If { .. }
             | Operator::TryTable { .. } => {
                 nesting += 1;
-                within(Part::Nesting, nesting, limits.nesting)?;
+                within(ShapeLimit::Nesting, nesting, limits.max_nesting)?;
             }
             Operator::End => nesting = nesting.saturating_sub(1),
             _ => {}
@@ -70,7 +78,11 @@ fn is_compilable_function(
     Ok(())
 }
 
-fn within<N: TryInto<u64> + PartialOrd>(part: Part, found: N, limit: N) -> Result<(), LoadError> {
+fn within<N: TryInto<u64> + PartialOrd>(
+    part: ShapeLimit,
+    found: N,
+    limit: N,
+) -> Result<(), LoadError> {
     if found <= limit {
         return Ok(());
     }

@@ -27,7 +27,7 @@ use oneflight::upstream as resolve;
 use oneflight::upstream as tls;
 
 use self::denial::Denial;
-use self::origin::{Origin, Target};
+use self::origin::{AllowRule, Target};
 use self::policy::Policy;
 
 /// A target is what it is written as. It has no user, and no host that is an address in a notation of
@@ -70,7 +70,7 @@ fn is_number(label: &str) -> bool {
 /// An origin covers its own host, or every host below where it begins with a star, by its own scheme and
 /// port; and nothing else.
 pub(crate) fn origin(text: &str, target: &Target) {
-    let Ok(origin) = text.parse::<Origin>() else {
+    let Ok(origin) = text.parse::<AllowRule>() else {
         return;
     };
     let (scheme, rest) = match text.split_once("://") {

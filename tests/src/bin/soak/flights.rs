@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use oneflight::{Answer, Client as _, Key};
+use oneflight::{Call, Client as _, Reply};
 use oneflight_tests::Subject;
 use tokio::time::timeout;
 
@@ -109,12 +109,13 @@ impl Flights {
     async fn fly(&self, client: usize, end: End, number: u64) {
         let held = matches!(end, End::IsCancelled | End::TimesOut);
         let path = format!("{}-{number}", if held { "held" } else { "items" });
-        let key: Key = match (end, client) {
+        let key: Call = match (end, client) {
             (End::Traps, _) => format!("trap:{number}").into(),
             (_, ..4) => path.into(),
             _ => format!("need:{}/{path}", self.origin).into(),
         };
-        let callers = (0..=number % 3).map(|_| self.clients[client].client.get_items(key.clone()));
+        let callers =
+            (0..=number % 3).map(|_| self.clients[client].client.call(key.clone().into()));
         // For some before the upstream has heard of it, for others long after.
         let patience = match end {
             End::IsCancelled => Duration::from_millis(mixed(number) % 20),
@@ -137,16 +138,22 @@ impl Flights {
             self.unexpected.fetch_add(1, Ordering::Relaxed);
             println!(
                 "UNEXPECTED: {}: {outcomes:?} rather than {expected:?}",
-                key.as_str()
+                key.x().unwrap_or_default()
             );
         }
     }
 }
 
 /// What a caller got.
-fn outcome(answer: &Answer) -> &'static str {
+fn outcome(answer: &Reply) -> &'static str {
     match &answer.result {
-        Ok(items) if items.as_slice().is_empty() => "no items",
+        Ok(outcome)
+            if outcome
+                .items()
+                .is_some_and(|items| items.as_slice().is_empty()) =>
+        {
+            "no items"
+        }
         Ok(_) => "items",
         Err(error) => error.code(),
     }

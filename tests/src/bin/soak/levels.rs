@@ -42,8 +42,8 @@ impl Levels {
         let sum = |of: fn(&Subject) -> usize| clients.iter().map(of).sum();
         Self {
             resident: resident("self"),
-            flights: sum(|subject| subject.client.next().flights()),
-            callers: sum(|subject| subject.client.next().callers()),
+            flights: sum(|subject| subject.client.control().flights()),
+            callers: sum(|subject| subject.client.control().callers()),
             running: sum(|subject| subject.component.usage().running),
             idle: sum(|subject| subject.component.usage().idle),
             connections: sum(|subject| subject.component.usage().connections),

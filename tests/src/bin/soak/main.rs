@@ -117,7 +117,7 @@ async fn clients(upstream: &Upstream) -> Vec<Subject> {
         age: AGE,
     };
     let engine = Engine::new(&Limits {
-        executions: 8 * AT_ONCE,
+        max_executions: 8 * AT_ONCE,
         ..Limits::default()
     });
     let engine = engine.expect("address space for guests");
@@ -140,13 +140,13 @@ async fn clients(upstream: &Upstream) -> Vec<Subject> {
 fn limits(deadline: Duration) -> Limits {
     Limits {
         // None ever waits for another.
-        executions: AT_ONCE,
-        flight: deadline,
-        first_byte: NEVER,
-        request: NEVER,
+        max_executions: AT_ONCE,
+        flight_timeout: deadline,
+        first_byte_timeout: NEVER,
+        request_timeout: NEVER,
         // Nor is one taken for a guest that spins on a machine that is busy.
-        cpu: NEVER,
-        idle: AGE,
+        max_cpu_time: NEVER,
+        idle_timeout: AGE,
         ..Limits::default()
     }
 }

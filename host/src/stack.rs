@@ -1,0 +1,70 @@
+//! [`Stack`]: a component with every decorator around it, composed in one place.
+
+use crate::client::{
+    Client, Execute, FlightControl, Reply, Request, WithLimits, WithSingleFlight, WithTelemetry,
+};
+use crate::model::{Generation, Usage};
+use crate::observability::metrics::ClientMetrics;
+use crate::settings::Settings;
+
+/// A component with every decorator around it. Clones share one table.
+#[derive(Debug)]
+pub struct Stack<E> {
+    client: WithTelemetry<WithSingleFlight<WithLimits<E>>>,
+    control: FlightControl,
+}
+
+impl<E> Clone for Stack<E> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            control: self.control.clone(),
+        }
+    }
+}
+
+impl<E: Execute> Stack<E> {
+    /// Decorates `component` as `settings` say, with a table of its own. `metrics` counts callers and
+    /// flights; [`ClientMetrics::default`] counts nothing.
+    pub fn new(component: E, settings: &Settings, metrics: ClientMetrics) -> Self {
+        let Settings {
+            name,
+            sharing,
+            abandoned,
+            limits,
+            ..
+        } = settings;
+        // Innermost: a flight takes a permit, its callers do not. A follower that needed one would wait
+        // for the very flight that it could have joined.
+        let limited = WithLimits::new(component, limits);
+        // All callers of a key become one flight here.
+        let shared =
+            WithSingleFlight::new(limited, name, *sharing, *abandoned, limits, metrics.clone());
+        let control = shared.control();
+        // Outermost: counts every caller, those included that share a flight or are refused one.
+        let client = WithTelemetry::new(shared, name, metrics);
+        Self { client, control }
+    }
+
+    /// A handle on the flights of this client.
+    pub fn control(&self) -> &FlightControl {
+        &self.control
+    }
+}
+
+impl<E: Execute> Client for Stack<E> {
+    fn generation(&self) -> Generation {
+        self.client.generation()
+    }
+
+    fn usage(&self) -> Usage {
+        self.client.usage()
+    }
+
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the flight, as that of [`WithSingleFlight`] does.
+    fn call(&self, request: Request) -> impl Future<Output = Reply> + Send {
+        self.client.call(request)
+    }
+}
