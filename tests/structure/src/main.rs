@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use oneflight_structure::{Crate, Graph, Target, Workspace, cycles, edges, layers};
 
-/// Prints how the modules of a crate import one another.
+/// Prints how the modules of a crate import one another, and which words are not plain.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -42,6 +42,11 @@ enum Command {
         /// The imported module
         to: String,
     },
+    /// Words that are not plain, with what to write
+    Prose {
+        /// Folders, such as host/src/server; without any, the whole repository
+        folders: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -56,7 +61,7 @@ fn main() -> Result<()> {
         }
         Command::Cycles { top_level, crates } => {
             for (target, graph) in graphs(&workspace, &crates, top_level)? {
-                text.push_str(&cycles(&target.file.display().to_string(), &graph));
+                text.extend(cycles(&target.file.display().to_string(), &graph));
             }
         }
         Command::Why { of, from, to } => {
@@ -64,6 +69,16 @@ fn main() -> Result<()> {
                 let place = |name: &str| graph.modules.iter().position(|module| module == name);
                 if let (Some(from), Some(to)) = (place(&from), place(&to)) {
                     text.push_str(&edges(&graph, from, to));
+                }
+            }
+        }
+        Command::Prose { mut folders } => {
+            if folders.is_empty() {
+                folders.push(String::new());
+            }
+            for folder in folders {
+                for line in workspace.idioms(&folder)? {
+                    writeln!(text, "{line}")?;
                 }
             }
         }

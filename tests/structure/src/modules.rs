@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use syn::{Attribute, Item, Visibility};
+use syn::Item;
 
+use crate::attributes::{attributes, explicit_path, is_test};
+use crate::declared::{self, Type};
 use crate::references::{self, Import, Reference};
 
 /// One crate.
@@ -32,6 +34,8 @@ pub struct Module {
     pub(crate) children: BTreeMap<String, usize>,
     /// Everything else that it declares.
     pub(crate) items: BTreeSet<String>,
+    /// Types among them, and those that macros are given to declare.
+    pub(crate) types: Vec<Type>,
     /// Its `use` declarations, a leaf each.
     pub(crate) imports: Vec<Import>,
     /// Paths in everything but its `use` declarations.
@@ -75,7 +79,8 @@ impl Crate {
         for item in items.into_iter().filter(|item| !is_test(attributes(item))) {
             let Item::Mod(child) = item else {
                 let this = &mut self.modules[index];
-                this.items.extend(declared(&item));
+                this.items.extend(declared::name(&item));
+                this.types.extend(declared::types(&item));
                 references::collect(&item, &mut this.imports, &mut this.references);
                 continue;
             };
@@ -153,98 +158,4 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
-}
-
-/// The names that an item declares in its module; a `use` is no declaration.
-fn declared(item: &Item) -> Option<String> {
-    let ident = match item {
-        Item::Const(item) => &item.ident,
-        Item::Enum(item) => &item.ident,
-        Item::Fn(item) => &item.sig.ident,
-        Item::Macro(item) => item.ident.as_ref()?,
-        Item::Static(item) => &item.ident,
-        Item::Struct(item) => &item.ident,
-        Item::Trait(item) => &item.ident,
-        Item::TraitAlias(item) => &item.ident,
-        Item::Type(item) => &item.ident,
-        Item::Union(item) => &item.ident,
-        _ => return None,
-    };
-    Some(ident.to_string())
-}
-
-/// The attributes of an item.
-pub(crate) fn attributes(item: &Item) -> &[Attribute] {
-    match item {
-        Item::Const(item) => &item.attrs,
-        Item::Enum(item) => &item.attrs,
-        Item::ExternCrate(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::ForeignMod(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        Item::Macro(item) => &item.attrs,
-        Item::Mod(item) => &item.attrs,
-        Item::Static(item) => &item.attrs,
-        Item::Struct(item) => &item.attrs,
-        Item::Trait(item) => &item.attrs,
-        Item::TraitAlias(item) => &item.attrs,
-        Item::Type(item) => &item.attrs,
-        Item::Union(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        _ => &[],
-    }
-}
-
-/// Whether something is compiled for tests alone: `cfg(test)`, or `cfg(all(test, ..))`.
-pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let mut found = false;
-        if attribute.path().is_ident("cfg") {
-            // What fails to parse is no form of cfg that asks for tests.
-            let _ = attribute.parse_nested_meta(|meta| {
-                if meta.path.is_ident("test") {
-                    found = true;
-                } else if meta.path.is_ident("all") {
-                    meta.parse_nested_meta(|meta| {
-                        found |= meta.path.is_ident("test");
-                        skip(&meta)
-                    })?;
-                } else {
-                    skip(&meta)?;
-                }
-                Ok(())
-            });
-        }
-        found
-    })
-}
-
-/// Passes over what follows a name in a list of attributes: `= value`, or `( .. )`.
-fn skip(meta: &syn::meta::ParseNestedMeta<'_>) -> syn::Result<()> {
-    if meta.input.peek(syn::Token![=]) {
-        meta.value()?.parse::<syn::Lit>()?;
-    } else if meta.input.peek(syn::token::Paren) {
-        meta.parse_nested_meta(|meta| skip(&meta))?;
-    }
-    Ok(())
-}
-
-/// What `#[path = ".."]` names.
-fn explicit_path(attributes: &[Attribute]) -> Option<String> {
-    let attribute = attributes.iter().find(|a| a.path().is_ident("path"))?;
-    let syn::Meta::NameValue(pair) = &attribute.meta else {
-        return None;
-    };
-    match &pair.value {
-        syn::Expr::Lit(syn::ExprLit {
-            lit: syn::Lit::Str(path),
-            ..
-        }) => Some(path.value()),
-        _ => None,
-    }
-}
-
-/// Whether a `use` of this visibility gives the name to other modules, too.
-pub(crate) fn is_shared(visibility: &Visibility) -> bool {
-    !matches!(visibility, Visibility::Inherited)
 }

@@ -5,7 +5,7 @@ use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemUse, Macro, Meta, UseTree};
 
-use crate::modules::{attributes, is_shared, is_test};
+use crate::attributes::{attributes, is_shared, is_test};
 
 /// A path as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::graph::{Edge, Graph};
+use crate::graph::{Cycle, Edge, Graph};
 
 /// How many places of one edge are printed.
 const PLACES: usize = 6;
@@ -66,33 +66,36 @@ fn wrapped(head: &str, names: &[&str]) -> String {
     text
 }
 
-/// The cycles of `graph`, each with the names that tie it; empty where there is none. `title` says which
-/// crate it is.
+/// The cycles of `graph`, each with the names that tie it. `title` says which crate it is.
 #[must_use]
-pub fn cycles(title: &str, graph: &Graph) -> String {
-    let mut text = String::new();
-    for cycle in graph.cycles() {
-        let names: Vec<_> = cycle
-            .modules
-            .iter()
-            .map(|m| graph.modules[*m].as_str())
-            .collect();
+pub fn cycles(title: &str, graph: &Graph) -> Vec<String> {
+    let cycles = graph.cycles();
+    cycles
+        .iter()
+        .map(|cycle| described(title, graph, cycle))
+        .collect()
+}
+
+fn described(title: &str, graph: &Graph, cycle: &Cycle) -> String {
+    let named = |modules: &[usize], between: &str| {
+        let names: Vec<_> = modules.iter().map(|m| graph.modules[*m].as_str()).collect();
+        names.join(between)
+    };
+    let (count, modules) = (cycle.modules.len(), named(&cycle.modules, ", "));
+    let mut text = format!("{title}: {count} modules import one another: {modules}\n");
+    for path in &cycle.paths {
         let _ = writeln!(
             text,
-            "{title}: {} modules import one another: {}",
-            names.len(),
-            names.join(", ")
+            "  {} -> {}",
+            named(path, " -> "),
+            graph.modules[path[0]]
         );
-        for path in &cycle.paths {
-            let names: Vec<_> = path.iter().map(|m| graph.modules[*m].as_str()).collect();
-            let _ = writeln!(text, "  {} -> {}", names.join(" -> "), names[0]);
-            for (place, from) in path.iter().enumerate() {
-                let to = path[(place + 1) % path.len()];
-                text.push_str(&edges(graph, *from, to));
-            }
+        for (place, from) in path.iter().enumerate() {
+            let to = path[(place + 1) % path.len()];
+            text.push_str(&edges(graph, *from, to));
         }
-        text.push_str("  move the shared names into a module below both\n");
     }
+    text.push_str("  move the shared names into a module below both\n");
     text
 }
 

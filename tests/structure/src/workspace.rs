@@ -1,5 +1,5 @@
-//! The crates of the repository, as `cargo metadata` lists them: a crate that is added is checked without
-//! being named here.
+//! The crates of the repository, as `cargo metadata` lists them, and its text files: what is added is
+//! checked without being named here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,6 +80,39 @@ impl Workspace {
         }
         targets.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(targets)
+    }
+
+    /// The files below `folder` that end in one of `extensions`, in order, each with its text. Neither what
+    /// Cargo builds nor hidden folders are entered.
+    ///
+    /// # Errors
+    ///
+    /// When a folder or a file cannot be read.
+    pub fn files(&self, folder: &str, extensions: &[&str]) -> Result<Vec<(PathBuf, String)>> {
+        let mut found = Vec::new();
+        let mut folders = vec![PathBuf::from(folder)];
+        while let Some(folder) = folders.pop() {
+            let entries = std::fs::read_dir(self.root.join(&folder));
+            for entry in entries.with_context(|| format!("could not list {}", folder.display()))? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let path = folder.join(&*name);
+                if entry.file_type()?.is_dir() {
+                    if name != "target" && !name.starts_with('.') {
+                        folders.push(path);
+                    }
+                } else if path
+                    .extension()
+                    .is_some_and(|e| extensions.iter().any(|x| e == *x))
+                {
+                    let text = self.read(&path)?;
+                    found.push((path, text));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     fn metadata(&self, manifest: &str) -> Result<Value> {
