@@ -39,8 +39,8 @@ enum Command {
         of: String,
         /// The importing module, such as client::limits; the root is called crate
         from: String,
-        /// The imported module
-        to: String,
+        /// The imported module; without it, each that is imported
+        to: Option<String>,
     },
     /// Words that are not plain, with what to write
     Prose {
@@ -66,9 +66,12 @@ fn main() -> Result<()> {
         }
         Command::Why { of, from, to } => {
             for (_, graph) in graphs(&workspace, &[of], false)? {
-                let place = |name: &str| graph.modules.iter().position(|module| module == name);
-                if let (Some(from), Some(to)) = (place(&from), place(&to)) {
-                    text.push_str(&edges(&graph, from, to));
+                let named = |name: &str| graph.modules.iter().position(|module| module == name);
+                let Some(from) = named(&from) else { continue };
+                for (place, module) in graph.modules.iter().enumerate() {
+                    if to.as_ref().is_none_or(|to| to == module) {
+                        text.push_str(&edges(&graph, from, place));
+                    }
                 }
             }
         }
