@@ -372,7 +372,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Headers that a guest may not set, because they belong to the connection or to whoever stands between
-/// (RFC 9110, 7.6). `Content-Length` is not among them: a guest may announce its body's length and is
+/// (RFC 9110, section 7.6). `Content-Length` is not among them: a guest may announce its body's length and is
 /// held to it.
 pub(crate) fn is_forbidden_header(name: &HeaderName) -> bool {
     const OURS: [HeaderName; 4] = [header::TE, header::TRAILER, header::EXPECT, header::VIA];

@@ -211,8 +211,8 @@ where
     }
 
     /// Asks for a value of `key` that no flight opened before can give: opens one that runs `work`, in the
-    /// place of the one that is open. For callers that say so, as by HTTP's `Cache-Control: no-cache` (RFC
-    /// 9111, section 5.2.1.4).
+    /// place of the one that is open. For callers that say so, as by HTTP's `Cache-Control: no-cache`
+    /// (RFC 9111, section 5.2.1.4).
     ///
     /// The first poll closes the key's open flight to joiners, as [`forget`](Group::forget) does, and opens
     /// this one in the same step: callers that come later join it. This caller is always its leader. In all

@@ -572,7 +572,7 @@ mod tests {
         (
             2,
             "[clients.a]\ninstances.max_cals = 1",
-            ["instances.cals", "did you mean calls?"],
+            ["instances.max_cals", "did you mean max_calls?"],
         ),
         (
             2,

@@ -142,7 +142,7 @@ fn well_formed(head: &Parts, limits: &ServerLimits) -> Result<(), RequestError> 
             limit: limits.max_headers,
         });
     }
-    // RFC 9112, section 3.2.
+    // RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host.
     let hosts = head.headers.get_all(header::HOST).iter().count();
     if head.version == Version::HTTP_11 && hosts != 1 {
         return Err(RequestError::Malformed(
