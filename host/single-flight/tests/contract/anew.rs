@@ -149,7 +149,7 @@ fn refused_with_an_open_flight(policy: Policy, superseded: usize) -> Error {
 fn a_call_anew_past_the_bound_on_executions_is_refused_and_leaves_the_open_flight_open() {
     for limit in [2, 3] {
         let policy = Policy {
-            executions_per_key: Some(limit),
+            max_executions_per_key: Some(limit),
             ..Policy::default()
         };
         let refused = refused_with_an_open_flight(policy, limit - 1);
@@ -162,7 +162,7 @@ fn a_call_anew_past_the_bound_on_executions_is_refused_and_leaves_the_open_fligh
 fn a_call_anew_past_the_limit_of_flights_is_refused_and_leaves_the_open_flight_open() {
     for limit in [1, 2] {
         let policy = Policy {
-            flights: limit,
+            max_flights: limit,
             ..Policy::default()
         };
         let refused = refused_with_an_open_flight(policy, limit - 1);
@@ -175,7 +175,7 @@ fn a_call_anew_past_the_limit_of_flights_is_refused_and_leaves_the_open_flight_o
 fn a_call_anew_counts_superseded_and_stopping_executions_where_none_is_open() {
     let stage = Stage::new();
     let group: Group<&str, u32> = Group::new(Policy {
-        executions_per_key: Some(2),
+        max_executions_per_key: Some(2),
         ..Policy::default()
     });
     let mut callers = [(); 2].map(|()| Hand::new(group.call_fresh("k", endless)));
@@ -199,9 +199,9 @@ fn a_call_anew_counts_superseded_and_stopping_executions_where_none_is_open() {
 #[test]
 fn a_call_anew_is_let_onto_its_flight_however_full_the_open_one_is() {
     let stage = Stage::new();
-    let limited = |callers_per_flight| {
+    let limited = |max_callers_per_flight| {
         Group::<&str, u32>::new(Policy {
-            callers_per_flight,
+            max_callers_per_flight,
             ..Policy::default()
         })
     };

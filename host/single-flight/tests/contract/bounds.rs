@@ -12,10 +12,10 @@ use single_flight::{Error, Group, Policy};
 
 use crate::hands::{Hand, Job, Stage, answer, counts, endless, error, group, never, ready};
 
-fn limited(flights: usize, callers_per_flight: usize) -> Group<&'static str, u32> {
+fn limited(max_flights: usize, max_callers_per_flight: usize) -> Group<&'static str, u32> {
     Group::new(Policy {
-        flights,
-        callers_per_flight,
+        max_flights,
+        max_callers_per_flight,
         ..Policy::default()
     })
 }
@@ -484,7 +484,7 @@ fn joining_hashes_once_and_compares_once() {
     const MANY: usize = if cfg!(miri) { 20 } else { 1_000 };
     let stage = Stage::new();
     let group: Group<Counted, u32> = Group::new(Policy {
-        flights: 2 * MANY,
+        max_flights: 2 * MANY,
         ..Policy::default()
     });
     let effort: Arc<[AtomicUsize; 2]> = Arc::default();

@@ -227,7 +227,7 @@ fn a_panic_that_is_not_text_is_still_told() {
     let mut call = Hand::new(group.call("k", |_flight| async { panic_any(7_u32) }));
     assert!(stage.poll(&mut call).is_pending());
     stage.run();
-    assert_eq!(panic_in(call.poll()), "a value that is not text");
+    assert_eq!(panic_in(call.poll()), "the panic payload is not a string");
 }
 
 /// A value whose second clone panics.

@@ -99,7 +99,7 @@ fn leaving_a_flight_that_outlived_its_window_cancels_that_one_alone() {
 
 fn group_with_executions(limit: usize) -> Group<&'static str, u32> {
     Group::new(Policy {
-        executions_per_key: Some(limit),
+        max_executions_per_key: Some(limit),
         ..Policy::default()
     })
 }
@@ -166,7 +166,7 @@ fn a_caller_refused_an_execution_does_not_join_an_older_flight() {
     let (stage, time) = (Stage::new(), Time::new());
     let policy = Policy {
         join_window: Some(Duration::from_millis(10)),
-        executions_per_key: Some(2),
+        max_executions_per_key: Some(2),
         ..Policy::default()
     };
     let group = Group::with_clock(policy, time.clock());
@@ -345,9 +345,9 @@ fn an_observed_call_anew_is_what_later_calls_would_have_joined() {
 #[test]
 fn no_limit_refuses_an_observed_call() {
     let refuse_all = Policy {
-        flights: 0,
-        callers_per_flight: 0,
-        executions_per_key: Some(2),
+        max_flights: 0,
+        max_callers_per_flight: 0,
+        max_executions_per_key: Some(2),
         ..Policy::default()
     };
     let (stage, (group, _)) = (Stage::new(), observing(refuse_all));

@@ -206,13 +206,15 @@ fn policy() -> impl Strategy<Value = Policy> {
     let sharing = prop_oneof![6 => Just(SharingMode::Share), 1 => Just(SharingMode::Observe)];
     let parts = (flights, callers, executions, window, abandoned, sharing);
     parts.prop_map(
-        |(flights, callers_per_flight, executions_per_key, window, abandoned, sharing)| Policy {
-            flights,
-            callers_per_flight,
-            executions_per_key,
-            join_window: window.map(Duration::from_millis),
-            abandoned,
-            sharing,
+        |(flights, max_callers_per_flight, max_executions_per_key, window, abandoned, sharing)| {
+            Policy {
+                max_flights: flights,
+                max_callers_per_flight,
+                max_executions_per_key,
+                join_window: window.map(Duration::from_millis),
+                abandoned,
+                sharing,
+            }
         },
     )
 }

@@ -200,13 +200,13 @@ fn check_bounds(world: &World, seen: &Seen) {
         return;
     }
     // 19
-    assert!(seen.most <= world.policy.flights);
+    assert!(seen.most <= world.policy.max_flights);
     let most_callers = seen.ended.iter().map(|ended| ended.callers).max();
     if !seen.left && seen.drained.is_none() {
-        assert!(most_callers.unwrap_or(0) <= world.policy.callers_per_flight);
+        assert!(most_callers.unwrap_or(0) <= world.policy.max_callers_per_flight);
     }
     // 7
-    if let Some(limit) = world.policy.executions_per_key {
+    if let Some(limit) = world.policy.max_executions_per_key {
         assert!(seen.most_of_a_key <= limit);
     }
 }

@@ -84,9 +84,9 @@ fn rarely(one_in: usize) -> bool {
 
 fn policy(mood: Mood) -> Policy {
     Policy {
-        flights: if rarely(3) { 2 } else { 100 },
-        callers_per_flight: if rarely(3) { 2 } else { 100 },
-        executions_per_key: rarely(3).then_some(2),
+        max_flights: if rarely(3) { 2 } else { 100 },
+        max_callers_per_flight: if rarely(3) { 2 } else { 100 },
+        max_executions_per_key: rarely(3).then_some(2),
         join_window: rarely(2).then_some(Duration::from_millis(1)),
         abandoned: if mood == Mood::Mixed && rarely(3) {
             Abandoned::Finish
@@ -255,9 +255,9 @@ fn ask_further<'a>(world: &'a Arc<World>, key: u8, ending: Ending) -> BoxFuture<
 /// What a refusal says is so.
 pub(crate) fn may_refuse(error: &Error, policy: &Policy) -> bool {
     match error {
-        Error::TooManyFlights { limit } => *limit == policy.flights,
-        Error::TooManyCallers { limit } => *limit == policy.callers_per_flight,
-        Error::TooManyExecutions { limit } => Some(*limit) == policy.executions_per_key,
+        Error::TooManyFlights { limit } => *limit == policy.max_flights,
+        Error::TooManyCallers { limit } => *limit == policy.max_callers_per_flight,
+        Error::TooManyExecutions { limit } => Some(*limit) == policy.max_executions_per_key,
         Error::WouldDeadlock | Error::Draining => true,
         Error::Panicked { .. } | Error::Cancelled { .. } => false,
     }

@@ -64,7 +64,7 @@ impl Model {
             refusals.push(Error::WouldDeadlock);
         }
         // 19: those who left make room.
-        let limit = self.policy.callers_per_flight;
+        let limit = self.policy.max_callers_per_flight;
         if self.flights[flight].aboard.len() >= limit {
             refusals.push(Error::TooManyCallers { limit });
         }
@@ -91,16 +91,16 @@ impl Model {
             return refusals;
         }
         // 19
-        let limit = self.policy.flights;
+        let limit = self.policy.max_flights;
         if self.alive().len() >= limit {
             refusals.push(Error::TooManyFlights { limit });
         }
-        let limit = self.policy.callers_per_flight;
+        let limit = self.policy.max_callers_per_flight;
         if limit == 0 {
             refusals.push(Error::TooManyCallers { limit });
         }
         // 7
-        if let Some(limit) = self.policy.executions_per_key.map(|limit| limit.max(2))
+        if let Some(limit) = self.policy.max_executions_per_key.map(|limit| limit.max(2))
             && self.executions(key).count() >= limit
         {
             refusals.push(Error::TooManyExecutions { limit });
