@@ -93,9 +93,9 @@ impl<C: Client> WithSingleFlight<C> {
             ),
         };
         let policy = Policy {
-            flights: settings.limits.flights,
-            callers_per_flight: settings.limits.callers,
-            executions_per_key: Some(settings.limits.executions_per_key),
+            max_flights: settings.limits.flights,
+            max_callers_per_flight: settings.limits.callers,
+            max_executions_per_key: Some(settings.limits.executions_per_key),
             join_window,
             abandoned: settings.abandoned,
             sharing,
