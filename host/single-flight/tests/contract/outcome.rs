@@ -473,3 +473,38 @@ fn an_observer_that_panics_changes_nothing() {
     let mut drain = ManualFuture::new(group.drain(std::future::pending()));
     assert_eq!(ready(drain.poll()), 0);
 }
+
+#[test]
+fn the_message_of_an_error_says_what_to_do() {
+    let (executor, group) = (Executor::new(), group());
+    let mut call = ManualFuture::new(group.call("k", |_flight| async { panic!("out of items") }));
+    assert!(executor.poll(&mut call).is_pending());
+    executor.run();
+    let panicked = error(call.poll());
+    let Error::Panicked { flight, .. } = panicked else {
+        panic!("expected Error::Panicked, got {panicked:?}");
+    };
+    let messages = [
+        panicked,
+        Error::Cancelled { flight },
+        Error::TooManyFlights { limit: 2 },
+        Error::TooManyCallers { limit: 3 },
+        Error::TooManyExecutions { limit: 4 },
+        Error::WouldDeadlock,
+        Error::Draining,
+    ]
+    .map(|error| error.to_string());
+    assert_eq!(
+        messages,
+        [
+            "the work panicked, the next call runs it again: out of items",
+            "the flight was cancelled; call again",
+            "expected fewer than 2 flights alive, got 2; call again when one has ended",
+            "expected fewer than 3 callers on this flight, got 3; call again when it has landed",
+            "expected fewer than 4 executions of this key alive, got 4; call again when one has ended",
+            "the work called for a flight that waits for it; remove the circular call",
+            "the group is draining and opens no more flights; use another group",
+        ]
+    );
+    assert!(flight.to_string().parse::<u64>().is_ok());
+}
