@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The settings of a [`Group`](crate::Group).
 ///
-/// Every combination of values is valid. The smallest limits refuse every call, as each field says.
+/// Every combination of values is valid. What the smallest limits do is documented on each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// The maximum number of flights alive at once. A flight counts until its work is dropped, also after

@@ -49,7 +49,7 @@ pub(crate) struct Table<K, V> {
 }
 
 /// The result of joining or opening a flight: the caller's membership, or a refusal.
-type Joined<K, V> = Result<Membership<K, V>, Error>;
+type JoinResult<K, V> = Result<Membership<K, V>, Error>;
 
 impl<K: Eq, V> Table<K, V> {
     pub(crate) fn new(policy: Policy, clock: Clock, observer: Option<Observer<K, V>>) -> Self {
@@ -83,7 +83,7 @@ impl<K: Eq, V> Table<K, V> {
 
 impl<K: Hash + Eq, V> Table<K, V> {
     /// Joins the key's open flight, or opens one. A leader must start the flight's task.
-    pub(crate) fn join_or_open(&self, key: K, waker: &Waker) -> Joined<K, V> {
+    pub(crate) fn join_or_open(&self, key: K, waker: &Waker) -> JoinResult<K, V> {
         // Hashed once, with a random seed, so that callers cannot choose keys that collide.
         let hash = self.hasher.hash_one(&key);
         // Read before the lookup: the join window bounds the age at the time of the call, however long the
@@ -118,7 +118,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// Opens a flight and closes the key's open flight to joiners. The leader must start the flight's task.
-    pub(crate) fn open_fresh(&self, key: K, waker: &Waker) -> Joined<K, V> {
+    pub(crate) fn open_fresh(&self, key: K, waker: &Waker) -> JoinResult<K, V> {
         let hash = self.hasher.hash_one(&key);
         let fresh = Arc::new(Flight::new(key, hash, self.now(), waker.clone()));
         match self.policy.sharing {
@@ -134,7 +134,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         now: Option<Instant>,
         waiter: Option<FlightId>,
         waker: &mut Option<Waker>,
-    ) -> Option<Joined<K, V>> {
+    ) -> Option<JoinResult<K, V>> {
         let nested = waiter.map(NestedCall::new);
         let listed = self.open.get(key)?;
         let flight = &listed.key().0;
@@ -151,7 +151,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         flight: &Arc<Flight<K, V>>,
         mut nested: Option<NestedCall>,
         waker: &mut Option<Waker>,
-    ) -> Joined<K, V> {
+    ) -> JoinResult<K, V> {
         if let Some(nested) = &nested {
             nested.check(flight.id)?;
         }
@@ -169,7 +169,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         &self,
         fresh: Arc<Flight<K, V>>,
         waiter: Option<FlightId>,
-    ) -> Result<Joined<K, V>, Arc<Flight<K, V>>> {
+    ) -> Result<JoinResult<K, V>, Arc<Flight<K, V>>> {
         let nested = waiter.map(NestedCall::new);
         let Entry::Vacant(slot) = self.open.entry(TableEntry(Arc::clone(&fresh))) else {
             return Err(fresh);
@@ -190,7 +190,11 @@ impl<K: Hash + Eq, V> Table<K, V> {
     /// another caller could take the permit; if the open flight were closed first, a call that is then
     /// refused would have closed it for nothing; and if the new flight were listed later, a drain at its
     /// deadline could miss it, and another call could open a third flight in between.
-    fn open_superseding(&self, fresh: Arc<Flight<K, V>>, waiter: Option<FlightId>) -> Joined<K, V> {
+    fn open_superseding(
+        &self,
+        fresh: Arc<Flight<K, V>>,
+        waiter: Option<FlightId>,
+    ) -> JoinResult<K, V> {
         let nested = waiter.map(NestedCall::new);
         match self.open.entry(TableEntry(Arc::clone(&fresh))) {
             Entry::Vacant(slot) => {
@@ -230,7 +234,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// Opens a flight in observe mode, for this caller alone.
-    fn open_unshared(&self, fresh: Arc<Flight<K, V>>, mode: CallMode) -> Joined<K, V> {
+    fn open_unshared(&self, fresh: Arc<Flight<K, V>>, mode: CallMode) -> JoinResult<K, V> {
         // Under one lock: a drain that has closed the gate finds every flight that the gate admitted.
         self.detached
             .insert_if(&fresh, mode, || self.gate.acquire())?;
@@ -261,8 +265,8 @@ impl<K: Eq, V> Table<K, V> {
         removed.is_some()
     }
 
-    /// Ends the membership of a caller that leaves. Cancels the flight if it was the last one and the
-    /// policy says so.
+    /// Ends the membership of a caller that leaves. Cancels the flight if it was the last one, unless the
+    /// policy is [`Abandoned::Finish`].
     pub(crate) fn leave(&self, membership: &Membership<K, V>) {
         membership.stop_waiting();
         let abandoned = membership.flight.leave(membership.slot);

@@ -1,4 +1,4 @@
-//! A call takes several steps, and other callers can act between them. Here they do.
+//! The interleavings of callers between the steps of a call.
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use crate::table::Table;
 use crate::wait_graph;
 
 type TestTable = Table<&'static str, Arc<str>>;
-type Member = Membership<&'static str, Arc<str>>;
+type TestMember = Membership<&'static str, Arc<str>>;
 
 fn table() -> TestTable {
     table_with(Policy::default())
@@ -29,7 +29,7 @@ fn hash(table: &TestTable) -> u64 {
 }
 
 /// The first step of a call.
-fn join(table: &TestTable) -> Option<Member> {
+fn join(table: &TestTable) -> Option<TestMember> {
     let waker = &mut Some(Waker::noop().clone());
     let lookup = Lookup {
         key: &"k",
@@ -40,21 +40,21 @@ fn join(table: &TestTable) -> Option<Member> {
 }
 
 /// The second step of a call that found no flight in the first.
-fn open(table: &TestTable) -> Option<Result<Member, Error>> {
+fn open(table: &TestTable) -> Option<Result<TestMember, Error>> {
     open_with(table, Waker::noop())
 }
 
-fn open_with(table: &TestTable, waker: &Waker) -> Option<Result<Member, Error>> {
+fn open_with(table: &TestTable, waker: &Waker) -> Option<Result<TestMember, Error>> {
     let flight = Flight::new("k", hash(table), None, waker.clone());
     table.open(Arc::new(flight), None).ok()
 }
 
-fn opened(table: &TestTable) -> Member {
+fn opened(table: &TestTable) -> TestMember {
     let opened = open(table).expect("no flight is open");
     opened.expect("the table is below its limit")
 }
 
-fn leave(member: &Member) -> bool {
+fn leave(member: &TestMember) -> bool {
     member.flight.leave(member.slot)
 }
 
@@ -195,7 +195,7 @@ fn a_drain_that_cancels_a_landed_flight_does_not_count_it() {
     assert_eq!(outcome(leader), Ok(1));
 }
 
-fn cancelled(member: &Member) -> Error {
+fn cancelled(member: &TestMember) -> Error {
     let flight = member.flight.id;
     Error::Cancelled { flight }
 }
@@ -219,6 +219,6 @@ fn a_wait_is_recorded_until_its_call_has_an_outcome_or_leaves() {
 }
 
 /// The outcome of a member: the number of callers of its flight, or the error.
-fn outcome(member: Member) -> Result<usize, Error> {
+fn outcome(member: TestMember) -> Result<usize, Error> {
     member.into_outcome().map(|output| output.callers)
 }

@@ -22,15 +22,15 @@ use crate::script::{Fault, Hashing, KeyName, Mode, Observing, Script, WhichWaker
 use crate::scripted_work::{Caller, Counters, NestedOutcome, Outcome, ScriptedWork};
 
 pub(crate) struct Harness {
-    group: Group<Key, u32>,
+    group: Group<HarnessKey, u32>,
     hashing: Hashing,
     /// Milliseconds since the clock was made.
     clock: Arc<AtomicU64>,
     /// By call number.
-    calls: Vec<Call>,
+    calls: Vec<HarnessCall>,
     /// The calls of the test that have not completed.
     held: BTreeMap<CallNo, Caller>,
-    drains: Vec<Drain>,
+    drains: Vec<HarnessDrain>,
     /// The reports to the observer.
     ended: Receiver<EndedRecord<FlightId>>,
     /// The outcomes of nested calls.
@@ -39,24 +39,24 @@ pub(crate) struct Harness {
 }
 
 /// A call, of the test or of some work.
-struct Call {
+struct HarnessCall {
     /// Runs the task of its flight, if it opens one.
     runtime: Option<Runtime>,
     commands: UnboundedSender<Command<Caller>>,
     counters: Arc<Counters>,
-    wakes: [Arc<Wakes>; 2],
+    wakes: [Arc<WakeCounter>; 2],
 }
 
-struct Drain {
+struct HarnessDrain {
     future: Pin<Box<dyn Future<Output = usize>>>,
     deadline: Option<oneshot::Sender<()>>,
-    wakes: Arc<Wakes>,
+    wakes: Arc<WakeCounter>,
 }
 
 #[derive(Default)]
-struct Wakes(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Wakes {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -70,7 +70,7 @@ impl Harness {
             move || start + Duration::from_millis(millis.load(Ordering::Relaxed))
         };
         let (report, ended) = channel();
-        let observer = move |key: &Key, reported: &single_flight::EndedFlight<'_, u32>| {
+        let observer = move |key: &HarnessKey, reported: &single_flight::EndedFlight<'_, u32>| {
             let sent = report.send(ended_record(key, reported));
             sent.expect("the test has the receiver");
         };
@@ -101,7 +101,7 @@ impl Harness {
         let counters = work.counters();
         let (group, hashing) = (self.group.clone(), self.hashing);
         let future = async move {
-            let key = Key { name, hashing };
+            let key = HarnessKey { name, hashing };
             match mode {
                 Mode::Join => group.call(key, work.work()).await,
                 Mode::Fresh => group.call_fresh(key, work.work()).await,
@@ -112,7 +112,7 @@ impl Harness {
             runtime: runtime.handle().clone(),
             future: Box::pin(future),
         };
-        self.calls.push(Call {
+        self.calls.push(HarnessCall {
             runtime: Some(runtime),
             commands,
             counters,
@@ -141,7 +141,7 @@ impl Harness {
 
     pub(crate) fn forget(&self, name: KeyName) -> bool {
         let hashing = self.hashing;
-        self.group.forget(&Key { name, hashing })
+        self.group.forget(&HarnessKey { name, hashing })
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -174,7 +174,7 @@ impl Harness {
         let (deadline, late) = oneshot::channel();
         let group = self.group.clone();
         let late = async { late.await.expect("the sender is kept with the drain") };
-        self.drains.push(Drain {
+        self.drains.push(HarnessDrain {
             future: Box::pin(async move { group.drain(late).await }),
             deadline: Some(deadline),
             wakes: Arc::default(),
@@ -253,7 +253,7 @@ impl Harness {
 }
 
 fn ended_record(
-    key: &Key,
+    key: &HarnessKey,
     reported: &single_flight::EndedFlight<'_, u32>,
 ) -> EndedRecord<FlightId> {
     EndedRecord {
@@ -273,21 +273,21 @@ fn ended_record(
 }
 
 /// A key of the table.
-struct Key {
+struct HarnessKey {
     name: KeyName,
     hashing: Hashing,
 }
 
-impl PartialEq for Key {
+impl PartialEq for HarnessKey {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Key {}
+impl Eq for HarnessKey {}
 
 // contract 3
-impl Hash for Key {
+impl Hash for HarnessKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.hashing {
             Hashing::Distinct => self.name.hash(state),

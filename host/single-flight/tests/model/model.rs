@@ -37,11 +37,11 @@ pub(crate) struct Model {
     /// Set when a drain starts, and never reset.
     draining: bool,
     /// By number, including those that have ended.
-    flights: Vec<Flight>,
+    flights: Vec<ModelFlight>,
     /// By number, including those that have ended.
-    calls: Vec<Call>,
+    calls: Vec<ModelCall>,
     /// Those that have not ended.
-    drains: Vec<Drain>,
+    drains: Vec<ModelDrain>,
     /// The reports to the observer.
     ended: Vec<EndedRecord<FlightNo>>,
     /// The outcomes of nested calls.
@@ -50,7 +50,7 @@ pub(crate) struct Model {
 
 /// Invariant: at most one flight of a key is open. An open flight has no end. A flight whose work is dropped
 /// has one.
-struct Flight {
+struct ModelFlight {
     key: KeyName,
     leader: CallNo,
     opened: Duration,
@@ -81,12 +81,12 @@ enum Task {
     Gone,
 }
 
-struct Call {
+struct ModelCall {
     key: KeyName,
     mode: Mode,
     fault: Fault,
     by: By,
-    state: CallState,
+    state: CallProgress,
     /// The flight that it joined or opened, also after it has completed.
     flight: Option<FlightNo>,
     work: WorkCounts,
@@ -104,13 +104,13 @@ pub(crate) enum By {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum CallState {
+enum CallProgress {
     Unpolled,
     Waiting,
     Completed,
 }
 
-struct Drain {
+struct ModelDrain {
     /// Its deadline is reached.
     late: bool,
 }
@@ -131,12 +131,12 @@ impl Model {
     }
 
     pub(crate) fn make(&mut self, key: KeyName, mode: Mode, fault: Fault, by: By) -> CallNo {
-        self.calls.push(Call {
+        self.calls.push(ModelCall {
             key,
             mode,
             fault,
             by,
-            state: CallState::Unpolled,
+            state: CallProgress::Unpolled,
             flight: None,
             work: WorkCounts::default(),
             waker: None,
@@ -148,7 +148,7 @@ impl Model {
     pub(crate) fn poll(&mut self, call: CallNo, waker: WhichWaker) -> OneOf {
         self.calls[call].waker = Some(waker);
         match self.calls[call].state {
-            CallState::Unpolled => self.first_poll(call, None),
+            CallProgress::Unpolled => self.first_poll(call, None),
             _ => vec![self.fetch(call)],
         }
     }
@@ -158,7 +158,7 @@ impl Model {
     }
 }
 
-impl Flight {
+impl ModelFlight {
     fn is_open(&self, key: KeyName) -> bool {
         self.open && self.key == key
     }
@@ -210,7 +210,8 @@ impl Model {
     }
 
     pub(crate) fn available(&self) -> Available {
-        let is_held = |call: &Call| call.by == By::Test && call.state != CallState::Completed;
+        let is_held =
+            |call: &ModelCall| call.by == By::Test && call.state != CallProgress::Completed;
         let mut calls = self.calls();
         calls.retain(|call| is_held(&self.calls[*call]));
         Available {
@@ -227,8 +228,8 @@ impl Model {
 
     /// The flight that a call is on.
     fn current_flight(&self, call: CallNo) -> Option<FlightNo> {
-        let Call { state, flight, .. } = self.calls[call];
-        flight.filter(|_| state == CallState::Waiting)
+        let ModelCall { state, flight, .. } = self.calls[call];
+        flight.filter(|_| state == CallProgress::Waiting)
     }
 
     /// The flight that a call is or was on.

@@ -4,7 +4,7 @@ use std::mem;
 
 use single_flight::{Abandoned, Role};
 
-use super::{CallNo, CallState, Command, Drain, FlightNo, Model, Task};
+use super::{CallNo, CallProgress, Command, FlightNo, Model, ModelDrain, Task};
 use crate::outcome::{EndedRecord, Polled, RecordedEnd};
 use crate::script::KeyName;
 
@@ -61,10 +61,10 @@ impl Model {
     pub(super) fn end_call(&mut self, call: CallNo) {
         let call = &mut self.calls[call];
         // A call that was not polled owns its work.
-        if call.state == CallState::Unpolled {
+        if call.state == CallProgress::Unpolled {
             call.work.drops = 1;
         }
-        call.state = CallState::Completed;
+        call.state = CallProgress::Completed;
     }
 
     // contract 5: its callers stay on it.
@@ -134,7 +134,7 @@ impl Model {
     /// Starts a drain, and returns its number among those that have not ended.
     pub(crate) fn drain(&mut self) -> usize {
         self.draining = true;
-        self.drains.push(Drain { late: false });
+        self.drains.push(ModelDrain { late: false });
         self.drains.len() - 1
     }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use single_flight::{Error, SharingMode};
 
-use super::{Call, CallNo, CallState, Flight, FlightNo, Model, OneOf, Task};
+use super::{CallNo, CallProgress, FlightNo, Model, ModelCall, ModelFlight, OneOf, Task};
 use crate::outcome::Polled;
 use crate::script::{KeyName, Mode};
 
 impl Model {
     /// The first poll of a call, made by the work of `waiter` if there is one.
     pub(super) fn first_poll(&mut self, call: CallNo, waiter: Option<FlightNo>) -> OneOf {
-        let Call { key, mode, .. } = self.calls[call];
+        let ModelCall { key, mode, .. } = self.calls[call];
         if mode == Mode::Join {
             self.close_if_stale(key);
         }
@@ -37,7 +37,7 @@ impl Model {
         let flight = &mut self.flights[flight_no];
         flight.attached.insert(call);
         flight.joined += 1;
-        self.calls[call].state = CallState::Waiting;
+        self.calls[call].state = CallProgress::Waiting;
         self.calls[call].flight = Some(flight_no);
         vec![Polled::Pending]
     }
@@ -53,7 +53,7 @@ impl Model {
 
     // contract 6
     /// Whether a flight is too old to be joined.
-    pub(super) fn is_stale(&self, flight: &Flight) -> bool {
+    pub(super) fn is_stale(&self, flight: &ModelFlight) -> bool {
         let window = self.policy.join_window;
         window.is_some_and(|window| self.now - flight.opened > window)
     }
@@ -119,7 +119,7 @@ impl Model {
         let head = latest.map(|latest| self.flights[latest].would_have_joined.unwrap_or(latest));
         let open = self.executions(key).any(|flight| Some(flight) == head);
         let joins = observed && open && self.calls[leader].mode == Mode::Join;
-        self.flights.push(Flight {
+        self.flights.push(ModelFlight {
             key,
             leader,
             opened: self.now,
