@@ -1,113 +1,77 @@
-//! A flight: one execution of the work for one key, and the callers on it. It knows its callers and its
-//! outcome. It does not know the table that lists it, nor the work: a flight cannot unlist or run itself.
+//! A flight: one execution of the work for one key, and the callers on it. It holds its callers and its
+//! outcome. It has no access to the table that lists it or to the work, so it cannot unlist or run itself.
 
-use std::cell::Cell;
-use std::fmt;
 use std::mem;
-use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::Error;
+use crate::id::FlightId;
+use crate::outcome::Error;
 use crate::sync::{Mutex, MutexGuard, OnceLock};
 use crate::wakers::{Wakers, wake};
 
-/// The name of a flight, unique in this process. Names say nothing about order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FlightId(NonZeroU64);
-
-impl FlightId {
-    fn next() -> Self {
-        // Not of `crate::sync`: which id a flight gets changes nothing for a schedule.
-        use std::sync::atomic::{AtomicU64, Ordering};
-        use std::thread_local;
-
-        // Threads take ids by the block, so that flights of different threads share no counter.
-        const BLOCK: u64 = 1 << 10;
-        static BLOCKS: AtomicU64 = AtomicU64::new(0);
-        thread_local! {
-            static LAST: Cell<u64> = const { Cell::new(0) };
-        }
-        LAST.with(|last| {
-            let before = if last.get().is_multiple_of(BLOCK) {
-                BLOCKS.fetch_add(BLOCK, Ordering::Relaxed)
-            } else {
-                last.get()
-            };
-            last.set(before + 1);
-            FlightId(NonZeroU64::MIN.saturating_add(before))
-        })
-    }
-}
-
-impl fmt::Display for FlightId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// One execution for one key.
 ///
-/// Invariant: a flight is settled once. Settling, joining and leaving each happen under `crowd`, so the
-/// number of callers in `settled` is final, and every waker is either taken by the one who settles or
-/// never kept.
+/// Invariant: a flight is settled once. Settling, joining and leaving each happen under `waiters`, so the
+/// number of callers in `settled` is final, and every waker is either taken when the flight is settled or
+/// not stored at all.
 ///
 /// Invariant: callers join only while the flight is open, under the lock of its shard. A flight that is
-/// no longer open and deserted stays so.
+/// closed and has no caller never gets one again.
 pub(crate) struct Flight<K, V> {
-    /// Written when the flight is made, as are `key`, `hash` and `opened`.
+    /// Written on construction, as are `key`, `hash` and `opened`.
     pub(crate) id: FlightId,
     pub(crate) key: K,
     /// The hash of `key` in the table that lists this flight.
     pub(crate) hash: u64,
-    /// Where the table's policy or its observer asks for the age of flights.
+    /// `None` if the group reads no clock.
     pub(crate) opened: Option<Instant>,
-    /// Written once, under `crowd`: by the task when the work has ended, or by whoever cancels. Read
-    /// without a lock.
+    /// Written once, under `waiters`: by the task when the work has ended, or by whichever thread cancels
+    /// the flight. Read without a lock.
     settled: OnceLock<Settled<V>>,
     /// Lock order: a shard of the table, then this.
-    crowd: Mutex<Crowd>,
+    waiters: Mutex<Waiters>,
 }
 
-/// The terminal state of a flight.
+/// The outcome of a flight.
 pub(crate) struct Settled<V> {
-    pub(crate) outcome: Outcome<V>,
-    /// How many callers ever joined.
+    pub(crate) state: TerminalState<V>,
+    /// The number of callers that ever joined.
     pub(crate) callers: usize,
 }
 
-/// What a flight comes to.
-pub(crate) enum Outcome<V> {
+/// How a flight ended.
+pub(crate) enum TerminalState<V> {
     Landed(V),
     Panicked(Arc<str>),
     Cancelled,
 }
 
-/// Who is on a flight, until it is settled. After that nobody reads it.
-struct Crowd {
-    /// Callers on the flight now. Up in `join`, down in `leave`.
+/// The callers of a flight that is not settled. Not read after that.
+struct Waiters {
+    /// Callers on the flight now. Incremented in `join`, decremented in `leave`.
     attached: usize,
-    /// Callers that ever joined. Up in `join`.
+    /// Callers that ever joined. Incremented in `join`.
     joined: usize,
     /// One waker for each attached caller.
     wakers: Wakers,
-    /// The waker of the flight's task. Written by the task once its work waits, taken by the one who
-    /// settles.
+    /// The waker of the flight's task. Written by the task when its work first returns pending, taken when
+    /// the flight is settled.
     task: Option<Waker>,
 }
 
-/// The leader's place.
-pub(crate) const FIRST: u32 = 0;
+/// The slot of the leader's waker.
+pub(crate) const LEADER_SLOT: u32 = 0;
 
-/// Whom to wake about a flight that was just settled.
+/// The wakers to call after a flight was settled.
 #[must_use = "callers that are not woken hang"]
-pub(crate) struct Freed {
+pub(crate) struct ToWake {
     pub(crate) callers: Wakers,
     pub(crate) task: Option<Waker>,
 }
 
-impl Freed {
+impl ToWake {
     pub(crate) fn wake_all(self) {
         self.callers.wake_all();
         if let Some(task) = self.task {
@@ -117,7 +81,7 @@ impl Freed {
 }
 
 impl<K, V> Flight<K, V> {
-    /// A flight with its leader on it, at place [`FIRST`].
+    /// A flight with its leader on it, in [`LEADER_SLOT`].
     pub(crate) fn new(key: K, hash: u64, opened: Option<Instant>, leader: Waker) -> Self {
         Self {
             id: FlightId::next(),
@@ -125,7 +89,7 @@ impl<K, V> Flight<K, V> {
             hash,
             opened,
             settled: OnceLock::new(),
-            crowd: Mutex::new(Crowd {
+            waiters: Mutex::new(Waiters {
                 attached: 1,
                 joined: 1,
                 wakers: Wakers::new(leader),
@@ -134,72 +98,76 @@ impl<K, V> Flight<K, V> {
         }
     }
 
-    /// How long ago it opened, where that is known.
+    /// How long ago it opened. `None` if the group reads no clock.
     pub(crate) fn age(&self, now: Option<Instant>) -> Option<Duration> {
         let (now, opened) = now.zip(self.opened)?;
         Some(now.saturating_duration_since(opened))
     }
 
-    /// Puts a caller on the flight and returns its place. Takes the waker only if that succeeds, so that
-    /// no waker is dropped under a lock. The caller of this holds the lock of the flight's shard.
+    /// Adds a caller and returns its slot. Takes the waker only on success, so that no waker is dropped
+    /// under a lock. Call this with the lock of the flight's shard held.
     pub(crate) fn join(&self, limit: usize, waker: &mut Option<Waker>) -> Result<u32, Error> {
-        let mut crowd = self.lock();
-        if crowd.attached >= limit {
+        let mut waiters = self.lock();
+        if waiters.attached >= limit {
             return Err(Error::TooManyCallers { limit });
         }
         let waker = waker.take().expect("a caller joins with its waker");
-        crowd.attached += 1;
-        crowd.joined += 1;
-        Ok(crowd.wakers.insert(waker))
+        waiters.attached += 1;
+        waiters.joined += 1;
+        Ok(waiters.wakers.insert(waker))
     }
 
-    /// Takes a caller off the flight. True if the flight is deserted now.
-    pub(crate) fn leave(&self, place: u32) -> bool {
-        let mut crowd = self.lock();
+    /// Removes a caller. True if it was the last one.
+    pub(crate) fn leave(&self, slot: u32) -> bool {
+        let mut waiters = self.lock();
         if self.is_settled() {
             return false;
         }
-        crowd.attached -= 1;
-        let deserted = crowd.attached == 0;
-        let waker = crowd.wakers.remove(place);
-        drop(crowd);
+        waiters.attached -= 1;
+        let abandoned = waiters.attached == 0;
+        let waker = waiters.wakers.remove(slot);
+        drop(waiters);
         drop(waker);
-        deserted
+        abandoned
     }
 
-    /// Callers on the flight now; none once it is settled.
+    /// The number of callers on the flight; 0 once it is settled.
     pub(crate) fn attached(&self) -> usize {
-        let crowd = self.lock();
-        if self.is_settled() { 0 } else { crowd.attached }
+        let waiters = self.lock();
+        if self.is_settled() {
+            0
+        } else {
+            waiters.attached
+        }
     }
 
-    /// Settles the flight, or gives the outcome back if it is settled already.
-    pub(crate) fn settle(&self, outcome: Outcome<V>) -> Result<Freed, Outcome<V>> {
-        self.settle_under(self.lock(), outcome)
+    /// Settles the flight. Returns `state` if it is settled already.
+    pub(crate) fn settle(&self, state: TerminalState<V>) -> Result<ToWake, TerminalState<V>> {
+        self.settle_locked(self.lock(), state)
     }
 
-    /// Cancels the flight if nobody is on it. Only for a flight that is not open: one that is could be
-    /// joined in its cancelled state.
-    pub(crate) fn cancel_if_deserted(&self) -> Option<Freed> {
-        let crowd = self.lock();
-        if crowd.attached > 0 {
+    /// Cancels the flight if it has no caller. Only for a flight that is closed to joiners: an open one
+    /// could be joined after it was cancelled.
+    pub(crate) fn cancel_if_abandoned(&self) -> Option<ToWake> {
+        let waiters = self.lock();
+        if waiters.attached > 0 {
             return None;
         }
-        self.settle_under(crowd, Outcome::Cancelled).ok()
+        self.settle_locked(waiters, TerminalState::Cancelled).ok()
     }
 
-    fn settle_under(
+    fn settle_locked(
         &self,
-        mut crowd: MutexGuard<'_, Crowd>,
-        outcome: Outcome<V>,
-    ) -> Result<Freed, Outcome<V>> {
-        let callers = crowd.joined;
-        match self.settled.set(Settled { outcome, callers }) {
-            Ok(()) => Ok(Freed {
-                callers: mem::replace(&mut crowd.wakers, Wakers::empty()),
-                task: crowd.task.take(),
+        mut waiters: MutexGuard<'_, Waiters>,
+        state: TerminalState<V>,
+    ) -> Result<ToWake, TerminalState<V>> {
+        let callers = waiters.joined;
+        match self.settled.set(Settled { state, callers }) {
+            Ok(()) => Ok(ToWake {
+                callers: mem::replace(&mut waiters.wakers, Wakers::empty()),
+                task: waiters.task.take(),
             }),
-            Err(rejected) => Err(rejected.outcome),
+            Err(rejected) => Err(rejected.state),
         }
     }
 
@@ -211,70 +179,53 @@ impl<K, V> Flight<K, V> {
         self.settled.get().is_some()
     }
 
-    /// Waits, as the caller at `place`, for the flight to be settled.
-    pub(crate) fn poll_settled(&self, place: u32, waker: &Waker) -> Poll<()> {
-        // Before the lock, so that the callers of a flight that has landed do not queue for it.
+    /// Ready once the flight is settled. Until then `waker` is the one that the caller in `slot` is woken
+    /// through.
+    pub(crate) fn poll_settled(&self, slot: u32, waker: &Waker) -> Poll<()> {
+        // Before the lock, so that the callers of a flight that has landed do not contend for it.
         if self.is_settled() {
             return Poll::Ready(());
         }
-        let mut crowd = self.lock();
+        let mut waiters = self.lock();
         if self.is_settled() {
             return Poll::Ready(());
         }
-        let kept = crowd.wakers.get(place);
-        if kept.is_some_and(|kept| kept.will_wake(waker)) {
+        let stored = waiters.wakers.get(slot);
+        if stored.is_some_and(|stored| stored.will_wake(waker)) {
             return Poll::Pending;
         }
-        // Cloning and dropping a waker runs code of its executor, so the lock is given back for it, and
-        // the flight may have been settled when it is taken again.
-        drop(crowd);
+        // Cloning and dropping a waker runs code of its executor, so the lock is released for it. The
+        // flight may be settled before the lock is taken again.
+        drop(waiters);
         let waker = waker.clone();
-        let mut crowd = self.lock();
+        let mut waiters = self.lock();
         let (polled, outdated) = if self.is_settled() {
             (Poll::Ready(()), Some(waker))
         } else {
-            (Poll::Pending, crowd.wakers.replace(place, waker))
+            (Poll::Pending, waiters.wakers.replace(slot, waker))
         };
-        drop(crowd);
+        drop(waiters);
         drop(outdated);
         polled
     }
 
-    /// Keeps the waker of the flight's task, to be woken when another settles the flight. True if one
-    /// has, and the task must stop instead.
-    pub(crate) fn keep_task(&self, waker: &Waker) -> bool {
+    /// Stores the waker of the flight's task, which is woken when another thread settles the flight.
+    /// Returns true, and stores nothing, if the flight is settled already: the task must stop then.
+    pub(crate) fn store_task_waker(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
-        let mut crowd = self.lock();
+        let mut waiters = self.lock();
         if self.is_settled() {
-            drop(crowd);
+            drop(waiters);
             return true;
         }
-        let before = crowd.task.replace(waker);
-        drop(crowd);
+        let before = waiters.task.replace(waker);
+        drop(waiters);
         drop(before);
         false
     }
 
-    fn lock(&self) -> MutexGuard<'_, Crowd> {
-        // Nothing under this lock panics, so what a poisoned one guards is whole.
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::FlightId;
-    use std::collections::HashSet;
-    use std::thread;
-
-    #[test]
-    fn flights_of_all_threads_have_different_ids() {
-        // More than a thread takes at once.
-        const IDS: usize = if cfg!(miri) { 1_100 } else { 3_000 };
-        let take = || thread::spawn(|| (0..IDS).map(|_| FlightId::next()).collect::<Vec<_>>());
-        let threads = [(); 2].map(|()| take());
-        let taken = threads.map(|thread| thread.join().unwrap());
-        let ids: HashSet<_> = taken.iter().flatten().collect();
-        assert_eq!(ids.len(), 2 * IDS);
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        // Nothing under this lock panics, so a poisoned lock guards consistent state.
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,59 +1,56 @@
-//! The gate counts flights and shuts for draining. It is the one place that says whether a flight may
-//! open, so the flight limit is exact. It knows nothing of keys, callers or outcomes.
+//! The gate admits flights: it enforces the flight limit exactly, and closes when a drain starts. It knows
+//! nothing of keys, callers or outcomes.
 
 use std::array;
 
-use crate::Error;
-use crate::sync::{AtomicU64, AtomicUsize, Notify, Ordering, thread_number};
+use crate::outcome::Error;
+use crate::stripe::{STRIPES, current_stripe};
+use crate::sync::{AtomicU64, AtomicUsize, Notify, Ordering};
 
-/// As many as threads are expected to open flights at once.
-pub(crate) const STRIPES: usize = if cfg!(shuttle) { 2 } else { 16 };
-
-/// The most permits there are.
-const MOST: u64 = (1 << 32) - 1;
-/// No flight opens any more.
-const SHUT: u64 = 1 << 32;
+/// The maximum number of permits, and the mask of a word's permits.
+const MAX_PERMITS: u64 = (1 << 32) - 1;
+/// The flag of a word that no permit can be taken from any more.
+const CLOSED: u64 = 1 << 32;
 /// Added with each change, so that a word that reads the same twice did not change in between. It may
 /// carry out of the word.
 const CHANGE: u64 = 1 << 33;
 
-/// Counts flights, exactly.
+/// Counts flights exactly.
 ///
-/// A flight is counted twice, because two readers need different ends of it. Its permit is given back
-/// before the callers learn the outcome: a caller that got its answer and asks again must not be refused
-/// on account of the flight that answered it. It is `unfinished` until everything else is done: when a
-/// drain ends, every outcome is settled and every observer told.
+/// A flight is counted twice, because two readers need different ends of it. Its permit is released before
+/// its callers learn the outcome: a caller that has its answer and calls again must not be refused because
+/// of the flight that answered it. It is `unfinished` until everything else is done: when a drain ends,
+/// every outcome is settled and every observer call has returned.
 ///
-/// The counts are in stripes, one a thread, so that threads with flights of different keys write to
-/// different lines of memory. A flight may be counted in by one thread and out by another.
+/// The counts are striped by thread, so that threads with flights of different keys write to different
+/// cache lines. A flight may be counted in by one thread and out by another.
 ///
-/// Invariant: the permits in the stripes and those of the flights alive are together as many as the
-/// limit.
+/// Invariant: the permits in the stripes and those of the flights alive add up to the limit.
 ///
-/// Invariant: no permit is taken from a stripe that is shut.
+/// Invariant: no permit is taken from a closed stripe.
 pub(crate) struct Gate {
     permits: u64,
-    stripes: [Stripe; STRIPES],
-    /// Notified when a flight finishes in a stripe that is shut.
+    stripes: [GateStripe; STRIPES],
+    /// Notified when a flight finishes in a closed stripe.
     finished: Notify,
 }
 
-/// A thread's part of the counts, on lines of memory that no other stripe has a part in.
+/// A thread's part of the counts. Aligned, so that two stripes share no cache line.
 #[repr(align(128))]
-struct Stripe {
-    /// Free permits, [`SHUT`], and the number of changes.
+struct GateStripe {
+    /// Free permits, [`CLOSED`], and the number of changes.
     permits: AtomicU64,
-    /// Flights counted in here less those counted out here, wrapping.
+    /// Flights counted in here minus flights counted out here, wrapping.
     unfinished: AtomicUsize,
 }
 
 impl Gate {
     pub(crate) fn new(limit: usize) -> Self {
-        let permits = MOST.min(limit as u64);
+        let permits = MAX_PERMITS.min(limit as u64);
         let (each, over) = (permits / STRIPES as u64, permits % STRIPES as u64);
         Self {
             permits,
-            stripes: array::from_fn(|stripe| Stripe {
+            stripes: array::from_fn(|stripe| GateStripe {
                 permits: AtomicU64::new(each + u64::from((stripe as u64) < over)),
                 unfinished: AtomicUsize::new(0),
             }),
@@ -61,26 +58,26 @@ impl Gate {
         }
     }
 
-    /// Counts one more flight, or says why none may open.
-    pub(crate) fn enter(&self) -> Result<(), Error> {
-        let own = &self.stripes[stripe()];
-        match own.take() {
-            Taken::Permit => {}
-            Taken::None => self.enter_by_another()?,
-            Taken::Shut => return Err(Error::Draining),
+    /// Takes the permit of one more flight.
+    pub(crate) fn acquire(&self) -> Result<(), Error> {
+        let own = &self.stripes[current_stripe()];
+        match own.try_acquire() {
+            Ok(()) => {}
+            Err(TryAcquireError::NoPermits) => self.acquire_elsewhere()?,
+            Err(TryAcquireError::Closed) => return Err(Error::Draining),
         }
         own.unfinished.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     /// Takes a permit of any stripe, or finds that at one moment all of them were taken. A permit can move
-    /// from a stripe that has not been looked at to one that has: the stripes are looked at until none of
-    /// them has changed from one look to the next.
-    fn enter_by_another(&self) -> Result<(), Error> {
+    /// from a stripe that was not read yet to one that was: the stripes are read until none of them has
+    /// changed between two reads.
+    fn acquire_elsewhere(&self) -> Result<(), Error> {
         let mut before: Option<[u64; STRIPES]> = None;
         loop {
             let words = self.words();
-            if words.iter().any(|word| word & SHUT != 0) {
+            if words.iter().any(|word| word & CLOSED != 0) {
                 return Err(Error::Draining);
             }
             if before == Some(words) {
@@ -88,62 +85,64 @@ impl Gate {
                 return Err(Error::TooManyFlights { limit });
             }
             before = Some(words);
-            let mut free = (0..STRIPES).filter(|stripe| words[*stripe] & MOST > 0);
-            if free.any(|stripe| matches!(self.stripes[stripe].take(), Taken::Permit)) {
+            let mut free = (0..STRIPES).filter(|stripe| words[*stripe] & MAX_PERMITS > 0);
+            if free.any(|stripe| self.stripes[stripe].try_acquire().is_ok()) {
                 return Ok(());
             }
         }
     }
 
-    /// Gives the permit of a flight back. Once for each [`Gate::enter`].
-    pub(crate) fn leave(&self) {
-        let stripe = &self.stripes[stripe()];
+    /// Releases the permit of a flight. Once for each [`Gate::acquire`].
+    pub(crate) fn release(&self) {
+        let stripe = &self.stripes[current_stripe()];
         stripe.permits.fetch_add(CHANGE + 1, Ordering::SeqCst);
     }
 
-    /// Takes a flight off what a drain waits for. Once for each [`Gate::leave`], after it.
+    /// Ends what a drain waits for. Once for each [`Gate::release`], after it.
     pub(crate) fn finish(&self) {
-        let stripe = &self.stripes[stripe()];
+        let stripe = &self.stripes[current_stripe()];
         stripe.unfinished.fetch_sub(1, Ordering::SeqCst);
-        if stripe.permits.load(Ordering::SeqCst) & SHUT != 0 {
+        if stripe.permits.load(Ordering::SeqCst) & CLOSED != 0 {
             self.finished.notify_waiters();
         }
     }
 
-    /// Lets no more flights in, for good.
-    pub(crate) fn shut(&self) {
+    /// Admits no more flights. Cannot be undone.
+    pub(crate) fn close(&self) {
         for stripe in &self.stripes {
-            stripe.permits.fetch_or(SHUT, Ordering::SeqCst);
+            stripe.permits.fetch_or(CLOSED, Ordering::SeqCst);
         }
     }
 
-    pub(crate) fn is_shut(&self) -> bool {
-        self.stripes[stripe()].permits.load(Ordering::SeqCst) & SHUT != 0
+    pub(crate) fn is_closed(&self) -> bool {
+        let stripe = &self.stripes[current_stripe()];
+        stripe.permits.load(Ordering::SeqCst) & CLOSED != 0
     }
 
-    /// Waits until every flight has finished. Only for a gate that is shut: another may fill again.
-    pub(crate) async fn emptied(&self) {
+    /// Waits until every flight has finished. Only for a closed gate: an open one admits more.
+    pub(crate) async fn drained(&self) {
         loop {
             // Created before the counts are read: a flight that finishes in between still notifies it.
             let finished = self.finished.notified();
-            if self.is_empty() {
+            if self.is_drained() {
                 return;
             }
             finished.await;
         }
     }
 
-    /// Whether every flight has finished, of a gate that is shut.
+    /// Whether every flight has finished. Only for a closed gate.
     ///
-    /// The permits are read first. A flight that has one and is not counted in `unfinished` yet is seen
-    /// here; once all are back, every flight has been counted in, and is seen there until it finishes.
-    fn is_empty(&self) -> bool {
+    /// The permits are read first. A flight that has a permit and is not counted in `unfinished` yet is
+    /// seen here. Once all permits are released, every flight has been counted in, and is seen in
+    /// `unfinished` until it finishes.
+    fn is_drained(&self) -> bool {
         self.alive() == 0 && self.unfinished() == 0
     }
 
-    /// Flights that have a permit. Exact while no flight opens or ends.
+    /// The number of flights that have a permit. Exact while no flight opens or ends.
     pub(crate) fn alive(&self) -> usize {
-        let free: u64 = self.words().iter().map(|word| word & MOST).sum();
+        let free: u64 = self.words().iter().map(|word| word & MAX_PERMITS).sum();
         self.permits.saturating_sub(free) as usize
     }
 
@@ -158,39 +157,34 @@ impl Gate {
     }
 }
 
-/// What came of asking a stripe for a permit.
-enum Taken {
-    Permit,
-    None,
-    Shut,
+/// Why a stripe gave no permit.
+enum TryAcquireError {
+    NoPermits,
+    Closed,
 }
 
-impl Stripe {
-    fn take(&self) -> Taken {
-        // A compare-and-swap, not a subtraction that is taken back: the lack that one refused call left
-        // for a moment would refuse others for whom there is room.
+impl GateStripe {
+    fn try_acquire(&self) -> Result<(), TryAcquireError> {
+        // A compare-and-swap, not a subtraction that is undone: a refused call would make the count too
+        // low for a moment, and other calls would be refused although a permit is free.
         let taken = self
             .permits
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
-                let free = word & SHUT == 0 && word & MOST > 0;
+                let free = word & CLOSED == 0 && word & MAX_PERMITS > 0;
                 free.then(|| word.wrapping_add(CHANGE - 1))
             });
         match taken {
-            Ok(_) => Taken::Permit,
-            Err(word) if word & SHUT != 0 => Taken::Shut,
-            Err(_) => Taken::None,
+            Ok(_) => Ok(()),
+            Err(word) if word & CLOSED != 0 => Err(TryAcquireError::Closed),
+            Err(_) => Err(TryAcquireError::NoPermits),
         }
     }
 }
 
-/// The stripe of the current thread.
-pub(crate) fn stripe() -> usize {
-    thread_number() % STRIPES
-}
-
 #[cfg(all(test, shuttle))]
 mod explored {
-    use super::{Gate, STRIPES, stripe};
+    use super::Gate;
+    use crate::stripe::{STRIPES, current_stripe};
     use shuttle::sync::mpsc::channel;
     use shuttle::thread;
     use std::sync::Arc;
@@ -202,18 +196,18 @@ mod explored {
     }
 
     fn pass(gate: &Gate, inside: &AtomicUsize, limit: usize) {
-        gate.enter().expect("there is room");
+        gate.acquire().expect("a permit is free");
         assert!(inside.fetch_add(1, Ordering::SeqCst) < limit);
         thread::yield_now();
         inside.fetch_sub(1, Ordering::SeqCst);
-        gate.leave();
+        gate.release();
         gate.finish();
     }
 
-    // 19: none past the limit is let in, and of as many threads as there are permits none is refused. Two
-    // of them share a stripe, so they take permits from one and give them back to another.
+    // contract 19: no flight past the limit is admitted, and with as many threads as permits none is
+    // refused. Two threads share a stripe, so permits are taken from one stripe and released to another.
     #[test]
-    fn a_gate_lets_in_exactly_as_many_as_its_limit() {
+    fn a_gate_admits_exactly_its_limit() {
         const LIMIT: usize = STRIPES + 1;
         explore(|| {
             let gate = Arc::new(Gate::new(LIMIT));
@@ -231,29 +225,30 @@ mod explored {
         });
     }
 
-    // 19: while one looks at the stripes in turn, a permit is given back to the one that it has looked at,
-    // and the last of the next is taken. There is room all the time.
+    // contract 19: while a thread reads the stripes one after the other, a permit is released to a stripe
+    // that it has read, and then the last permit of a stripe that it has not read is taken. A permit is free
+    // all the time.
     #[test]
-    fn a_permit_that_moves_behind_the_back_of_one_who_looks_is_found() {
+    fn a_permit_that_moves_to_a_stripe_already_read_is_found() {
         const LIMIT: usize = STRIPES;
         explore(|| {
-            assert_eq!(stripe(), 0);
+            assert_eq!(current_stripe(), 0);
             let gate = Arc::new(Gate::new(LIMIT));
             let inside = Arc::new(AtomicUsize::new(0));
             let (left, has_left) = channel();
             let after = {
                 let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
                 thread::spawn(move || {
-                    has_left.recv().expect("the other leaves");
+                    has_left.recv().expect("the other thread leaves");
                     pass(&gate, &inside, LIMIT);
                 })
             };
             let before = {
                 let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
                 thread::spawn(move || {
-                    assert_eq!(stripe(), 0);
+                    assert_eq!(current_stripe(), 0);
                     pass(&gate, &inside, LIMIT);
-                    left.send(()).expect("the next one waits");
+                    left.send(()).expect("the next thread waits");
                 })
             };
             pass(&gate, &inside, LIMIT);

@@ -1,8 +1,8 @@
-//! Callers that ask for the same key at the same time share one execution.
+//! Single flight: concurrent calls for the same key share one execution and its outcome.
 //!
-//! A [`Group`] is a table of flights. The first caller of a key opens a flight and is its leader; callers
-//! that come while it is under way join it as followers; all of them get the one outcome. Once it has
-//! landed it is gone, and the next caller opens a new one.
+//! A [`Group`] is a table of flights. The first call for a key opens a flight, and its caller is the leader.
+//! Calls for the same key join that flight until it ends, and their callers are followers. All of them get
+//! the one outcome. A flight that has landed is removed, and the next call opens a new one.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,7 +22,7 @@
 //!     })
 //! };
 //!
-//! // Two fetchers ask for the same thing at the same time.
+//! // Two fetchers request the same thing at the same time.
 //! let (one, other) = tokio::join!(fetch("x"), fetch("x"));
 //! let (one, other) = (one.unwrap(), other.unwrap());
 //! assert_eq!(executions.load(Ordering::Relaxed), 1);
@@ -36,64 +36,86 @@
 //!
 //! # Why it is a crate
 //!
-//! So that the compiler keeps it ignorant of what the work does, and the table can be tested, alone, for
-//! every order of join, leave, land, panic and cancel.
+//! The compiler keeps it independent of what the work does, and the table is tested alone, in every order
+//! of join, leave, land, panic and cancel. `CONTRACT.md` lists what it guarantees, by number.
 //!
-//! # What it refuses to do
+//! # What it does not do
 //!
-//! It retries nothing: an error is a value to it, shared with the callers of the flight and then forgotten.
-//! It caches nothing: a call never gets the outcome of a flight that had landed before it was first polled.
-//! It sets no deadline: a caller's is the caller's (drop the [`CallFuture`]), the flight's belongs in the work.
-//! It polls no work in a caller's future: a flight has a task of its own, so a leader that is held unpolled
-//! or dropped changes nothing for its followers. That task is on the runtime of the leader, and ends with it.
+//! It does not retry: an error is a value to it, shared with the callers of the flight and then dropped.
+//! It does not cache: a call never gets the outcome of a flight that had landed before its first poll.
+//! It sets no deadline: a caller's deadline is the caller's (drop the [`CallFuture`]), the flight's deadline
+//! belongs in the work. It does not poll the work in a caller's future: a flight has its own task, so a
+//! leader that is not polled, or is dropped, changes nothing for its followers. That task runs on the
+//! leader's runtime, and ends with it.
 //!
-//! # What a flight goes through
+//! # The states of a flight
 //!
 //! ```text
 //! open ────────────────────> landed | panicked | cancelled
 //!   └──> closed to joiners ──> landed | panicked | cancelled
 //! ```
 //!
-//! The first poll of a call opens it, and until it ends, is superseded by a [call anew](Group::call_fresh),
-//! [forgotten](Group::forget) or outlives the [join window](Policy::join_window) every other call of its
-//! key joins it. It lands with what the work returns,
-//! or panics with the work. It is cancelled when its last caller leaves (unless it is
-//! [to finish](Abandoned::Finish)), when a [drain](Group::drain) reaches its deadline, or when its runtime
-//! goes away.
+//! The first poll of a call opens the flight. Other calls for its key join it until it ends, is superseded by
+//! a [fresh call](Group::call_fresh), is [forgotten](Group::forget) or outlives the
+//! [join window](Policy::join_window). It lands with the value that the work returns, or panics with the
+//! work. It is cancelled when its last caller leaves (unless the policy is [`Abandoned::Finish`]), when a
+//! [drain](Group::drain) reaches its deadline, or when its runtime shuts down.
 //!
 //! # Invariants
 //!
-//! Each is stated where the state that it binds is declared.
+//! Each is stated beside the state that it constrains.
 //!
-//! - Identity: one open flight a key, found and joined in one step, removed as that very flight and not by
-//!   its key (`table.rs`).
-//! - Outcome: a flight is settled once, and its number of callers is final with that (`flight.rs`).
-//! - Cancellation: a flight counts as alive until its work is dropped, and ends even if its task is never
-//!   run (`execution.rs`).
-//! - Bounds: no flight and no caller is let in past its limit, nor a flight once a drain has started
-//!   (`gate.rs`, `flight.rs`, `apart.rs`).
-//! - Deadlock: there is no circle of flights that wait for each other, as the wait that would close it is
-//!   refused (`waits.rs`).
-//! - No lock is held across user code, a wake, the drop of a user's value, or an await (`table.rs`). The
+//! - Identity: a key has at most one open flight. It is found and joined in one step, and removed by identity,
+//!   not by key (`table.rs`).
+//! - Outcome: a flight is settled once, and its number of callers is final from then on (`flight.rs`).
+//! - Cancellation: a flight counts as alive until its work is dropped, and ends even if its task never runs
+//!   (`task.rs`).
+//! - Bounds: no flight and no caller is admitted past its limit, and no flight after a drain has started
+//!   (`gate.rs`, `flight.rs`, `detached.rs`).
+//! - Deadlock: flights never wait for each other in a cycle; the call that would close one is refused
+//!   (`wait_graph.rs`).
+//! - No lock is held across user code, a wake, the drop of a user value, or an await (`table.rs`). The
 //!   exception is the key's `Eq`.
 //!
-//! Nothing that all threads write is on the way of a flight: permits and the count of who holds the table
-//! are in stripes (`gate.rs`, `hold.rs`).
+//! A flight writes to no memory that all threads write to: permits and the reference count of the table are
+//! striped (`gate.rs`, `striped_arc.rs`).
+//!
+//! # Modules
+//!
+//! Each imports only from the lines below its own:
+//!
+//! ```text
+//! lib (Group)
+//! call
+//! task
+//! table
+//! membership  detached  observer
+//! wait_graph  entry
+//! flight  gate
+//! outcome  snapshot  policy  striped_arc  wakers
+//! id  stripe
+//! sync
+//! hash
+//! ```
 
-mod apart;
 mod call;
-mod execution;
+mod detached;
+mod entry;
 mod flight;
 mod gate;
-mod hold;
-mod name;
+mod hash;
+mod id;
+mod membership;
+mod observer;
 mod outcome;
 mod policy;
-mod seat;
 mod snapshot;
+mod stripe;
+mod striped_arc;
 mod sync;
 mod table;
-mod waits;
+mod task;
+mod wait_graph;
 mod wakers;
 
 use std::fmt;
@@ -105,22 +127,22 @@ use std::task::Poll;
 use std::time::Instant;
 
 pub use crate::call::CallFuture;
-pub use crate::flight::FlightId;
+pub use crate::id::FlightId;
 pub use crate::outcome::{CallOutput, EndedFlight, Error, FlightEnd, Role};
 pub use crate::policy::{Abandoned, Policy, SharingMode};
 pub use crate::snapshot::FlightSnapshot;
 
-use crate::hold::Holds;
+use crate::striped_arc::StripedArc;
 use crate::table::Table;
 
-/// A table of flights, each one execution for one key.
+/// A table of flights, each of which is one execution for one key.
 ///
-/// Clones are the same table. What is to be shared must go through one table: two groups share nothing.
+/// Clones share the table. Calls share flights only within one table: two groups share nothing.
 ///
-/// The key's `Hash` and `Eq` must be plain computations. They must not panic or block, and must not use
-/// the group: `Eq` runs under a lock of the table.
+/// The key's `Hash` and `Eq` must be plain computations. They must not panic, block or use the group: `Eq`
+/// runs under a lock of the table.
 pub struct Group<K, V> {
-    table: Arc<Holds<K, V>>,
+    table: Arc<StripedArc<Table<K, V>>>,
 }
 
 impl<K, V> Group<K, V>
@@ -128,55 +150,56 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(policy: Policy) -> Self {
         Self::with_clock(policy, Instant::now)
     }
 
-    /// An empty table that reads `clock` where [`Policy::join_window`] asks for the age of a flight.
+    /// Creates an empty table that measures the age of flights with `clock`, for [`Policy::join_window`].
     ///
-    /// The clock is read once for a call, before the call looks for a flight and with no lock held. If it
-    /// goes back, a flight counts as just opened.
+    /// The clock is read once per call, before the call looks up its flight and with no lock held. If it
+    /// goes backwards, a flight counts as just opened.
     pub fn with_clock(policy: Policy, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self::of(Table::new(policy, Box::new(clock), None))
+        Self::from_table(Table::new(policy, Box::new(clock), None))
     }
 
-    /// An empty table that tells `observer` how each flight ended.
+    /// Creates an empty table that reports each flight that has ended to `observer`.
     ///
-    /// The observer is called once for a flight, in the flight's own task, after its callers' outcome is
-    /// settled and with no lock held. For a task that its runtime drops it is called where that happens.
-    /// A slow observer delays a [drain](Group::drain) and nothing else. If it panics, the panic is
-    /// reported by the panic hook and otherwise has no effect. `clock` is read for each call and each end.
+    /// The observer is called once per flight, in the flight's own task, after the outcome of its callers is
+    /// settled and with no lock held. If the runtime drops the task, the observer is called on the thread
+    /// that drops it. A slow observer delays a [drain](Group::drain) and nothing else. If it panics, the
+    /// panic hook reports that, and it has no other effect. `clock` is read once per call and once per
+    /// ended flight.
     pub fn with_observer(
         policy: Policy,
         clock: impl Fn() -> Instant + Send + Sync + 'static,
         observer: impl Fn(&K, &EndedFlight<'_, V>) + Send + Sync + 'static,
     ) -> Self {
-        Self::of(Table::new(
+        Self::from_table(Table::new(
             policy,
             Box::new(clock),
             Some(Box::new(observer)),
         ))
     }
 
-    fn of(table: Table<K, V>) -> Self {
+    fn from_table(table: Table<K, V>) -> Self {
         Self {
-            table: Arc::new(Holds::new(table)),
+            table: Arc::new(StripedArc::new(table)),
         }
     }
 
-    /// Asks for the value of `key`: joins the flight that is open for it, or opens one that runs `work`.
+    /// Gets a value for `key`: joins the open flight of the key, or opens a flight that runs `work`.
     ///
-    /// Nothing happens before the first poll. It is the first poll that joins or opens, and if it opens,
-    /// it spawns a task on the current tokio runtime. Both calling `work` and polling what it returns
-    /// happen in that task. A follower's `work` is dropped unused.
+    /// Nothing happens before the first poll. The first poll joins or opens a flight. If it opens one, it
+    /// spawns a task on the current tokio runtime, and that task calls `work` and polls the future that it
+    /// returns. A follower's `work` is dropped unused.
     ///
     /// # Errors
     ///
-    /// [`Error::Panicked`] and [`Error::Cancelled`] are the flight's and reach all its callers. The others
-    /// refuse this caller at its first poll and change nothing for others: [`Error::TooManyFlights`],
-    /// [`Error::TooManyCallers`], [`Error::TooManyExecutions`], [`Error::Draining`], and
-    /// [`Error::WouldDeadlock`] for a call that work makes in its flight's own task.
+    /// [`Error::Panicked`] and [`Error::Cancelled`] are outcomes of the flight and reach all its callers. The
+    /// other errors refuse this call at its first poll and change nothing for other calls:
+    /// [`Error::TooManyFlights`], [`Error::TooManyCallers`], [`Error::TooManyExecutions`],
+    /// [`Error::Draining`], and [`Error::WouldDeadlock`] for a call that work makes in its flight's own task.
     ///
     /// # Panics
     ///
@@ -184,7 +207,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropping the call is how its caller leaves; see [`CallFuture`].
+    /// Dropping the future is how its caller leaves; see [`CallFuture`].
     ///
     /// # Examples
     ///
@@ -193,11 +216,11 @@ where
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let group: Group<u32, String> = Group::new(Policy::default());
-    /// let answer = group.call(7, |_flight| async { "seven".to_owned() }).await;
-    /// let answer = answer.expect("there is room, and the work does not panic");
-    /// assert_eq!((answer.value.as_str(), answer.role), ("seven", Role::Leader));
+    /// let output = group.call(7, |_flight| async { "seven".to_owned() }).await;
+    /// let output = output.expect("no limit is reached, and the work does not panic");
+    /// assert_eq!((output.value.as_str(), output.role), ("seven", Role::Leader));
     ///
-    /// // A panic reaches the callers as an error, and the next call starts anew.
+    /// // A panic reaches the callers as an error, and the next call starts fresh.
     /// let failed = group.call(7, |_flight| async { panic!("no eight") }).await;
     /// assert!(matches!(failed, Err(Error::Panicked { message, .. }) if &*message == "no eight"));
     /// # }
@@ -215,23 +238,24 @@ where
     /// (RFC 9111, section 5.2.1.4).
     ///
     /// The first poll closes the key's open flight to joiners, as [`forget`](Group::forget) does, and opens
-    /// this one in the same step: callers that come later join it. This caller is always its leader. In all
-    /// else it is as [`call`](Group::call).
+    /// the new one in the same step: later calls join that one. This caller is always a leader. Otherwise
+    /// this works like [`call`](Group::call).
     ///
     /// # Errors
     ///
-    /// [`Error::Panicked`] and [`Error::Cancelled`] as of any call. The others refuse this caller at its
-    /// first poll, and leave the flight that is open to those who join it: [`Error::TooManyFlights`],
-    /// [`Error::TooManyExecutions`], as the superseded flight counts until it has ended,
-    /// [`Error::TooManyCallers`] where no flight may have any, and [`Error::Draining`].
+    /// [`Error::Panicked`] and [`Error::Cancelled`] as for [`call`](Group::call). The other errors refuse
+    /// this call at its first poll, and leave the open flight open: [`Error::TooManyFlights`],
+    /// [`Error::TooManyExecutions`] (the superseded flight counts until it has ended),
+    /// [`Error::TooManyCallers`] if [`Policy::max_callers_per_flight`] is 0, and [`Error::Draining`].
     ///
     /// # Panics
     ///
-    /// The first poll panics if there is no current tokio runtime, and has superseded the open flight then.
+    /// The first poll panics if there is no current tokio runtime. It has superseded the open flight then.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the call is how its caller leaves; see [`CallFuture`]. A flight that it has superseded stays so.
+    /// Dropping the future is how its caller leaves; see [`CallFuture`]. A flight that it has superseded
+    /// stays superseded.
     ///
     /// # Examples
     ///
@@ -246,14 +270,14 @@ where
     ///         value
     ///     }
     /// };
-    /// // One that is on its way, one that must not have that, and one that takes what is open.
+    /// // The fresh call supersedes the first flight, and the last call joins the fresh one.
     /// let before = group.call("x", slow(1));
-    /// let anew = group.call_fresh("x", slow(2));
+    /// let fresh = group.call_fresh("x", slow(2));
     /// let after = group.call("x", slow(3));
-    /// let (before, anew, after) = tokio::join!(before, anew, after);
-    /// let [before, anew, after] = [before, anew, after].map(Result::unwrap);
-    /// assert_eq!((before.value, anew.value, after.value), (1, 2, 2));
-    /// assert_eq!((anew.role, after.role), (Role::Leader, Role::Follower));
+    /// let (before, fresh, after) = tokio::join!(before, fresh, after);
+    /// let [before, fresh, after] = [before, fresh, after].map(Result::unwrap);
+    /// assert_eq!((before.value, fresh.value, after.value), (1, 2, 2));
+    /// assert_eq!((fresh.role, after.role), (Role::Leader, Role::Follower));
     /// # }
     /// ```
     pub fn call_fresh<F, Fut>(&self, key: K, work: F) -> CallFuture<'_, K, V, F>
@@ -261,14 +285,14 @@ where
         F: FnOnce(FlightId) -> Fut + Send + 'static,
         Fut: Future<Output = V> + Send + 'static,
     {
-        CallFuture::anew(&self.table, key, work)
+        CallFuture::fresh(&self.table, key, work)
     }
 
-    /// Closes the key's flight to joiners. True if there was one.
+    /// Closes the key's open flight to joiners. Returns true if there was one.
     ///
-    /// A call first polled after this has returned gets no result of a flight opened before it. Callers
-    /// that are on the flight stay on it and get its outcome. It counts against [`Policy::flights`] and
-    /// [`Policy::executions_per_key`] until it has ended.
+    /// A call that is first polled after this has returned never gets the result of a flight opened before
+    /// it. Callers that are on the flight stay on it and get its outcome. The flight counts against
+    /// [`Policy::max_flights`] and [`Policy::max_executions_per_key`] until it has ended.
     ///
     /// # Examples
     ///
@@ -293,19 +317,20 @@ where
         self.table.forget(key)
     }
 
-    /// Opens no more flights and waits for those under way to end, until `deadline` completes; then
-    /// cancels the ones left and returns how many those were.
+    /// Stops opening flights and waits until all flights have ended or `deadline` completes. Then cancels the
+    /// remaining flights, and returns how many it cancelled.
     ///
-    /// It starts with its first poll. From then on a call that would open a flight gets
-    /// [`Error::Draining`], for good, while calls that find an open flight still join it. If it ends in
-    /// time, every flight is terminal, its work is dropped and the observer told. Otherwise the callers of
-    /// those cancelled are told at once, their work is dropped when their tasks are next scheduled, and a
-    /// flight whose work has just returned may still land. A deadline that has passed cancels at once.
+    /// The drain starts with its first poll. From then on a call that would open a flight gets
+    /// [`Error::Draining`], permanently, while calls that find an open flight still join it. If the drain
+    /// ends before its deadline, every flight is terminal, its work is dropped and the observer has been
+    /// called. Otherwise the callers of the cancelled flights get [`Error::Cancelled`] at once, their work is
+    /// dropped when their tasks are next scheduled, and a flight whose work has just returned may still land.
+    /// A deadline that has already passed cancels at once.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped after its first poll, nothing is cancelled and the group stays closed to new
-    /// flights. It can be called again, also while another drain waits.
+    /// If it is dropped after its first poll, nothing is cancelled and the group opens no more flights. It
+    /// can be called again, also while another drain waits.
     ///
     /// # Examples
     ///
@@ -315,9 +340,9 @@ where
     /// # async fn main() {
     /// let group: Group<&str, u32> = Group::new(Policy::default());
     /// let endless = group.call("x", |_flight| std::future::pending());
-    /// let stop_at_once = async {};
-    /// let (told, cancelled) = tokio::join!(endless, group.drain(stop_at_once));
-    /// assert!(matches!(told, Err(Error::Cancelled { .. })));
+    /// let deadline_now = async {};
+    /// let (outcome, cancelled) = tokio::join!(endless, group.drain(deadline_now));
+    /// assert!(matches!(outcome, Err(Error::Cancelled { .. })));
     /// assert_eq!(cancelled, 1);
     /// let late = group.call("x", |_flight| async { 1 }).await;
     /// assert_eq!(late.err(), Some(Error::Draining));
@@ -326,21 +351,21 @@ where
     /// ```
     pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
         let gate = &self.table.gate;
-        gate.shut();
-        let mut emptied = pin!(gate.emptied());
+        gate.close();
+        let mut drained = pin!(gate.drained());
         let mut deadline = pin!(deadline);
         poll_fn(|cx| {
-            if emptied.as_mut().poll(cx).is_ready() {
+            if drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(0);
             }
-            let late = deadline.as_mut().poll(cx);
-            late.map(|()| self.table.cancel_all())
+            let deadline = deadline.as_mut().poll(cx);
+            deadline.map(|()| self.table.cancel_all())
         })
         .await
     }
 
-    /// Flights alive, those included that were forgotten or are being cancelled: all that count against
-    /// [`Policy::flights`]. Exact while none opens or ends.
+    /// The number of flights alive, including those that were forgotten or are being cancelled: all that
+    /// count against [`Policy::max_flights`]. Exact while no flight opens or ends.
     ///
     /// # Examples
     ///
@@ -355,7 +380,7 @@ where
     /// assert!(futures_util::poll!(&mut call).is_pending());
     /// assert_eq!(counts(), (1, 1, 1));
     ///
-    /// // The key is free at once, the flight is gone when its task has dropped the work.
+    /// // The key is free at once. The flight is gone when its task has dropped the work.
     /// drop(call);
     /// assert_eq!(counts(), (1, 0, 0));
     /// tokio::task::yield_now().await;
@@ -366,29 +391,29 @@ where
         self.table.gate.alive()
     }
 
-    /// Callers on flights that are under way. Counted flight by flight: not for a hot path.
+    /// The number of callers on flights that have not ended. Reads every flight: not for a hot path.
     pub fn callers(&self) -> usize {
         self.table.callers()
     }
 
-    /// Whether a [drain](Group::drain) has started: no flight opens any more.
+    /// Whether a [drain](Group::drain) has started. The group opens no more flights then.
     pub fn is_draining(&self) -> bool {
-        self.table.gate.is_shut()
+        self.table.gate.is_closed()
     }
 
-    /// Keys with a flight that is open to joiners; one that has outlived its join window counts until a
-    /// call of its key comes and closes it. Counted shard by shard: not for a hot path.
+    /// The number of keys with a flight that is open to joiners. A flight that has outlived its join window
+    /// counts until a call for its key closes it. Reads every shard: not for a hot path.
     pub fn entries(&self) -> usize {
         self.table.entries()
     }
 
-    /// Shows every flight that is under way to `show`, superseded and stopping ones included, in the order
-    /// of their ids, which is not that of their opening.
+    /// Calls `visit` with a snapshot of every flight, including superseded and stopping ones, in the order of
+    /// their ids, which is not the order of their opening.
     ///
-    /// The flights are those of one look at the table, each shown as it is when its turn comes: one that
-    /// has ended meanwhile is shown without callers. No lock is held while `show` runs, so it may use the
-    /// group. For a page or a log that shows people what goes on: it takes memory for each flight, and time
-    /// as for a call of each, so it is not for a hot path.
+    /// The set of flights is read once. Each snapshot is taken when its turn comes: a flight that has ended
+    /// meanwhile is shown without callers. No lock is held while `visit` runs, so it may use the group. This
+    /// is for dashboards and logs: it allocates for each flight and takes about the time of a call for each,
+    /// so it is not for a hot path.
     ///
     /// # Examples
     ///
@@ -400,15 +425,15 @@ where
     /// let mut call = Box::pin(group.call("x", |_flight| std::future::pending()));
     /// assert!(futures_util::poll!(&mut call).is_pending());
     /// let mut lines = Vec::new();
-    /// group.visit(|key, under_way| {
-    ///     let open = if under_way.joinable { "open" } else { "closed" };
-    ///     lines.push(format!("{key}: {} callers, {open}", under_way.callers));
+    /// group.visit(|key, flight| {
+    ///     let open = if flight.joinable { "open" } else { "closed" };
+    ///     lines.push(format!("{key}: {} callers, {open}", flight.callers));
     /// });
     /// assert_eq!(lines, ["x: 1 callers, open"]);
     /// # }
     /// ```
-    pub fn visit(&self, show: impl FnMut(&K, &FlightSnapshot)) {
-        self.table.visit(show);
+    pub fn visit(&self, visit: impl FnMut(&K, &FlightSnapshot)) {
+        self.table.visit(visit);
     }
 }
 

@@ -1,23 +1,23 @@
-//! What a flight comes to: for a caller an [`CallOutput`] or an [`Error`], for the observer an [`EndedFlight`].
-//! A value is the work's own affair: an error the work returns is a value like any other.
+//! The results of a flight: a [`CallOutput`] or an [`Error`] for each caller, an [`EndedFlight`] for the
+//! observer. An error that the work returns is a value like any other.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::FlightId;
+use crate::id::FlightId;
 
-/// A value, and how it came to this caller.
+/// The value that a call returns, and the flight that it came from.
 #[derive(Debug, Clone)]
 pub struct CallOutput<V> {
-    /// This caller's clone of what the work returned.
+    /// This caller's clone of the value that the work returned.
     pub value: V,
     /// The flight that produced the value.
     pub flight: FlightId,
     /// Whether this caller opened the flight or joined it.
     pub role: Role,
-    /// How many callers were ever on the flight, those that left included. Final, and the same for all
-    /// of them.
+    /// The number of callers that ever joined the flight, including those that left. Final, and the same
+    /// for all of them.
     pub callers: usize,
 }
 
@@ -28,7 +28,7 @@ impl<V> CallOutput<V> {
     }
 }
 
-/// What a caller is to its flight.
+/// The role of a caller on its flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It opened the flight, with its own work.
@@ -37,21 +37,21 @@ pub enum Role {
     Follower,
 }
 
-/// A flight that is over, as the observer sees it.
+/// A flight that has ended, as the observer receives it.
 #[derive(Debug)]
 pub struct EndedFlight<'a, V> {
-    /// Which flight.
+    /// The flight.
     pub flight: FlightId,
-    /// What it came to.
+    /// Its terminal state.
     pub end: FlightEnd<'a, V>,
-    /// How many callers were ever on it, those that left included.
+    /// The number of callers that ever joined it, including those that left.
     pub callers: usize,
     /// How long ago it opened.
     pub age: Duration,
-    /// With [`SharingMode::Observe`](crate::SharingMode::Observe), the flight that this one's caller would have
-    /// joined: the one of its key that was under way when it came and would itself have joined none. `None`
-    /// where there was no such flight, for callers that [called anew](crate::Group::call_fresh), and where
-    /// callers share.
+    /// In observe mode ([`SharingMode::Observe`](crate::SharingMode::Observe)), the flight that this one's
+    /// caller would have joined: the flight of its key that would have been open, if that was still running
+    /// when this one opened. `None` if there was no such flight, for a
+    /// [fresh call](crate::Group::call_fresh), and where callers share.
     pub would_have_joined: Option<FlightId>,
 }
 
@@ -60,50 +60,51 @@ pub struct EndedFlight<'a, V> {
 pub enum FlightEnd<'a, V> {
     /// The work returned this value.
     Landed(&'a V),
-    /// The work panicked with this message: when it was called, polled or dropped.
+    /// The work panicked with this message when it was called, polled or dropped.
     Panicked(&'a str),
-    /// Its last caller left, a drain reached its deadline, or its runtime went away.
+    /// Its last caller left, a drain reached its deadline, or its runtime shut down.
     Cancelled,
 }
 
-/// Why a caller has no answer. Nothing of it is kept: the next call of the key starts anew.
+/// Why a call has no value. Nothing is kept of it: the next call for the key starts fresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The work panicked, and every caller of the flight is told so.
+    /// The work panicked. Every caller of the flight gets this error.
     Panicked {
         /// The flight.
         flight: FlightId,
-        /// What the panic said.
+        /// The message of the panic.
         message: Arc<str>,
     },
-    /// The flight was cancelled with this caller on it: a drain reached its deadline, or the runtime
-    /// that ran the flight went away.
+    /// The flight was cancelled while this caller was on it: a drain reached its deadline, or the runtime
+    /// that ran the flight shut down.
     Cancelled {
         /// The flight.
         flight: FlightId,
     },
-    /// A new flight was needed, and as many are alive as [`Policy::flights`](crate::Policy::flights)
-    /// allows.
+    /// The call would have opened a flight, but [`Policy::max_flights`](crate::Policy::max_flights) of them
+    /// are alive.
     TooManyFlights {
         /// The limit.
         limit: usize,
     },
-    /// The flight has as many callers as
-    /// [`Policy::callers_per_flight`](crate::Policy::callers_per_flight) allows.
+    /// The flight already has [`Policy::max_callers_per_flight`](crate::Policy::max_callers_per_flight)
+    /// callers.
     TooManyCallers {
         /// The limit.
         limit: usize,
     },
-    /// A new flight was needed, and as many executions of the key are alive, superseded and stopping ones
-    /// included, as [`Policy::executions_per_key`](crate::Policy::executions_per_key) allows.
+    /// The call would have opened a flight, but
+    /// [`Policy::max_executions_per_key`](crate::Policy::max_executions_per_key) executions of the key are
+    /// alive, including superseded and stopping ones.
     TooManyExecutions {
         /// The limit.
         limit: usize,
     },
-    /// The call was made in the task of a flight that the flight it would have joined waits for, or is:
-    /// neither could ever land.
+    /// The call was made in the task of a flight, for that same flight or for one that waits for it.
+    /// Neither could ever land.
     WouldDeadlock,
-    /// A new flight was needed after a [drain](crate::Group::drain) had started.
+    /// The call would have opened a flight after a [drain](crate::Group::drain) had started.
     Draining,
 }
 
@@ -113,26 +114,28 @@ impl fmt::Display for Error {
             Error::Panicked { message, .. } => {
                 write!(
                     f,
-                    "the work panicked, the next call runs it anew: {message}"
+                    "the work panicked, the next call runs it again: {message}"
                 )
             }
-            Error::Cancelled { .. } => f.write_str("the flight was cancelled, ask again"),
+            Error::Cancelled { .. } => f.write_str("the flight was cancelled; call again"),
             Error::TooManyFlights { limit } => write!(
                 f,
-                "{limit} flights are alive and no more are allowed, ask again when one has landed"
+                "expected fewer than {limit} flights alive, got {limit}; call again when one has ended"
             ),
             Error::TooManyCallers { limit } => write!(
                 f,
-                "{limit} callers are on this flight and no more are allowed, ask again when it has landed"
+                "expected fewer than {limit} callers on this flight, got {limit}; call again when it has landed"
             ),
             Error::TooManyExecutions { limit } => write!(
                 f,
-                "{limit} executions of this key are alive and no more are allowed, ask again when one has ended"
+                "expected fewer than {limit} executions of this key alive, got {limit}; call again when one has ended"
             ),
             Error::WouldDeadlock => f.write_str(
-                "the work asked for a flight that waits for it, make it ask for something else",
+                "the work called for a flight that waits for it; remove the circular call",
             ),
-            Error::Draining => f.write_str("no flight opens while draining, ask another group"),
+            Error::Draining => {
+                f.write_str("the group is draining and opens no more flights; use another group")
+            }
         }
     }
 }

@@ -1,40 +1,41 @@
-//! What a [`Group`](crate::Group) is told when it is made: how much it takes on, how old a flight may be
-//! that a caller joins, and what becomes of a flight that nobody waits for.
+//! The settings of a [`Group`](crate::Group): its limits, its join window, and what happens to a flight
+//! that all its callers have left.
 
 use std::time::Duration;
 
-/// What a [`Group`](crate::Group) takes on, and how it shares.
+/// The settings of a [`Group`](crate::Group).
 ///
-/// No value is an error: the smallest refuse everything, as each field says.
+/// Every combination of values is valid. What the smallest limits do is documented on each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Flights alive at once, those included that were forgotten or are being cancelled: a flight counts
-    /// until its work is dropped. Default 1,024, as each is a task and whatever its work holds. With 0
-    /// no flight opens. More than 4,294,967,295 are never alive.
-    pub flights: usize,
-    /// Callers on one flight at once. Default 100,000, as each is a waker (16 bytes) here and a future
-    /// elsewhere, and all of them are woken in one go. With 0 nobody is let on.
-    pub callers_per_flight: usize,
-    /// Executions of one key alive at once: its open flight, and those that were superseded or are
-    /// stopping. `None`, the default, for no bound but [`flights`](Policy::flights). Less than 2 counts
-    /// as 2, or a key could not be asked for again before its last execution is gone.
-    pub executions_per_key: Option<usize>,
-    /// The greatest age of a flight, since it opened, at which a caller still joins it: so old a shared
-    /// answer can be, and no older. `None`, the default, for any age. With [`Duration::ZERO`] only
-    /// callers of one instant of the clock share.
+    /// The maximum number of flights alive at once. A flight counts until its work is dropped, also after
+    /// it was forgotten or cancelled. Default 1,024: each one is a task and whatever its work holds. With 0
+    /// no flight opens. Values above 4,294,967,295 mean 4,294,967,295.
+    pub max_flights: usize,
+    /// The maximum number of callers on one flight at once. Default 100,000: each one is a waker (16 bytes)
+    /// here and a future elsewhere, and all of them are woken in one go. With 0 every call is refused.
+    pub max_callers_per_flight: usize,
+    /// The maximum number of executions of one key alive at once: its open flight, and those that were
+    /// superseded or are stopping. `None`, the default, for no limit but
+    /// [`max_flights`](Policy::max_flights). Values below 2 mean 2: with 1, a key that was forgotten or
+    /// whose flight is stopping could not be called.
+    pub max_executions_per_key: Option<usize>,
+    /// The maximum age of a flight at which a call still joins it. This bounds how old a shared value can
+    /// be. `None`, the default, for no limit. With [`Duration::ZERO`] calls share only if the clock reads
+    /// the same for both.
     pub join_window: Option<Duration>,
-    /// What becomes of a flight when its last caller leaves. Default [`Abandoned::Cancel`].
+    /// What happens to a flight when its last caller leaves. Default [`Abandoned::Cancel`].
     pub abandoned: Abandoned,
-    /// Whether callers of one key share. Default [`SharingMode::Share`].
+    /// Whether calls for one key share a flight. Default [`SharingMode::Share`].
     pub sharing: SharingMode,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            flights: 1_024,
-            callers_per_flight: 100_000,
-            executions_per_key: None,
+            max_flights: 1_024,
+            max_callers_per_flight: 100_000,
+            max_executions_per_key: None,
             join_window: None,
             abandoned: Abandoned::Cancel,
             sharing: SharingMode::Share,
@@ -42,24 +43,25 @@ impl Default for Policy {
     }
 }
 
-/// What becomes of a flight when its last caller leaves.
+/// What happens to a flight when its last caller leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Abandoned {
-    /// It is cancelled: its key is free at once, its work is stopped.
+    /// It is cancelled: its key is free at once and its work is stopped.
     #[default]
     Cancel,
-    /// It goes on, open to joiners, and lands for whoever is on it by then, or for nobody.
+    /// It continues and stays open to joiners. It lands for the callers that have joined it by then, or
+    /// for none.
     Finish,
 }
 
-/// Whether callers of one key share.
+/// Whether calls for one key share a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SharingMode {
-    /// They do.
+    /// They share.
     #[default]
     Share,
-    /// They do not, and are neither refused nor delayed: each call is a flight of its own, no limit
-    /// applies, and [`EndedFlight::would_have_joined`](crate::EndedFlight::would_have_joined) says which calls would
-    /// have shared. It is an estimate, as sharing would change what happens when.
+    /// Observe mode: nothing is shared, refused or delayed. Each call is a flight of its own, no limit
+    /// applies, and [`EndedFlight::would_have_joined`](crate::EndedFlight::would_have_joined) reports which
+    /// calls would have shared. That is an estimate: sharing would change the timing of the calls.
     Observe,
 }

@@ -1,20 +1,19 @@
-//! A flight that is under way, as a [`Group`](crate::Group) shows it. It says how the flight is, and can
-//! do nothing to it.
+//! A read-only view of a flight, for metrics and dashboards.
 
 use std::time::Duration;
 
-use crate::FlightId;
+use crate::id::FlightId;
 
-/// A flight that is under way, as it was when it was looked at. See [`Group::visit`](crate::Group::visit).
+/// The state of a flight at one moment. See [`Group::visit`](crate::Group::visit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlightSnapshot {
-    /// Which flight.
+    /// The flight.
     pub flight: FlightId,
-    /// How many callers are on it now, those that left not included.
+    /// The number of callers on it now, without those that have left.
     pub callers: usize,
-    /// How long ago it opened, by the group's clock. `None` where nothing reads that clock: there is
-    /// neither a [join window](crate::Policy::join_window) nor an observer.
+    /// How long ago it opened, by the group's clock. `None` if the group has neither a
+    /// [join window](crate::Policy::join_window) nor an observer, and therefore reads no clock.
     pub age: Option<Duration>,
-    /// Whether a call of its key joins it: it is not superseded, stopping or too old.
+    /// Whether a call for its key joins it: it is not superseded, not stopping and within the join window.
     pub joinable: bool,
 }

@@ -1,6 +1,6 @@
-//! The primitives by which threads of this crate meet, behind one name each, so that the schedule
-//! explorer can put its own in their place (`--cfg shuttle`) and decide at each of them who goes next.
-//! Nothing else in the crate knows which it runs on.
+//! The synchronisation primitives of this crate, under one name each, so that the schedule explorer can
+//! substitute its own (`--cfg shuttle`) and choose at each of them which thread runs next. No other module
+//! depends on which set is in use.
 
 #[cfg(shuttle)]
 pub(crate) use explored::*;
@@ -20,7 +20,7 @@ mod real {
     pub(crate) use tokio::spawn;
     pub(crate) use tokio::sync::Notify;
 
-    use crate::name::StoredHash;
+    use crate::hash::StoredHash;
 
     pub(crate) type DashMap<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<StoredHash>>;
 
@@ -32,7 +32,7 @@ mod real {
     }
     pub(crate) use process_wide;
 
-    /// A small number for the current thread, the same each time it asks.
+    /// A small number that identifies the current thread.
     pub(crate) fn thread_number() -> usize {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         thread_local! {
@@ -59,7 +59,7 @@ mod explored {
     pub(crate) use shuttle_tokio::spawn;
     pub(crate) use shuttle_tokio::sync::Notify;
 
-    /// Without a random key: a schedule that fails must do the same again when it is replayed.
+    /// Without a random seed, so that a failed schedule can be replayed.
     pub(crate) type KeyHasher = BuildHasherDefault<DefaultHasher>;
 
     macro_rules! process_wide {
@@ -73,7 +73,8 @@ mod explored {
         shuttle::current::me().into()
     }
 
-    /// The explorer has none of its own: this is the real one, with a point at which it can switch.
+    /// Shuttle has no `OnceLock`. This is the one of std, with atomic operations before and after it at
+    /// which the explorer can switch threads.
     #[derive(Default)]
     pub(crate) struct OnceLock<T> {
         value: std::sync::OnceLock<T>,

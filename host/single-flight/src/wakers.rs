@@ -1,125 +1,126 @@
-//! The wakers of a flight's callers, each in a place of its own, so that a caller joins and leaves in
-//! constant time. The first needs no allocation: most flights have one caller. Nothing here takes a
-//! lock or runs a waker's code, but for [`Wakers::wake_all`], which takes the wakers by value.
+//! The wakers of a flight's callers, each in a slot of its own, so that a caller joins and leaves in
+//! constant time. The first slot needs no allocation: most flights have one caller. Nothing here takes a
+//! lock, and only [`Wakers::wake_all`], which consumes the wakers, runs a waker's code.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// Wakers by place.
+/// Wakers by slot.
 ///
-/// Invariant: a place is either held by one caller or on the list of vacant ones. Place 0 is `first`,
-/// place `n` is `rest[n - 1]`.
+/// Invariant: a slot is either occupied by one caller or in the list of vacant slots. Slot 0 is `first`,
+/// slot `n` is `rest[n - 1]`.
 pub(crate) struct Wakers {
-    first: Place,
-    /// None until there is a second caller: to take and drop the wakers of one is then next to nothing.
+    first: Slot,
+    /// `None` until there is a second caller, so that moving and dropping the wakers of a flight with one
+    /// caller costs almost nothing.
     rest: Option<Box<Rest>>,
-    /// The place to give out next: a vacant one, or else one past the last.
+    /// The slot that the next caller gets: a vacant one, or else the one after the last.
     next: u32,
 }
 
-struct Rest(Vec<Place>);
+struct Rest(Vec<Slot>);
 
-/// As big as a waker.
-enum Place {
-    Held(Waker),
-    /// The vacant place to give out after this one.
+/// The size of a waker.
+enum Slot {
+    Occupied(Waker),
+    /// The vacant slot that comes after this one in the list.
     Vacant(u32),
 }
 
 impl Wakers {
-    /// With one waker, at place 0.
+    /// One waker, in slot 0.
     pub(crate) fn new(first: Waker) -> Self {
         Self {
-            first: Place::Held(first),
+            first: Slot::Occupied(first),
             rest: None,
             next: 1,
         }
     }
 
-    /// With no waker and no place given out.
+    /// No waker, and no slot in use.
     pub(crate) fn empty() -> Self {
         Self {
-            first: Place::Vacant(1),
+            first: Slot::Vacant(1),
             rest: None,
             next: 0,
         }
     }
 
-    /// Gives out a place.
+    /// Adds a waker and returns its slot.
     pub(crate) fn insert(&mut self, waker: Waker) -> u32 {
-        let place = self.next;
+        let slot = self.next;
         let rest = self.rest.as_ref().map_or(0, |rest| rest.0.len());
-        if place as usize > rest {
+        if slot as usize > rest {
             let rest = self.rest.get_or_insert_with(|| Box::new(Rest(Vec::new())));
-            rest.0.push(Place::Held(waker));
-            self.next = place + 1;
-        } else if let Place::Vacant(next) = mem::replace(self.at(place), Place::Held(waker)) {
+            rest.0.push(Slot::Occupied(waker));
+            self.next = slot + 1;
+        } else if let Slot::Vacant(next) = mem::replace(self.at(slot), Slot::Occupied(waker)) {
             self.next = next;
         }
-        place
+        slot
     }
 
-    /// Takes a place back. The waker is returned, to be dropped where no lock is held.
-    pub(crate) fn remove(&mut self, place: u32) -> Option<Waker> {
-        let vacant = Place::Vacant(self.next);
-        self.next = place;
-        mem::replace(self.at(place), vacant).held()
+    /// Vacates a slot. Returns the waker, so that it is dropped where no lock is held.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
+        let vacant = Slot::Vacant(self.next);
+        self.next = slot;
+        mem::replace(self.at(slot), vacant).occupant()
     }
 
-    /// The waker at a place that is held.
-    pub(crate) fn get(&mut self, place: u32) -> Option<&Waker> {
-        match self.at(place) {
-            Place::Held(waker) => Some(waker),
-            Place::Vacant(_) => None,
+    /// The waker in an occupied slot.
+    pub(crate) fn get(&mut self, slot: u32) -> Option<&Waker> {
+        match self.at(slot) {
+            Slot::Occupied(waker) => Some(waker),
+            Slot::Vacant(_) => None,
         }
     }
 
-    /// Puts another waker at a place that is held, and returns the one that was there.
-    pub(crate) fn replace(&mut self, place: u32, waker: Waker) -> Option<Waker> {
-        mem::replace(self.at(place), Place::Held(waker)).held()
+    /// Puts another waker into an occupied slot, and returns the previous one.
+    pub(crate) fn replace(&mut self, slot: u32, waker: Waker) -> Option<Waker> {
+        mem::replace(self.at(slot), Slot::Occupied(waker)).occupant()
     }
 
     pub(crate) fn wake_all(self) {
-        if let Place::Held(waker) = self.first {
+        if let Slot::Occupied(waker) = self.first {
             wake(waker);
         }
         if let Some(rest) = self.rest {
-            rest.0.into_iter().filter_map(Place::held).for_each(wake);
+            rest.0.into_iter().filter_map(Slot::occupant).for_each(wake);
         }
     }
 
-    fn at(&mut self, place: u32) -> &mut Place {
-        match place {
+    fn at(&mut self, slot: u32) -> &mut Slot {
+        match slot {
             0 => &mut self.first,
             _ => {
                 let rest = self
                     .rest
                     .as_mut()
-                    .expect("a place but the first was given out");
-                &mut rest.0[place as usize - 1]
+                    .expect("a slot other than the first is in use");
+                &mut rest.0[slot as usize - 1]
             }
         }
     }
 }
 
-impl Place {
-    fn held(self) -> Option<Waker> {
+impl Slot {
+    fn occupant(self) -> Option<Waker> {
         match self {
-            Self::Held(waker) => Some(waker),
+            Self::Occupied(waker) => Some(waker),
             Self::Vacant(_) => None,
         }
     }
 }
 
-/// Wakes, whatever the waker does: one that panics must not cost the callers after it their wake.
+/// Wakes, and contains a panic of the waker: the callers after it must be woken all the same.
 pub(crate) fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Wakers};
+    use super::{Slot, Wakers};
     use std::task::Waker;
 
     fn insert(wakers: &mut Wakers) -> u32 {
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn places_given_back_are_given_out_again() {
+    fn vacated_slots_are_used_again() {
         for mut wakers in [Wakers::new(Waker::noop().clone()), {
             let mut empty = Wakers::empty();
             assert_eq!(insert(&mut empty), 0);
@@ -143,9 +144,9 @@ mod tests {
         }
     }
 
-    // 22: what a follower costs here.
+    // contract 22: the memory that a follower costs here.
     #[test]
-    fn a_place_is_as_big_as_a_waker() {
-        assert_eq!(size_of::<Place>(), size_of::<Waker>());
+    fn a_slot_is_as_big_as_a_waker() {
+        assert_eq!(size_of::<Slot>(), size_of::<Waker>());
     }
 }

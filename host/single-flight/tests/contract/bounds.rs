@@ -1,53 +1,54 @@
-//! Policy, counts, locks and draining: points 19 to 21 and 23.
+//! Limits, counts, locks and costs.
 
-use std::future::{pending, ready as at_once};
+use std::future::ready as at_once;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Wake, Waker};
-
 use std::time::Instant;
 
 use single_flight::{Error, Group, Policy};
 
-use crate::hands::{Hand, Job, Stage, answer, counts, endless, error, group, never, ready};
+use crate::harness::{
+    Executor, Job, ManualFuture, counts, endless, error, group, never, output, ready,
+};
 
-fn limited(flights: usize, callers_per_flight: usize) -> Group<&'static str, u32> {
+fn limited(max_flights: usize, max_callers_per_flight: usize) -> Group<&'static str, u32> {
     Group::new(Policy {
-        flights,
-        callers_per_flight,
+        max_flights,
+        max_callers_per_flight,
         ..Policy::default()
     })
 }
 
-// 19
+// contract 19
 #[test]
 fn one_flight_past_the_limit_is_refused_at_once() {
-    let (stage, group) = (Stage::new(), limited(2, 9));
+    let (executor, group) = (Executor::new(), limited(2, 9));
     let (mut job, work) = Job::new();
-    let mut one = Hand::new(group.call("one", work));
-    let mut two = Hand::new(group.call("two", endless));
-    assert!(stage.poll(&mut one).is_pending());
-    assert!(stage.poll(&mut two).is_pending());
-    let mut three = Hand::new(group.call("three", never));
+    let mut one = ManualFuture::new(group.call("one", work));
+    let mut two = ManualFuture::new(group.call("two", endless));
+    assert!(executor.poll(&mut one).is_pending());
+    assert!(executor.poll(&mut two).is_pending());
+    let mut three = ManualFuture::new(group.call("three", never));
     assert_eq!(
-        error(stage.poll(&mut three)),
+        error(executor.poll(&mut three)),
         Error::TooManyFlights { limit: 2 }
     );
     assert_eq!(counts(&group), [2, 2, 2]);
-    // Those under way can still be joined, and make room when they land.
-    let mut follower = Hand::new(group.call("one", never));
-    assert!(stage.poll(&mut follower).is_pending());
+    // Open flights can still be joined, and free their permit when they land.
+    let mut follower = ManualFuture::new(group.call("one", never));
+    assert!(executor.poll(&mut follower).is_pending());
     job.land(1);
-    stage.run();
-    assert_eq!(answer(one.poll()).value, 1);
-    let mut four = Hand::new(group.call("four", endless));
-    assert!(stage.poll(&mut four).is_pending());
+    executor.run();
+    assert_eq!(output(one.poll()).value, 1);
+    let mut four = ManualFuture::new(group.call("four", endless));
+    assert!(executor.poll(&mut four).is_pending());
     assert!(two.poll().is_pending());
     assert_eq!(counts(&group), [2, 2, 2]);
 }
 
-/// Notes the number of flights alive when it is woken.
+/// Records the number of flights alive when it is woken.
 struct Counting {
     group: Group<&'static str, u32>,
     alive: OnceLock<usize>,
@@ -60,129 +61,129 @@ impl Wake for Counting {
     }
 }
 
-// 19
+// contract 19
 #[test]
-fn a_caller_that_learns_its_outcome_finds_the_room_of_its_flight_given_back() {
-    let (stage, group) = (Stage::new(), group());
+fn the_permit_of_a_flight_is_released_before_its_callers_are_woken() {
+    let (executor, group) = (Executor::new(), group());
     let waker = Arc::new(Counting {
         group: group.clone(),
         alive: OnceLock::new(),
     });
-    let mut call = Hand::new(group.call("k", |_flight| async { 7 }));
-    let entered = stage.runtime.enter();
+    let mut call = ManualFuture::new(group.call("k", |_flight| async { 7 }));
+    let entered = executor.runtime.enter();
     assert!(
         call.poll_with(&Waker::from(Arc::clone(&waker)))
             .is_pending()
     );
     drop(entered);
     assert_eq!(group.flights(), 1);
-    stage.run();
+    executor.run();
     assert_eq!(waker.alive.get(), Some(&0));
 }
 
-// 19
+// contract 19
 #[test]
 fn superseded_and_stopping_flights_count_against_the_limit() {
-    let (stage, group) = (Stage::new(), limited(1, 9));
+    let (executor, group) = (Executor::new(), limited(1, 9));
     let (mut job, work) = Job::new();
-    let mut superseded = Hand::new(group.call("k", work));
-    assert!(stage.poll(&mut superseded).is_pending());
+    let mut superseded = ManualFuture::new(group.call("k", work));
+    assert!(executor.poll(&mut superseded).is_pending());
     group.forget(&"k");
     let refused = Error::TooManyFlights { limit: 1 };
-    let mut newcomer = Hand::new(group.call("k", never));
-    assert_eq!(error(stage.poll(&mut newcomer)), refused);
+    let mut newcomer = ManualFuture::new(group.call("k", never));
+    assert_eq!(error(executor.poll(&mut newcomer)), refused);
     job.land(1);
-    stage.run();
-    assert_eq!(answer(superseded.poll()).value, 1);
+    executor.run();
+    assert_eq!(output(superseded.poll()).value, 1);
 
-    let mut stopping = Hand::new(group.call("k", endless));
-    assert!(stage.poll(&mut stopping).is_pending());
+    let mut stopping = ManualFuture::new(group.call("k", endless));
+    assert!(executor.poll(&mut stopping).is_pending());
     drop(stopping);
-    let mut newcomer = Hand::new(group.call("k", never));
-    assert_eq!(error(stage.poll(&mut newcomer)), refused);
-    stage.run();
-    let mut newcomer = Hand::new(group.call("k", endless));
-    assert!(stage.poll(&mut newcomer).is_pending());
+    let mut newcomer = ManualFuture::new(group.call("k", never));
+    assert_eq!(error(executor.poll(&mut newcomer)), refused);
+    executor.run();
+    let mut newcomer = ManualFuture::new(group.call("k", endless));
+    assert!(executor.poll(&mut newcomer).is_pending());
 }
 
-// 13, 19
+// contract 13, 19
 #[test]
 fn one_caller_past_the_limit_is_refused_at_once() {
-    let (stage, group) = (Stage::new(), limited(9, 2));
+    let (executor, group) = (Executor::new(), limited(9, 2));
     let (mut job, work) = Job::new();
-    let mut leader = Hand::new(group.call("k", work));
-    let mut follower = Hand::new(group.call("k", never));
-    assert!(stage.poll(&mut leader).is_pending());
-    assert!(stage.poll(&mut follower).is_pending());
-    let mut refused = Hand::new(group.call("k", never));
+    let mut leader = ManualFuture::new(group.call("k", work));
+    let mut follower = ManualFuture::new(group.call("k", never));
+    assert!(executor.poll(&mut leader).is_pending());
+    assert!(executor.poll(&mut follower).is_pending());
+    let mut refused = ManualFuture::new(group.call("k", never));
     assert_eq!(
-        error(stage.poll(&mut refused)),
+        error(executor.poll(&mut refused)),
         Error::TooManyCallers { limit: 2 }
     );
     assert_eq!(counts(&group), [1, 2, 1]);
-    // One that leaves makes room.
+    // A caller that leaves frees its place.
     drop(leader);
-    let mut newcomer = Hand::new(group.call("k", never));
-    assert!(stage.poll(&mut newcomer).is_pending());
+    let mut newcomer = ManualFuture::new(group.call("k", never));
+    assert!(executor.poll(&mut newcomer).is_pending());
     job.land(7);
-    stage.run();
-    assert_eq!(answer(follower.poll()).callers, 3);
-    assert_eq!(answer(newcomer.poll()).callers, 3);
+    executor.run();
+    assert_eq!(output(follower.poll()).callers, 3);
+    assert_eq!(output(newcomer.poll()).callers, 3);
 }
 
-// 19
+// contract 19
 #[test]
-fn limits_of_zero_refuse_everything() {
-    let stage = Stage::new();
+fn limits_of_zero_refuse_every_call() {
+    let executor = Executor::new();
     let no_flights = limited(0, 9);
-    let mut call = Hand::new(no_flights.call("k", never));
+    let mut call = ManualFuture::new(no_flights.call("k", never));
     assert_eq!(
-        error(stage.poll(&mut call)),
+        error(executor.poll(&mut call)),
         Error::TooManyFlights { limit: 0 }
     );
     let no_callers = limited(9, 0);
-    let mut call = Hand::new(no_callers.call("k", never));
+    let mut call = ManualFuture::new(no_callers.call("k", never));
     assert_eq!(
-        error(stage.poll(&mut call)),
+        error(executor.poll(&mut call)),
         Error::TooManyCallers { limit: 0 }
     );
     assert_eq!(counts(&no_flights), [0, 0, 0]);
     assert_eq!(counts(&no_callers), [0, 0, 0]);
 }
 
-// 9, 13, 20
+// contract 9, 13, 20
 #[test]
 fn ten_thousand_callers_share_one_execution() {
     const CALLERS: usize = if cfg!(miri) { 100 } else { 10_000 };
-    let (stage, group) = (Stage::new(), group());
+    let (executor, group) = (Executor::new(), group());
     let (mut job, work) = Job::new();
-    let mut leader = Hand::new(group.call("k", work));
-    assert!(stage.poll(&mut leader).is_pending());
+    let mut leader = ManualFuture::new(group.call("k", work));
+    assert!(executor.poll(&mut leader).is_pending());
     let mut followers: Vec<_> = (1..CALLERS)
-        .map(|_| Hand::new(group.call("k", never)))
+        .map(|_| ManualFuture::new(group.call("k", never)))
         .collect();
     for follower in &mut followers {
-        assert!(stage.poll(follower).is_pending());
+        assert!(executor.poll(follower).is_pending());
     }
     assert_eq!(counts(&group), [1, CALLERS, 1]);
     followers.truncate(CALLERS / 2);
     assert_eq!(counts(&group), [1, CALLERS / 2 + 1, 1]);
 
     job.land(7);
-    stage.run();
+    executor.run();
     assert_eq!(counts(&group), [0, 0, 0]);
-    assert_eq!(answer(leader.poll()).callers, CALLERS);
+    assert_eq!(output(leader.poll()).callers, CALLERS);
     for follower in &mut followers {
         assert_eq!(follower.wakes(), 1);
-        assert_eq!(answer(follower.poll()).callers, CALLERS);
+        assert_eq!(output(follower.poll()).callers, CALLERS);
     }
-    assert_eq!(job.seen()[0], 1);
+    assert_eq!(job.counts()[0], 1);
 }
 
-// 20
+// contract 20
 #[test]
-fn no_memory_of_a_key_is_kept() {
-    let stage = Stage::new();
+fn keys_and_values_are_dropped_with_their_flight() {
+    let executor = Executor::new();
     let key: Arc<str> = Arc::from("k");
     let value: Arc<str> = Arc::from("v");
     let group: Group<Arc<str>, Arc<str>> = Group::new(Policy::default());
@@ -190,28 +191,28 @@ fn no_memory_of_a_key_is_kept() {
         let value = Arc::clone(value);
         move |_flight| async { value }
     };
-    let mut leader = Hand::new(group.call(Arc::clone(&key), work(&value)));
-    let mut follower = Hand::new(group.call(Arc::clone(&key), work(&value)));
-    assert!(stage.poll(&mut leader).is_pending());
-    assert!(stage.poll(&mut follower).is_pending());
+    let mut leader = ManualFuture::new(group.call(Arc::clone(&key), work(&value)));
+    let mut follower = ManualFuture::new(group.call(Arc::clone(&key), work(&value)));
+    assert!(executor.poll(&mut leader).is_pending());
+    assert!(executor.poll(&mut follower).is_pending());
     // The follower's key and work are gone once it has joined.
     assert_eq!((Arc::strong_count(&key), Arc::strong_count(&value)), (2, 2));
     group.forget(&key);
-    stage.run();
+    executor.run();
     assert!(leader.poll().is_ready() && follower.poll().is_ready());
     drop((leader, follower));
     assert_eq!((Arc::strong_count(&key), Arc::strong_count(&value)), (1, 1));
 }
 
-/// User code that uses the group wherever it runs: as a part of a key when it is dropped, as a value
-/// when it is cloned and dropped, as a waker when it is woken and dropped.
-struct Busy {
-    /// Weak, because the group's observer is one as well.
-    group: Weak<OnceLock<Group<BusyKey, Busy>>>,
+/// User code that uses the group: as part of a key when it is dropped, as a value when it is cloned and
+/// dropped, as a waker when it is woken and dropped.
+struct Reentrant {
+    /// Weak, because the group's observer holds one as well.
+    group: Weak<OnceLock<Group<ReentrantKey, Reentrant>>>,
     uses: Arc<AtomicUsize>,
 }
 
-impl Busy {
+impl Reentrant {
     fn another(&self) -> Self {
         Self {
             group: Weak::clone(&self.group),
@@ -221,240 +222,131 @@ impl Busy {
 
     fn use_group(&self) {
         let Some(group) = self.group.upgrade() else {
-            // The group itself is being dropped.
+            // The group is being dropped.
             return;
         };
         let group = group.get().expect("the group is made before it is used");
-        let name = BusyName("none");
-        // Takes every lock there is: that of each shard, of each flight, of the superseded flights.
+        let name = KeyName("none");
+        // Takes every lock: of each shard, of each flight and of the detached flights.
         group.callers();
-        group.forget(&BusyKey { name, _busy: None });
+        group.forget(&ReentrantKey {
+            name,
+            _reentrant: None,
+        });
         self.uses.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl Clone for Busy {
+impl Clone for Reentrant {
     fn clone(&self) -> Self {
         self.use_group();
         self.another()
     }
 }
 
-impl Drop for Busy {
+impl Drop for Reentrant {
     fn drop(&mut self) {
         self.use_group();
     }
 }
 
 #[derive(PartialEq, Eq, Hash)]
-struct BusyName(&'static str);
+struct KeyName(&'static str);
 
-/// The name is the key. What comes with it is only held to be dropped.
-struct BusyKey {
-    name: BusyName,
-    _busy: Option<Busy>,
+/// Equal and hashed by its name.
+struct ReentrantKey {
+    name: KeyName,
+    _reentrant: Option<Reentrant>,
 }
 
-impl PartialEq for BusyKey {
+impl PartialEq for ReentrantKey {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for BusyKey {}
+impl Eq for ReentrantKey {}
 
-impl Hash for BusyKey {
+impl Hash for ReentrantKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl Wake for Busy {
+impl Wake for Reentrant {
     fn wake(self: Arc<Self>) {
         self.use_group();
     }
 }
 
-// 21: a lock held across any of these would be taken again by the same thread, which would hang.
+// contract 21: if a lock were held across any of these, the same thread would take it again and hang.
 #[test]
-fn user_code_may_use_the_group_wherever_it_runs() {
-    let stage = Stage::new();
+fn user_code_may_use_the_group_in_every_callback() {
+    let executor = Executor::new();
     let uses = Arc::new(AtomicUsize::new(0));
     let made = Arc::new(OnceLock::new());
-    let busy = Busy {
+    let reentrant = Reentrant {
         group: Arc::downgrade(&made),
         uses: Arc::clone(&uses),
     };
-    let observer = busy.another();
+    let observer = reentrant.another();
     let group = Group::with_observer(Policy::default(), Instant::now, move |_, _| {
         observer.use_group()
     });
     made.set(group.clone()).ok().unwrap();
     let call = |name| {
-        let key = BusyKey {
-            name: BusyName(name),
-            _busy: Some(busy.another()),
+        let key = ReentrantKey {
+            name: KeyName(name),
+            _reentrant: Some(reentrant.another()),
         };
-        let value = busy.another();
-        Hand::new(group.call(key, move |_flight| async move {
+        let value = reentrant.another();
+        ManualFuture::new(group.call(key, move |_flight| async move {
             value.use_group();
             tokio::task::yield_now().await;
             value
         }))
     };
-    let waker = || Waker::from(Arc::new(busy.another()));
+    let waker = || Waker::from(Arc::new(reentrant.another()));
 
-    // Opened, joined, polled again with another waker, landed, fetched.
+    // Open, join, poll again with another waker, land, take the outcome.
     let (mut leader, mut follower) = (call("lands"), call("lands"));
-    let entered = stage.runtime.enter();
+    let entered = executor.runtime.enter();
     for call in [&mut leader, &mut follower] {
         assert!(call.poll_with(&waker()).is_pending());
         assert!(call.poll_with(&waker()).is_pending());
     }
     drop(entered);
-    stage.run();
+    executor.run();
     assert!(leader.poll().is_ready() && follower.poll().is_ready());
     drop((leader, follower));
 
-    // Forgotten, left, cancelled; and cancelled by a drain.
-    let entered = stage.runtime.enter();
+    // Forget, leave, cancel; and cancel by a drain.
+    let entered = executor.runtime.enter();
     let (mut forgotten, mut left, mut drained) = (call("forgotten"), call("left"), call("drained"));
     for call in [&mut forgotten, &mut left, &mut drained] {
         assert!(call.poll_with(&waker()).is_pending());
     }
     drop(entered);
-    let forgotten_name = BusyName("forgotten");
-    group.forget(&BusyKey {
+    let forgotten_name = KeyName("forgotten");
+    group.forget(&ReentrantKey {
         name: forgotten_name,
-        _busy: None,
+        _reentrant: None,
     });
     drop((forgotten, left));
-    assert_eq!(ready(Hand::new(group.drain(at_once(()))).poll()), 1);
+    assert_eq!(ready(ManualFuture::new(group.drain(at_once(()))).poll()), 1);
     assert!(drained.poll().is_ready());
     drop(drained);
-    stage.run();
+    executor.run();
     assert_eq!(counts(&group), [0, 0, 0]);
 
-    // Dropped: 5 keys, 5 values, 2 clones of a value, 7 wakers.
+    // Drops: 5 keys, 5 values, 2 clones of a value, 7 wakers.
     let dropped = 5 + 5 + 2 + 7;
     let (cloned, woken, ran, observed) = (2, 3, 1, 4);
     let expected = dropped + cloned + woken + ran + observed;
     assert_eq!(uses.load(Ordering::Relaxed), expected);
 }
 
-// 23
-#[test]
-fn a_drain_opens_nothing_and_waits_for_what_is_open() {
-    let (stage, group) = (Stage::new(), group());
-    let (mut job, work) = Job::new();
-    let mut leader = Hand::new(group.call("k", work));
-    assert!(stage.poll(&mut leader).is_pending());
-    let mut drain = Hand::new(group.drain(pending()));
-    assert!(drain.poll().is_pending());
-    let mut late = Hand::new(group.call("late", never));
-    assert_eq!(error(stage.poll(&mut late)), Error::Draining);
-    let mut follower = Hand::new(group.call("k", never));
-    assert!(stage.poll(&mut follower).is_pending());
-
-    stage.run();
-    assert_eq!(drain.wakes(), 0);
-    job.land(7);
-    stage.run();
-    assert_eq!(drain.wakes(), 1);
-    assert_eq!(ready(drain.poll()), 0);
-    assert_eq!(answer(leader.poll()).callers, 2);
-    assert_eq!(answer(follower.poll()).callers, 2);
-    let mut after = Hand::new(group.call("k", never));
-    assert_eq!(error(stage.poll(&mut after)), Error::Draining);
-}
-
-// 23
-#[test]
-fn a_drain_of_an_empty_group_ends_at_once() {
-    let group = group();
-    assert_eq!(ready(Hand::new(group.drain(pending())).poll()), 0);
-    assert_eq!(ready(Hand::new(group.drain(at_once(()))).poll()), 0);
-}
-
-// 23
-#[test]
-fn a_drain_waits_for_superseded_and_stopping_flights() {
-    let (stage, group) = (Stage::new(), group());
-    let (mut job, work) = Job::new();
-    let mut superseded = Hand::new(group.call("superseded", work));
-    let mut stopping = Hand::new(group.call("stopping", endless));
-    assert!(stage.poll(&mut superseded).is_pending());
-    assert!(stage.poll(&mut stopping).is_pending());
-    group.forget(&"superseded");
-    drop(stopping);
-    let mut drain = Hand::new(group.drain(pending()));
-    assert!(drain.poll().is_pending());
-    job.land(7);
-    assert_eq!(counts(&group), [2, 1, 0]);
-    stage.run();
-    assert_eq!(ready(drain.poll()), 0);
-    assert_eq!(answer(superseded.poll()).value, 7);
-}
-
-// 9, 23
-#[test]
-fn a_drain_at_its_deadline_cancels_what_is_left() {
-    let (stage, group) = (Stage::new(), group());
-    let (job, work) = Job::new();
-    let mut listed = Hand::new(group.call("listed", work));
-    let mut follower = Hand::new(group.call("listed", never));
-    let mut superseded = Hand::new(group.call("superseded", endless));
-    assert!(stage.poll(&mut listed).is_pending());
-    assert!(stage.poll(&mut follower).is_pending());
-    assert!(stage.poll(&mut superseded).is_pending());
-    group.forget(&"superseded");
-    stage.run();
-
-    let (deadline, reached) = tokio::sync::oneshot::channel();
-    let mut drain = Hand::new(group.drain(async { reached.await.unwrap() }));
-    let mut other = Hand::new(group.drain(pending()));
-    assert!(drain.poll().is_pending());
-    assert!(other.poll().is_pending());
-    deadline.send(()).unwrap();
-    assert_eq!(ready(drain.poll()), 2);
-    assert_eq!(
-        (listed.wakes(), follower.wakes(), superseded.wakes()),
-        (1, 1, 1)
-    );
-    assert!(matches!(error(listed.poll()), Error::Cancelled { .. }));
-    assert!(matches!(error(follower.poll()), Error::Cancelled { .. }));
-    assert!(matches!(error(superseded.poll()), Error::Cancelled { .. }));
-    // Terminal at once; the work is dropped when its task is next scheduled, unpolled.
-    assert_eq!(counts(&group), [2, 0, 0]);
-    assert!(other.poll().is_pending());
-    stage.run();
-    assert_eq!(job.seen(), [1, 1, 1]);
-    assert_eq!(counts(&group), [0, 0, 0]);
-    assert_eq!(ready(other.poll()), 0);
-}
-
-// 23
-#[test]
-fn a_drain_ends_after_every_observer_was_told() {
-    let stage = Stage::new();
-    let told = Arc::new(AtomicUsize::new(0));
-    let observer = {
-        let told = Arc::clone(&told);
-        move |_: &&'static str, _: &single_flight::EndedFlight<'_, u32>| {
-            told.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    let group = Group::with_observer(Policy::default(), Instant::now, observer);
-    let mut call = Hand::new(group.call("k", |_flight| async { 7 }));
-    assert!(stage.poll(&mut call).is_pending());
-    let mut drain = Hand::new(group.drain(pending()));
-    assert!(drain.poll().is_pending());
-    stage.run();
-    assert_eq!(ready(drain.poll()), 0);
-    assert_eq!(told.load(Ordering::Relaxed), 1);
-}
-
-/// Counts how often any key is hashed and compared.
+/// A key that counts hashing and comparing.
 #[derive(Clone)]
 struct Counted {
     key: usize,
@@ -477,34 +369,34 @@ impl PartialEq for Counted {
 
 impl Eq for Counted {}
 
-// 22: a join hashes once and compares once, however many callers are on the flight, and however many
-// flights are in the table. What else it costs is counted in instructions, by the benchmark.
+// contract 22: a join hashes once and compares once, whatever the number of callers on the flight and of
+// flights in the table. The benchmark counts its instructions.
 #[test]
 fn joining_hashes_once_and_compares_once() {
     const MANY: usize = if cfg!(miri) { 20 } else { 1_000 };
-    let stage = Stage::new();
+    let executor = Executor::new();
     let group: Group<Counted, u32> = Group::new(Policy {
-        flights: 2 * MANY,
+        max_flights: 2 * MANY,
         ..Policy::default()
     });
     let effort: Arc<[AtomicUsize; 2]> = Arc::default();
     let call = |key| {
         let effort = Arc::clone(&effort);
-        Hand::new(group.call(Counted { key, effort }, endless))
+        ManualFuture::new(group.call(Counted { key, effort }, endless))
     };
     let spent = || [0, 1].map(|kind: usize| effort[kind].swap(0, Ordering::Relaxed));
     let mut calls: Vec<_> = (0..MANY).map(call).collect();
     for call in &mut calls {
-        assert!(stage.poll(call).is_pending());
+        assert!(executor.poll(call).is_pending());
     }
     assert_eq!(spent(), [MANY, 0]);
     for _ in 0..MANY {
         let mut follower = call(7);
-        assert!(stage.poll(&mut follower).is_pending());
+        assert!(executor.poll(&mut follower).is_pending());
         calls.push(follower);
         assert_eq!(spent(), [1, 1]);
     }
     drop(calls);
-    stage.run();
+    executor.run();
     assert_eq!(spent(), [0, 0]);
 }

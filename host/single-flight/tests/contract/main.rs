@@ -1,15 +1,16 @@
-//! The contract of the table, one promise a test, poll by poll. The numbers in the comments are the
-//! contract's.
+//! The contract of the table (`CONTRACT.md`), one behaviour per test. Each test cites the numbers that it
+//! proves.
 //!
-//! Nothing here sleeps or depends on time. Calls are polled by hand, and the tasks of flights run only
-//! when a test says so, so each order of join, leave, land, panic and cancel is one certain order.
+//! Nothing here sleeps or depends on time. The tests poll the calls by hand and choose when the tasks of
+//! flights run, so each order of join, leave, land, panic and cancel is deterministic.
 
 #![cfg(not(shuttle))]
 
-mod anew;
 mod bounds;
 mod cancellation;
-mod hands;
+mod drain;
+mod fresh;
+mod harness;
 mod identity;
 mod nesting;
 mod outcome;

@@ -1,4 +1,4 @@
-//! The same promises with real threads: not one certain order, but many, and what holds in all of them.
+//! The same contract on several threads: many orders, and assertions that hold in all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::Barrier;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::hands::{Hand, counts};
+use crate::harness::{ManualFuture, counts};
 
 const CALLERS: usize = 4;
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_000 };
@@ -24,29 +24,29 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime with a timer")
 }
 
-/// What `future` comes to. A caller that is never woken fails its test rather than hanging it.
+/// The output of `future`. A caller that is never woken fails its test instead of hanging it.
 fn finish<F: Future>(runtime: &Runtime, future: F) -> F::Output {
     const FAILSAFE: Duration = Duration::from_secs(60);
     let finished = runtime.block_on(async { timeout(FAILSAFE, future).await });
-    finished.expect("a caller still waits")
+    finished.expect("every caller completes in time")
 }
 
-/// Whether an execution began while another of its key was under way.
+/// Whether an execution began while another of its key was running.
 #[derive(Clone)]
 struct Overlapped(bool);
 
 /// One call, in ticks of a clock that all callers share.
-struct Asked {
+struct TimedCall {
     at: usize,
     answered: usize,
     flight: FlightId,
     role: Role,
 }
 
-// 1, 2, 11, 20: executions of a key do not overlap, nobody gets the result of a flight that had landed
-// before it asked, and nothing is left over.
+// contract 1, 2, 11, 20: executions of a key do not overlap, and no caller gets the result of a flight that
+// had landed before the call.
 #[test]
-fn callers_on_many_threads_share_only_what_is_under_way() {
+fn callers_on_many_threads_share_only_flights_that_have_not_landed() {
     let runtime = runtime();
     let group: Group<usize, Overlapped> = Group::new(Policy::default());
     let clock = Arc::new(AtomicUsize::new(0));
@@ -68,14 +68,14 @@ fn callers_on_many_threads_share_only_what_is_under_way() {
                         Overlapped(overlapped)
                     };
                     let at = clock.fetch_add(1, Ordering::SeqCst);
-                    let answer = group.call(0, work).await.unwrap();
+                    let output = group.call(0, work).await.unwrap();
                     let answered = clock.fetch_add(1, Ordering::SeqCst);
-                    assert!(!answer.value.0);
-                    calls.push(Asked {
+                    assert!(!output.value.0);
+                    calls.push(TimedCall {
                         at,
                         answered,
-                        flight: answer.flight,
-                        role: answer.role,
+                        flight: output.flight,
+                        role: output.role,
                     });
                 }
                 calls
@@ -85,7 +85,7 @@ fn callers_on_many_threads_share_only_what_is_under_way() {
     let callers = finish(&runtime, join_all(callers));
     let calls: Vec<_> = callers.into_iter().flat_map(Result::unwrap).collect();
 
-    let mut flights: HashMap<FlightId, Vec<&Asked>> = HashMap::new();
+    let mut flights: HashMap<FlightId, Vec<&TimedCall>> = HashMap::new();
     for call in &calls {
         flights.entry(call.flight).or_default().push(call);
     }
@@ -93,17 +93,17 @@ fn callers_on_many_threads_share_only_what_is_under_way() {
     for calls in flights.values() {
         let leaders = calls.iter().filter(|call| call.role == Role::Leader);
         assert_eq!(leaders.count(), 1);
-        // One that has an answer proves that the flight has landed.
+        // The first output proves that the flight has landed.
         let landed = calls.iter().map(|call| call.answered).min();
         assert!(calls.iter().all(|call| Some(call.at) < landed));
     }
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
-// 9, 13, 15, 16, 20: with callers that leave, forget and stay in every order, each that stays gets its
-// answer, and nothing is left over.
+// contract 9, 13, 15, 16, 20: callers stay, leave and forget in many orders. Each caller that stays gets an
+// output.
 #[test]
-fn callers_on_many_threads_leave_nothing_behind() {
+fn after_callers_on_many_threads_all_counts_are_zero() {
     let runtime = runtime();
     let group: Group<usize, usize> = Group::new(Policy::default());
     let start = Arc::new(Barrier::new(CALLERS));
@@ -119,8 +119,8 @@ fn callers_on_many_threads_leave_nothing_behind() {
                     };
                     let call = group.call(round % 2, work);
                     match (caller + round) % CALLERS {
-                        // Polled once, and left.
-                        0 => drop(Hand::new(call).poll()),
+                        // Polled once, then dropped.
+                        0 => drop(ManualFuture::new(call).poll()),
                         1 => {
                             group.forget(&(round % 2));
                             assert!(call.await.unwrap().value <= round);
@@ -138,9 +138,9 @@ fn callers_on_many_threads_leave_nothing_behind() {
     assert_eq!(counts(&group), [0, 0, 0]);
 }
 
-// 9, 10, 20: a runtime that shuts down under its flights, wherever each of them is.
+// contract 9, 10, 20: a runtime shuts down while its flights are in any state.
 #[test]
-fn callers_of_a_runtime_that_shuts_down_are_all_told() {
+fn every_caller_gets_an_outcome_when_the_runtime_shuts_down() {
     const KEYS: usize = 8;
     let survivor = runtime();
     let group: Group<usize, usize> = Group::new(Policy::default());
@@ -151,7 +151,7 @@ fn callers_of_a_runtime_that_shuts_down_are_all_told() {
                 let group = group.clone();
                 let doomed = doomed.handle().clone();
                 survivor.spawn(async move {
-                    let mut call = Hand::new(group.call(key, move |_flight| async move {
+                    let mut call = ManualFuture::new(group.call(key, move |_flight| async move {
                         yield_now().await;
                         key
                     }));
@@ -168,7 +168,7 @@ fn callers_of_a_runtime_that_shuts_down_are_all_told() {
         doomed.shutdown_background();
         for (key, outcome) in finish(&survivor, join_all(calls)).into_iter().enumerate() {
             match outcome.expect("a caller does not panic") {
-                Ok(answer) => assert_eq!(answer.value, key),
+                Ok(output) => assert_eq!(output.value, key),
                 Err(error) => assert!(matches!(error, Error::Cancelled { .. })),
             }
         }
@@ -176,7 +176,7 @@ fn callers_of_a_runtime_that_shuts_down_are_all_told() {
     }
 }
 
-/// The counts of a group that nobody is on, once its last tasks are gone.
+/// The counts of a group without callers, once its last tasks have completed.
 async fn idle(group: &Group<usize, usize>) -> [usize; 3] {
     while group.flights() > 0 {
         yield_now().await;
@@ -184,14 +184,14 @@ async fn idle(group: &Group<usize, usize>) -> [usize; 3] {
     counts(group)
 }
 
-// 9, 10: an outcome is whole for whoever sees that it is there, woken or not.
+// contract 9, 10: a caller that sees an outcome without having been woken sees all of it.
 #[test]
-fn a_caller_that_polls_all_the_time_sees_a_whole_outcome() {
+fn a_caller_that_polls_without_being_woken_sees_the_whole_outcome() {
     let runtime = runtime();
     let group: Group<usize, Arc<[usize]>> = Group::new(Policy::default());
     for round in 0..2 * ROUNDS {
         let call = |_| {
-            Hand::new(group.call(0, move |_flight| async move {
+            ManualFuture::new(group.call(0, move |_flight| async move {
                 yield_now().await;
                 Arc::from([round; 8])
             }))
@@ -201,8 +201,8 @@ fn a_caller_that_polls_all_the_time_sees_a_whole_outcome() {
         let _entered = runtime.enter();
         while !calls.is_empty() {
             calls.retain_mut(|call| match call.poll() {
-                Poll::Ready(answer) => {
-                    values.push(answer.expect("the work lands").value);
+                Poll::Ready(output) => {
+                    values.push(output.expect("the work lands").value);
                     false
                 }
                 Poll::Pending => true,

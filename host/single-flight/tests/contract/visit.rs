@@ -1,41 +1,43 @@
-//! What a visit shows of the flights under way, and point 21 of it.
+//! `Group::visit`.
 
 use std::time::Duration;
 
 use single_flight::{FlightSnapshot, Group, Policy};
 
-use crate::hands::{Hand, Job, Stage, Time, answer, counts, endless, group, never};
+use crate::harness::{
+    Executor, Job, ManualClock, ManualFuture, counts, endless, group, never, output,
+};
 
 fn shown(group: &Group<&'static str, u32>) -> Vec<(&'static str, FlightSnapshot)> {
     let mut shown = Vec::new();
-    group.visit(|key, under_way| shown.push((*key, *under_way)));
+    group.visit(|key, flight| shown.push((*key, *flight)));
     shown
 }
 
 #[test]
 fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
-    let (stage, time) = (Stage::new(), Time::new());
+    let (executor, clock) = (Executor::new(), ManualClock::new());
     let policy = Policy {
         join_window: Some(Duration::from_millis(30)),
         ..Policy::default()
     };
-    let group = Group::with_clock(policy, time.clock());
+    let group = Group::with_clock(policy, clock.source());
     assert_eq!(shown(&group), []);
     let (mut job, work) = Job::new();
-    let mut superseded = Hand::new(group.call("k", work));
-    let mut follower = Hand::new(group.call("k", never));
-    assert!(stage.poll(&mut superseded).is_pending());
-    assert!(stage.poll(&mut follower).is_pending());
-    time.pass(10);
-    let mut open = Hand::new(group.call_fresh("k", endless));
-    assert!(stage.poll(&mut open).is_pending());
-    time.pass(10);
-    let mut stopping = Hand::new(group.call("other", endless));
-    assert!(stage.poll(&mut stopping).is_pending());
+    let mut superseded = ManualFuture::new(group.call("k", work));
+    let mut follower = ManualFuture::new(group.call("k", never));
+    assert!(executor.poll(&mut superseded).is_pending());
+    assert!(executor.poll(&mut follower).is_pending());
+    clock.advance(10);
+    let mut open = ManualFuture::new(group.call_fresh("k", endless));
+    assert!(executor.poll(&mut open).is_pending());
+    clock.advance(10);
+    let mut stopping = ManualFuture::new(group.call("other", endless));
+    assert!(executor.poll(&mut stopping).is_pending());
     drop(stopping);
 
     let seen = shown(&group);
-    assert!(seen.is_sorted_by_key(|(_, under_way)| under_way.flight));
+    assert!(seen.is_sorted_by_key(|(_, flight)| flight.flight));
     let mut states: Vec<_> = seen
         .iter()
         .map(
@@ -48,7 +50,7 @@ fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
                     ..
                 },
             )| {
-                let age = age.expect("the group has a use for its clock").as_millis();
+                let age = age.expect("the group has a join window").as_millis();
                 (*key, *callers, age, *joinable)
             },
         )
@@ -61,62 +63,62 @@ fn a_visit_shows_open_superseded_and_stopping_flights_in_the_order_of_ids() {
     ];
     assert_eq!(states, expected);
 
-    // One that nobody joins any more because of its age, before a call comes and closes it.
-    time.pass(21);
-    let open_still = |(_, under_way): &(_, FlightSnapshot)| under_way.joinable;
+    // The open flight has outlived its window, and no call has closed it yet.
+    clock.advance(21);
+    let open_still = |(_, flight): &(_, FlightSnapshot)| flight.joinable;
     assert!(!shown(&group).iter().any(open_still));
     assert_eq!(group.entries(), 1);
 
-    // Those that are over are not shown.
+    // Flights that have ended are not shown.
     job.land(1);
-    stage.run();
-    assert!(answer(superseded.poll()).shared());
+    executor.run();
+    assert!(output(superseded.poll()).shared());
     let left = shown(&group).into_iter();
     let left: Vec<_> = left.map(|(key, flight)| (key, flight.callers)).collect();
     assert_eq!(left, [("k", 1)]);
 }
 
 #[test]
-fn a_group_that_has_no_use_for_a_clock_shows_no_ages() {
-    let (stage, group) = (Stage::new(), group());
-    let mut call = Hand::new(group.call("k", endless));
-    assert!(stage.poll(&mut call).is_pending());
-    let [(key, under_way)] = shown(&group)[..] else {
-        panic!("one flight is under way");
+fn a_group_without_a_use_for_its_clock_shows_no_ages() {
+    let (executor, group) = (Executor::new(), group());
+    let mut call = ManualFuture::new(group.call("k", endless));
+    assert!(executor.poll(&mut call).is_pending());
+    let [(key, flight)] = shown(&group)[..] else {
+        panic!("expected one flight");
     };
     let FlightSnapshot {
         callers,
         age,
         joinable,
         ..
-    } = under_way;
+    } = flight;
     assert_eq!((key, callers, age, joinable), ("k", 1, None, true));
 }
 
-// 21: a lock held while the closure runs would be taken again by the same thread, which would hang.
+// contract 21: if a lock were held while the closure runs, the same thread would take it again and hang.
 #[test]
-fn a_visitor_may_use_the_group() {
-    let (stage, group) = (Stage::new(), group());
-    let call = |key| Hand::new(group.call(key, endless));
+fn the_visit_closure_may_use_the_group() {
+    let (executor, group) = (Executor::new(), group());
+    let call = |key| ManualFuture::new(group.call(key, endless));
     let mut calls = ["a", "b", "c"].map(call);
     for call in &mut calls {
-        assert!(stage.poll(call).is_pending());
+        assert!(executor.poll(call).is_pending());
     }
     let mut calls = Some(calls);
     let (mut opened, mut seen) = (Vec::new(), Vec::new());
-    group.visit(|key, under_way| {
-        seen.push((under_way.callers, under_way.joinable));
+    group.visit(|key, flight| {
+        seen.push((flight.callers, flight.joinable));
         assert_eq!(shown(&group).len(), 2 + seen.len());
-        let mut anew = Hand::new(group.call_fresh(*key, endless));
-        assert!(stage.poll(&mut anew).is_pending());
-        opened.push(anew);
+        let mut fresh = ManualFuture::new(group.call_fresh(*key, endless));
+        assert!(executor.poll(&mut fresh).is_pending());
+        opened.push(fresh);
         assert!(group.forget(key));
-        // All leave: the flights that are still to be shown are stopping by then.
+        // All leave: the flights that are visited next are stopping by then.
         drop(calls.take());
     });
     assert_eq!(seen, [(1, true), (0, false), (0, false)]);
     assert_eq!(counts(&group), [6, 3, 0]);
     drop(opened);
-    stage.run();
+    executor.run();
     assert_eq!(counts(&group), [0, 0, 0]);
 }

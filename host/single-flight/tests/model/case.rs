@@ -1,5 +1,5 @@
-//! One case: each operation of a script is done to the table and to the model, and whatever can be seen of
-//! the one is compared with what the other says. It knows no rule of the contract.
+//! One case: each operation of a script is applied to the table and to the model, and their observable states
+//! are compared. Nothing here knows a rule of the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use proptest::test_runner::TestCaseError;
 use single_flight::FlightId;
 
-use crate::job::Outcome;
-use crate::model::{By, CallNo, FlightNo, Model, OneOf, Word};
+use crate::harness::Harness;
+use crate::model::{By, CallNo, Command, FlightNo, Model, OneOf};
 use crate::outcome::Polled;
-use crate::rig::Rig;
-use crate::script::{Bell, Name, Op, Script, Takes, Telling, Temper};
+use crate::script::{Fault, KeyName, Mode, Observing, Op, Script, WhichWaker};
+use crate::scripted_work::Outcome;
 
-/// A table and its model, to which the same is done.
+/// A table and its model.
 pub(crate) struct Case {
     model: Model,
-    rig: Rig,
-    telling: Telling,
-    /// The ids of flights, learned as they are seen.
-    names: BTreeMap<FlightId, FlightNo>,
+    harness: Harness,
+    observing: Observing,
+    /// The numbers of the flight ids that were seen.
+    numbers: BTreeMap<FlightId, FlightNo>,
     done: Vec<Op<usize>>,
 }
 
-/// What the table did that the model did not, in a sentence.
+/// A difference between the table and the model, in a sentence.
 struct Difference(String);
 
 type Checked = Result<(), Difference>;
@@ -41,10 +41,10 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, seen: &T, expected: &T) -> Checke
 impl Case {
     pub(crate) fn new(script: &Script) -> Self {
         Self {
-            model: Model::new(script.policy, script.telling),
-            rig: Rig::new(script),
-            telling: script.telling,
-            names: BTreeMap::new(),
+            model: Model::new(script.policy, script.observing),
+            harness: Harness::new(script),
+            observing: script.observing,
+            numbers: BTreeMap::new(),
             done: Vec::new(),
         }
     }
@@ -56,7 +56,7 @@ impl Case {
 
     fn run_checked(&mut self, ops: &[Op]) -> Checked {
         for op in ops {
-            if let Some(op) = op.of(&self.model.there()) {
+            if let Some(op) = op.of(&self.model.available()) {
                 self.step(op)?;
             }
         }
@@ -71,21 +71,21 @@ impl Case {
 
     fn apply(&mut self, op: Op<usize>) -> Checked {
         match op {
-            Op::Call(key, takes, temper) => {
-                let call = self.make(key, takes, temper);
-                self.poll(call, Bell::One)?;
+            Op::Call(key, mode, fault) => {
+                let call = self.make(key, mode, fault);
+                self.poll(call, WhichWaker::First)?;
             }
-            Op::Make(key, takes, temper) => _ = self.make(key, takes, temper),
-            Op::Poll(call, bell) => self.poll(call, bell)?,
+            Op::Make(key, mode, fault) => _ = self.make(key, mode, fault),
+            Op::Poll(call, waker) => self.poll(call, waker)?,
             Op::Leave(call) => self.leave(call),
             Op::Forget(key) => self.forget(key)?,
             Op::Land(flight) => self.land(flight),
             Op::Panic(flight) => self.panic(flight),
-            Op::Ask(flight, key, takes, temper) => self.ask(flight, key, takes, temper),
+            Op::Nest(flight, key, mode, fault) => self.nest(flight, key, mode, fault),
             Op::Withdraw(flight) => self.withdraw(flight),
             Op::Run(flight) => self.run_task(flight),
             Op::RunAll => {
-                let flights = self.model.there().flights;
+                let flights = self.model.available().flights;
                 flights.into_iter().for_each(|flight| self.run_task(flight));
             }
             Op::LoseRuntime(flight) => self.lose_runtime(flight),
@@ -98,28 +98,28 @@ impl Case {
         Ok(())
     }
 
-    /// Lets go of everything, in the course of which every flight must end.
+    /// Completes and drops everything, after which every flight must have ended.
     fn finish(&mut self) -> Checked {
         self.land_all()?;
-        // Outcomes are fetched. A call that was not polled yet opens a flight once more, and leaves it.
-        for call in self.model.there().calls {
-            self.step(Op::Poll(call, Bell::Other))?;
+        // Takes the outcomes. A call that was not polled yet opens a flight, and leaves it.
+        for call in self.model.available().calls {
+            self.step(Op::Poll(call, WhichWaker::Second))?;
         }
-        for call in self.model.there().calls {
+        for call in self.model.available().calls {
             self.step(Op::Leave(call))?;
         }
         self.land_all()?;
-        // 20
-        same("counts", &self.rig.counts(), &[0, 0, 0])?;
-        // 8: a flight has one id. That an id has one flight, every step has shown.
-        let flights: BTreeSet<_> = self.names.values().collect();
-        same("flights by id", &self.names.len(), &flights.len())
+        // contract 20
+        same("counts", &self.harness.counts(), &[0, 0, 0])?;
+        // contract 8: a flight has one id. Every step has checked that an id has one flight.
+        let flights: BTreeSet<_> = self.numbers.values().collect();
+        same("flights by id", &self.numbers.len(), &flights.len())
     }
 
     fn land_all(&mut self) -> Checked {
-        // Again, because what the work of one was told can open another.
-        while !self.model.there().flights.is_empty() {
-            for flight in self.model.there().flights {
+        // Repeated, because a command to the work of one flight can open another.
+        while !self.model.available().flights.is_empty() {
+            for flight in self.model.available().flights {
                 self.step(Op::Land(flight))?;
                 self.step(Op::Run(flight))?;
             }
@@ -127,8 +127,7 @@ impl Case {
         Ok(())
     }
 
-    /// Why the case fails: the difference, and what was done up to it, by the numbers of calls and
-    /// flights.
+    /// The difference, and the operations up to it with the numbers of calls and flights.
     fn failure(&self, difference: &Difference) -> TestCaseError {
         let done: Vec<_> = self.done.iter().map(|op| format!("  {op:?}")).collect();
         let (Difference(difference), done) = (difference, done.join("\n"));
@@ -136,112 +135,118 @@ impl Case {
     }
 }
 
-/// Each operation, done to both.
+/// The operations, each applied to both.
 impl Case {
-    fn make(&mut self, key: Name, takes: Takes, temper: Temper) -> CallNo {
-        let caller = self.rig.make(key, takes, temper);
-        self.rig.hold(caller);
-        self.model.make(key, takes, temper, By::Test)
+    fn make(&mut self, key: KeyName, mode: Mode, fault: Fault) -> CallNo {
+        let caller = self.harness.make(key, mode, fault);
+        self.harness.hold(caller);
+        self.model.make(key, mode, fault, By::Test)
     }
 
-    fn poll(&mut self, call: CallNo, bell: Bell) -> Checked {
-        let polled = self.rig.poll(call, bell);
-        let expected = self.model.poll(call, bell);
+    fn poll(&mut self, call: CallNo, waker: WhichWaker) -> Checked {
+        let polled = self.harness.poll(call, waker);
+        let expected = self.model.poll(call, waker);
         self.compare_polled(call, polled, &expected)
     }
 
     fn leave(&mut self, call: CallNo) {
-        self.rig.leave(call);
+        self.harness.leave(call);
         self.model.leave(call);
     }
 
-    fn forget(&mut self, key: Name) -> Checked {
-        // 5
-        same("forgotten", &self.rig.forget(key), &self.model.forget(key))
+    fn forget(&mut self, key: KeyName) -> Checked {
+        // contract 5
+        same(
+            "forgotten",
+            &self.harness.forget(key),
+            &self.model.forget(key),
+        )
     }
 
     fn land(&mut self, flight: FlightNo) {
-        self.rig.tell(self.model.leader(flight), Word::Land);
-        self.model.tell(flight, Word::Land);
+        self.harness.send(self.model.leader(flight), Command::Land);
+        self.model.send(flight, Command::Land);
     }
 
     fn panic(&mut self, flight: FlightNo) {
-        self.rig.tell(self.model.leader(flight), Word::Panic);
-        self.model.tell(flight, Word::Panic);
+        self.harness.send(self.model.leader(flight), Command::Panic);
+        self.model.send(flight, Command::Panic);
     }
 
-    fn ask(&mut self, flight: FlightNo, key: Name, takes: Takes, temper: Temper) {
-        let caller = self.rig.make(key, takes, temper);
-        self.rig.tell(self.model.leader(flight), Word::Ask(caller));
-        let call = self.model.make(key, takes, temper, By::Work);
-        self.model.tell(flight, Word::Ask(call));
+    fn nest(&mut self, flight: FlightNo, key: KeyName, mode: Mode, fault: Fault) {
+        let caller = self.harness.make(key, mode, fault);
+        self.harness
+            .send(self.model.leader(flight), Command::Call(caller));
+        let call = self.model.make(key, mode, fault, By::Work);
+        self.model.send(flight, Command::Call(call));
     }
 
     fn withdraw(&mut self, flight: FlightNo) {
-        self.rig.tell(self.model.leader(flight), Word::Withdraw);
-        self.model.tell(flight, Word::Withdraw);
+        self.harness
+            .send(self.model.leader(flight), Command::Withdraw);
+        self.model.send(flight, Command::Withdraw);
     }
 
     fn run_task(&mut self, flight: FlightNo) {
-        self.rig.run(self.model.leader(flight));
+        self.harness.run(self.model.leader(flight));
         self.model.run(flight);
     }
 
     fn lose_runtime(&mut self, flight: FlightNo) {
-        self.rig.lose_runtime(self.model.leader(flight));
+        self.harness.lose_runtime(self.model.leader(flight));
         self.model.lose_runtime(flight);
     }
 
     fn advance(&mut self, by: Duration) {
-        self.rig.advance(by);
+        self.harness.advance(by);
         self.model.advance(by);
     }
 
     fn drain(&mut self) -> Checked {
-        self.rig.drain();
+        self.harness.drain();
         let drain = self.model.drain();
         self.poll_drain(drain)
     }
 
     fn deadline(&mut self, drain: usize) {
-        self.rig.deadline(drain);
+        self.harness.deadline(drain);
         self.model.deadline(drain);
     }
 
     fn poll_drain(&mut self, drain: usize) -> Checked {
-        // 23
-        let (seen, expected) = (self.rig.poll_drain(drain), self.model.poll_drain(drain));
+        // contract 23
+        let (seen, expected) = (self.harness.poll_drain(drain), self.model.poll_drain(drain));
         same("cancelled by a drain", &seen, &expected)
     }
 
     fn drop_drain(&mut self, drain: usize) {
-        self.rig.drop_drain(drain);
+        self.harness.drop_drain(drain);
         self.model.drop_drain(drain);
     }
 }
 
-/// What can be seen of the table, against the model.
+/// The comparisons.
 impl Case {
     fn compare(&mut self) -> Checked {
-        // 13, 19, 20
-        let counts = self.rig.counts();
+        // contract 13, 19, 20
+        let counts = self.harness.counts();
         same("flights, callers, entries", &counts, &self.model.counts())?;
-        let (seen, expected) = (self.rig.under_way(), self.model.shown());
-        same("under way", &seen, &expected)?;
+        let (seen, expected) = (self.harness.snapshots(), self.model.snapshots());
+        same("snapshots", &seen, &expected)?;
         for call in self.model.calls() {
-            // 14, 15: called once, polled by its task alone and dropped in time, or dropped unused.
-            let (seen, expected) = (self.rig.work(call), self.model.work(call));
+            // contract 14, 15: called once, polled by its task alone and dropped in time, or dropped unused.
+            let (seen, expected) = (self.harness.work(call), self.model.work(call));
             same(&format!("work of call {call}"), &seen, expected)?;
-            // 10
-            let (seen, expected) = (self.rig.wakes(call), self.model.wakes(call));
+            // contract 10
+            let (seen, expected) = (self.harness.wakes(call), self.model.wakes(call));
             same(&format!("wakes of call {call}"), &seen, &expected)?;
         }
-        for drain in self.model.there().drains {
-            // 23: it may be woken for less.
-            let is_woken = self.rig.is_woken(drain) || !self.model.is_drained(drain);
+        for drain in self.model.available().drains {
+            // contract 23: it may be woken early.
+            let is_woken = self.harness.is_woken(drain) || !self.model.is_drained(drain);
             same(&format!("wake of drain {drain}"), &is_woken, &true)?;
         }
-        self.compare_heard()?;
+        self.compare_nested_outcomes()?;
         self.compare_ended()
     }
 
@@ -251,7 +256,7 @@ impl Case {
             Poll::Pending => Polled::Pending,
         };
         let flight = self.model.flight(call);
-        let seen = seen.named(|id| self.name(id, flight));
+        let seen = seen.map_flight(|id| self.number(id, flight));
         if expected.contains(&seen) {
             return Ok(());
         }
@@ -259,36 +264,41 @@ impl Case {
         Err(Difference(difference))
     }
 
-    /// 8, 9, 18: what the calls of works came to.
-    fn compare_heard(&mut self) -> Checked {
-        let (seen, expected) = (self.rig.take_heard(), self.model.take_heard());
+    // contract 8, 9, 18
+    /// The outcomes of nested calls.
+    fn compare_nested_outcomes(&mut self) -> Checked {
+        let (seen, expected) = (
+            self.harness.take_nested_outcomes(),
+            self.model.take_nested_outcomes(),
+        );
         let calls: Vec<_> = seen.iter().map(|(call, _)| *call).collect();
         let expected_calls = expected.iter().map(|(call, _)| *call).collect();
-        same("calls of works that are over", &calls, &expected_calls)?;
+        same("nested calls that have completed", &calls, &expected_calls)?;
         for ((call, outcome), (_, expected)) in seen.into_iter().zip(expected) {
             self.compare_polled(call, Poll::Ready(outcome), &expected)?;
         }
         Ok(())
     }
 
-    /// 8, 25: what the observer was told, once a flight.
+    // contract 8, 25
+    /// The reports to the observer, one per flight.
     fn compare_ended(&mut self) -> Checked {
-        let (seen, expected) = (self.rig.take_ended(), self.model.take_ended());
-        if let Telling::Nobody = self.telling {
+        let (seen, expected) = (self.harness.take_ended(), self.model.take_ended());
+        if let Observing::Off = self.observing {
             return Ok(());
         }
         same("flights that ended", &seen.len(), &expected.len())?;
         for (seen, expected) in seen.into_iter().zip(expected) {
-            let mut names = [Some(expected.flight), expected.would_have_joined].into_iter();
-            let seen = seen.named(|id| self.name(id, names.next().flatten()));
-            same("told", &seen, &expected)?;
+            let mut numbers = [Some(expected.flight), expected.would_have_joined].into_iter();
+            let seen = seen.map_flight(|id| self.number(id, numbers.next().flatten()));
+            same("report", &seen, &expected)?;
         }
         Ok(())
     }
 
-    /// The flight that has this id: `expected`, if the id is seen for the first time.
-    fn name(&mut self, id: FlightId, expected: Option<FlightNo>) -> FlightNo {
+    /// The number of the flight that has this id: `expected` if the id is seen for the first time.
+    fn number(&mut self, id: FlightId, expected: Option<FlightNo>) -> FlightNo {
         let expected = expected.unwrap_or(FlightNo::MAX);
-        *self.names.entry(id).or_insert(expected)
+        *self.numbers.entry(id).or_insert(expected)
     }
 }

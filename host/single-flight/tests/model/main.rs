@@ -1,22 +1,21 @@
-//! The table against a model: random operations are done to both, and whatever can be seen of the one
-//! must be what the other says, after every step.
+//! The table against a model: random operations are applied to both, and everything that can be observed of
+//! the table is compared with the model after every step. The model cites the numbers of the contract where
+//! it implements them.
 //!
-//! Only one thread runs, time passes when a script says so, and each flight's task has a runtime of its
-//! own that runs when a script says so: a script is one certain order. Where several tasks could go on, the
-//! script says which does. What threads do to each other is not seen here.
+//! There is one thread, the script advances the clock, and each flight's task has a runtime of its own that
+//! the script runs: a script is one deterministic order. Concurrency is the subject of `tests/schedules`.
 //!
-//! `PROPTEST_CASES` sets how many scripts are tried. One that fails is shrunk and printed, an operation a
-//! line, with what it came to up to the step that differs. It is not kept in a file: what it shows belongs
-//! in a test of its own, under its name.
+//! `PROPTEST_CASES` sets the number of scripts. A script that fails is shrunk and printed, one operation per
+//! line, up to the step with the difference. It is not stored in a file: write a named test for it.
 
 #![cfg(not(shuttle))]
 
 mod case;
-mod job;
+mod harness;
 mod model;
 mod outcome;
-mod rig;
 mod script;
+mod scripted_work;
 
 use std::env;
 
@@ -29,7 +28,6 @@ use crate::script::script;
 proptest! {
     #![proptest_config(config())]
 
-    // 1 to 20, 23 and 25: each is stated where the model obeys it.
     #[test]
     fn the_table_does_what_the_model_says(script in script()) {
         let mut case = Case::new(&script);
@@ -42,12 +40,12 @@ const CASES: u32 = if cfg!(miri) { 4 } else { 4_000 };
 
 fn config() -> Config {
     let mut config = Config::default();
-    // What it says is in the default already.
+    // The default reads the variable.
     if env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
     config.failure_persistence = None;
-    // In an unoptimised build the default one takes most of the time.
+    // In an unoptimised build the default generator takes most of the time.
     config.rng_algorithm = RngAlgorithm::XorShift;
     config
 }

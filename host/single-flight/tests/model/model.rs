@@ -1,10 +1,9 @@
-//! What must come of what is done: the contract as plain sequential code. Every flight and every call
-//! that ever was is in a list, and each rule is one search through it. The numbers in the comments are the
-//! contract's. It does not know how the table is built; where the contract leaves open which of several
-//! things happens, it says all of them.
+//! The expected results: the contract as plain sequential code. All flights and calls, including those that
+//! have ended, are in lists, and each rule is one search. The model does not share the table's structure.
+//! Where the contract allows several results, it returns all of them.
 
-mod boarding;
 mod ends;
+mod joining;
 mod tasks;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -13,64 +12,65 @@ use std::time::Duration;
 
 use single_flight::Policy;
 
-use crate::outcome::{End, Ended, Polled, UnderWay, Work};
-use crate::script::{Bell, Name, Takes, Telling, Temper, There};
+use crate::outcome::{EndedRecord, Polled, RecordedEnd, Snapshot, WorkCounts};
+use crate::script::{Available, Fault, KeyName, Mode, Observing, WhichWaker};
 
 /// The number of a flight, in the order of opening.
 pub(crate) type FlightNo = usize;
 /// The number of a call, in the order of making.
 pub(crate) type CallNo = usize;
-/// All that a poll may come to.
+/// All results that a poll may have.
 pub(crate) type OneOf = Vec<Polled<FlightNo>>;
 
-/// What the work of a flight is told to do. `C` is a call.
-pub(crate) enum Word<C> {
+/// A command to the work of a flight. `C` is a call.
+pub(crate) enum Command<C> {
     Land,
     Panic,
-    Ask(C),
+    Call(C),
     Withdraw,
 }
 
 pub(crate) struct Model {
     policy: Policy,
-    telling: Telling,
+    observing: Observing,
     now: Duration,
-    /// Once a drain has started, for good.
+    /// Set when a drain starts, and never reset.
     draining: bool,
-    /// All there ever were, by number.
-    flights: Vec<Flight>,
-    /// All there ever were, by number.
-    calls: Vec<Call>,
-    /// Those under way.
-    drains: Vec<Drain>,
-    /// What the observer is told.
-    ended: Vec<Ended<FlightNo>>,
-    /// What the calls of works come to.
-    heard: Vec<(CallNo, OneOf)>,
+    /// By number, including those that have ended.
+    flights: Vec<ModelFlight>,
+    /// By number, including those that have ended.
+    calls: Vec<ModelCall>,
+    /// Those that have not ended.
+    drains: Vec<ModelDrain>,
+    /// The reports to the observer.
+    ended: Vec<EndedRecord<FlightNo>>,
+    /// The outcomes of nested calls.
+    nested_outcomes: Vec<(CallNo, OneOf)>,
 }
 
-/// Invariant: at most one flight of a key is open. One that is has no end, and one whose work is gone has.
-struct Flight {
-    key: Name,
+/// Invariant: at most one flight of a key is open. An open flight has no end. A flight whose work is dropped
+/// has one.
+struct ModelFlight {
+    key: KeyName,
     leader: CallNo,
     opened: Duration,
     /// Whether callers join it.
     open: bool,
     /// Written once.
-    end: Option<End>,
-    /// Who is on it; once it has an end, who was on it then.
-    aboard: BTreeSet<CallNo>,
-    /// All who were ever on it.
+    end: Option<RecordedEnd>,
+    /// The callers on it. Not changed after it has an end.
+    attached: BTreeSet<CallNo>,
+    /// The number of callers that ever joined.
     joined: usize,
     task: Task,
-    /// What its work was told and has not heard.
-    told: VecDeque<Word<CallNo>>,
-    /// The calls for which its work waits, in the order in which they were made.
-    asks: Vec<CallNo>,
+    /// The commands that its work has not executed.
+    commands: VecDeque<Command<CallNo>>,
+    /// The calls that its work waits for, in the order in which they were made.
+    nested: Vec<CallNo>,
     would_have_joined: Option<FlightNo>,
 }
 
-/// How far the task of a flight has come.
+/// The state of a flight's task.
 #[derive(Clone, Copy, PartialEq)]
 enum Task {
     /// The work is not called yet.
@@ -81,17 +81,17 @@ enum Task {
     Gone,
 }
 
-struct Call {
-    key: Name,
-    takes: Takes,
-    temper: Temper,
+struct ModelCall {
+    key: KeyName,
+    mode: Mode,
+    fault: Fault,
     by: By,
-    state: State,
-    /// The flight that it boarded, also when it is over.
+    state: CallProgress,
+    /// The flight that it joined or opened, also after it has completed.
     flight: Option<FlightNo>,
-    work: Work,
-    /// The waker of its last poll, if it is the test that polls it.
-    bell: Option<Bell>,
+    work: WorkCounts,
+    /// The waker of its last poll, if the test polls it.
+    waker: Option<WhichWaker>,
     /// How often each of its wakers was woken.
     wakes: [usize; 2],
 }
@@ -104,51 +104,51 @@ pub(crate) enum By {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum CallProgress {
     Unpolled,
-    Aboard,
-    Over,
+    Waiting,
+    Completed,
 }
 
-struct Drain {
-    /// Its deadline has come.
+struct ModelDrain {
+    /// Its deadline is reached.
     late: bool,
 }
 
 impl Model {
-    pub(crate) fn new(policy: Policy, telling: Telling) -> Self {
+    pub(crate) fn new(policy: Policy, observing: Observing) -> Self {
         Self {
             policy,
-            telling,
+            observing,
             now: Duration::ZERO,
             draining: false,
             flights: Vec::new(),
             calls: Vec::new(),
             drains: Vec::new(),
             ended: Vec::new(),
-            heard: Vec::new(),
+            nested_outcomes: Vec::new(),
         }
     }
 
-    pub(crate) fn make(&mut self, key: Name, takes: Takes, temper: Temper, by: By) -> CallNo {
-        self.calls.push(Call {
+    pub(crate) fn make(&mut self, key: KeyName, mode: Mode, fault: Fault, by: By) -> CallNo {
+        self.calls.push(ModelCall {
             key,
-            takes,
-            temper,
+            mode,
+            fault,
             by,
-            state: State::Unpolled,
+            state: CallProgress::Unpolled,
             flight: None,
-            work: Work::default(),
-            bell: None,
+            work: WorkCounts::default(),
+            waker: None,
             wakes: [0, 0],
         });
         self.calls.len() - 1
     }
 
-    pub(crate) fn poll(&mut self, call: CallNo, bell: Bell) -> OneOf {
-        self.calls[call].bell = Some(bell);
+    pub(crate) fn poll(&mut self, call: CallNo, waker: WhichWaker) -> OneOf {
+        self.calls[call].waker = Some(waker);
         match self.calls[call].state {
-            State::Unpolled => self.board(call, None),
+            CallProgress::Unpolled => self.first_poll(call, None),
             _ => vec![self.fetch(call)],
         }
     }
@@ -158,41 +158,41 @@ impl Model {
     }
 }
 
-impl Flight {
-    fn is_open(&self, key: Name) -> bool {
+impl ModelFlight {
+    fn is_open(&self, key: KeyName) -> bool {
         self.open && self.key == key
     }
 }
 
-/// What there is now.
+/// The current state.
 impl Model {
     /// Flights, callers, entries.
     pub(crate) fn counts(&self) -> [usize; 3] {
-        let under_way = self.under_way();
-        let callers = under_way.map(|flight| self.flights[flight].aboard.len());
+        let unsettled = self.unsettled();
+        let callers = unsettled.map(|flight| self.flights[flight].attached.len());
         let open = self.flights.iter().filter(|flight| flight.open);
         [self.alive().len(), callers.sum(), open.count()]
     }
 
-    /// What a visit shows, in an order that does not depend on ids.
-    pub(crate) fn shown(&self) -> Vec<UnderWay> {
-        let aged = self.policy.join_window.is_some() || matches!(self.telling, Telling::Observer);
+    /// The snapshots of a visit, in an order that does not depend on ids.
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+        let aged = self.policy.join_window.is_some() || matches!(self.observing, Observing::On);
         let alive = self.alive().into_iter().map(|flight| {
             let flight = &self.flights[flight];
             let callers = match flight.end {
-                None => flight.aboard.len(),
+                None => flight.attached.len(),
                 Some(_) => 0,
             };
-            UnderWay {
+            Snapshot {
                 key: flight.key,
                 callers,
                 age: aged.then(|| self.now - flight.opened),
                 joinable: flight.open && !self.is_stale(flight),
             }
         });
-        let mut shown: Vec<_> = alive.collect();
-        shown.sort();
-        shown
+        let mut snapshots: Vec<_> = alive.collect();
+        snapshots.sort();
+        snapshots
     }
 
     /// Flights whose work is not dropped.
@@ -204,31 +204,32 @@ impl Model {
     }
 
     /// Flights without an end.
-    fn under_way(&self) -> impl Iterator<Item = FlightNo> {
+    fn unsettled(&self) -> impl Iterator<Item = FlightNo> {
         let flights = 0..self.flights.len();
         flights.filter(|flight| self.flights[*flight].end.is_none())
     }
 
-    pub(crate) fn there(&self) -> There {
-        let is_held = |call: &Call| call.by == By::Test && call.state != State::Over;
+    pub(crate) fn available(&self) -> Available {
+        let is_held =
+            |call: &ModelCall| call.by == By::Test && call.state != CallProgress::Completed;
         let mut calls = self.calls();
         calls.retain(|call| is_held(&self.calls[*call]));
-        There {
+        Available {
             calls,
             flights: self.alive(),
             drains: (0..self.drains.len()).collect(),
         }
     }
 
-    /// All calls ever.
+    /// All calls, including those that have completed.
     pub(crate) fn calls(&self) -> Vec<CallNo> {
         (0..self.calls.len()).collect()
     }
 
     /// The flight that a call is on.
-    fn aboard(&self, call: CallNo) -> Option<FlightNo> {
-        let Call { state, flight, .. } = self.calls[call];
-        flight.filter(|_| state == State::Aboard)
+    fn current_flight(&self, call: CallNo) -> Option<FlightNo> {
+        let ModelCall { state, flight, .. } = self.calls[call];
+        flight.filter(|_| state == CallProgress::Waiting)
     }
 
     /// The flight that a call is or was on.
@@ -240,8 +241,8 @@ impl Model {
         self.flights[flight].leader
     }
 
-    /// What became of the work of a call.
-    pub(crate) fn work(&self, call: CallNo) -> &Work {
+    /// The counts of a call's work.
+    pub(crate) fn work(&self, call: CallNo) -> &WorkCounts {
         &self.calls[call].work
     }
 
@@ -250,13 +251,13 @@ impl Model {
         self.calls[call].wakes
     }
 
-    /// What the observer must have been told since this was last asked.
-    pub(crate) fn take_ended(&mut self) -> Vec<Ended<FlightNo>> {
+    /// The expected reports to the observer since the last call of this.
+    pub(crate) fn take_ended(&mut self) -> Vec<EndedRecord<FlightNo>> {
         mem::take(&mut self.ended)
     }
 
-    /// What the calls of works must have come to since this was last asked.
-    pub(crate) fn take_heard(&mut self) -> Vec<(CallNo, OneOf)> {
-        mem::take(&mut self.heard)
+    /// The expected outcomes of nested calls since the last call of this.
+    pub(crate) fn take_nested_outcomes(&mut self) -> Vec<(CallNo, OneOf)> {
+        mem::take(&mut self.nested_outcomes)
     }
 }

@@ -1,13 +1,13 @@
-//! What can be seen of a table, in the words of both sides. `F` names a flight: for the table its id,
-//! for the model a number, in the order in which flights opened.
+//! The observable results, in the same types for table and model. `F` identifies a flight: by its id for the
+//! table, by a number in the order of opening for the model.
 
 use std::time::Duration;
 
 use single_flight::{CallOutput, Error, FlightId, Role};
 
-use crate::script::Name;
+use crate::script::KeyName;
 
-/// What a poll of a call came to.
+/// The result of polling a call.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Polled<F> {
     Pending,
@@ -28,21 +28,21 @@ pub(crate) enum Polled<F> {
     Refused(Error),
 }
 
-/// What the observer is told.
+/// A report to the observer.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Ended<F> {
-    pub(crate) key: Name,
+pub(crate) struct EndedRecord<F> {
+    pub(crate) key: KeyName,
     pub(crate) flight: F,
-    pub(crate) end: End,
+    pub(crate) end: RecordedEnd,
     pub(crate) callers: usize,
     pub(crate) age: Duration,
     pub(crate) would_have_joined: Option<F>,
 }
 
-/// What a visit shows of a flight.
+/// A flight in a visit.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct UnderWay {
-    pub(crate) key: Name,
+pub(crate) struct Snapshot {
+    pub(crate) key: KeyName,
     pub(crate) callers: usize,
     pub(crate) age: Option<Duration>,
     pub(crate) joinable: bool,
@@ -50,15 +50,15 @@ pub(crate) struct UnderWay {
 
 /// The terminal state of a flight.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum End {
+pub(crate) enum RecordedEnd {
     Landed(u32),
     Panicked(String),
     Cancelled,
 }
 
-/// What became of the work of a call.
+/// The counts of a call's work.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Work {
+pub(crate) struct WorkCounts {
     pub(crate) calls: usize,
     pub(crate) polls: usize,
     pub(crate) drops: usize,
@@ -85,8 +85,8 @@ impl From<Result<CallOutput<u32>, Error>> for Polled<FlightId> {
 }
 
 impl<F> Polled<F> {
-    /// With its flight named otherwise.
-    pub(crate) fn named<G>(self, name: impl FnOnce(F) -> G) -> Polled<G> {
+    /// With its flight identified otherwise.
+    pub(crate) fn map_flight<G>(self, map: impl FnOnce(F) -> G) -> Polled<G> {
         match self {
             Self::Pending => Polled::Pending,
             Self::Answered {
@@ -97,33 +97,33 @@ impl<F> Polled<F> {
                 shared,
             } => Polled::Answered {
                 value,
-                flight: name(flight),
+                flight: map(flight),
                 role,
                 callers,
                 shared,
             },
             Self::Panicked { flight, message } => Polled::Panicked {
-                flight: name(flight),
+                flight: map(flight),
                 message,
             },
             Self::Cancelled { flight } => Polled::Cancelled {
-                flight: name(flight),
+                flight: map(flight),
             },
             Self::Refused(refusal) => Polled::Refused(refusal),
         }
     }
 }
 
-impl<F> Ended<F> {
-    /// With its flights named otherwise.
-    pub(crate) fn named<G>(self, mut name: impl FnMut(F) -> G) -> Ended<G> {
-        Ended {
+impl<F> EndedRecord<F> {
+    /// With its flights identified otherwise.
+    pub(crate) fn map_flight<G>(self, mut map: impl FnMut(F) -> G) -> EndedRecord<G> {
+        EndedRecord {
             key: self.key,
-            flight: name(self.flight),
+            flight: map(self.flight),
             end: self.end,
             callers: self.callers,
             age: self.age,
-            would_have_joined: self.would_have_joined.map(name),
+            would_have_joined: self.would_have_joined.map(map),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What is done to a table, as proptest makes it up and shrinks it: a policy and a list of operations.
-//! It does not know what comes of them.
+//! Scripts, as proptest generates and shrinks them: a policy and a list of operations. Nothing here knows
+//! their effects.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,143 +9,143 @@ use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;
 use single_flight::{Abandoned, Policy, SharingMode};
 
-/// The most operations before a drain: enough for a few generations of flights of one key.
+/// The maximum number of operations before a drain: enough for a few flights of one key, one after the other.
 const LONGEST: usize = if cfg!(miri) { 12 } else { 48 };
-/// The most operations after a drain has started.
+/// The maximum number of operations after a drain has started.
 const LONGEST_DRAIN: usize = if cfg!(miri) { 4 } else { 12 };
 
-/// A table, and what is done to it.
+/// A table, and the operations on it.
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) policy: Policy,
     pub(crate) hashing: Hashing,
-    pub(crate) telling: Telling,
+    pub(crate) observing: Observing,
     pub(crate) ops: Vec<Op>,
 }
 
 /// How keys hash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hashing {
-    Apart,
-    /// All alike.
+    Distinct,
+    /// All keys have the same hash.
     Colliding,
 }
 
-/// Whom the table tells of its flights.
+/// Whether the table has an observer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Telling {
-    Observer,
-    Nobody,
+pub(crate) enum Observing {
+    On,
+    Off,
 }
 
-/// A key, but for how it hashes.
+/// A key without its way of hashing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Name {
+pub(crate) enum KeyName {
     A,
     B,
     C,
 }
 
-/// What flight a call takes.
+/// Whether a call may join an open flight.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Takes {
-    /// The one that is open, or its own where none is.
-    Open,
-    /// None but its own.
-    Own,
+pub(crate) enum Mode {
+    /// `Group::call`.
+    Join,
+    /// `Group::call_fresh`.
+    Fresh,
 }
 
-/// What the work of a call does of its own accord. Otherwise it does as it is told.
+/// A panic of the work that needs no command.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Temper {
-    Calm,
+pub(crate) enum Fault {
+    None,
     /// Panics when it is called.
-    Rash,
-    /// Panics when what it returned is dropped, unless it has panicked before.
-    Sore,
+    PanicOnCall,
+    /// Panics when its future is dropped, unless it has panicked before.
+    PanicOnDrop,
 }
 
-/// Which of the two wakers that each caller has.
+/// One of the two wakers of each caller.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Bell {
-    One,
-    Other,
+pub(crate) enum WhichWaker {
+    First,
+    Second,
 }
 
-/// One of those there are at that moment: counted from the oldest, and round again past the last.
+/// One of the available items, counted from the oldest, modulo their number.
 #[derive(Clone, Copy)]
 pub(crate) struct Pick(usize);
 
-/// `P` says which call, flight or drain: by a [`Pick`], or by number once that is known.
+/// An operation. `P` selects a call, flight or drain: a [`Pick`], or its number once that is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Op<P = Pick> {
     /// Makes a call and polls it.
-    Call(Name, Takes, Temper),
+    Call(KeyName, Mode, Fault),
     /// Makes a call.
-    Make(Name, Takes, Temper),
-    /// Polls a call that is not over, be it for the first time.
-    Poll(P, Bell),
-    /// Drops a call that is not over.
+    Make(KeyName, Mode, Fault),
+    /// Polls a call that has not completed, possibly for the first time.
+    Poll(P, WhichWaker),
+    /// Drops a call that has not completed.
     Leave(P),
-    Forget(Name),
-    /// Tells the work of a flight to return.
+    Forget(KeyName),
+    /// Commands the work of a flight to return.
     Land(P),
-    /// Tells the work of a flight to panic.
+    /// Commands the work of a flight to panic.
     Panic(P),
-    /// Tells the work of a flight to make a call of its own and wait for it.
-    Ask(P, Name, Takes, Temper),
-    /// Tells the work of a flight to drop the calls that it has made and still waits for.
+    /// Commands the work of a flight to make a nested call and wait for it.
+    Nest(P, KeyName, Mode, Fault),
+    /// Commands the work of a flight to drop its nested calls.
     Withdraw(P),
-    /// Runs the task of a flight for as long as it can go on.
+    /// Runs the task of a flight until it waits.
     Run(P),
     /// Runs the task of each flight once, in the order in which they opened.
     RunAll,
     /// Drops the runtime of a flight.
     LoseRuntime(P),
-    /// Puts the clock forward, in milliseconds.
+    /// Advances the clock, in milliseconds.
     Advance(u64),
     /// Starts a drain.
     Drain,
-    /// Has the deadline of a drain come.
+    /// Reaches the deadline of a drain.
     Deadline(P),
     PollDrain(P),
     DropDrain(P),
 }
 
-/// What an operation can be done to.
-pub(crate) struct There {
-    /// Calls that the test makes and that are not over.
+/// The items that an operation can be applied to.
+pub(crate) struct Available {
+    /// Calls of the test that have not completed.
     pub(crate) calls: Vec<usize>,
     /// Flights whose work is not dropped.
     pub(crate) flights: Vec<usize>,
-    /// Drains under way.
+    /// Drains that have not ended.
     pub(crate) drains: Vec<usize>,
 }
 
 impl Pick {
-    fn of(self, there: &[usize]) -> Option<usize> {
-        let place = self.0.checked_rem(there.len())?;
-        Some(there[place])
+    fn of(self, available: &[usize]) -> Option<usize> {
+        let place = self.0.checked_rem(available.len())?;
+        Some(available[place])
     }
 }
 
 impl Op {
-    /// This, done to one of those there are. None if there is none.
-    pub(crate) fn of(self, there: &There) -> Option<Op<usize>> {
-        let There {
+    /// This operation with its picks resolved. `None` if there is nothing to pick from.
+    pub(crate) fn of(self, available: &Available) -> Option<Op<usize>> {
+        let Available {
             calls,
             flights,
             drains,
-        } = there;
+        } = available;
         Some(match self {
-            Op::Call(key, takes, temper) => Op::Call(key, takes, temper),
-            Op::Make(key, takes, temper) => Op::Make(key, takes, temper),
-            Op::Poll(call, bell) => Op::Poll(call.of(calls)?, bell),
+            Op::Call(key, mode, fault) => Op::Call(key, mode, fault),
+            Op::Make(key, mode, fault) => Op::Make(key, mode, fault),
+            Op::Poll(call, waker) => Op::Poll(call.of(calls)?, waker),
             Op::Leave(call) => Op::Leave(call.of(calls)?),
             Op::Forget(key) => Op::Forget(key),
             Op::Land(flight) => Op::Land(flight.of(flights)?),
             Op::Panic(flight) => Op::Panic(flight.of(flights)?),
-            Op::Ask(flight, key, takes, temper) => Op::Ask(flight.of(flights)?, key, takes, temper),
+            Op::Nest(flight, key, mode, fault) => Op::Nest(flight.of(flights)?, key, mode, fault),
             Op::Withdraw(flight) => Op::Withdraw(flight.of(flights)?),
             Op::Run(flight) => Op::Run(flight.of(flights)?),
             Op::RunAll => Op::RunAll,
@@ -165,13 +165,13 @@ impl fmt::Debug for Pick {
     }
 }
 
-/// An operation a line, however the script is printed.
+/// One operation per line.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
         writeln!(f, "  {:?}", self.policy)?;
         writeln!(f, "  keys hash: {:?}", self.hashing)?;
-        writeln!(f, "  told: {:?}", self.telling)?;
+        writeln!(f, "  observer: {:?}", self.observing)?;
         for (step, op) in self.ops.iter().enumerate() {
             writeln!(f, "  {step:>2} {op:?}")?;
         }
@@ -181,18 +181,18 @@ impl fmt::Debug for Script {
 
 /// Any script.
 pub(crate) fn script() -> impl Strategy<Value = Script> {
-    let hashing = select(vec![Hashing::Apart, Hashing::Colliding]);
-    let telling = select(vec![Telling::Observer, Telling::Observer, Telling::Nobody]);
-    let parts = (policy(), hashing, telling, ops());
-    parts.prop_map(|(policy, hashing, telling, ops)| Script {
+    let hashing = select(vec![Hashing::Distinct, Hashing::Colliding]);
+    let observing = select(vec![Observing::On, Observing::On, Observing::Off]);
+    let parts = (policy(), hashing, observing, ops());
+    parts.prop_map(|(policy, hashing, observing, ops)| Script {
         policy,
         hashing,
-        telling,
+        observing,
         ops,
     })
 }
 
-/// Shrinks to what does not bind.
+/// Shrinks to limits that are not reached.
 fn policy() -> impl Strategy<Value = Policy> {
     let flights = prop_oneof![12 => Just(99), 12 => 1..=4_usize, 1 => Just(0)];
     let callers = prop_oneof![12 => Just(99), 12 => 1..=4_usize, 1 => Just(0)];
@@ -206,18 +206,20 @@ fn policy() -> impl Strategy<Value = Policy> {
     let sharing = prop_oneof![6 => Just(SharingMode::Share), 1 => Just(SharingMode::Observe)];
     let parts = (flights, callers, executions, window, abandoned, sharing);
     parts.prop_map(
-        |(flights, callers_per_flight, executions_per_key, window, abandoned, sharing)| Policy {
-            flights,
-            callers_per_flight,
-            executions_per_key,
-            join_window: window.map(Duration::from_millis),
-            abandoned,
-            sharing,
+        |(flights, max_callers_per_flight, max_executions_per_key, window, abandoned, sharing)| {
+            Policy {
+                max_flights: flights,
+                max_callers_per_flight,
+                max_executions_per_key,
+                join_window: window.map(Duration::from_millis),
+                abandoned,
+                sharing,
+            }
         },
     )
 }
 
-/// Some of them end with a drain. It comes last because nothing opens after it.
+/// Some scripts end with a drain. It comes last because no flight opens after it.
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let drain = prop_oneof![
         2 => Just(Vec::new()),
@@ -226,17 +228,17 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     (vec(op(), 0..=LONGEST), drain).prop_map(|(ops, drain)| [ops, drain].concat())
 }
 
-/// The simple ones first, as proptest shrinks to these.
+/// The simple ones first, because proptest shrinks to those.
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        28 => asked().prop_map(|(key, takes, temper)| Op::Call(key, takes, temper)),
-        3 => asked().prop_map(|(key, takes, temper)| Op::Make(key, takes, temper)),
-        10 => (pick(), bell()).prop_map(|(call, bell)| Op::Poll(call, bell)),
+        28 => call().prop_map(|(key, mode, fault)| Op::Call(key, mode, fault)),
+        3 => call().prop_map(|(key, mode, fault)| Op::Make(key, mode, fault)),
+        10 => (pick(), waker()).prop_map(|(call, waker)| Op::Poll(call, waker)),
         8 => pick().prop_map(Op::Leave),
         5 => name().prop_map(Op::Forget),
         8 => pick().prop_map(Op::Land),
         3 => pick().prop_map(Op::Panic),
-        12 => (pick(), asked()).prop_map(|(flight, (key, takes, temper))| Op::Ask(flight, key, takes, temper)),
+        12 => (pick(), call()).prop_map(|(flight, (key, mode, fault))| Op::Nest(flight, key, mode, fault)),
         2 => pick().prop_map(Op::Withdraw),
         10 => pick().prop_map(Op::Run),
         6 => Just(Op::RunAll),
@@ -255,21 +257,21 @@ fn op_while_draining() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn asked() -> impl Strategy<Value = (Name, Takes, Temper)> {
-    let takes = prop_oneof![6 => Just(Takes::Open), 1 => Just(Takes::Own)];
-    (name(), takes, temper())
+fn call() -> impl Strategy<Value = (KeyName, Mode, Fault)> {
+    let mode = prop_oneof![6 => Just(Mode::Join), 1 => Just(Mode::Fresh)];
+    (name(), mode, fault())
 }
 
-fn name() -> impl Strategy<Value = Name> {
-    prop_oneof![4 => Just(Name::A), 2 => Just(Name::B), 1 => Just(Name::C)]
+fn name() -> impl Strategy<Value = KeyName> {
+    prop_oneof![4 => Just(KeyName::A), 2 => Just(KeyName::B), 1 => Just(KeyName::C)]
 }
 
-fn temper() -> impl Strategy<Value = Temper> {
-    prop_oneof![10 => Just(Temper::Calm), 1 => Just(Temper::Rash), 1 => Just(Temper::Sore)]
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![10 => Just(Fault::None), 1 => Just(Fault::PanicOnCall), 1 => Just(Fault::PanicOnDrop)]
 }
 
-fn bell() -> impl Strategy<Value = Bell> {
-    select(vec![Bell::One, Bell::Other])
+fn waker() -> impl Strategy<Value = WhichWaker> {
+    select(vec![WhichWaker::First, WhichWaker::Second])
 }
 
 fn pick() -> impl Strategy<Value = Pick> {

@@ -1,13 +1,14 @@
-//! The contract with everything at once: callers that join, call anew, stay and leave, work that lands,
-//! panics and asks for more, keys that are forgotten, time that passes and a drain. What happens is
-//! `script.rs`, what must hold of it, whatever the order was, is `law.rs`.
+//! The contract under concurrency: callers join, make fresh calls, stay and leave, work lands, panics and
+//! makes nested calls, keys are forgotten, the clock advances and the group drains, all at once. `script.rs`
+//! chooses the actions, `invariants.rs` checks what must hold whatever the order was.
 //!
-//! On real threads it is a stress test. Built with `--cfg shuttle` the order is the explorer's: it decides
-//! at each lock, atomic and wake who goes next. A schedule that breaks a promise is then printed as text;
-//! with that text in the environment as `SCHEDULE`, the same test does the same again.
+//! On real threads this is a stress test. Built with `--cfg shuttle`, the explorer chooses at each lock,
+//! atomic operation and wake which thread runs next. It prints the schedule of a run that fails. With that
+//! text in the environment variable `SCHEDULE` the same test runs that schedule again.
 
-mod ground;
-mod law;
+mod invariants;
+mod record;
+mod runtime_shim;
 mod script;
 mod world;
 
@@ -24,7 +25,7 @@ fn the_contract_holds_on_real_threads() {
     for _ in 0..RUNS {
         let run = runtime.spawn(script::run());
         let ran = runtime.block_on(async { tokio::time::timeout(FAILSAFE, run).await });
-        let ran = ran.expect("a caller still waits");
+        let ran = ran.expect("every caller completes in time");
         ran.expect("the contract holds");
     }
 }
@@ -71,7 +72,7 @@ mod explored {
         }
     }
 
-    // What a replay rests on: nothing but the explorer decides what happens.
+    // A replay is only possible if the explorer controls everything that happens.
     #[test]
     fn a_schedule_does_the_same_when_it_is_replayed() {
         let schedules = RandomScheduler::new(1_000);

@@ -1,4 +1,4 @@
-//! What happens in one run: a policy and a few actors, chosen by the dice.
+//! The actions of one run: a policy and a few actors, chosen at random.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -7,93 +7,86 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
-use single_flight::{Abandoned, Error, FlightId, Policy, SharingMode};
+use single_flight::{Abandoned, FlightId, Policy, SharingMode};
 
-use crate::ground::{spawn, throw, yield_now};
-use crate::law::{self, Ask, Closing};
-use crate::world::{KEYS, Value, World};
+use crate::invariants;
+use crate::record::{Closing, CompletedCall, Mode, Value};
+use crate::runtime_shim::{random_below, spawn, yield_now};
+use crate::world::{KEYS, World};
 
 const ACTORS: usize = 3;
 const ACTIONS: usize = 2;
 
 /// How some work ends.
 #[derive(Clone, Copy)]
-enum Ending {
+enum WorkEnd {
     Land,
     Panic,
-    /// It asks for the next key first, whose work asks for one after that.
-    Ask(u8),
-    /// It does not end: it is stopped.
+    /// It first calls for the next key. The number is the depth of nested calls.
+    Nested(u8),
+    /// It never ends by itself.
     Never,
 }
 
-/// What flight a caller takes.
+/// What a caller does after its first poll.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Takes {
-    /// The one that is open, or its own where none is.
-    Open,
-    /// None but its own.
-    Own,
-}
-
-/// What a caller does once it is aboard.
-#[derive(Clone, Copy, PartialEq)]
-enum Staying {
-    Stay,
-    /// It stays, and is polled with another waker each time, also when nobody woke it.
+enum Stay {
+    UntilDone,
+    /// It is polled without having been woken, each time with another waker.
     Restless,
     Leave,
 }
 
-/// What the callers of a run do.
+/// The behaviour of all callers of a run.
 #[derive(Clone, Copy, PartialEq)]
-enum Mood {
+enum Behaviour {
     Mixed,
-    /// All of them leave, from work that never ends by itself.
-    Fleeting,
+    /// All of them leave, and the work never ends by itself.
+    AllLeave,
 }
 
 pub(crate) async fn run() {
-    let mood = if rarely(5) {
-        Mood::Fleeting
+    let behaviour = if one_in(5) {
+        Behaviour::AllLeave
     } else {
-        Mood::Mixed
+        Behaviour::Mixed
     };
-    let world = Arc::new(World::new(policy(mood)));
+    let world = Arc::new(World::new(policy(behaviour)));
     let mut actors: Vec<_> = (0..ACTORS)
-        .map(|_| spawn(act(Arc::clone(&world), mood)))
+        .map(|_| spawn(act(Arc::clone(&world), behaviour)))
         .collect();
-    if rarely(4) {
+    if one_in(4) {
         actors.push(spawn(drain(Arc::clone(&world))));
     }
     for actor in actors {
         actor.await.expect("an actor does not panic");
     }
-    // What was left to finish, or is being stopped, ends by itself.
+    // Abandoned flights that finish, or that are stopping, end by themselves.
     world.group.drain(pending()).await;
-    // A flight is gone a moment after it has ended.
+    // A task drops its flight shortly after it has closed it.
     while world.keys() > 0 {
         yield_now().await;
     }
-    law::check(&world);
+    invariants::check(&world);
 }
 
-fn rarely(one_in: usize) -> bool {
-    throw(one_in) == 0
+/// True once in `n` times.
+fn one_in(n: usize) -> bool {
+    random_below(n) == 0
 }
 
-fn policy(mood: Mood) -> Policy {
+fn policy(behaviour: Behaviour) -> Policy {
     Policy {
-        flights: if rarely(3) { 2 } else { 100 },
-        callers_per_flight: if rarely(3) { 2 } else { 100 },
-        executions_per_key: rarely(3).then_some(2),
-        join_window: rarely(2).then_some(Duration::from_millis(1)),
-        abandoned: if mood == Mood::Mixed && rarely(3) {
+        max_flights: if one_in(3) { 2 } else { 100 },
+        max_callers_per_flight: if one_in(3) { 2 } else { 100 },
+        max_executions_per_key: one_in(3).then_some(2),
+        join_window: one_in(2).then_some(Duration::from_millis(1)),
+        abandoned: if behaviour == Behaviour::Mixed && one_in(3) {
             Abandoned::Finish
         } else {
             Abandoned::Cancel
         },
-        sharing: if rarely(10) {
+        sharing: if one_in(10) {
             SharingMode::Observe
         } else {
             SharingMode::Share
@@ -101,37 +94,37 @@ fn policy(mood: Mood) -> Policy {
     }
 }
 
-async fn act(world: Arc<World>, mood: Mood) {
+async fn act(world: Arc<World>, behaviour: Behaviour) {
     for _ in 0..ACTIONS {
-        let key = throw(KEYS) as u8;
-        match throw(9) {
+        let key = random_below(KEYS) as u8;
+        match random_below(9) {
             0 => forget(&world, key),
-            1 => world.pass_time(),
-            _ if mood == Mood::Fleeting => {
-                ask(&world, key, takes(), Ending::Never, Staying::Leave).await;
+            1 => world.advance_clock(),
+            _ if behaviour == Behaviour::AllLeave => {
+                call(&world, key, mode(), WorkEnd::Never, Stay::Leave).await;
             }
-            2 | 3 => ask(&world, key, takes(), ending(), Staying::Leave).await,
+            2 | 3 => call(&world, key, mode(), work_end(), Stay::Leave).await,
             4 => {
-                let one = ask(&world, key, takes(), ending(), Staying::Stay);
-                let other = ask(&world, key, takes(), ending(), Staying::Restless);
+                let one = call(&world, key, mode(), work_end(), Stay::UntilDone);
+                let other = call(&world, key, mode(), work_end(), Stay::Restless);
                 join(one, other).await;
             }
-            5 => ask(&world, key, takes(), ending(), Staying::Restless).await,
-            _ => ask(&world, key, takes(), ending(), Staying::Stay).await,
+            5 => call(&world, key, mode(), work_end(), Stay::Restless).await,
+            _ => call(&world, key, mode(), work_end(), Stay::UntilDone).await,
         }
     }
 }
 
-fn takes() -> Takes {
-    if rarely(4) { Takes::Own } else { Takes::Open }
+fn mode() -> Mode {
+    if one_in(4) { Mode::Fresh } else { Mode::Join }
 }
 
-fn ending() -> Ending {
-    match throw(6) {
-        0 => Ending::Panic,
-        1 => Ending::Ask(1),
-        2 => Ending::Ask(2),
-        _ => Ending::Land,
+fn work_end() -> WorkEnd {
+    match random_below(6) {
+        0 => WorkEnd::Panic,
+        1 => WorkEnd::Nested(1),
+        2 => WorkEnd::Nested(2),
+        _ => WorkEnd::Land,
     }
 }
 
@@ -139,54 +132,54 @@ fn forget(world: &World, key: u8) {
     let before = world.stamp();
     world.group.forget(&world.key(key));
     let after = world.stamp();
-    world.note_closing(Closing { key, before, after });
+    world.record_closing(Closing { key, before, after });
 }
 
 async fn drain(world: Arc<World>) {
     let deadline = async {
-        for _ in 0..throw(4) {
+        for _ in 0..random_below(4) {
             yield_now().await;
         }
     };
     world.group.drain(deadline).await;
     let after = world.stamp();
-    world.note_drained(after);
+    world.record_drained(after);
 }
 
-/// One call, from its first poll to its outcome or to its leaving.
-async fn ask(world: &Arc<World>, key: u8, takes: Takes, ending: Ending, staying: Staying) {
-    let (asked, work) = (world.key(key), work(world, key, ending));
-    let mut call = pin!(match takes {
-        Takes::Open => world.group.call(asked, work),
-        Takes::Own => world.group.call_fresh(asked, work),
+/// One call, from its first poll until it completes or leaves.
+async fn call(world: &Arc<World>, key: u8, mode: Mode, end: WorkEnd, stay: Stay) {
+    let (group_key, work) = (world.key(key), work(world, key, end));
+    let mut call = pin!(match mode {
+        Mode::Join => world.group.call(group_key, work),
+        Mode::Fresh => world.group.call_fresh(group_key, work),
     });
-    let (before, asked_at) = (world.stamp(), world.now());
+    let (before, called_at) = (world.stamp(), world.now());
     let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
-    let (aboard, aboard_at) = (world.stamp(), world.now());
+    let (joined, joined_at) = (world.stamp(), world.now());
     if first.is_pending() {
-        world.note_aboard(staying == Staying::Leave);
-        if takes == Takes::Own {
-            let after = aboard;
-            world.note_closing(Closing { key, before, after });
+        world.record_join(stay == Stay::Leave);
+        if mode == Mode::Fresh {
+            let after = joined;
+            world.record_closing(Closing { key, before, after });
         }
     }
     let outcome = match first {
         Poll::Ready(refused) => refused,
-        Poll::Pending => match staying {
-            Staying::Stay => call.await,
-            Staying::Restless => restless(call).await,
-            Staying::Leave => return,
+        Poll::Pending => match stay {
+            Stay::UntilDone => call.await,
+            Stay::Restless => restless(call).await,
+            Stay::Leave => return,
         },
     };
-    let answered = world.stamp();
-    world.note_ask(Ask {
+    let completed = world.stamp();
+    world.record_call(CompletedCall {
         key,
-        takes,
+        mode,
         before,
-        aboard,
-        answered,
-        asked_at,
-        aboard_at,
+        joined,
+        completed,
+        called_at,
+        joined_at,
         outcome,
     });
 }
@@ -196,7 +189,7 @@ async fn restless<F: Future>(mut future: Pin<&mut F>) -> F::Output {
         let waker = Waker::from(Arc::new(Forward(cx.waker().clone())));
         future.as_mut().poll(&mut Context::from_waker(&waker))
     };
-    for _ in 0..throw(3) {
+    for _ in 0..random_below(3) {
         if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(poll(cx))).await {
             return outcome;
         }
@@ -205,7 +198,7 @@ async fn restless<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     poll_fn(poll).await
 }
 
-/// Wakes another, and is equal to none.
+/// Wakes another waker. `Waker::will_wake` is false for any two of these.
 struct Forward(Waker);
 
 impl Wake for Forward {
@@ -214,51 +207,40 @@ impl Wake for Forward {
     }
 }
 
-/// Some work: it waits a while, or not, and ends.
+/// Work that yields a few times and then ends.
 fn work(
     world: &Arc<World>,
     key: u8,
-    ending: Ending,
+    end: WorkEnd,
 ) -> impl FnOnce(FlightId) -> BoxFuture<'static, Value> + Send + use<> {
     let world = Arc::clone(world);
     move |flight| {
         let execution = world.execute(key);
         Box::pin(async move {
-            for _ in 0..throw(3) {
+            for _ in 0..random_below(3) {
                 yield_now().await;
             }
-            match ending {
-                Ending::Land => {}
-                // Not a panic that is reported: it is part of the script.
-                Ending::Panic => std::panic::resume_unwind(Box::new("as the script says")),
-                Ending::Ask(more) => {
+            match end {
+                WorkEnd::Land => {}
+                // Without the panic hook: the panic is part of the script.
+                WorkEnd::Panic => std::panic::resume_unwind(Box::new("the script panics")),
+                WorkEnd::Nested(depth) => {
                     let next = (key + 1) % KEYS as u8;
-                    let ending = match more {
-                        1 => Ending::Land,
-                        more => Ending::Ask(more - 1),
+                    let end = match depth {
+                        1 => WorkEnd::Land,
+                        depth => WorkEnd::Nested(depth - 1),
                     };
-                    ask_further(&execution.world, next, ending).await;
+                    nested_call(&execution.world, next, end).await;
                 }
-                Ending::Never => pending().await,
+                WorkEnd::Never => pending().await,
             }
-            execution.world.note_landing(flight);
+            execution.world.record_landing(flight);
             flight
         })
     }
 }
 
-/// A call from a flight's own task. Boxed, because its work may make such a call again.
-fn ask_further<'a>(world: &'a Arc<World>, key: u8, ending: Ending) -> BoxFuture<'a, ()> {
-    Box::pin(ask(world, key, takes(), ending, Staying::Stay))
-}
-
-/// What a refusal says is so.
-pub(crate) fn may_refuse(error: &Error, policy: &Policy) -> bool {
-    match error {
-        Error::TooManyFlights { limit } => *limit == policy.flights,
-        Error::TooManyCallers { limit } => *limit == policy.callers_per_flight,
-        Error::TooManyExecutions { limit } => Some(*limit) == policy.executions_per_key,
-        Error::WouldDeadlock | Error::Draining => true,
-        Error::Panicked { .. } | Error::Cancelled { .. } => false,
-    }
+/// A call from a flight's own task. Boxed, because its work may make such a call in turn.
+fn nested_call<'a>(world: &'a Arc<World>, key: u8, end: WorkEnd) -> BoxFuture<'a, ()> {
+    Box::pin(call(world, key, mode(), end, Stay::UntilDone))
 }

@@ -1,36 +1,33 @@
-//! The table of one run, and what is seen of it. What is noted here is no point at which the explorer
-//! switches, so noting changes no schedule.
+//! The table of one run, and the record of that run. Recording uses primitives that the explorer does not
+//! control, so it changes no schedule.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use single_flight::{FlightEnd, FlightId, Group, Policy};
+use single_flight::{EndedFlight, FlightEnd, FlightId, Group, Policy};
 
-use crate::law::{Ask, Came, Closing, Ended, Seen};
+use crate::record::{Closing, CompletedCall, Record, ReportedEnd, ReportedFlight, Value};
 
 pub(crate) const KEYS: usize = 2;
 
-/// What work returns: the flight that it is of.
-pub(crate) type Value = FlightId;
-
-/// A key, and a part that shows how many of it there are.
+/// A key whose instances are counted.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct CountedKey {
     key: u8,
-    _kept: Arc<()>,
+    _count: Arc<()>,
 }
 
-impl PartialEq for Key {
+impl PartialEq for CountedKey {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
     }
 }
 
-impl Eq for Key {}
+impl Eq for CountedKey {}
 
-impl Hash for Key {
+impl Hash for CountedKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key.hash(state);
     }
@@ -38,60 +35,60 @@ impl Hash for Key {
 
 pub(crate) struct World {
     pub(crate) policy: Policy,
-    pub(crate) group: Group<Key, Value>,
-    kept: Arc<()>,
+    pub(crate) group: Group<CountedKey, Value>,
+    keys: Arc<()>,
     time: Arc<AtomicU64>,
     stamps: AtomicU64,
-    /// Executions of each key that were called and are not dropped.
+    /// The number of executions of each key that were called and are not dropped.
     alive: [AtomicUsize; KEYS],
-    seen: Arc<Mutex<Seen>>,
+    record: Arc<Mutex<Record>>,
 }
 
 impl World {
     pub(crate) fn new(policy: Policy) -> Self {
-        let (time, seen) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Seen>>::default());
+        let (time, record) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Record>>::default());
         let clock = {
             let (start, time) = (Instant::now(), Arc::clone(&time));
             move || start + Duration::from_millis(time.load(Ordering::SeqCst))
         };
         let observer = {
-            let seen = Arc::clone(&seen);
-            move |Key { key, .. }: &Key, ended: &single_flight::EndedFlight<'_, Value>| {
-                let came = match ended.end {
-                    FlightEnd::Landed(value) => Came::Landed(*value),
-                    FlightEnd::Panicked(_) => Came::Panicked,
-                    FlightEnd::Cancelled => Came::Cancelled,
+            let record = Arc::clone(&record);
+            move |CountedKey { key, .. }: &CountedKey, ended: &EndedFlight<'_, Value>| {
+                let end = match ended.end {
+                    FlightEnd::Landed(value) => ReportedEnd::Landed(*value),
+                    FlightEnd::Panicked(_) => ReportedEnd::Panicked,
+                    FlightEnd::Cancelled => ReportedEnd::Cancelled,
                 };
-                lock(&seen).ended.push(Ended {
+                lock(&record).ended.push(ReportedFlight {
                     key: *key,
                     flight: ended.flight,
                     callers: ended.callers,
-                    came,
+                    end,
                 });
             }
         };
         Self {
             policy,
             group: Group::with_observer(policy, clock, observer),
-            kept: Arc::default(),
+            keys: Arc::default(),
             time,
             stamps: AtomicU64::new(0),
             alive: Default::default(),
-            seen,
+            record,
         }
     }
 
-    pub(crate) fn key(&self, key: u8) -> Key {
-        let _kept = Arc::clone(&self.kept);
-        Key { key, _kept }
+    pub(crate) fn key(&self, key: u8) -> CountedKey {
+        let _count = Arc::clone(&self.keys);
+        CountedKey { key, _count }
     }
 
-    /// Keys that somebody still has.
+    /// The number of keys that are not dropped.
     pub(crate) fn keys(&self) -> usize {
-        Arc::strong_count(&self.kept) - 1
+        Arc::strong_count(&self.keys) - 1
     }
 
-    /// A moment after all that were stamped before.
+    /// A number greater than all stamps before.
     pub(crate) fn stamp(&self) -> u64 {
         self.stamps.fetch_add(1, Ordering::SeqCst)
     }
@@ -101,46 +98,45 @@ impl World {
         self.time.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn pass_time(&self) {
+    pub(crate) fn advance_clock(&self) {
         self.time.fetch_add(2, Ordering::SeqCst);
     }
 
-    /// An execution that has been called, until it is dropped.
-    pub(crate) fn execute(self: &Arc<Self>, key: u8) -> Execution {
-        let mut seen = lock(&self.seen);
+    /// Counts an execution of `key` until the returned value is dropped.
+    pub(crate) fn execute(self: &Arc<Self>, key: u8) -> CountedExecution {
+        let mut record = lock(&self.record);
         let alive = &self.alive[usize::from(key)];
         let of_key = alive.fetch_add(1, Ordering::SeqCst) + 1;
-        seen.most_of_a_key = seen.most_of_a_key.max(of_key);
-        let all = self.alive.iter().map(|alive| alive.load(Ordering::SeqCst));
-        seen.most = seen.most.max(all.sum());
-        Execution {
+        record.max_executions_of_a_key = record.max_executions_of_a_key.max(of_key);
+        record.max_executions = record.max_executions.max(self.executions());
+        CountedExecution {
             world: Arc::clone(self),
             key,
         }
     }
 
-    pub(crate) fn note_aboard(&self, leaves: bool) {
-        let mut seen = lock(&self.seen);
-        seen.aboard += 1;
-        seen.left |= leaves;
+    pub(crate) fn record_join(&self, leaves: bool) {
+        let mut record = lock(&self.record);
+        record.joined += 1;
+        record.left |= leaves;
     }
 
-    pub(crate) fn note_ask(&self, ask: Ask) {
-        lock(&self.seen).asks.push(ask);
+    pub(crate) fn record_call(&self, call: CompletedCall) {
+        lock(&self.record).calls.push(call);
     }
 
-    /// Notes that the work of a flight is about to return.
-    pub(crate) fn note_landing(&self, flight: FlightId) {
+    /// Records that the work of a flight is about to return.
+    pub(crate) fn record_landing(&self, flight: FlightId) {
         let stamp = self.stamp();
-        lock(&self.seen).landings.insert(flight, stamp);
+        lock(&self.record).landings.insert(flight, stamp);
     }
 
-    pub(crate) fn note_closing(&self, closing: Closing) {
-        lock(&self.seen).closings.push(closing);
+    pub(crate) fn record_closing(&self, closing: Closing) {
+        lock(&self.record).closings.push(closing);
     }
 
-    pub(crate) fn note_drained(&self, after: u64) {
-        lock(&self.seen).drained = Some(after);
+    pub(crate) fn record_drained(&self, after: u64) {
+        lock(&self.record).drained = Some(after);
     }
 
     pub(crate) fn executions(&self) -> usize {
@@ -148,23 +144,23 @@ impl World {
         alive.sum()
     }
 
-    pub(crate) fn seen(&self) -> Seen {
-        std::mem::take(&mut lock(&self.seen))
+    pub(crate) fn take_record(&self) -> Record {
+        std::mem::take(&mut lock(&self.record))
     }
 }
 
-/// Counts as alive until it is dropped.
-pub(crate) struct Execution {
+/// An execution that counts as alive until it is dropped.
+pub(crate) struct CountedExecution {
     pub(crate) world: Arc<World>,
     key: u8,
 }
 
-impl Drop for Execution {
+impl Drop for CountedExecution {
     fn drop(&mut self) {
         self.world.alive[usize::from(self.key)].fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().expect("noting does not panic")
+fn lock(record: &Mutex<Record>) -> std::sync::MutexGuard<'_, Record> {
+    record.lock().expect("recording does not panic")
 }

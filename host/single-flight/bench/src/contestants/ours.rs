@@ -23,7 +23,7 @@ impl Coalescer for Ours {
 
     fn with_room(executions: usize) -> Self {
         let policy = Policy {
-            flights: executions,
+            max_flights: executions,
             ..Policy::default()
         };
         Self {

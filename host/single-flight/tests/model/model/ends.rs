@@ -1,22 +1,24 @@
-//! How a call, a flight or the whole table comes to its end.
+//! The end of a call, of a flight, and of the table.
 
 use std::mem;
 
 use single_flight::{Abandoned, Role};
 
-use super::{CallNo, Drain, FlightNo, Model, State, Task, Word};
-use crate::outcome::{End, Ended, Polled};
-use crate::script::Name;
+use super::{CallNo, CallProgress, Command, FlightNo, Model, ModelDrain, Task};
+use crate::outcome::{EndedRecord, Polled, RecordedEnd};
+use crate::script::KeyName;
 
 impl Model {
-    /// What a call that is on a flight gets now.
+    /// The result of polling a call that is on a flight.
     pub(super) fn fetch(&mut self, call: CallNo) -> Polled<FlightNo> {
-        let number = self.aboard(call).expect("a call polled again is aboard");
+        let number = self
+            .current_flight(call)
+            .expect("a call that is polled again is on a flight");
         let flight = &self.flights[number];
-        // 8, 9: all get the one end. 11: an error is a value like another.
+        // contract 8, 9, 11: all callers get the same end. An error is a value like any other.
         let polled = match flight.end.clone() {
             None => return Polled::Pending,
-            Some(End::Landed(value)) => Polled::Answered {
+            Some(RecordedEnd::Landed(value)) => Polled::Answered {
                 value,
                 flight: number,
                 role: if flight.leader == call {
@@ -24,95 +26,95 @@ impl Model {
                 } else {
                     Role::Follower
                 },
-                // 13: all who joined, leavers included.
+                // contract 13: all callers that joined, including those that left.
                 callers: flight.joined,
                 shared: flight.joined > 1,
             },
-            // 12
-            Some(End::Panicked(message)) => Polled::Panicked {
+            // contract 12
+            Some(RecordedEnd::Panicked(message)) => Polled::Panicked {
                 flight: number,
                 message,
             },
-            Some(End::Cancelled) => Polled::Cancelled { flight: number },
+            Some(RecordedEnd::Cancelled) => Polled::Cancelled { flight: number },
         };
         self.end_call(call);
         polled
     }
 
     pub(crate) fn leave(&mut self, call: CallNo) {
-        let aboard = self.aboard(call);
+        let attached = self.current_flight(call);
         self.end_call(call);
-        let Some(number) = aboard else {
+        let Some(number) = attached else {
             return;
         };
         let flight = &mut self.flights[number];
         if flight.end.is_some() {
             return;
         }
-        flight.aboard.remove(&call);
-        // 15: with `Finish` it stays as it is, open if it was.
-        if flight.aboard.is_empty() && self.policy.abandoned == Abandoned::Cancel {
-            self.settle(number, End::Cancelled);
+        flight.attached.remove(&call);
+        // contract 15: with `Finish` it does not change.
+        if flight.attached.is_empty() && self.policy.abandoned == Abandoned::Cancel {
+            self.settle(number, RecordedEnd::Cancelled);
         }
     }
 
     pub(super) fn end_call(&mut self, call: CallNo) {
         let call = &mut self.calls[call];
-        // Nobody else has its work then.
-        if call.state == State::Unpolled {
+        // A call that was not polled owns its work.
+        if call.state == CallProgress::Unpolled {
             call.work.drops = 1;
         }
-        call.state = State::Over;
+        call.state = CallProgress::Completed;
     }
 
-    /// 5: those on it stay on it.
-    pub(crate) fn forget(&mut self, key: Name) -> bool {
+    // contract 5: its callers stay on it.
+    pub(crate) fn forget(&mut self, key: KeyName) -> bool {
         let mut flights = self.flights.iter_mut();
         let open = flights.find(|flight| flight.is_open(key));
         open.is_some_and(|flight| mem::replace(&mut flight.open, false))
     }
 
-    /// 8: only the first end counts.
-    fn settle(&mut self, number: FlightNo, end: End) {
+    // contract 8: only the first end counts.
+    fn settle(&mut self, number: FlightNo, end: RecordedEnd) {
         let flight = &mut self.flights[number];
         if flight.end.is_some() {
             return;
         }
-        // 1, 16: it has no joiner from here on.
+        // contract 1, 16: no call joins it any more.
         flight.open = false;
         flight.end = Some(end);
-        // 10: everyone on it is woken, through the waker last polled with and no other.
-        for call in flight.aboard.clone() {
-            if let Some(bell) = self.calls[call].bell {
-                self.calls[call].wakes[bell as usize] += 1;
+        // contract 10: every caller is woken, through the waker of its last poll and no other.
+        for call in flight.attached.clone() {
+            if let Some(waker) = self.calls[call].waker {
+                self.calls[call].wakes[waker as usize] += 1;
             }
         }
     }
 
-    /// The task of a flight is over, as it has `end` or is dropped.
-    pub(super) fn finish(&mut self, number: FlightNo, end: End) {
+    /// The task of a flight completes with `end`, or is dropped.
+    pub(super) fn finish(&mut self, number: FlightNo, end: RecordedEnd) {
         let flight = &mut self.flights[number];
         flight.task = Task::Gone;
-        let asks = mem::take(&mut flight.asks);
-        let told = mem::take(&mut flight.told);
-        let unheard = told.into_iter().filter_map(|word| match word {
-            Word::Ask(call) => Some(call),
+        let nested = mem::take(&mut flight.nested);
+        let commands = mem::take(&mut flight.commands);
+        let unread = commands.into_iter().filter_map(|command| match command {
+            Command::Call(call) => Some(call),
             _ => None,
         });
         let leader = flight.leader;
         self.calls[leader].work.drops = 1;
-        // Its calls go with its work, before it ends.
-        for call in asks.into_iter().chain(unheard) {
+        // Its nested calls are dropped with its work, before it ends.
+        for call in nested.into_iter().chain(unread) {
             self.leave(call);
         }
         self.settle(number, end);
-        self.tell_observer(number);
+        self.report(number);
     }
 
-    /// 8: once a flight, with the end that its callers get.
-    fn tell_observer(&mut self, number: FlightNo) {
+    // contract 8: once per flight, with the end that its callers get.
+    fn report(&mut self, number: FlightNo) {
         let flight = &self.flights[number];
-        self.ended.push(Ended {
+        self.ended.push(EndedRecord {
             key: flight.key,
             flight: number,
             end: flight
@@ -128,10 +130,11 @@ impl Model {
 
 /// Draining.
 impl Model {
-    /// 23: from here on nothing opens. Returns the number of the drain among those under way.
+    // contract 23: no flight opens any more.
+    /// Starts a drain, and returns its number among those that have not ended.
     pub(crate) fn drain(&mut self) -> usize {
         self.draining = true;
-        self.drains.push(Drain { late: false });
+        self.drains.push(ModelDrain { late: false });
         self.drains.len() - 1
     }
 
@@ -139,18 +142,19 @@ impl Model {
         self.drains[drain].late = true;
     }
 
-    /// 23: how many flights the drain cancelled, if it is over.
+    // contract 23
+    /// The number of flights that the drain cancelled, if it has ended.
     pub(crate) fn poll_drain(&mut self, drain: usize) -> Option<usize> {
         if !self.is_drained(drain) {
             return None;
         }
-        let under_way: Vec<_> = self.under_way().collect();
-        // Empty unless it is late: a flight that has no end is alive.
-        for flight in &under_way {
-            self.settle(*flight, End::Cancelled);
+        let unsettled: Vec<_> = self.unsettled().collect();
+        // Empty unless the deadline is reached: a flight without an end is alive.
+        for flight in &unsettled {
+            self.settle(*flight, RecordedEnd::Cancelled);
         }
         self.drop_drain(drain);
-        Some(under_way.len())
+        Some(unsettled.len())
     }
 
     pub(crate) fn drop_drain(&mut self, drain: usize) {

@@ -1,31 +1,31 @@
-//! What runs in the task of a flight: its work, which does as it is told.
+//! The task of a flight: its work executes commands.
 
 use std::mem;
 
-use super::{CallNo, FlightNo, Model, Task, Word};
-use crate::outcome::{End, Polled};
-use crate::script::Temper;
+use super::{CallNo, Command, FlightNo, Model, Task};
+use crate::outcome::{Polled, RecordedEnd};
+use crate::script::Fault;
 
 impl Model {
-    pub(crate) fn tell(&mut self, flight: FlightNo, word: Word<CallNo>) {
-        self.flights[flight].told.push_back(word);
+    pub(crate) fn send(&mut self, flight: FlightNo, command: Command<CallNo>) {
+        self.flights[flight].commands.push_back(command);
     }
 
-    /// Runs the task of a flight until it cannot go on.
+    /// Runs the task of a flight until it waits.
     pub(crate) fn run(&mut self, number: FlightNo) {
         let (task, leader) = (self.flights[number].task, self.flights[number].leader);
         let work = &mut self.calls[leader].work;
         match task {
             Task::Gone => return,
-            // 15: not polled again, but dropped. The end that it has stays.
+            // contract 15: dropped without being polled again. Its end does not change.
             _ if self.flights[number].end.is_some() => {
-                return self.finish(number, End::Cancelled);
+                return self.finish(number, RecordedEnd::Cancelled);
             }
             Task::Spawned => {
                 work.calls = 1;
                 self.flights[number].task = Task::Started;
-                if self.calls[leader].temper == Temper::Rash {
-                    return self.finish(number, End::Panicked("called".to_owned()));
+                if self.calls[leader].fault == Fault::PanicOnCall {
+                    return self.finish(number, RecordedEnd::Panicked("called".to_owned()));
                 }
             }
             Task::Started if !self.is_woken(number) => return,
@@ -39,43 +39,43 @@ impl Model {
 
     fn is_woken(&self, number: FlightNo) -> bool {
         let flight = &self.flights[number];
-        !flight.told.is_empty() || flight.asks.iter().any(|ask| self.has_outcome(*ask))
+        !flight.commands.is_empty() || flight.nested.iter().any(|call| self.has_outcome(*call))
     }
 
     fn has_outcome(&self, call: CallNo) -> bool {
-        let flight = self.aboard(call);
+        let flight = self.current_flight(call);
         flight.is_some_and(|flight| self.flights[flight].end.is_some())
     }
 
-    /// Fetches what its calls came to, then does as it is told.
-    fn poll_work(&mut self, number: FlightNo) -> Option<End> {
-        for ask in mem::take(&mut self.flights[number].asks) {
-            if self.has_outcome(ask) {
-                let outcome = self.fetch(ask);
-                self.heard.push((ask, vec![outcome]));
+    /// Takes the outcomes of its nested calls, then executes its commands.
+    fn poll_work(&mut self, number: FlightNo) -> Option<RecordedEnd> {
+        for call in mem::take(&mut self.flights[number].nested) {
+            if self.has_outcome(call) {
+                let outcome = self.fetch(call);
+                self.nested_outcomes.push((call, vec![outcome]));
             } else {
-                self.flights[number].asks.push(ask);
+                self.flights[number].nested.push(call);
             }
         }
         let leader = self.flights[number].leader;
-        while let Some(word) = self.flights[number].told.pop_front() {
-            match word {
-                Word::Land if self.calls[leader].temper == Temper::Sore => {
-                    return Some(End::Panicked("dropped".to_owned()));
+        while let Some(command) = self.flights[number].commands.pop_front() {
+            match command {
+                Command::Land if self.calls[leader].fault == Fault::PanicOnDrop => {
+                    return Some(RecordedEnd::Panicked("dropped".to_owned()));
                 }
-                Word::Land => return Some(End::Landed(leader as u32)),
-                Word::Panic => return Some(End::Panicked("polled".to_owned())),
-                Word::Ask(call) => {
-                    let polled = self.board(call, Some(number));
+                Command::Land => return Some(RecordedEnd::Landed(leader as u32)),
+                Command::Panic => return Some(RecordedEnd::Panicked("polled".to_owned())),
+                Command::Call(call) => {
+                    let polled = self.first_poll(call, Some(number));
                     if polled == [Polled::Pending] {
-                        self.flights[number].asks.push(call);
+                        self.flights[number].nested.push(call);
                     } else {
-                        self.heard.push((call, polled));
+                        self.nested_outcomes.push((call, polled));
                     }
                 }
-                Word::Withdraw => {
-                    for ask in mem::take(&mut self.flights[number].asks) {
-                        self.leave(ask);
+                Command::Withdraw => {
+                    for call in mem::take(&mut self.flights[number].nested) {
+                        self.leave(call);
                     }
                 }
             }
@@ -83,8 +83,8 @@ impl Model {
         None
     }
 
-    /// 9: the runtime of a flight goes away.
+    // contract 9: the runtime of a flight shuts down.
     pub(crate) fn lose_runtime(&mut self, flight: FlightNo) {
-        self.finish(flight, End::Cancelled);
+        self.finish(flight, RecordedEnd::Cancelled);
     }
 }

@@ -1,6 +1,6 @@
-//! The table, and whatever is needed to do things to it in a certain order: a clock that stands still,
-//! calls that are polled by hand, and a runtime for each call, so that a flight's task runs when a script
-//! says so and no other with it. It does not know what must come of anything.
+//! The table under test, and what makes its order deterministic: a clock that the script advances, calls that
+//! are polled by hand, and a runtime for each call, so that a script runs the task of one flight at a time.
+//! Nothing here knows the expected results.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -16,69 +16,69 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::job::{Caller, Heard, Job, Outcome, Seen};
-use crate::model::{CallNo, Word};
-use crate::outcome::{End, Ended, UnderWay, Work};
-use crate::script::{Bell, Hashing, Name, Script, Takes, Telling, Temper};
+use crate::model::{CallNo, Command};
+use crate::outcome::{EndedRecord, RecordedEnd, Snapshot, WorkCounts};
+use crate::script::{Fault, Hashing, KeyName, Mode, Observing, Script, WhichWaker};
+use crate::scripted_work::{Caller, Counters, NestedOutcome, Outcome, ScriptedWork};
 
-pub(crate) struct Rig {
-    group: Group<Key, u32>,
+pub(crate) struct Harness {
+    group: Group<HarnessKey, u32>,
     hashing: Hashing,
     /// Milliseconds since the clock was made.
     clock: Arc<AtomicU64>,
-    /// By number.
-    calls: Vec<Call>,
-    /// The calls that the test makes.
+    /// By call number.
+    calls: Vec<HarnessCall>,
+    /// The calls of the test that have not completed.
     held: BTreeMap<CallNo, Caller>,
-    drains: Vec<Drain>,
-    /// What the observer is told.
-    ended: Receiver<Ended<FlightId>>,
-    /// What the calls of works come to.
-    heard: Receiver<Heard>,
-    hears: Sender<Heard>,
+    drains: Vec<HarnessDrain>,
+    /// The reports to the observer.
+    ended: Receiver<EndedRecord<FlightId>>,
+    /// The outcomes of nested calls.
+    nested_outcomes: Receiver<NestedOutcome>,
+    report_outcome: Sender<NestedOutcome>,
 }
 
-/// What belongs to a call, whoever makes it.
-struct Call {
+/// A call, of the test or of some work.
+struct HarnessCall {
     /// Runs the task of its flight, if it opens one.
     runtime: Option<Runtime>,
-    words: UnboundedSender<Word<Caller>>,
-    seen: Arc<Seen>,
-    wakes: [Arc<Wakes>; 2],
+    commands: UnboundedSender<Command<Caller>>,
+    counters: Arc<Counters>,
+    wakes: [Arc<WakeCounter>; 2],
 }
 
-struct Drain {
+struct HarnessDrain {
     future: Pin<Box<dyn Future<Output = usize>>>,
     deadline: Option<oneshot::Sender<()>>,
-    wakes: Arc<Wakes>,
+    wakes: Arc<WakeCounter>,
 }
 
 #[derive(Default)]
-struct Wakes(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Wakes {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl Rig {
+impl Harness {
     pub(crate) fn new(script: &Script) -> Self {
         let millis = Arc::new(AtomicU64::new(0));
         let clock = {
             let (start, millis) = (Instant::now(), Arc::clone(&millis));
             move || start + Duration::from_millis(millis.load(Ordering::Relaxed))
         };
-        let (tell, ended) = channel();
-        let observer = move |key: &Key, told: &single_flight::EndedFlight<'_, u32>| {
-            let kept = tell.send(seen_ended(key, told));
-            kept.expect("the test listens");
+        let (report, ended) = channel();
+        let observer = move |key: &HarnessKey, reported: &single_flight::EndedFlight<'_, u32>| {
+            let sent = report.send(ended_record(key, reported));
+            sent.expect("the test has the receiver");
         };
-        let (hears, heard) = channel();
+        let (report_outcome, nested_outcomes) = channel();
         Self {
-            group: match script.telling {
-                Telling::Observer => Group::with_observer(script.policy, clock, observer),
-                Telling::Nobody => Group::with_clock(script.policy, clock),
+            group: match script.observing {
+                Observing::On => Group::with_observer(script.policy, clock, observer),
+                Observing::Off => Group::with_clock(script.policy, clock),
             },
             hashing: script.hashing,
             clock: millis,
@@ -86,36 +86,36 @@ impl Rig {
             held: BTreeMap::new(),
             drains: Vec::new(),
             ended,
-            heard,
-            hears,
+            nested_outcomes,
+            report_outcome,
         }
     }
 
-    /// Makes a call, with the number that comes next.
-    pub(crate) fn make(&mut self, name: Name, takes: Takes, temper: Temper) -> Caller {
+    /// Makes a call with the next number.
+    pub(crate) fn make(&mut self, name: KeyName, mode: Mode, fault: Fault) -> Caller {
         let call = self.calls.len();
         let runtime = Builder::new_current_thread().build();
         let runtime = runtime.expect("a runtime without drivers");
-        let (words, told) = unbounded_channel();
-        let job = Job::new(call, temper, told, self.hears.clone());
-        let seen = job.seen();
+        let (commands, receiver) = unbounded_channel();
+        let work = ScriptedWork::new(call, fault, receiver, self.report_outcome.clone());
+        let counters = work.counters();
         let (group, hashing) = (self.group.clone(), self.hashing);
-        let asked = async move {
-            let key = Key { name, hashing };
-            match takes {
-                Takes::Open => group.call(key, job.work()).await,
-                Takes::Own => group.call_fresh(key, job.work()).await,
+        let future = async move {
+            let key = HarnessKey { name, hashing };
+            match mode {
+                Mode::Join => group.call(key, work.work()).await,
+                Mode::Fresh => group.call_fresh(key, work.work()).await,
             }
         };
         let caller = Caller {
             call,
             runtime: runtime.handle().clone(),
-            future: Box::pin(asked),
+            future: Box::pin(future),
         };
-        self.calls.push(Call {
+        self.calls.push(HarnessCall {
             runtime: Some(runtime),
-            words,
-            seen,
+            commands,
+            counters,
             wakes: Default::default(),
         });
         caller
@@ -125,8 +125,8 @@ impl Rig {
         self.held.insert(caller.call, caller);
     }
 
-    pub(crate) fn poll(&mut self, call: CallNo, bell: Bell) -> Poll<Outcome> {
-        let waker = Waker::from(Arc::clone(&self.calls[call].wakes[bell as usize]));
+    pub(crate) fn poll(&mut self, call: CallNo, waker: WhichWaker) -> Poll<Outcome> {
+        let waker = Waker::from(Arc::clone(&self.calls[call].wakes[waker as usize]));
         let caller = self.held.get_mut(&call).expect("the call is held");
         let polled = caller.poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
@@ -139,9 +139,9 @@ impl Rig {
         self.held.remove(&call);
     }
 
-    pub(crate) fn forget(&self, name: Name) -> bool {
+    pub(crate) fn forget(&self, name: KeyName) -> bool {
         let hashing = self.hashing;
-        self.group.forget(&Key { name, hashing })
+        self.group.forget(&HarnessKey { name, hashing })
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -149,17 +149,16 @@ impl Rig {
             .fetch_add(by.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Tells the work of a flight's leader.
-    pub(crate) fn tell(&self, leader: CallNo, word: Word<Caller>) {
-        // Its work may be dropped; then there is nobody to hear it.
-        let _ = self.calls[leader].words.send(word);
+    /// Sends a command to the work of a flight's leader.
+    pub(crate) fn send(&self, leader: CallNo, command: Command<Caller>) {
+        // The work may be dropped, and the receiver with it.
+        let _ = self.calls[leader].commands.send(command);
     }
 
-    /// Runs the task of a flight's leader for as long as it can go on.
+    /// Runs the task of a leader's flight until it waits.
     pub(crate) fn run(&self, leader: CallNo) {
         let runtime = self.calls[leader].runtime.as_ref();
-        // One turn would do, as a task that is polled once has heard all that it was told, but tokio does
-        // not promise that a turn polls it.
+        // One poll executes all commands, but tokio does not guarantee that one turn polls the task.
         runtime.expect("the runtime is there").block_on(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
@@ -175,7 +174,7 @@ impl Rig {
         let (deadline, late) = oneshot::channel();
         let group = self.group.clone();
         let late = async { late.await.expect("the sender is kept with the drain") };
-        self.drains.push(Drain {
+        self.drains.push(HarnessDrain {
             future: Box::pin(async move { group.drain(late).await }),
             deadline: Some(deadline),
             wakes: Arc::default(),
@@ -216,24 +215,24 @@ impl Rig {
         [group.flights(), group.callers(), group.entries()]
     }
 
-    /// What a visit shows, in an order that does not depend on ids.
-    pub(crate) fn under_way(&self) -> Vec<UnderWay> {
-        let mut shown = Vec::new();
-        self.group.visit(|key, under_way| {
-            shown.push(UnderWay {
+    /// The snapshots of a visit, in an order that does not depend on ids.
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+        let mut snapshots = Vec::new();
+        self.group.visit(|key, flight| {
+            snapshots.push(Snapshot {
                 key: key.name,
-                callers: under_way.callers,
-                age: under_way.age,
-                joinable: under_way.joinable,
+                callers: flight.callers,
+                age: flight.age,
+                joinable: flight.joinable,
             });
         });
-        shown.sort();
-        shown
+        snapshots.sort();
+        snapshots
     }
 
-    /// What became of the work of a call.
-    pub(crate) fn work(&self, call: CallNo) -> Work {
-        self.calls[call].seen.work()
+    /// The counts of a call's work.
+    pub(crate) fn work(&self, call: CallNo) -> WorkCounts {
+        self.calls[call].counters.counts()
     }
 
     /// How often each of the wakers of a call was woken.
@@ -242,51 +241,56 @@ impl Rig {
         wakes.map(|wakes| wakes.0.load(Ordering::Relaxed))
     }
 
-    /// What the observer was told since this was last asked.
-    pub(crate) fn take_ended(&self) -> Vec<Ended<FlightId>> {
+    /// The reports to the observer since the last call of this.
+    pub(crate) fn take_ended(&self) -> Vec<EndedRecord<FlightId>> {
         self.ended.try_iter().collect()
     }
 
-    /// What the calls of works came to since this was last asked.
-    pub(crate) fn take_heard(&self) -> Vec<Heard> {
-        self.heard.try_iter().collect()
+    /// The outcomes of nested calls since the last call of this.
+    pub(crate) fn take_nested_outcomes(&self) -> Vec<NestedOutcome> {
+        self.nested_outcomes.try_iter().collect()
     }
 }
 
-fn seen_ended(key: &Key, told: &single_flight::EndedFlight<'_, u32>) -> Ended<FlightId> {
-    Ended {
+fn ended_record(
+    key: &HarnessKey,
+    reported: &single_flight::EndedFlight<'_, u32>,
+) -> EndedRecord<FlightId> {
+    EndedRecord {
         key: key.name,
-        flight: told.flight,
-        end: match told.end {
-            single_flight::FlightEnd::Landed(value) => End::Landed(*value),
-            single_flight::FlightEnd::Panicked(message) => End::Panicked(message.to_owned()),
-            single_flight::FlightEnd::Cancelled => End::Cancelled,
+        flight: reported.flight,
+        end: match reported.end {
+            single_flight::FlightEnd::Landed(value) => RecordedEnd::Landed(*value),
+            single_flight::FlightEnd::Panicked(message) => {
+                RecordedEnd::Panicked(message.to_owned())
+            }
+            single_flight::FlightEnd::Cancelled => RecordedEnd::Cancelled,
         },
-        callers: told.callers,
-        age: told.age,
-        would_have_joined: told.would_have_joined,
+        callers: reported.callers,
+        age: reported.age,
+        would_have_joined: reported.would_have_joined,
     }
 }
 
 /// A key of the table.
-struct Key {
-    name: Name,
+struct HarnessKey {
+    name: KeyName,
     hashing: Hashing,
 }
 
-impl PartialEq for Key {
+impl PartialEq for HarnessKey {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Key {}
+impl Eq for HarnessKey {}
 
-// 3
-impl Hash for Key {
+// contract 3
+impl Hash for HarnessKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.hashing {
-            Hashing::Apart => self.name.hash(state),
+            Hashing::Distinct => self.name.hash(state),
             Hashing::Colliding => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What the tests hold in their hands: a runtime that runs when told to, futures polled one poll at a
-//! time, and work that ends as the test says.
+//! The test harness: a runtime whose tasks run on request, futures that are polled by hand, and work whose
+//! end the test chooses.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,12 +13,12 @@ use single_flight::{CallOutput, Error, FlightId, Group, Policy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-/// A group of the kind most tests want.
+/// A group with the default policy.
 pub(crate) fn group() -> Group<&'static str, u32> {
     Group::new(Policy::default())
 }
 
-/// Every count a group has: flights, callers, entries.
+/// All counts of a group: flights, callers, entries.
 pub(crate) fn counts<K, V>(group: &Group<K, V>) -> [usize; 3]
 where
     K: std::hash::Hash + Eq + Send + Sync + 'static,
@@ -27,13 +27,12 @@ where
     [group.flights(), group.callers(), group.entries()]
 }
 
-/// A runtime on this thread. Tasks are spawned on it while it is entered, and run only in
-/// [`Stage::run`].
-pub(crate) struct Stage {
+/// A runtime on this thread. Its tasks run only in [`Executor::run`].
+pub(crate) struct Executor {
     pub(crate) runtime: Runtime,
 }
 
-impl Stage {
+impl Executor {
     pub(crate) fn new() -> Self {
         Self {
             runtime: Builder::new_current_thread()
@@ -43,12 +42,12 @@ impl Stage {
     }
 
     /// Polls a future once, with this runtime as the current one.
-    pub(crate) fn poll<F: Future>(&self, hand: &mut Hand<F>) -> Poll<F::Output> {
+    pub(crate) fn poll<F: Future>(&self, future: &mut ManualFuture<F>) -> Poll<F::Output> {
         let _entered = self.runtime.enter();
-        hand.poll()
+        future.poll()
     }
 
-    /// Runs the tasks until none of them can go on.
+    /// Runs the tasks until all of them are waiting.
     pub(crate) fn run(&self) {
         self.runtime.block_on(async {
             for _ in 0..8 {
@@ -59,7 +58,7 @@ impl Stage {
 }
 
 /// A future that is polled by hand.
-pub(crate) struct Hand<F> {
+pub(crate) struct ManualFuture<F> {
     future: Pin<Box<F>>,
     wakes: Arc<Wakes>,
 }
@@ -73,7 +72,7 @@ impl Wake for Wakes {
     }
 }
 
-impl<F: Future> Hand<F> {
+impl<F: Future> ManualFuture<F> {
     pub(crate) fn new(future: F) -> Self {
         Self {
             future: Box::pin(future),
@@ -90,7 +89,7 @@ impl<F: Future> Hand<F> {
         self.future.as_mut().poll(&mut Context::from_waker(waker))
     }
 
-    /// Leaves the hand: polled by whoever awaits it.
+    /// The future itself, to be awaited.
     pub(crate) fn finish(self) -> Pin<Box<F>> {
         self.future
     }
@@ -105,53 +104,53 @@ impl<F: Future> Hand<F> {
 pub(crate) fn ready<T>(poll: Poll<T>) -> T {
     match poll {
         Poll::Ready(outcome) => outcome,
-        Poll::Pending => panic!("the call must be ready"),
+        Poll::Pending => panic!("expected the call to be ready, got pending"),
     }
 }
 
-/// The answer of a call that must have one.
-pub(crate) fn answer<V>(poll: Poll<Result<CallOutput<V>, Error>>) -> CallOutput<V> {
-    ready(poll).expect("the call must have an answer")
+/// The output of a call that must have one.
+pub(crate) fn output<V>(poll: Poll<Result<CallOutput<V>, Error>>) -> CallOutput<V> {
+    ready(poll).expect("expected an output, got an error")
 }
 
 /// The error of a call that must have failed.
 pub(crate) fn error<V>(poll: Poll<Result<CallOutput<V>, Error>>) -> Error {
     match ready(poll) {
-        Ok(_) => panic!("the call must have failed"),
+        Ok(_) => panic!("expected an error, got an output"),
         Err(error) => error,
     }
 }
 
-/// The message of a panic that must happen in `f`.
+/// The message of the panic of `f`, which must panic.
 pub(crate) fn panic_of<T>(f: impl FnOnce() -> T) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
-        panic!("there must be a panic");
+        panic!("expected a panic");
     };
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .expect("a panic with a text")
 }
 
-/// The test's end of some work: it says how the work ends, and sees what became of it.
+/// The test's control of some work: it ends the work, and counts its calls, polls and drops.
 pub(crate) struct Job {
-    ending: Option<oneshot::Sender<Ending>>,
-    seen: Arc<Seen>,
+    ending: Option<oneshot::Sender<JobEnd>>,
+    counts: Arc<WorkCounts>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct WorkCounts {
     calls: AtomicUsize,
     polls: AtomicUsize,
     drops: AtomicUsize,
 }
 
-enum Ending {
+enum JobEnd {
     Land(u32),
     Panic(&'static str),
 }
 
 /// Counts the drop of the work, or of the future that it became.
-struct Dropped(Arc<Seen>);
+struct Dropped(Arc<WorkCounts>);
 
 impl Drop for Dropped {
     fn drop(&mut self) {
@@ -160,14 +159,14 @@ impl Drop for Dropped {
 }
 
 impl Job {
-    /// Some work that waits, and the test's end of it.
+    /// Work that waits, and its control.
     pub(crate) fn new() -> (
         Self,
         impl FnOnce(FlightId) -> Pin<Box<dyn Future<Output = u32> + Send>> + Send + 'static,
     ) {
         let (ending, ended) = oneshot::channel();
-        let seen = Arc::new(Seen::default());
-        let dropped = Dropped(Arc::clone(&seen));
+        let counts = Arc::new(WorkCounts::default());
+        let dropped = Dropped(Arc::clone(&counts));
         let work = move |_flight| {
             dropped.0.calls.fetch_add(1, Ordering::Relaxed);
             let future = async move {
@@ -176,37 +175,37 @@ impl Job {
                     dropped.0.polls.fetch_add(1, Ordering::Relaxed);
                     ended.as_mut().poll(cx)
                 });
-                match ending.await.expect("the test says how the work ends") {
-                    Ending::Land(value) => value,
-                    Ending::Panic(message) => panic!("{message}"),
+                match ending.await.expect("the test ends the work") {
+                    JobEnd::Land(value) => value,
+                    JobEnd::Panic(message) => panic!("{message}"),
                 }
             };
             Box::pin(future) as Pin<Box<dyn Future<Output = u32> + Send>>
         };
         let ending = Some(ending);
-        (Self { ending, seen }, work)
+        (Self { ending, counts }, work)
     }
 
     pub(crate) fn land(&mut self, value: u32) {
-        self.end(Ending::Land(value));
+        self.end(JobEnd::Land(value));
     }
 
     pub(crate) fn panic(&mut self, message: &'static str) {
-        self.end(Ending::Panic(message));
+        self.end(JobEnd::Panic(message));
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: JobEnd) {
         // The work may have been dropped; then there is nothing to end.
         let _ = self.ending.take().expect("work ends once").send(ending);
     }
 
     /// How often the work was called, polled and dropped.
-    pub(crate) fn seen(&self) -> [usize; 3] {
-        let Seen {
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let WorkCounts {
             calls,
             polls,
             drops,
-        } = &*self.seen;
+        } = &*self.counts;
         [calls, polls, drops].map(|count| count.load(Ordering::Relaxed))
     }
 }
@@ -221,14 +220,14 @@ pub(crate) async fn endless(_flight: FlightId) -> u32 {
     std::future::pending().await
 }
 
-/// Time that passes when a test says so.
+/// A clock that the test advances.
 #[derive(Clone)]
-pub(crate) struct Time {
+pub(crate) struct ManualClock {
     start: Instant,
     passed: Arc<AtomicU64>,
 }
 
-impl Time {
+impl ManualClock {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -236,13 +235,13 @@ impl Time {
         }
     }
 
-    /// The clock of a group.
-    pub(crate) fn clock(&self) -> impl Fn() -> Instant + Send + Sync + 'static {
+    /// A clock function for a group.
+    pub(crate) fn source(&self) -> impl Fn() -> Instant + Send + Sync + 'static {
         let Self { start, passed } = self.clone();
         move || start + Duration::from_millis(passed.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn pass(&self, milliseconds: u64) {
+    pub(crate) fn advance(&self, milliseconds: u64) {
         self.passed.fetch_add(milliseconds, Ordering::Relaxed);
     }
 }
