@@ -1,4 +1,4 @@
-//! Builds the component that the other host runs, and finds out which release of that host is the same.
+//! Builds the component for `wasmtime serve`, and reads which release of wasmtime the host is built with.
 
 use std::error::Error;
 use std::fs;
@@ -21,7 +21,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     let dir = Path::new("proxy");
     let proxy = guest_build::build(&Guest {
         dir,
-        // It implements WASI's own, which comes with its dependencies.
+        // It exports an interface of WASI, which comes with its dependencies.
         wit: dir,
         tool: Tool::Cargo,
     })?;

@@ -1,40 +1,43 @@
-//! Flights within this process: through the built-in client, its instances fresh or reused, and natively.
+//! Flights in this process: through the built-in client, with fresh and with reused instances, and natively.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::report::Mark;
-use harness::turns::{Entry, in_turns};
+use harness::turns::{Participant, in_turns};
 use oneflight::{
     BUILTIN, Client, ComponentClient, Decorated, Engine, Instances, Limits, Settings, decorate,
 };
 use tokio::runtime::Runtime;
 
-use crate::load::{Caller, ForItems, ForNothing, drive};
+use crate::callers::{Caller, InvalidKeyCaller, ItemsCaller, drive};
+use crate::effort::Effort;
+use crate::group::Group;
 use crate::native::Native;
-use crate::{Effort, Group, upstream};
+use crate::upstream;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than a flight takes on a busy machine, where the default limits could end it.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(60);
 const NATIVE: &str = "native";
 const REUSED: &str = "reused instance";
 const FRESH: &str = "fresh instance";
 
-/// The built-in client, whole and bare.
+/// The built-in client, with its decorators and without.
 struct Guest {
     client: Arc<Decorated<ComponentClient>>,
     component: Arc<ComponentClient>,
 }
 
 impl Guest {
-    async fn load(address: &str, instances: Instances) -> anyhow::Result<Self> {
-        // On a busy machine a flight can be kept waiting for longer than callers would put up with.
+    async fn load(address: SocketAddr, instances: Instances) -> anyhow::Result<Self> {
         let limits = Limits {
-            cpu: PATIENCE,
-            ..Limits::default().with_flight(PATIENCE)
+            cpu: FLIGHT_LIMIT,
+            ..Limits::default().with_flight(FLIGHT_LIMIT)
         };
         let engine = Engine::new(&limits)?;
         let settings = Settings::new("bench")
-            .env("BASE_URL", &upstream::prompt(address))
+            .env("BASE_URL", &upstream::immediate_url(address))
             .allow(&format!("http://{address}"))?;
         let settings = Settings {
             instances,
@@ -50,13 +53,13 @@ impl Guest {
     }
 }
 
-/// Measures them against each other.
+/// Measures all of them in turns.
 pub(crate) fn run(
     runtime: &Runtime,
     effort: &Effort,
-    address: &str,
+    address: SocketAddr,
 ) -> anyhow::Result<(Vec<Group>, Vec<Mark>)> {
-    let native = Arc::new(Native::new(&upstream::prompt(address)));
+    let native = Arc::new(Native::new(&upstream::immediate_url(address)));
     let reused = runtime.block_on(Guest::load(address, Instances::REUSED))?;
     let fresh = runtime.block_on(Guest::load(address, Instances::Fresh))?;
     let turn = Turn {
@@ -65,18 +68,21 @@ pub(crate) fn run(
     };
     let (mut groups, mut marks) = (Vec::new(), Vec::new());
     for at_once in [1, 32, 256] {
-        let entries = [
-            turn.entry(NATIVE, at_once, &native, ForItems),
-            turn.entry(REUSED, at_once, &reused.client, ForItems),
-            turn.entry(FRESH, at_once, &fresh.client, ForItems),
+        let participants = [
+            turn.participant(NATIVE, at_once, &native, ItemsCaller),
+            turn.participant(REUSED, at_once, &reused.client, ItemsCaller),
+            turn.participant(FRESH, at_once, &fresh.client, ItemsCaller),
         ];
-        let rounds = in_turns(effort.rounds, &entries)?;
-        let aim =
-            format!("{at_once} at once: a reused instance takes at most twice a native request");
+        let rounds = in_turns(effort.rounds, &participants)?;
+        let aim = format!(
+            "{at_once} at once: a reused instance takes at most twice the time of a native request"
+        );
         marks.push(Mark::at_most(aim, rounds.ratio(REUSED, NATIVE), 2.0, ""));
         if at_once == 32 {
-            for (least, aim) in [(0.6, "fresh instances do enough"), (0.75, "better")] {
-                let aim = format!("{at_once} at once: {aim} of what reused ones do in a second");
+            for (least, grade) in [(0.6, "required"), (0.75, "desired")] {
+                let aim = format!(
+                    "{at_once} at once: rate of fresh instances / rate of reused ones, {grade}"
+                );
                 marks.push(Mark::at_least(aim, rounds.ratio(REUSED, FRESH), least, ""));
             }
         }
@@ -86,11 +92,11 @@ pub(crate) fn run(
             absent: None,
         });
     }
-    let entries = [
-        turn.entry(REUSED, 1, &reused.component, ForNothing),
-        turn.entry(FRESH, 1, &fresh.component, ForNothing),
+    let participants = [
+        turn.participant(REUSED, 1, &reused.component, InvalidKeyCaller),
+        turn.participant(FRESH, 1, &fresh.component, InvalidKeyCaller),
     ];
-    let rounds = in_turns(effort.rounds, &entries)?;
+    let rounds = in_turns(effort.rounds, &participants)?;
     groups.push(Group {
         name: "a call without a request".to_owned(),
         rounds,
@@ -99,7 +105,7 @@ pub(crate) fn run(
     Ok((groups, marks))
 }
 
-/// What all turns have in common.
+/// What all turns share.
 #[derive(Clone, Copy)]
 struct Turn<'a> {
     runtime: &'a Runtime,
@@ -108,19 +114,19 @@ struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     /// `at_once` callers of `client`.
-    fn entry<C: Client, A: Caller>(
+    fn participant<C: Client, A: Caller>(
         self,
-        entrant: &'static str,
+        id: &'static str,
         at_once: usize,
         client: &'a Arc<C>,
         caller: impl Fn(Arc<C>) -> A + 'a,
-    ) -> Entry<'a, f64, &'static str> {
+    ) -> Participant<'a, f64, &'static str> {
         let turn = move || {
             let callers = (0..at_once).map(|_| caller(Arc::clone(client))).collect();
             self.runtime.block_on(drive(callers, self.length))
         };
-        Entry {
-            entrant,
+        Participant {
+            id,
             turn: Box::new(turn),
         }
     }

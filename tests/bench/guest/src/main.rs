@@ -7,94 +7,69 @@
 //! cargo run --release --locked -p oneflight-bench-guest -- --json      # for a program to read
 //! ```
 //!
-//! The method is [`harness`]'s: whoever is compared has a
-//! turn in each round, and a ratio is the median of the rounds'. The upstream is a process of its own,
-//! and so is whoever's memory is measured. README.md beside this package says what it came to.
+//! The method is [`harness`]'s: the participants of a comparison have one turn each in every round, and a
+//! ratio is the median of the rounds' ratios. The upstream is a process of its own, and so is the host whose
+//! memory is measured. The figures are in `tests/bench/README.md`.
 
-#[expect(unreachable_pub, reason = "tests use it as a library's")]
-#[path = "../../../src/binary.rs"]
-mod binary;
+mod callers;
+mod effort;
 mod flights;
+mod group;
 mod idle;
-mod load;
 mod native;
-mod process;
 mod servers;
 mod upstream;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use harness::machine::Machine;
-use harness::report::{Cell, Report, Section, Table};
-use harness::turns::Rounds;
+use harness::process::{self, Process};
+use harness::report::{Report, Section};
 
-use self::process::Server;
+use self::effort::Effort;
 
-/// Measures flights through the built-in client, and prints one table.
+/// Measures flights through the built-in client and prints one table.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Run everything small: it shows that it runs, and the figures mean nothing.
+    /// Take seconds: this shows that everything runs, and the figures mean nothing.
     #[arg(long)]
     quick: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// The other host of guests.
+    /// The wasmtime to compare with, of the release that the host is built with.
     #[arg(long, value_name = "PROGRAM", default_value = "wasmtime")]
     wasmtime: PathBuf,
     #[command(subcommand)]
-    process: Option<Process>,
+    role: Option<Role>,
 }
 
-/// What this program is when it starts itself.
+/// The role of this program in the processes that it starts itself.
 #[derive(Debug, Subcommand)]
 #[command(hide = true)]
-enum Process {
-    /// An upstream.
+enum Role {
+    /// The upstream.
     Upstream,
-    /// A host with this many idle instances, which prints the bytes that one of them takes.
+    /// A host with idle instances, which prints the resident bytes of one of them.
     Idle {
-        /// `host:port`.
-        upstream: String,
-        /// How many.
+        /// The address of the upstream.
+        upstream: SocketAddr,
+        /// The number of instances.
         instances: usize,
     },
 }
 
-/// How much is measured.
-#[derive(Debug, Clone, Copy)]
-struct Effort {
-    rounds: usize,
-    /// How long one contestant's turn takes.
-    turn: Duration,
-    /// Instances that are idle at the same time.
-    idle: usize,
-}
-
-impl Effort {
-    const FULL: Self = Self {
-        rounds: 15,
-        turn: Duration::from_millis(400),
-        idle: 200,
-    };
-    const QUICK: Self = Self {
-        rounds: 1,
-        turn: Duration::from_millis(20),
-        idle: 8,
-    };
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    match arguments.process {
-        Some(Process::Upstream) => return upstream::run(),
-        Some(Process::Idle {
+    match arguments.role {
+        Some(Role::Upstream) => return upstream::run(),
+        Some(Role::Idle {
             upstream,
             instances,
-        }) => return idle::run(&upstream, instances),
+        }) => return idle::run(upstream, instances),
         None => {}
     }
     let effort = if arguments.quick {
@@ -102,23 +77,25 @@ fn main() -> anyhow::Result<()> {
     } else {
         Effort::FULL
     };
-    let machine = Machine::this(&arguments.wasmtime.to_string_lossy(), &["--version"]);
-    let upstream = Server::start(&mut process::this(&["upstream"])?, upstream::LISTENING)?;
+    let wasmtime = arguments.wasmtime.to_string_lossy();
+    let machine = Machine::current(&[(&wasmtime, &["--version"])]);
     let runtime = tokio::runtime::Runtime::new()?;
-    // Not on the standard output, which may be read by a program.
+    let upstream = Process::start(process::this_program(&["upstream"])?, process::LISTENING);
+    let (_upstream, address) = runtime.block_on(upstream)?;
+    // To stderr, because a program may read the standard output.
     eprintln!("measuring flights");
-    let (mut groups, mut marks) = flights::run(&runtime, &effort, &upstream.address)?;
+    let (mut groups, mut marks) = flights::run(&runtime, &effort, address)?;
     eprintln!("measuring servers");
-    let (group, servers) = servers::run(&runtime, &effort, &arguments.wasmtime, &upstream.address)?;
+    let (group, servers) = servers::run(&runtime, &effort, &arguments.wasmtime, address)?;
     groups.push(group);
     marks.extend(servers);
-    marks.push(idle::mark(&effort, &upstream.address)?);
+    marks.push(idle::mark(&effort, address)?);
     let report = Report {
         machine,
         quick: arguments.quick,
         sections: vec![Section {
             name: "flights",
-            tables: vec![table(&groups)],
+            tables: vec![group::table(&groups)],
             marks,
         }],
     };
@@ -128,43 +105,4 @@ fn main() -> anyhow::Result<()> {
         print!("{report}");
     }
     Ok(())
-}
-
-/// Contestants that were measured against each other: the microseconds that each took, by round.
-#[derive(Debug)]
-struct Group {
-    name: String,
-    rounds: Rounds<f64, &'static str>,
-    /// Who could not take part, and for want of what.
-    absent: Option<(&'static str, &'static str)>,
-}
-
-fn table(groups: &[Group]) -> Table {
-    let columns = ["µs", "each second", "to its group's first"];
-    let mut table = Table::new(
-        "what a flight takes, all that are under way together",
-        columns,
-    );
-    for Group {
-        name,
-        rounds,
-        absent,
-    } in groups
-    {
-        let first = rounds.entrants().next();
-        for entrant in rounds.entrants() {
-            let micros = rounds.median(entrant);
-            let ratio = first.map_or(f64::NAN, |first| rounds.ratio(entrant, first));
-            let cells = vec![
-                Cell::Amount(micros),
-                Cell::Amount(1e6 / micros),
-                Cell::Ratio(ratio),
-            ];
-            table.push(format!("{name}: {entrant}"), cells);
-        }
-        if let Some((entrant, missing)) = absent {
-            table.push(format!("{name}: {entrant}"), vec![Cell::NotRun(missing)]);
-        }
-    }
-    table
 }

@@ -1,5 +1,5 @@
-//! The floor: the request that the built-in client makes and the items of its answer, by native code,
-//! with nothing around it.
+//! The floor: native code that makes the built-in client's request and parses the items of the answer, with
+//! nothing around it.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -28,7 +28,7 @@ impl Native {
         }
     }
 
-    async fn ask(&self, key: &Key) -> anyhow::Result<Items> {
+    async fn fetch(&self, key: &Key) -> anyhow::Result<Items> {
         let request = http::Request::get(format!("{}?x={}", self.base_url, key.as_str()))
             .header(http::header::ACCEPT, "application/json")
             .body(Empty::new())?;
@@ -41,24 +41,24 @@ impl Native {
 
 impl Client for Native {
     fn generation(&self) -> Generation {
-        unreachable!("nothing is shared between its callers")
+        unreachable!("it is not decorated, so nothing groups its callers by generation")
     }
 
     async fn get_items(&self, key: Key) -> Answer {
-        let items = self.ask(&key).await;
+        let items = self.fetch(&key).await;
         items.map_err(|_| ClientError::UpstreamUnavailable).into()
     }
 }
 
-/// As the built-in client does it: bodies are cut out of the answer as they stand there.
+/// Parses items as the built-in client does: each body is a slice of the answer.
 fn items(answer: &[u8]) -> anyhow::Result<Items> {
     #[derive(Deserialize)]
-    struct Named {
+    struct WithId {
         id: u64,
     }
     let array: Vec<&RawValue> = serde_json::from_slice(answer)?;
     let item = |body: &RawValue| {
-        let Named { id } = serde_json::from_str(body.get())?;
+        let WithId { id } = serde_json::from_str(body.get())?;
         let item = Item::new(id.to_string(), body.get().to_owned());
         item.map_err(anyhow::Error::from)
     };

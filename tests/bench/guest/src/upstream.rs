@@ -1,54 +1,44 @@
-//! The upstream: HTTP/1.1 on loopback with as little work as can be, in a process of its own, so that what
-//! it costs is nobody's.
+//! The upstream: HTTP/1.1 with as little work as possible. It is a process of its own, so that its processor
+//! time is not counted as that of a participant.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use harness::upstream::{read_head, serve};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 
 /// Items of every answer.
 pub(crate) const ITEMS: usize = 5;
 
-/// What comes before the address when it listens.
-pub(crate) const LISTENING: &str = "listening on http://";
-
-/// Where `number` requests wait for each other; then their connections are closed.
-pub(crate) fn held(address: &str, number: usize) -> String {
-    format!("http://{address}/held/{number}/")
+/// A base URL where `number` requests wait for each other; then their connections are closed.
+pub(crate) fn barrier_url(address: SocketAddr, number: usize) -> String {
+    format!("http://{address}/barrier/{number}/")
 }
 
-/// Where every request is answered at once.
-pub(crate) fn prompt(address: &str) -> String {
+/// A base URL where each request is answered immediately.
+pub(crate) fn immediate_url(address: SocketAddr) -> String {
     format!("http://{address}/items")
 }
 
-/// Answers until it is killed.
+/// Serves for as long as the process lives.
 pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        eprintln!("{LISTENING}{}/", listener.local_addr()?);
-        let waiting = Arc::<Waiting>::default();
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            // A peer that is gone is nobody's loss.
-            let waiting = Arc::clone(&waiting);
-            tokio::spawn(async move { converse(stream, &waiting).await });
-        }
-    })
+    let barriers = Arc::<Barriers>::default();
+    let serving = serve(|stream| converse(stream, Arc::clone(&barriers)));
+    Ok(runtime.block_on(serving)?)
 }
 
-/// Requests that wait until there are as many as their path says.
+/// Barriers by the number of requests that wait at each.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<usize, Arc<Barrier>>>);
+struct Barriers(Mutex<HashMap<usize, Arc<Barrier>>>);
 
-impl Waiting {
-    fn barrier(&self, number: usize) -> Arc<Barrier> {
+impl Barriers {
+    fn of(&self, number: usize) -> Arc<Barrier> {
         let mut barriers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let barrier = barriers
             .entry(number)
@@ -57,27 +47,25 @@ impl Waiting {
     }
 }
 
-async fn converse(mut stream: TcpStream, waiting: &Waiting) -> std::io::Result<()> {
-    let (prompt, last) = (answer(""), answer("connection: close\r\n"));
-    let mut request = Vec::with_capacity(4 << 10);
-    // Requests here have no bodies, and nobody sends a second one before the first is answered.
-    while stream.read_buf(&mut request).await? > 0 {
-        if !request.ends_with(b"\r\n\r\n") {
-            continue;
+/// Answers the requests of one connection until either side closes it.
+async fn converse(mut stream: TcpStream, barriers: Arc<Barriers>) -> Option<()> {
+    let (immediate, last) = (answer(""), answer("connection: close\r\n"));
+    let mut unread = Vec::with_capacity(4 << 10);
+    while let Some(end) = read_head(&mut stream, &mut unread).await {
+        let number = barrier_number(&unread[..end]);
+        unread.drain(..end);
+        if let Some(number) = number {
+            barriers.of(number).wait().await;
+            return stream.write_all(&last).await.ok();
         }
-        if let Some(number) = number(&request) {
-            waiting.barrier(number).wait().await;
-            return stream.write_all(&last).await;
-        }
-        stream.write_all(&prompt).await?;
-        request.clear();
+        stream.write_all(&immediate).await.ok()?;
     }
-    Ok(())
+    None
 }
 
-/// How many requests one that is held waits for.
-fn number(request: &[u8]) -> Option<usize> {
-    let rest = request.strip_prefix(b"GET /held/")?;
+/// The number in the path of a request to [`barrier_url`].
+fn barrier_number(head: &[u8]) -> Option<usize> {
+    let rest = head.strip_prefix(b"GET /barrier/")?;
     let digits = rest.split(|byte| *byte == b'/').next()?;
     str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! What comes out: tables of figures, and marks that say whether a figure is what was aimed at. Aligned
-//! text for people, the same as JSON for programs.
+//! Reports: tables of figures, and marks that compare a figure with its target. They are printed as aligned
+//! text for people, or as JSON for programs.
 
 use std::fmt::{self, Write};
 
@@ -7,25 +7,25 @@ use serde::{Serialize, Serializer};
 
 use crate::machine::Machine;
 
-/// All that one run found.
+/// The results of one run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Where.
+    /// The machine that the run was made on.
     pub machine: Machine,
-    /// Whether the figures mean nothing.
+    /// Whether the run was too short for its figures to mean anything.
     pub quick: bool,
-    /// What.
+    /// The results by section.
     pub sections: Vec<Section>,
 }
 
-/// What one section found.
+/// The results of one section.
 #[derive(Debug, Serialize)]
 pub struct Section {
     /// Its name on the command line.
     pub name: &'static str,
     /// Its figures.
     pub tables: Vec<Table>,
-    /// What was aimed at.
+    /// Whether its figures reach their targets.
     pub marks: Vec<Mark>,
 }
 
@@ -34,9 +34,9 @@ pub struct Section {
 pub struct Table {
     /// What the figures are, with their unit.
     pub title: String,
-    /// Names of the columns, but for the first, which holds the contestants.
+    /// Names of the columns, except the first, which holds the contestants.
     pub columns: Vec<String>,
-    /// The rows, as they are shown.
+    /// The rows in order.
     pub rows: Vec<Row>,
 }
 
@@ -53,43 +53,43 @@ pub struct Row {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Cell {
-    /// Something measured: nanoseconds, bytes, calls.
+    /// A measurement: nanoseconds, bytes, calls.
     Amount(#[serde(serialize_with = "rounded")] f64),
-    /// Something counted.
+    /// A count.
     Count(u64),
     /// One amount divided by another.
     Ratio(#[serde(serialize_with = "rounded")] f64),
     /// A part of the whole.
     Part(#[serde(serialize_with = "rounded")] f64),
-    /// No figure, for want of this.
+    /// No figure, because this program is not installed.
     NotRun(&'static str),
 }
 
-/// Something aimed at.
+/// A target, and whether the figures reach it.
 #[derive(Debug, Serialize)]
 pub struct Mark {
-    /// What was aimed at.
+    /// The target.
     pub aim: String,
-    /// Whether it was reached.
+    /// Whether it is met.
     pub verdict: Verdict,
-    /// The figures that say so.
+    /// The figures that the verdict is based on.
     pub found: String,
 }
 
-/// Whether a mark was reached.
+/// Whether a target is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It was.
+    /// The figure is within its limit.
     Met,
-    /// It was not.
+    /// The figure is not within its limit.
     NotMet,
     /// The figures are missing.
     NotRun,
 }
 
 impl Section {
-    /// One that has found nothing yet.
+    /// A section without results yet.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -100,14 +100,14 @@ impl Section {
 }
 
 impl Cell {
-    /// A number as it stands at the head of a column.
+    /// A number as the heading of a column.
     pub fn count(count: usize) -> String {
         Self::Count(count as u64).to_string()
     }
 }
 
 impl Table {
-    /// One with no rows yet.
+    /// A table without rows yet.
     pub fn new<S: Into<String>>(
         title: impl Into<String>,
         columns: impl IntoIterator<Item = S>,
@@ -119,7 +119,7 @@ impl Table {
         }
     }
 
-    /// The table, with a row that says what is missing where `name` has none.
+    /// The table, with a row that names what is missing if `name` has no row.
     #[must_use]
     pub fn or_not_run(mut self, name: &str, missing: &'static str) -> Self {
         if self.rows.iter().all(|row| row.name != name) {
@@ -128,7 +128,7 @@ impl Table {
         self
     }
 
-    /// How wide a column is. What is said in the place of figures may run over.
+    /// The width of a column. [`Cell::NotRun`] may be wider.
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().filter_map(|row| row.cells.get(column));
         let figures = cells.filter(|cell| !matches!(cell, Cell::NotRun(_)));
@@ -171,14 +171,14 @@ impl Mark {
         }
     }
 
-    /// The mark, with the figures that its own was made from.
+    /// The mark, with the figures that its own was calculated from.
     #[must_use]
     pub fn with(mut self, figures: impl fmt::Display) -> Self {
         self.found = format!("{}, {figures}", self.found);
         self
     }
 
-    /// Whether a count is exactly this.
+    /// Whether a count is exactly `expected`.
     pub fn exactly(aim: impl Into<String>, found: u64, expected: u64) -> Self {
         Self {
             aim: aim.into(),
@@ -198,16 +198,8 @@ impl fmt::Display for Report {
         for table in self.sections.iter().flat_map(|section| &section.tables) {
             writeln!(f, "{table}")?;
         }
-        let meaning = if self.quick {
-            ", of a quick run: they mean nothing"
-        } else {
-            ""
-        };
-        writeln!(f, "marks{meaning}\n")?;
-        for mark in self.sections.iter().flat_map(|section| &section.marks) {
-            writeln!(f, "  {mark}")?;
-        }
-        Ok(())
+        let marks = self.sections.iter().flat_map(|section| &section.marks);
+        write_marks(f, self.quick, marks)
     }
 }
 
@@ -257,6 +249,28 @@ impl fmt::Display for Mark {
     }
 }
 
+/// Writes marks below a heading, which warns of the figures of a quick run.
+///
+/// # Errors
+///
+/// The formatter fails.
+pub fn write_marks<'a>(
+    f: &mut fmt::Formatter<'_>,
+    quick: bool,
+    marks: impl Iterator<Item = &'a Mark>,
+) -> fmt::Result {
+    let warning = if quick {
+        " of a quick run, whose measurements mean nothing"
+    } else {
+        ""
+    };
+    writeln!(f, "marks{warning}\n")?;
+    for mark in marks {
+        writeln!(f, "  {mark}")?;
+    }
+    Ok(())
+}
+
 fn line<'a>(
     f: &mut fmt::Formatter<'_>,
     names: usize,
@@ -283,7 +297,7 @@ fn grouped(digits: &str) -> String {
     grouped
 }
 
-/// No more digits than a measurement can have; null for a figure that is missing.
+/// Not more digits than a measurement can have; null for a missing figure.
 fn rounded<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if amount.is_finite() {
         serializer.serialize_f64((amount * 1_000.0).round() / 1_000.0)

@@ -1,47 +1,51 @@
-//! Turns: everyone is measured in every round, so that what the machine does meanwhile happens to all.
+//! Turns: all participants are measured in every round, so that other load on the machine affects all of
+//! them.
 //!
-//! Harnesses that finish with one contestant before they begin with the next compare two times of day as
-//! much as two programs. Here a ratio is taken within a round, and the median over rounds of those.
+//! A harness that finishes with one participant before it begins with the next compares two times of day as
+//! much as two programs. Here a ratio is calculated within each round, and the result is the median of the
+//! rounds' ratios.
 
 use std::fmt;
 
-/// Who takes turns, and what it does in one.
-pub struct Entry<'a, S, E> {
-    /// Who.
-    pub entrant: E,
-    /// What comes of one turn.
+/// One of those that are compared.
+pub struct Participant<'a, S, Id> {
+    /// What identifies it.
+    pub id: Id,
+    /// Takes one turn and returns its sample.
     pub turn: Box<dyn Fn() -> anyhow::Result<S> + 'a>,
 }
 
-impl<S, E: fmt::Debug> fmt::Debug for Entry<'_, S, E> {
+impl<S, Id: fmt::Debug> fmt::Debug for Participant<'_, S, Id> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Entry").field(&self.entrant).finish()
+        f.debug_tuple("Participant").field(&self.id).finish()
     }
 }
 
-/// What entrants came to, round by round.
+/// The samples of all participants, round by round.
 #[derive(Debug)]
-pub struct Rounds<S, E> {
-    samples: Vec<(E, Vec<S>)>,
+pub struct Rounds<S, Id> {
+    samples: Vec<(Id, Vec<S>)>,
 }
 
-/// Gives each entrant its turn once in each round.
+/// Gives each participant one turn in each round.
 ///
-/// One round more is run first, and not counted. A round begins with another entrant than the one before
-/// did, and every other one runs backwards, so that nobody always comes after the same neighbour.
+/// One more round is run first, for warming up, and not counted. Each round begins with the next participant,
+/// and every other round runs backwards, so that a participant does not always follow the same neighbour.
 ///
 /// # Errors
 ///
-/// The first that a turn returns.
-pub fn in_turns<S, E: Copy>(
+/// The first error that a turn returns.
+pub fn in_turns<S, Id: Copy>(
     rounds: usize,
-    entries: &[Entry<'_, S, E>],
-) -> anyhow::Result<Rounds<S, E>> {
-    let samples = entries.iter().map(|entry| (entry.entrant, Vec::new()));
+    participants: &[Participant<'_, S, Id>],
+) -> anyhow::Result<Rounds<S, Id>> {
+    let samples = participants
+        .iter()
+        .map(|participant| (participant.id, Vec::new()));
     let mut samples: Vec<_> = samples.collect();
     for round in 0..=rounds {
-        for place in order(round, entries.len()) {
-            let sample = (entries[place].turn)()?;
+        for place in order(round, participants.len()) {
+            let sample = (participants[place].turn)()?;
             if round > 0 {
                 samples[place].1.push(sample);
             }
@@ -50,71 +54,69 @@ pub fn in_turns<S, E: Copy>(
     Ok(Rounds { samples })
 }
 
-fn order(round: usize, entrants: usize) -> impl Iterator<Item = usize> {
-    (0..entrants).map(move |turn| match round % 2 {
-        0 => (round + turn) % entrants,
-        _ => (round + entrants - turn) % entrants,
+fn order(round: usize, participants: usize) -> impl Iterator<Item = usize> {
+    (0..participants).map(move |turn| match round % 2 {
+        0 => (round + turn) % participants,
+        _ => (round + participants - turn) % participants,
     })
 }
 
-impl<S, E: Copy + PartialEq> Rounds<S, E> {
-    /// The entrants, in the order in which they were entered.
-    pub fn entrants(&self) -> impl Iterator<Item = E> {
-        self.samples.iter().map(|(entrant, _)| *entrant)
+impl<S, Id: Copy + PartialEq> Rounds<S, Id> {
+    /// The ids, in the order of the participants.
+    pub fn ids(&self) -> impl Iterator<Item = Id> {
+        self.samples.iter().map(|(id, _)| *id)
     }
 
-    /// Something about each sample.
-    pub fn map<T>(&self, about: impl Fn(&S) -> T) -> Rounds<T, E> {
-        let mapped = |samples: &Vec<S>| samples.iter().map(&about).collect();
-        let samples = self.samples.iter();
-        let samples = samples.map(|(entrant, samples)| (*entrant, mapped(samples)));
+    /// The rounds with each sample replaced by `f` of it.
+    pub fn map<T>(&self, f: impl Fn(&S) -> T) -> Rounds<T, Id> {
+        let samples = self
+            .samples
+            .iter()
+            .map(|(id, samples)| (*id, samples.iter().map(&f).collect()));
         Rounds {
             samples: samples.collect(),
         }
     }
 
-    /// An entrant's samples, by round; none if it did not take part.
-    pub fn of(&self, entrant: impl Into<E>) -> &[S] {
-        let entrant = entrant.into();
-        let mut samples = self.samples.iter();
-        let found = samples.find(|(entered, _)| *entered == entrant);
+    /// The samples of a participant, by round; none if it did not take part.
+    pub fn of(&self, id: impl Into<Id>) -> &[S] {
+        let id = id.into();
+        let found = self.samples.iter().find(|(known, _)| *known == id);
         found.map_or(&[], |(_, samples)| samples)
     }
 
-    /// The greatest of an entrant's counts; none if it did not take part.
-    pub fn most(&self, entrant: impl Into<E>, count: impl Fn(&S) -> u64) -> u64 {
-        self.of(entrant).iter().map(count).max().unwrap_or(0)
+    /// The greatest of a participant's counts; 0 if it did not take part.
+    pub fn max(&self, id: impl Into<Id>, count: impl Fn(&S) -> u64) -> u64 {
+        self.of(id).iter().map(count).max().unwrap_or(0)
     }
 }
 
-impl<E: Copy + PartialEq> Rounds<f64, E> {
-    /// An entrant's median; NaN if it did not take part.
-    pub fn median(&self, entrant: impl Into<E>) -> f64 {
-        median(self.of(entrant))
+impl<Id: Copy + PartialEq> Rounds<f64, Id> {
+    /// The median of a participant; NaN if it did not take part.
+    pub fn median(&self, id: impl Into<Id>) -> f64 {
+        median(self.of(id))
     }
 
-    /// How far apart the quarters of an entrant's values are, as a part of the median.
-    pub fn spread(&self, entrant: impl Into<E>) -> f64 {
-        let values = self.of(entrant);
+    /// The interquartile range of a participant's values, divided by their median.
+    pub fn spread(&self, id: impl Into<Id>) -> f64 {
+        let values = self.of(id);
         (quantile(values, 0.75) - quantile(values, 0.25)) / median(values)
     }
 
-    /// What one entrant needs, as a multiple of what the other needs: the median of the rounds.
-    pub fn ratio(&self, of: impl Into<E>, to: impl Into<E>) -> f64 {
-        let ratios = self.of(of).iter().zip(self.of(to));
-        median(&ratios.map(|(of, to)| of / to).collect::<Vec<_>>())
+    /// The values of `id` divided by those of `base`: the median of the rounds' ratios.
+    pub fn ratio(&self, id: impl Into<Id>, base: impl Into<Id>) -> f64 {
+        let pairs = self.of(id).iter().zip(self.of(base));
+        median(&pairs.map(|(value, base)| value / base).collect::<Vec<_>>())
     }
 }
 
-/// Who took part in measurements that are shown side by side.
-pub fn entrants<C, S, E: Copy + PartialEq>(
-    columns: &[(C, Rounds<S, E>)],
-) -> impl Iterator<Item = E> {
+/// The ids of the participants of measurements that are shown side by side.
+pub fn ids<C, S, Id: Copy + PartialEq>(columns: &[(C, Rounds<S, Id>)]) -> impl Iterator<Item = Id> {
     let first = columns.first().into_iter();
-    first.flat_map(|(_, rounds)| rounds.entrants())
+    first.flat_map(|(_, rounds)| rounds.ids())
 }
 
-/// The middle of the values; NaN if there is none.
+/// The median of the values; NaN if there is none.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
@@ -132,26 +134,26 @@ fn quantile(values: &[f64], part: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Rounds, in_turns, median, order};
+    use super::{Participant, Rounds, in_turns, median, order};
 
     #[test]
-    fn everyone_has_one_turn_in_each_round() {
+    fn each_participant_has_one_turn_in_each_round() {
         for round in 0..8 {
             let mut turns: Vec<_> = order(round, 4).collect();
             turns.sort_unstable();
             assert_eq!(turns, [0, 1, 2, 3]);
         }
-        let entries = [("ours", 1), ("another", 2)].map(|(entrant, sample)| Entry {
-            entrant,
+        let participants = [("ours", 1), ("another", 2)].map(|(id, sample)| Participant {
+            id,
             turn: Box::new(move || Ok(sample)),
         });
-        let rounds = in_turns(3, &entries).unwrap();
+        let rounds = in_turns(3, &participants).unwrap();
         assert_eq!(rounds.of("ours"), [1; 3]);
         assert_eq!(rounds.of("another"), [2; 3]);
     }
 
     #[test]
-    fn rounds_begin_with_one_after_another() {
+    fn each_round_begins_with_the_next_participant() {
         let first: Vec<_> = (0..5).filter_map(|round| order(round, 4).next()).collect();
         assert_eq!(first, [0, 1, 2, 3, 0]);
     }

@@ -1,4 +1,4 @@
-//! The callers: plain sockets on one thread, so that they take little of what is measured.
+//! The callers: plain sockets on one thread, so that they use little of the processor time that is measured.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,31 +10,31 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::ask::Ask;
+use crate::key::Key;
 use crate::upstream::SERIAL;
 
-/// The longest that a caller waits.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest time that a caller waits for an answer.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Connections that are opened at once, and the pause after them: faster, more come than a target accepts.
-/// Where its queue is full, the kernel tries again only after a second.
-const OPENING: usize = 64;
+/// Connections that are opened at once, and the pause after them. Without the pause they fill the accept queue
+/// of a target, and the kernel retries a refused connection only after a second.
+const BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What came of one call.
+/// The outcome of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
-    /// A whole answer.
+    /// A complete answer.
     Status(u16),
-    /// A whole answer that the upstream made before it was asked for.
-    Old(u16),
-    /// The connection ended before there was a whole answer.
+    /// A complete answer that the upstream made before the request.
+    Stale(u16),
+    /// The connection ended before the answer was complete.
     Broken,
-    /// Nothing within [`PATIENCE`].
-    Late,
+    /// No complete answer within [`ANSWER_TIMEOUT`].
+    Timeout,
 }
 
-/// One call: what came of it, and when.
+/// One call: its outcome, and the time until then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) outcome: Outcome,
@@ -44,81 +44,82 @@ pub(crate) struct Call {
 /// A caller's connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Read and not yet looked at.
+    /// Bytes that were read and not parsed yet.
     unread: Vec<u8>,
 }
 
 /// Opens `count` connections.
 pub(crate) async fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut open = Vec::with_capacity(count);
-    for some in crowds(count) {
-        let some = try_join_all((0..some).map(|_| Connection::open(address)));
-        open.extend(some.await.context("open the callers' connections")?);
+    for size in batches(count) {
+        let batch = try_join_all((0..size).map(|_| Connection::open(address)));
+        open.extend(batch.await.context("open the callers' connections")?);
         sleep(PAUSE).await;
     }
     Ok(open)
 }
 
-/// `count` in parts of as many as come at once.
-pub(crate) fn crowds(count: usize) -> impl Iterator<Item = usize> {
-    let starts = (0..count).step_by(OPENING);
-    starts.map(move |start| OPENING.min(count - start))
+/// The sizes of the batches in which `count` connections are opened.
+pub(crate) fn batches(count: usize) -> impl Iterator<Item = usize> {
+    let starts = (0..count).step_by(BATCH);
+    starts.map(move |start| BATCH.min(count - start))
 }
 
-/// Asks on all connections at once and waits for all answers. Every time counts from the first request:
-/// what these callers take to ask is on whoever is measured. Answers up to the upstream's request `seen`
-/// are old.
-pub(crate) async fn herd(connections: Vec<Connection>, ask: Ask, seen: u32) -> Vec<Call> {
-    let request = request(ask);
-    let begun = Instant::now();
-    let mut asked = Vec::with_capacity(connections.len());
+/// Sends a request for one key on each connection at once and waits for all answers.
+///
+/// Every time counts from the first request, so the time that these callers need to send is on whichever target
+/// is measured. Answers up to the upstream's request `before` are stale.
+pub(crate) async fn herd(connections: Vec<Connection>, key: Key, before: u32) -> Vec<Call> {
+    let request = request(key);
+    let began = Instant::now();
+    let mut waiting = Vec::with_capacity(connections.len());
     for mut connection in connections {
         let sent = connection.stream.write_all(&request).await.is_ok();
-        asked.push((connection, sent));
+        waiting.push((connection, sent));
     }
-    let mut waiting = JoinSet::new();
-    for (mut connection, sent) in asked {
-        waiting.spawn(async move {
+    let mut calls = JoinSet::new();
+    for (mut connection, sent) in waiting {
+        calls.spawn(async move {
             let outcome = match sent {
-                true => connection.answer(seen, begun + PATIENCE).await,
+                true => connection.answer(before, began + ANSWER_TIMEOUT).await,
                 false => Outcome::Broken,
             };
-            let time = begun.elapsed();
-            connection.forget();
+            let time = began.elapsed();
+            connection.reset();
             Call { outcome, time }
         });
     }
-    waiting.join_all().await
+    calls.join_all().await
 }
 
-/// Asks on each connection again and again for `span`; `ask` says for what.
-pub(crate) async fn keep_asking(
+/// Sends requests on each connection one after the other for `span`; `key` returns the key of each.
+pub(crate) async fn call_repeatedly(
     connections: Vec<Connection>,
-    ask: impl Fn() -> Ask + Copy + Send + 'static,
+    key: impl Fn() -> Key + Copy + Send + 'static,
     span: Duration,
 ) -> Vec<Call> {
     let end = Instant::now() + span;
-    let mut asking = JoinSet::new();
+    let mut callers = JoinSet::new();
     for mut connection in connections {
-        asking.spawn(async move {
+        callers.spawn(async move {
             let mut calls = Vec::new();
             while Instant::now() < end {
-                let begun = Instant::now();
-                let outcome = match connection.ask(ask()).await {
-                    true => connection.answer(0, begun + PATIENCE).await,
+                let began = Instant::now();
+                let outcome = match connection.send(key()).await {
+                    true => connection.answer(0, began + ANSWER_TIMEOUT).await,
                     false => Outcome::Broken,
                 };
-                let time = begun.elapsed();
+                let time = began.elapsed();
                 calls.push(Call { outcome, time });
                 if !matches!(outcome, Outcome::Status(_)) {
                     break;
                 }
             }
-            connection.forget();
+            connection.reset();
             calls
         });
     }
-    asking.join_all().await.concat()
+    callers.join_all().await.concat()
 }
 
 impl Connection {
@@ -131,34 +132,34 @@ impl Connection {
         })
     }
 
-    /// Asks, and says whether that could be sent.
-    pub(crate) async fn ask(&mut self, ask: Ask) -> bool {
-        self.stream.write_all(&request(ask)).await.is_ok()
+    /// Sends a request, and returns whether that succeeded.
+    pub(crate) async fn send(&mut self, key: Key) -> bool {
+        self.stream.write_all(&request(key)).await.is_ok()
     }
 
-    /// The next answer.
-    pub(crate) async fn answer(&mut self, seen: u32, deadline: Instant) -> Outcome {
-        match timeout_at(deadline, self.whole()).await {
-            Err(_) => Outcome::Late,
+    /// Receives the next answer, which is stale up to the upstream's request `before`.
+    pub(crate) async fn answer(&mut self, before: u32, deadline: Instant) -> Outcome {
+        match timeout_at(deadline, self.receive()).await {
+            Err(_) => Outcome::Timeout,
             Ok(None) => Outcome::Broken,
-            Ok(Some((status, Some(serial)))) if serial <= seen => Outcome::Old(status),
+            Ok(Some((status, Some(serial)))) if serial <= before => Outcome::Stale(status),
             Ok(Some((status, _))) => Outcome::Status(status),
         }
     }
 
-    /// Reads one answer to its end: its status, and the number that the upstream gave it. One whose length
-    /// is not said at its head is taken for broken; none of the targets makes such.
-    async fn whole(&mut self) -> Option<(u16, Option<u32>)> {
+    /// Reads one answer to its end: its status, and the number that the upstream gave it. An answer without
+    /// `content-length` counts as broken; no target sends one.
+    async fn receive(&mut self) -> Option<(u16, Option<u32>)> {
         let head = loop {
             if let Some(end) = find(&self.unread, b"\r\n\r\n") {
                 break end + 4;
             }
-            self.more().await?;
+            self.read().await?;
         };
         let (status, length) = status_and_length(&self.unread[..head])?;
         let end = head + length;
         while self.unread.len() < end {
-            self.more().await?;
+            self.read().await?;
         }
         let body = &self.unread[head..end];
         let serial = find(body, SERIAL).and_then(|at| {
@@ -169,21 +170,20 @@ impl Connection {
         Some((status, serial))
     }
 
-    async fn more(&mut self) -> Option<()> {
+    async fn read(&mut self) -> Option<()> {
         self.unread.reserve(4 << 10);
         let read = self.stream.read_buf(&mut self.unread).await.ok()?;
         (read > 0).then_some(())
     }
 
-    /// Closes without the minute that the system would remember it for, of which the next herd would find
-    /// no port free.
-    fn forget(self) {
+    /// Closes with a reset, which leaves no connection in TIME-WAIT: the next herds would find no free port.
+    fn reset(self) {
         let _ = self.stream.set_zero_linger();
     }
 }
 
-fn request(ask: Ask) -> Vec<u8> {
-    format!("GET /v1/default/items?x={ask} HTTP/1.1\r\nhost: load.test\r\n\r\n").into_bytes()
+fn request(key: Key) -> Vec<u8> {
+    format!("GET /v1/default/items?x={key} HTTP/1.1\r\nhost: load.test\r\n\r\n").into_bytes()
 }
 
 fn status_and_length(head: &[u8]) -> Option<(u16, usize)> {

@@ -1,32 +1,31 @@
-//! What is asked of every target, and one turn of it.
+//! The cases: loads that every target gets, and one turn of each.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
+use harness::procfs;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::ask::{Ask, Behaviour};
-use crate::callers::{self, Call, Outcome, PATIENCE};
-use crate::process::figure;
+use crate::callers::{self, ANSWER_TIMEOUT, Call, Outcome};
+use crate::key::{Behaviour, Key};
 use crate::targets::{REUSING, Running};
 use crate::upstream;
 
-/// What the upstream takes for a herd.
-pub(crate) const THINKING: Duration = Duration::from_millis(100);
+/// The upstream's time for the answer to a herd.
+pub(crate) const HERD_DELAY: Duration = Duration::from_millis(100);
 
-/// Connections that ask again and again.
+/// Connections of callers that call repeatedly.
 const CONNECTIONS: usize = 64;
 
-/// The longest that is waited for a target to come to rest.
-const REST: Duration = Duration::from_secs(2);
+/// The longest wait until a target uses no processor time.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Something that is asked of every target.
+/// A load that every target gets.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) behaviour: Behaviour,
@@ -34,31 +33,31 @@ pub(crate) struct Case {
     pub(crate) rounds: usize,
 }
 
-/// How it is asked.
+/// What the callers do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// That many callers on one key at once.
+    /// Callers that request one key at once.
     Herd { callers: usize, scene: Scene },
-    /// The same, held for so long that it can be seen what they cost.
+    /// The same, with an answer that takes so long that the memory of waiting callers can be measured.
     Held { callers: usize, held: Duration },
-    /// One key on [`CONNECTIONS`] again and again.
+    /// Repeated requests for one key on [`CONNECTIONS`].
     Hot { span: Duration },
-    /// Keys that nobody else asks for on [`CONNECTIONS`] again and again.
+    /// Repeated requests on [`CONNECTIONS`], each for a key of its own.
     Distinct { span: Duration },
 }
 
-/// What else happens around a herd.
+/// What happens before and during a herd.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scene {
-    /// Nothing.
+    /// Nothing: the key was never requested before.
     Cold,
-    /// Somebody has asked before, and the answer has just expired.
+    /// The key was requested before, and the answer has just expired.
     Expired,
-    /// One has asked before the others and leaves before there is an answer.
+    /// One caller requests the key before the others, and leaves before the answer.
     FirstLeaves,
 }
 
-/// How much is asked.
+/// How much a run measures.
 pub(crate) struct Effort {
     herds: &'static [usize],
     held: usize,
@@ -76,7 +75,7 @@ impl Effort {
         rounds: 5,
     };
 
-    /// Whether it runs, and what is counted.
+    /// A minute. Its counts are right; its times mean nothing.
     pub(crate) const QUICK: Self = Self {
         herds: &[100],
         held: 200,
@@ -85,13 +84,13 @@ impl Effort {
         rounds: 1,
     };
 
-    /// Files that one process has open: one for each caller that is held, and some. A target that shares
-    /// nothing has as many again to its upstream.
+    /// The open files of one process: one for each caller that is held, and some. A target that shares
+    /// nothing has twice as many, as it has a connection to the upstream for each caller.
     pub(crate) fn descriptors(&self) -> u64 {
         self.held as u64 + 1_000
     }
 
-    /// All that is asked. What is held comes first: later, targets have memory from before.
+    /// All cases. The held callers come first: later, targets have memory from before.
     pub(crate) fn cases(&self) -> Vec<Case> {
         let Self {
             held: callers,
@@ -141,40 +140,40 @@ impl Effort {
     }
 }
 
-/// What one turn of a case with one target came to.
+/// The result of one turn of a case with one target.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    /// Requests that the upstream has seen for it.
+    /// Requests that the upstream received.
     pub(crate) requests: u32,
-    /// What callers got.
+    /// The callers' outcomes.
     pub(crate) outcomes: BTreeMap<Outcome, usize>,
     /// The callers' times, shortest first.
     pub(crate) times: Vec<Duration>,
     /// Processor time of the target for one caller.
     pub(crate) cpu: Duration,
-    /// Answers per second, where callers ask again.
+    /// Answers per second, if callers call repeatedly.
     pub(crate) rate: Option<f64>,
-    /// What a caller that is held takes.
+    /// The memory of a caller that is held.
     pub(crate) memory: Option<Memory>,
 }
 
 /// KiB for one caller that is held.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Memory {
-    /// Of the target's processes.
+    /// In the target's processes.
     pub(crate) resident: f64,
-    /// Of the kernel for the target's end of the connection.
+    /// In the kernel, for the target's end of the connection.
     pub(crate) socket: f64,
 }
 
 impl Case {
-    /// Whether it says something about a target. One that differs only in the guests' instances is
-    /// measured where there are many.
+    /// Whether the case applies to a target. The one that differs only in its guest instances gets only the
+    /// case with many flights.
     pub(crate) fn is_for(&self, target: &str) -> bool {
         target != REUSING || matches!(self.load, Load::Distinct { .. })
     }
 
-    /// Asks it of one target, once.
+    /// Puts the load on one target, once.
     pub(crate) async fn turn(
         &self,
         target: &Running,
@@ -185,13 +184,13 @@ impl Case {
             Load::Held { callers, held } => self.held(target, upstream, callers, held).await,
             Load::Hot { span } => {
                 let delay = Duration::from_millis(10);
-                let ask = Ask::new(self.behaviour, delay);
-                self.again(target, upstream, span, move || ask).await
+                let key = Key::unused(self.behaviour, delay);
+                self.repeated(target, upstream, span, move || key).await
             }
             Load::Distinct { span } => {
                 let behaviour = self.behaviour;
-                let ask = move || Ask::new(behaviour, Duration::ZERO);
-                self.again(target, upstream, span, ask).await
+                let key = move || Key::unused(behaviour, Duration::ZERO);
+                self.repeated(target, upstream, span, key).await
             }
         }
     }
@@ -203,24 +202,24 @@ impl Case {
         callers: usize,
         scene: Scene,
     ) -> anyhow::Result<Turn> {
-        let ask = Ask::new(self.behaviour, THINKING);
+        let key = Key::unused(self.behaviour, HERD_DELAY);
         if scene == Scene::Expired {
-            once(target, ask).await?;
-            // Kept for one second, which nginx counts in whole ones.
+            single(target, key).await?;
+            // It is fresh for one second, and nginx counts in whole seconds.
             sleep(Duration::from_millis(2_100)).await;
         }
         let connections = callers::connect(target.address, callers).await?;
-        target.process.settle(REST).await;
-        let (seen, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
+        target.process.settle(SETTLE_LIMIT).await;
+        let (before, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
         if scene == Scene::FirstLeaves {
-            leave_after(target, upstream, ask, seen).await?;
+            leave_early(target, upstream, key, before).await?;
         }
-        let calls = callers::herd(connections, ask, seen).await;
-        target.process.settle(REST).await;
+        let calls = callers::herd(connections, key, before).await;
+        target.process.settle(SETTLE_LIMIT).await;
         let cpu = target.process.cpu() - cpu;
         Ok(Turn::new(
             calls,
-            upstream::requests(upstream).await? - seen,
+            upstream::requests(upstream).await? - before,
             cpu,
         ))
     }
@@ -232,69 +231,57 @@ impl Case {
         callers: usize,
         held: Duration,
     ) -> anyhow::Result<Turn> {
-        once(target, Ask::new(self.behaviour, Duration::ZERO)).await?;
-        target.process.settle(REST).await;
-        let (seen, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
-        let before = (target.process.resident(), sockets()?);
-        let ask = Ask::new(self.behaviour, held);
-        // Each few ask before the next come: a target may close a connection on which nobody asks.
+        single(target, Key::unused(self.behaviour, Duration::ZERO)).await?;
+        target.process.settle(SETTLE_LIMIT).await;
+        let (before, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
+        let memory_before = (target.process.resident(), sockets()?);
+        let key = Key::unused(self.behaviour, held);
+        // Each batch sends its requests before the next connects: a target may close idle connections.
         let mut herds = JoinSet::new();
-        for some in callers::crowds(callers) {
-            let connections = callers::connect(target.address, some).await?;
-            herds.spawn(callers::herd(connections, ask, seen));
+        for size in callers::batches(callers) {
+            let connections = callers::connect(target.address, size).await?;
+            herds.spawn(callers::herd(connections, key, before));
         }
         sleep(held / 4).await;
         target.process.settle(held / 4).await;
-        let after = (target.process.resident(), sockets()?);
+        let memory_after = (target.process.resident(), sockets()?);
         let calls = herds.join_all().await.concat();
         let each = |before: u64, after: u64| (after as f64 - before as f64) / callers as f64;
         let memory = Memory {
-            resident: each(before.0, after.0),
-            // The callers' ends are in the same kernel.
-            socket: each(before.1, after.1) / 2.0,
+            resident: each(memory_before.0, memory_after.0),
+            // Half: the callers' ends are in the same kernel.
+            socket: each(memory_before.1, memory_after.1) / 2.0,
         };
         let cpu = target.process.cpu() - cpu;
-        let requests = upstream::requests(upstream).await? - seen;
+        let requests = upstream::requests(upstream).await? - before;
         Ok(Turn {
             memory: Some(memory),
             ..Turn::new(calls, requests, cpu)
         })
     }
 
-    async fn again(
+    async fn repeated(
         &self,
         target: &Running,
         upstream: SocketAddr,
         span: Duration,
-        ask: impl Fn() -> Ask + Copy + Send + 'static,
+        key: impl Fn() -> Key + Copy + Send + 'static,
     ) -> anyhow::Result<Turn> {
         let connections = callers::connect(target.address, CONNECTIONS).await?;
-        target.process.settle(REST).await;
-        let (seen, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
-        let begun = Instant::now();
-        let calls = callers::keep_asking(connections, ask, span).await;
-        let (elapsed, cpu) = (begun.elapsed(), target.process.cpu() - cpu);
+        target.process.settle(SETTLE_LIMIT).await;
+        let (before, cpu) = (upstream::requests(upstream).await?, target.process.cpu());
+        let began = Instant::now();
+        let calls = callers::call_repeatedly(connections, key, span).await;
+        let (elapsed, cpu) = (began.elapsed(), target.process.cpu() - cpu);
         let answers = calls
             .iter()
             .filter(|call| call.outcome == Outcome::Status(200));
         let rate = answers.count() as f64 / elapsed.as_secs_f64();
-        let requests = upstream::requests(upstream).await? - seen;
+        let requests = upstream::requests(upstream).await? - before;
         Ok(Turn {
             rate: Some(rate),
             ..Turn::new(calls, requests, cpu)
         })
-    }
-}
-
-impl Ask {
-    /// For a key that nobody has asked for yet.
-    fn new(behaviour: Behaviour, delay: Duration) -> Self {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        Self {
-            behaviour,
-            delay,
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-        }
     }
 }
 
@@ -317,49 +304,57 @@ impl Turn {
         }
     }
 
-    /// The time within which this part of the callers had their answer.
-    pub(crate) fn within(&self, part: f64) -> Duration {
+    /// The time within which this fraction of the callers had an answer.
+    pub(crate) fn quantile(&self, part: f64) -> Duration {
         let rank = (self.times.len() as f64 * part).ceil() as usize;
         let time = self.times.get(rank.saturating_sub(1));
         time.copied().unwrap_or_default()
     }
 }
 
-/// One caller alone.
-async fn once(target: &Running, ask: Ask) -> anyhow::Result<()> {
+/// A call of a single caller.
+async fn single(target: &Running, key: Key) -> anyhow::Result<()> {
     for mut connection in callers::connect(target.address, 1).await? {
-        ensure!(connection.ask(ask).await, "a request could not be sent");
-        let outcome = connection.answer(0, Instant::now() + PATIENCE).await;
-        ensure!(outcome == Outcome::Status(200), "got {outcome:?}");
+        ensure!(connection.send(key).await, "a request could not be sent");
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let outcome = connection.answer(0, deadline).await;
+        ensure!(
+            outcome == Outcome::Status(200),
+            "expected status 200, got {outcome:?}"
+        );
     }
     Ok(())
 }
 
-/// One caller asks; once the upstream has its request, goes on in the background, and leaves halfway.
-async fn leave_after(
+/// One caller sends a request, and closes its connection after half of the upstream's time. Returns when the
+/// upstream has the request, which is the one after `before`.
+async fn leave_early(
     target: &Running,
     upstream: SocketAddr,
-    ask: Ask,
-    seen: u32,
+    key: Key,
+    before: u32,
 ) -> anyhow::Result<()> {
     let mut first = callers::connect(target.address, 1).await?;
     for connection in &mut first {
-        ensure!(connection.ask(ask).await, "a request could not be sent");
+        ensure!(connection.send(key).await, "a request could not be sent");
     }
-    let asked = Instant::now();
-    while upstream::requests(upstream).await? == seen {
-        ensure!(asked.elapsed() < REST, "a request did not get through");
+    let sent = Instant::now();
+    while upstream::requests(upstream).await? == before {
+        ensure!(
+            sent.elapsed() < SETTLE_LIMIT,
+            "the upstream got no request within {SETTLE_LIMIT:?}"
+        );
     }
     tokio::spawn(async move {
-        sleep_until(asked + ask.delay / 2).await;
+        sleep_until(sent + key.delay / 2).await;
         drop(first);
     });
     Ok(())
 }
 
-/// KiB that the kernel has for sockets, and for whatever else it keeps in small pieces.
+/// KiB of the kernel for sockets, and for everything else that it allocates in small pieces.
 fn sockets() -> anyhow::Result<u64> {
-    let slab = figure(&fs::read_to_string("/proc/meminfo")?, "Slab:");
+    let slab = procfs::field(&fs::read_to_string("/proc/meminfo")?, "Slab:");
     let buffers = fs::read_to_string("/proc/net/sockstat")?;
     let tcp = buffers.lines().find(|line| line.starts_with("TCP:"));
     let pages = tcp.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());

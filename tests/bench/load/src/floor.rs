@@ -1,5 +1,5 @@
-//! The floor: what a proxy that shares requests costs if it does nothing else. Forty lines over hyper,
-//! with a map of the requests under way; no limits, no deadlines, no guest, no log.
+//! The floor: the cost of a proxy that shares requests and does nothing else. It is forty lines over hyper with
+//! a map of the requests in flight, and has no limits, no deadlines, no guest and no log.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use harness::process::announce;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::server::conn::http1;
@@ -25,7 +26,7 @@ type Flights = Mutex<HashMap<Uri, Shared<BoxFuture<'static, Answer>>>>;
 /// Serves for as long as the process lives.
 pub(crate) async fn run(upstream: SocketAddr) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    crate::process::listening(listener.local_addr()?);
+    announce(listener.local_addr()?);
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -46,8 +47,8 @@ pub(crate) async fn run(upstream: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// The answer for `uri`, of the request that is under way or of a new one, in a task of its own: it does
-/// not end with the caller that was first.
+/// The answer for `uri`, from the request in flight or from a new one. It runs in a task of its own, so that
+/// it does not end with the first caller.
 fn share(
     client: &Upstream,
     flights: &Arc<Flights>,
@@ -64,7 +65,7 @@ fn share(
             answer.unwrap_or((StatusCode::BAD_GATEWAY, Bytes::new()))
         });
         flight
-            .map(|landed| landed.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())))
+            .map(|joined| joined.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())))
             .boxed()
             .shared()
     };

@@ -1,4 +1,4 @@
-//! Oneflight beside nginx, Varnish, HAProxy and a floor, under the same load, measured in turns.
+//! Oneflight, nginx, Varnish, HAProxy and a floor under the same load, measured in turns.
 //!
 //! ```text
 //! cargo run --release --locked -p oneflight-bench-load               # everything, some minutes
@@ -7,20 +7,15 @@
 //! ```
 //!
 //! Everything is on loopback. The upstream and every target are processes of their own, the callers are
-//! this one, and all that was started ends with it. Each case is asked of all targets in every round, in a
+//! tasks of this one, and all processes end with it. Each case runs on all targets in every round, in a
 //! different order each round; figures are medians over the rounds, ratios medians of the rounds' ratios.
-//! What is measured and how it is counted stands in the package's README, with the figures.
+//! What is measured and how it is counted is described in `tests/bench/README.md`, with the figures.
 
-mod ask;
-#[expect(unreachable_pub, reason = "tests use it as a library's")]
-#[path = "../../../src/binary.rs"]
-mod binary;
 mod callers;
 mod cases;
 mod floor;
-mod machine;
+mod key;
 mod marks;
-mod process;
 mod report;
 mod targets;
 mod upstream;
@@ -32,67 +27,57 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
+use harness::machine::Machine;
+use harness::oneflight::binary;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::binary::binary;
 use self::cases::{Case, Effort, Turn};
-use self::machine::Machine;
-use self::report::{Figures, Found, Mark, Row};
+use self::report::{Figures, Found, Report, Row};
 use self::targets::{FLOOR, Target};
 
-/// Measures oneflight beside others and prints one table.
+/// Measures oneflight and other proxies under the same load, and prints one table.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Run everything small: it shows that it runs and what is counted; times mean nothing.
+    /// Take a minute: this shows that everything runs and what is counted; times mean nothing.
     #[arg(long)]
     quick: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Run only the cases whose name has this in it, for a profile of one.
+    /// Run only the cases with this in their name, for example to profile one.
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
-    /// Measure this build of oneflight, instead of one that is made first from what is here.
+    /// Measure this binary of oneflight, instead of building one from these sources.
     #[arg(long, value_name = "FILE")]
     oneflight: Option<PathBuf>,
     #[command(subcommand)]
-    part: Option<Part>,
+    role: Option<Role>,
 }
 
-/// What this program is to its own processes.
+/// The role of this program in the processes that it starts itself.
 #[derive(Debug, Subcommand)]
 #[command(hide = true)]
-enum Part {
+enum Role {
     /// The upstream.
     Upstream,
     /// The floor.
     Floor { upstream: SocketAddr },
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    machine: Machine,
-    /// Whether times mean nothing.
-    quick: bool,
-    rows: Vec<Row>,
-    marks: Vec<Mark>,
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut runtime = match arguments.part {
-        Some(Part::Floor { .. }) => Builder::new_multi_thread(),
-        // The rest leaves the cores to what is measured.
+    let mut runtime = match arguments.role {
+        Some(Role::Floor { .. }) => Builder::new_multi_thread(),
+        // On one thread, to leave the cores to the targets.
         _ => Builder::new_current_thread(),
     };
     runtime.enable_all().build()?.block_on(async {
-        match arguments.part {
-            Some(Part::Upstream) => upstream::run().await,
-            Some(Part::Floor { upstream }) => floor::run(upstream).await,
-            // Dropping the measurement ends its processes.
+        match arguments.role {
+            Some(Role::Upstream) => upstream::run().await,
+            Some(Role::Floor { upstream }) => floor::run(upstream).await,
+            // Dropping the future of `measure` ends its processes.
             None => tokio::select! {
                 report = measure(&arguments) => print(&arguments, &report?),
                 interrupted = interrupted() => interrupted,
@@ -107,17 +92,21 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     } else {
         Effort::FULL
     };
-    let machine = Machine::this();
+    let machine = Machine::current(&[
+        ("nginx", &["-v"]),
+        ("varnishd", &["-V"]),
+        ("haproxy", &["-v"]),
+    ]);
     raise_descriptors(effort.descriptors())?;
     let oneflight = arguments.oneflight.as_deref().unwrap_or_else(|| binary());
     let folder = Folder::new()?;
-    let (_upstream, upstream) = targets::itself(&["upstream"]).await?;
+    let (_upstream, upstream) = targets::start_self(&["upstream"]).await?;
     let targets = targets::start(upstream, oneflight, folder.path()).await?;
     let mut cases = effort.cases();
     cases.retain(|case| case.name.contains(&arguments.case));
     let mut rows = Vec::new();
     for case in &cases {
-        // Not on the standard output, which may be read by a program.
+        // To stderr, because a program may read the standard output.
         eprintln!("measuring: {}", case.name);
         rows.extend(rounds(case, &targets, upstream).await?);
     }
@@ -129,7 +118,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     })
 }
 
-/// All rounds of one case, each beginning with another target.
+/// All rounds of one case, each of which begins with the next target.
 async fn rounds(case: &Case, targets: &[Target], upstream: SocketAddr) -> anyhow::Result<Vec<Row>> {
     let targets: Vec<_> = targets
         .iter()
@@ -164,29 +153,19 @@ fn print(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(report)?);
         return Ok(());
     }
-    println!("{}\n", report.machine);
-    report::print(&report.rows);
-    let meaning = if report.quick {
-        ", of a quick run: times mean nothing"
-    } else {
-        ""
-    };
-    println!("\nmarks{meaning}\n");
-    for mark in &report.marks {
-        println!("  {mark}");
-    }
+    print!("{report}");
     Ok(())
 }
 
-/// Lets this process, and those it starts, have as many files open as they need: as many as the system
-/// lets it, and no fewer than `needed`.
+/// Raises the limit of open files of this process and of those that it starts, as far as the system allows; an
+/// error if that is less than `needed`.
 fn raise_descriptors(needed: u64) -> anyhow::Result<()> {
     let most = getrlimit(Resource::Nofile).maximum;
     let limit = |descriptors| Rlimit {
         current: descriptors,
         maximum: descriptors,
     };
-    // A target that shares nothing needs twice as many; only root may raise what is the most.
+    // A target that shares nothing needs twice as many; only root may raise the hard limit.
     let wanted = Some(4 * needed).max(most);
     if most.is_some() && setrlimit(Resource::Nofile, limit(wanted)).is_err() {
         setrlimit(Resource::Nofile, limit(most))?;
@@ -194,7 +173,7 @@ fn raise_descriptors(needed: u64) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     ensure!(
         limit >= needed,
-        "found a limit of {limit} open files, needed {needed}: raise it with ulimit -Hn"
+        "expected a limit of at least {needed} open files, got {limit}; raise it with ulimit -Hn"
     );
     Ok(())
 }
@@ -210,7 +189,7 @@ async fn interrupted() -> anyhow::Result<()> {
     bail!("interrupted")
 }
 
-/// A folder for what targets keep, removed with this value.
+/// A folder for the targets' files, removed with this value.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -227,7 +206,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Where it fails, a folder is left among the temporary ones.
+        // If this fails, the folder stays among the temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,23 +1,23 @@
-//! What is measured: each proxy as a process of its own, in front of one upstream.
+//! The targets: each proxy is a process of its own, in front of one upstream.
 
-use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context;
-use tokio::process::Command;
+use harness::machine::installed;
+use harness::oneflight;
+use harness::process::{LISTENING, Process, this_program};
 
-use crate::process::Process;
-
-/// What the others are compared with.
+/// The target that the others are compared with.
 pub(crate) const FLOOR: &str = "floor";
-/// Oneflight as it comes.
+/// Oneflight with its default settings.
 pub(crate) const ONEFLIGHT: &str = "oneflight";
 /// Oneflight with `--reuse-instances`.
 pub(crate) const REUSING: &str = "oneflight, reusing";
 
-/// A proxy, or why there is none.
+/// A proxy, or why it is missing.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) running: Result<Running, String>,
@@ -29,7 +29,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
 }
 
-/// Starts them all: oneflight is `binary`, and `folder` is for what they keep in files.
+/// Starts all targets: oneflight is `binary`, and `folder` is for the files of all of them.
 pub(crate) async fn start(
     upstream: SocketAddr,
     binary: &Path,
@@ -45,45 +45,30 @@ pub(crate) async fn start(
         running: started.map_err(|missing| format!("{missing:#}")),
     };
     let upstream_argument = upstream.to_string();
+    let serve = async |flags: &[&str]| {
+        let base_url = format!("http://{upstream}/items?x={{x}}");
+        let flags = ["--log", "off"].iter().chain(flags).copied();
+        let command = oneflight::serve(binary, &base_url, &folder.join("compiled"), flags);
+        Process::start(command, LISTENING).await
+    };
     Ok(vec![
-        ours(FLOOR, itself(&["floor", &upstream_argument]).await)?,
-        ours(ONEFLIGHT, oneflight(binary, upstream, folder, &[]).await)?,
-        ours(
-            REUSING,
-            oneflight(binary, upstream, folder, &["--reuse-instances"]).await,
-        )?,
+        ours(FLOOR, start_self(&["floor", &upstream_argument]).await)?,
+        ours(ONEFLIGHT, serve(&[]).await)?,
+        ours(REUSING, serve(&["--reuse-instances"]).await)?,
         theirs("nginx", nginx(upstream, folder).await),
         theirs("Varnish", varnish(upstream, folder).await),
         theirs("HAProxy", haproxy(upstream, folder).await),
     ])
 }
 
-/// This program, as what `arguments` say.
-pub(crate) async fn itself(arguments: &[&str]) -> anyhow::Result<(Process, SocketAddr)> {
-    let mut command = Command::new(env::current_exe()?);
-    command.args(arguments);
-    Process::start(command).await
-}
-
-async fn oneflight(
-    binary: &Path,
-    upstream: SocketAddr,
-    folder: &Path,
-    flags: &[&str],
-) -> anyhow::Result<(Process, SocketAddr)> {
-    let mut command = Command::new(binary);
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"])
-        .args(["--log", "off"])
-        .args(["--base-url", &format!("http://{upstream}/items?x={{x}}")])
-        .args(flags)
-        .env("XDG_CACHE_HOME", folder.join("compiled"));
-    Process::start(command).await
+/// Starts this program in another role.
+pub(crate) async fn start_self(arguments: &[&str]) -> anyhow::Result<(Process, SocketAddr)> {
+    Process::start(this_program(arguments)?, LISTENING).await
 }
 
 async fn nginx(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running> {
-    let address = free()?;
-    let text = include_str!("../nginx.conf")
+    let address = free_address()?;
+    let text = include_str!("../configs/nginx.conf")
         .replace("{listen}", &address.to_string())
         .replace("{upstream}", &upstream.to_string())
         .replace("{folder}", folder.to_str().context("a path in UTF-8")?);
@@ -92,12 +77,12 @@ async fn nginx(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running> {
     let mut command = Command::new(installed("nginx")?);
     command.arg("-c").arg(file);
     command.args(["-e", "stderr"]);
-    running(command, address).await
+    start_at(command, address).await
 }
 
 async fn varnish(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running> {
-    let address = free()?;
-    let text = include_str!("../varnish.vcl")
+    let address = free_address()?;
+    let text = include_str!("../configs/varnish.vcl")
         .replace("{host}", &upstream.ip().to_string())
         .replace("{port}", &upstream.port().to_string());
     let file = folder.join("varnish.vcl");
@@ -109,37 +94,27 @@ async fn varnish(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running>
         .arg(folder.join("varnish"))
         .arg("-f")
         .arg(file);
-    running(command, address).await
+    start_at(command, address).await
 }
 
 async fn haproxy(upstream: SocketAddr, folder: &Path) -> anyhow::Result<Running> {
-    let address = free()?;
-    let text = include_str!("../haproxy.cfg")
+    let address = free_address()?;
+    let text = include_str!("../configs/haproxy.cfg")
         .replace("{listen}", &address.to_string())
         .replace("{upstream}", &upstream.to_string());
     let file = folder.join("haproxy.cfg");
     fs::write(&file, text)?;
     let mut command = Command::new(installed("haproxy")?);
     command.args(["-db", "-q", "-f"]).arg(file);
-    running(command, address).await
+    start_at(command, address).await
 }
 
-async fn running(command: Command, address: SocketAddr) -> anyhow::Result<Running> {
+async fn start_at(command: Command, address: SocketAddr) -> anyhow::Result<Running> {
     let process = Process::start_at(command, address).await?;
     Ok(Running { process, address })
 }
 
-/// An address for somebody who has to be told one.
-fn free() -> anyhow::Result<SocketAddr> {
+/// A free address, for servers that do not report the one they choose.
+fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
-}
-
-/// Where a program is. Debian has servers where only root looks.
-pub(crate) fn installed(program: &str) -> anyhow::Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin".into()])
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-        .with_context(|| format!("{program} is not installed"))
 }

@@ -1,47 +1,35 @@
-//! The upstream, as a process of its own: answers as the key says with 2 KB of JSON, and counts.
-//!
-//! It speaks plain sockets on one thread, so that what is measured is what stands before it.
+//! The upstream, a process of its own: it answers 2 KB of JSON in the way that the key determines, and counts
+//! requests.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Context;
+use harness::upstream::{read_head, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::ask::{Ask, Behaviour};
+use crate::key::{Behaviour, Key};
 
 /// Bytes of an answer's body.
 const SIZE: usize = 2 << 10;
 
-/// What stands before the number of the request in the first item of an answer, with all digits of a
-/// `u32`: by it a caller knows an answer that is older than its question.
+/// The bytes before the number of the request in the first item of an answer. The number has ten digits, as
+/// the greatest `u32` has. By it a caller recognises an answer that is older than its request.
 pub(crate) const SERIAL: &[u8] = b"\"serial\":\"";
 
-/// The path that tells how many requests there were, itself not counted.
-pub(crate) const COUNT: &str = "/count";
+/// The path that reports the number of requests, and is not counted itself.
+const COUNT: &str = "/count";
 
-/// Answers for as long as the process lives.
+/// Serves for as long as the process lives.
 pub(crate) async fn run() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    crate::process::listening(listener.local_addr()?);
-    let accepting = async {
-        let requests = Rc::<Cell<u32>>::default();
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            // It ends when the peer is gone, whose loss it is.
-            spawn_local(converse(stream, Rc::clone(&requests)));
-        }
-    };
-    LocalSet::new().run_until(accepting).await
+    let requests = Arc::<AtomicU32>::default();
+    Ok(serve(|stream| converse(stream, Arc::clone(&requests))).await?)
 }
 
-/// How many requests the upstream at `address` has seen.
+/// The number of requests that the upstream at `address` has received.
 pub(crate) async fn requests(address: SocketAddr) -> anyhow::Result<u32> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {COUNT} HTTP/1.1\r\n\r\n");
@@ -51,30 +39,22 @@ pub(crate) async fn requests(address: SocketAddr) -> anyhow::Result<u32> {
     answer.trim().parse().context("the upstream's count")
 }
 
-async fn converse(mut stream: TcpStream, requests: Rc<Cell<u32>>) -> Option<()> {
+/// Answers the requests of one connection until either side closes it.
+async fn converse(mut stream: TcpStream, requests: Arc<AtomicU32>) -> Option<()> {
     let mut unread = Vec::with_capacity(1 << 10);
-    loop {
-        let end = loop {
-            if let Some(end) = unread.windows(4).position(|end| end == b"\r\n\r\n") {
-                break end + 4;
-            }
-            if stream.read_buf(&mut unread).await.ok()? == 0 {
-                return None;
-            }
-        };
-        let ask = asked(&unread[..end]);
+    while let Some(end) = read_head(&mut stream, &mut unread).await {
+        let key = requested_key(&unread[..end]);
         unread.drain(..end);
-        let Some(ask) = ask else {
-            let count = requests.get().to_string();
+        let Some(key) = key else {
+            let count = requests.load(Ordering::Relaxed).to_string();
             return stream.write_all(count.as_bytes()).await.ok();
         };
-        let number = requests.get() + 1;
-        requests.set(number);
-        if !ask.delay.is_zero() {
-            sleep(ask.delay).await;
+        let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if !key.delay.is_zero() {
+            sleep(key.delay).await;
         }
-        let answer = answer(ask.behaviour, number);
-        match ask.behaviour {
+        let answer = answer(key.behaviour, number);
+        match key.behaviour {
             Behaviour::ClosedBefore => return None,
             Behaviour::ClosedMidway => {
                 return stream
@@ -85,10 +65,11 @@ async fn converse(mut stream: TcpStream, requests: Rc<Cell<u32>>) -> Option<()> 
             _ => stream.write_all(&answer).await.ok()?,
         }
     }
+    None
 }
 
-/// What the key in the head of a request asks for; nothing where there is none.
-fn asked(head: &[u8]) -> Option<Ask> {
+/// The key in the head of a request, if it has one.
+fn requested_key(head: &[u8]) -> Option<Key> {
     let line = str::from_utf8(head).ok()?.lines().next()?;
     let (_, key) = line.split(' ').nth(1)?.split_once("?x=")?;
     key.parse().ok()
@@ -96,7 +77,7 @@ fn asked(head: &[u8]) -> Option<Ask> {
 
 fn answer(behaviour: Behaviour, number: u32) -> Vec<u8> {
     let (status, cache_control) = match behaviour {
-        // As errors mostly come: with no word about keeping them.
+        // Without `cache-control`, as most errors are.
         Behaviour::Fails => ("500 Internal Server Error", ""),
         Behaviour::NoStore => ("200 OK", "cache-control: no-store\r\n"),
         Behaviour::Expiring => ("200 OK", "cache-control: max-age=1\r\n"),
@@ -119,7 +100,7 @@ fn body(number: u32, answer: &mut Vec<u8>) {
     answer.extend_from_slice(&REST);
 }
 
-/// All of a body that is the same in every answer: what follows the first item.
+/// The part of a body that is the same in every answer: what follows the first item.
 static REST: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let item = |id| {
         format!(
@@ -128,7 +109,7 @@ static REST: LazyLock<Vec<u8>> = LazyLock::new(|| {
     };
     let mut rest: Vec<u8> = (1..20).map(item).collect::<String>().into_bytes();
     let first = br#"[{"id":0,"#.len() + SERIAL.len() + br#"0000000000"}"#.len();
-    // White space, as JSON lets stand anywhere.
+    // JSON allows white space here.
     rest.resize(SIZE - first - 1, b' ');
     rest.push(b']');
     rest
@@ -139,7 +120,7 @@ mod tests {
     use super::{SIZE, body};
 
     #[test]
-    fn a_body_is_a_list_of_two_kilobytes_whatever_its_number() {
+    fn a_body_is_a_list_of_two_kilobytes_for_any_number() {
         for number in [1, u32::MAX] {
             let mut json = Vec::new();
             body(number, &mut json);

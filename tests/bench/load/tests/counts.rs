@@ -1,17 +1,17 @@
-//! The load in small: what is counted comes out right. Times are for the full run, and never asserted.
+//! A quick run: the counts are right. Times are left to the full run, and never asserted.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 #[test]
-fn oneflight_and_the_floor_make_one_request_for_a_herd_whatever_the_upstream_does() {
+fn oneflight_and_the_floor_make_one_request_per_herd_for_every_behaviour_of_the_upstream() {
     let output = Command::new(env!("CARGO_BIN_EXE_oneflight-bench-load"))
         .args(["--quick", "--json", "--case", "herd"])
         .output()
         .expect("a process");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("rows").iter();
     let of = |target: &str| {

@@ -1,4 +1,4 @@
-//! Runs the sections and prints what they found: see the crate's documentation.
+//! Runs the sections and prints their results: see the crate's documentation.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use clap::{Parser, ValueEnum};
 use harness::machine::Machine;
 use harness::report::{Report, Section};
 
-/// Measures the table beside its peers and prints one set of tables.
+/// Measures the table and its peers and prints one set of tables.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Run this section only.
+    /// Run only this section.
     section: Option<Name>,
-    /// Run everything small: it shows that it runs, and the figures mean nothing.
+    /// Take seconds: this shows that everything runs, and the figures mean nothing.
     #[arg(long)]
     quick: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// What `cargo bench` passes to every benchmark. Without it this is a test, and quick.
+    /// Passed by `cargo bench` to every benchmark. Without it this is a test, and quick.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -34,9 +34,9 @@ enum Name {
     Polled,
     /// One key, callers that are tasks: ns per caller.
     Tasks,
-    /// Many callers of keys by Zipf's law: calls per second, overlap, late results.
+    /// Many callers, keys by Zipf's law: calls per second, overlap, late results.
     Zipf,
-    /// What a waiting caller holds in memory.
+    /// Memory of a waiting caller.
     Heap,
     /// Instructions per call and per join.
     Instructions,
@@ -46,14 +46,14 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let quick = arguments.quick || !arguments.bench;
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let machine = Machine::this("go", &["version"]);
+    let machine = Machine::current(&[("go", &["version"])]);
     let go = Go::start(Path::new(env!("CARGO_TARGET_TMPDIR")))
-        .inspect_err(|missing| eprintln!("not run: {missing:#}"))
+        .inspect_err(|missing| eprintln!("Go: not run: {missing:#}"))
         .ok();
     let mut sections = Vec::new();
     for name in Name::value_variants() {
         if arguments.section.is_none_or(|only| only == *name) {
-            // Not on the standard output, which may be read by a program.
+            // To stderr, because a program may read the standard output.
             eprintln!("measuring: {name:?}");
             let section = run(*name, &effort, go.as_ref());
             sections.push(section.with_context(|| format!("measure {name:?}"))?);

@@ -1,4 +1,4 @@
-//! What valgrind counts instructions of: the same loads as the timed sections have, once. See
+//! The loads whose instructions valgrind counts: those of the timed sections, once. See
 //! [`instructions`](crate::instructions).
 
 use std::sync::Arc;
@@ -7,27 +7,28 @@ use std::task::{Context, Waker};
 use anyhow::{Context as _, bail};
 use tokio::runtime::Builder;
 
-use crate::contestants::Coalescer;
-use crate::effort::JoinScene;
+use crate::coalescer::Coalescer;
 use crate::lineup::{Contestant, Measure};
-use crate::uncontended::{Turn, runtime};
+use crate::loads::JoinScene;
+use crate::runtime::runtime;
+use crate::uncontended::UncontendedTurn;
 use crate::work::{Gated, Pace};
 
-/// A load, as it stands on the command line of the process that is counted.
+/// A load, as an argument of the process whose instructions are counted.
 #[derive(Debug, Clone, Copy)]
-pub enum Load {
-    /// So many uncontended calls, by one caller on one worker.
+pub enum CountedLoad {
+    /// Uncontended calls of one caller on one worker.
     Calls {
-        /// What their work does.
+        /// When their work is ready.
         pace: Pace,
-        /// How many.
+        /// The number of calls.
         calls: u64,
     },
-    /// Flights are opened, and then joined by those callers whose turn it is.
+    /// Flights that are opened, and may then be joined.
     Joins {
-        /// The table.
+        /// The flights.
         scene: JoinScene,
-        /// Who joins.
+        /// Whether they are joined.
         followers: Followers,
     },
 }
@@ -35,14 +36,14 @@ pub enum Load {
 /// Whether the followers of a scene join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followers {
-    /// Their futures are there, and never polled.
+    /// Their futures exist and are never polled.
     Absent,
     /// Each is polled once.
     Joined,
 }
 
-impl Load {
-    /// What [`Load::parse`] reads.
+impl CountedLoad {
+    /// The arguments that [`CountedLoad::parse`] reads.
     pub fn arguments(self) -> Vec<String> {
         match self {
             Self::Calls { pace, calls } => {
@@ -60,18 +61,18 @@ impl Load {
         }
     }
 
-    /// Reads a command line.
+    /// Parses arguments.
     ///
     /// # Errors
     ///
-    /// It is not one of [`Load::arguments`].
+    /// They are not those of [`CountedLoad::arguments`].
     pub fn parse(arguments: &[String]) -> anyhow::Result<Self> {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         Ok(match arguments[..] {
             ["calls", pace, calls] => {
                 let pace = Pace::ALL.into_iter().find(|known| known.name() == pace);
                 Self::Calls {
-                    pace: pace.context("no such pace of work")?,
+                    pace: pace.context("expected ready or yields")?,
                     calls: calls.parse()?,
                 }
             }
@@ -86,20 +87,20 @@ impl Load {
                     _ => Followers::Joined,
                 },
             },
-            _ => bail!("no such load: {arguments:?}"),
+            _ => bail!("expected calls, opened or joined with their numbers, got {arguments:?}"),
         })
     }
 
-    /// Puts the load on a contestant.
+    /// Runs the load with a contestant.
     ///
     /// # Errors
     ///
     /// A runtime cannot be built.
-    pub fn put_on(self, contestant: Contestant) -> anyhow::Result<()> {
+    pub fn run_with(self, contestant: Contestant) -> anyhow::Result<()> {
         match self {
             Self::Calls { pace, calls } => {
                 let runtime = &runtime(1)?;
-                contestant.take(&Turn {
+                contestant.take(&UncontendedTurn {
                     runtime,
                     callers: 1,
                     pace,
@@ -137,7 +138,7 @@ impl Measure for Joining {
         let cx = &mut Context::from_waker(Waker::noop());
 
         let mut leaders: Vec<_> = (0..keys + others).map(call).collect();
-        // As many of each key in turn, as they would come.
+        // The keys alternate, as they would with real callers.
         let followers = (1..callers).flat_map(|_| 0..keys);
         let mut followers: Vec<_> = followers.map(call).collect();
         for leader in &mut leaders {
@@ -148,7 +149,7 @@ impl Measure for Joining {
                 assert!(follower.as_mut().poll(cx).is_pending());
             }
         }
-        // Nobody leaves: what that costs is not what is counted.
+        // No caller is dropped, so that leaving is not counted.
         std::process::exit(0)
     }
 }

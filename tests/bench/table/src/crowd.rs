@@ -1,31 +1,22 @@
-//! What crowds of callers on one key came to, by how large they are.
+//! The table of crowds, many callers of one key, by their size.
 
 use harness::report::{Cell, Table};
-use harness::turns::entrants;
-use serde::Deserialize;
+use harness::turns::ids;
 
 use crate::lineup::{Contestant, Entrant, Rounds};
+use crate::samples::CrowdSample;
 
-/// What crowds of one size came to.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Crowd {
-    /// Nanoseconds per caller.
-    pub nanos: f64,
-    /// The most executions of one crowd's work.
-    pub executions: u64,
-}
-
-/// Callers of a crowd, and what was measured with so many.
+/// The callers of a crowd, and the samples of crowds of that size.
 pub type BySize<S> = [(usize, Rounds<S>)];
 
-/// Nanoseconds per caller, beside ours and beside a list of wakers.
-pub fn table(title: &str, sizes: &BySize<Crowd>) -> Table {
+/// Nanoseconds per caller, and their ratios to ours and to a list of wakers.
+pub fn table(title: &str, sizes: &BySize<CrowdSample>) -> Table {
     let mut columns = vec!["executions".to_owned()];
     for (callers, _) in sizes {
         columns.extend([Cell::count(*callers), "/ ours".into(), "/ floor".into()]);
     }
     let mut table = Table::new(title, columns);
-    for entrant in entrants(sizes) {
+    for entrant in ids(sizes) {
         let mut cells = vec![Cell::Count(executions(sizes, entrant))];
         for (_, rounds) in sizes {
             let nanos = rounds.map(|crowd| crowd.nanos);
@@ -40,11 +31,11 @@ pub fn table(title: &str, sizes: &BySize<Crowd>) -> Table {
     table
 }
 
-/// The most executions that any crowd had.
-pub fn executions(sizes: &BySize<Crowd>, entrant: impl Into<Entrant>) -> u64 {
+/// The most executions of any crowd.
+pub fn executions(sizes: &BySize<CrowdSample>, entrant: impl Into<Entrant>) -> u64 {
     let entrant = entrant.into();
     let most = sizes
         .iter()
-        .map(|(_, rounds)| rounds.most(entrant, |crowd| crowd.executions));
+        .map(|(_, rounds)| rounds.max(entrant, |crowd| crowd.executions));
     most.max().unwrap_or(0)
 }

@@ -1,77 +1,35 @@
-//! How much is measured: every count in one place.
-
-use std::fmt;
+//! How much is measured: all counts in one place.
 
 use crate::lineup::Contestant;
+use crate::loads::{JoinScene, ZipfLoad};
 
 /// How much a run measures.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// Rounds of the sections that take milliseconds a turn.
+    /// Rounds of the sections whose turns take milliseconds.
     pub rounds: usize,
-    /// Calls of one caller in a turn of `uncontended`: a few milliseconds.
+    /// Calls of one caller in a turn of `uncontended`, which takes a few milliseconds.
     pub calls: u64,
-    /// How many callers one key has, in each column of `polled` and `tasks`.
+    /// The callers of one key, for each column of `polled` and `tasks`.
     pub crowds: &'static [usize],
-    /// Callers in a turn of those two, over as many crowds as it takes: one crowd of ten is too short
-    /// to time.
+    /// Callers in a turn of those two, in as many crowds as that needs: one crowd of ten is too short to time.
     pub callers_per_turn: usize,
-    /// Rounds of `zipf`, whose turns take a good part of a second.
+    /// Rounds of `zipf`, whose turns take a large part of a second.
     pub zipf_rounds: usize,
     /// The load of `zipf`.
     pub zipf: ZipfLoad,
     /// Tasks parked on one key in `heap`.
     pub parked: usize,
-    /// Who is counted in `instructions`: the floor's calls are, besides.
+    /// The contestants of `instructions`, to which the floors are added for calls.
     pub counted: &'static [Contestant],
-    /// Calls in the two runs of `instructions` whose difference counts.
+    /// Calls in the two runs of `instructions` whose difference is the result.
     pub counted_calls: [u64; 2],
-    /// Where joins are counted: thousands in each, as keys fall into other places of a table in each run.
+    /// The scenes in which joins are counted. Each has thousands, because the hashes of keys differ in each run.
     pub joins: &'static [JoinScene],
 }
 
-/// Callers that ask for keys of which some are asked for far more often than others.
-#[derive(Debug, Clone, Copy)]
-pub struct ZipfLoad {
-    /// How many keys there are.
-    pub keys: usize,
-    /// How many callers ask at the same time.
-    pub callers: u64,
-    /// How often each of them asks.
-    pub calls_each: u64,
-}
-
-/// A table in which callers join.
-#[derive(Debug, Clone, Copy)]
-pub struct JoinScene {
-    /// Flights that are joined.
-    pub keys: u64,
-    /// Callers of each, the leader included.
-    pub callers: usize,
-    /// Flights that are open besides.
-    pub others: u64,
-}
-
-impl JoinScene {
-    /// Callers that join a flight which another has opened.
-    pub fn followers(&self) -> u64 {
-        self.keys * (self.callers as u64 - 1)
-    }
-}
-
-impl fmt::Display for JoinScene {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            keys,
-            callers,
-            others,
-        } = self;
-        write!(f, "{callers} x {keys} + {others}")
-    }
-}
-
 impl Effort {
-    /// What the tables are made with: some minutes.
+    /// Some minutes.
     pub const FULL: Self = Self {
         rounds: 25,
         calls: 10_000,
@@ -115,7 +73,7 @@ impl Effort {
         ],
     };
 
-    /// Whether everything still runs: seconds, and no figure worth reading.
+    /// Seconds. It shows that everything runs; the figures mean nothing.
     pub const QUICK: Self = Self {
         rounds: 3,
         calls: 200,

@@ -1,21 +1,20 @@
-//! The Go program beside this one: golang.org/x/sync/singleflight under the same loads, asked for one
-//! turn at a time so that it takes part in the rounds.
+//! The Go program: golang.org/x/sync/singleflight under the same loads. It takes one turn per request, so that it
+//! takes part in the rounds.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::crowd::Crowd;
-use crate::effort::ZipfLoad;
+use crate::loads::ZipfLoad;
+use crate::samples::{CrowdSample, ZipfSample};
 use crate::work::Pace;
-use crate::zipf::Tally;
 
-/// The Go program, waiting to be asked. It ends when this is dropped and its input with it.
+/// The running Go program. It ends when this is dropped, because its input ends.
 #[derive(Debug)]
 pub struct Go {
     pipes: RefCell<Pipes>,
@@ -34,30 +33,17 @@ struct PerCall {
 }
 
 impl Go {
-    /// What it is called in a table.
+    /// Its name in tables.
     pub const NAME: &'static str = "Go singleflight";
 
     /// Builds the program in `scratch` and starts it.
     ///
     /// # Errors
     ///
-    /// Go is missing, or golang.org/x/sync is.
+    /// Go or golang.org/x/sync is not installed.
     pub fn start(scratch: &Path) -> anyhow::Result<Self> {
-        let binary = scratch.join("singleflight-go");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/go/main.go");
-        let built = Command::new("go")
-            .args(["build", "-o"])
-            .args([binary.as_path(), Path::new(source)])
-            // Where Debian's golang-golang-x-sync-dev has it.
-            .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")])
-            .env("GOCACHE", scratch.join("go-cache"))
-            .output()
-            .context("go, install golang-go")?;
-        let said = String::from_utf8_lossy(&built.stderr);
-        ensure!(
-            built.status.success(),
-            "go, install golang-golang-x-sync-dev: {said}"
-        );
+        let binary = build(Path::new(source), scratch, "singleflight-go")?;
         let mut process = Command::new(binary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,47 +58,71 @@ impl Go {
         })
     }
 
-    /// Nanoseconds per call of callers that meet nobody.
+    /// Nanoseconds per call of callers with keys of their own.
     ///
     /// # Errors
     ///
-    /// The program has failed.
+    /// The program fails.
     pub fn uncontended(&self, callers: u64, pace: Pace, calls: u64) -> anyhow::Result<f64> {
         let pace = pace.name();
-        let reply: PerCall = self.ask(&format!("uncontended {callers} {pace} {calls}"))?;
+        let reply: PerCall = self.request(&format!("uncontended {callers} {pace} {calls}"))?;
         Ok(reply.nanos)
     }
 
-    /// Crowds of goroutines, each on one key.
+    /// Crowds of goroutines, each with one key.
     ///
     /// # Errors
     ///
-    /// The program has failed.
-    pub fn crowd(&self, callers: usize, crowds: usize) -> anyhow::Result<Crowd> {
-        self.ask(&format!("crowd {callers} {crowds}"))
+    /// The program fails.
+    pub fn crowd(&self, callers: usize, crowds: usize) -> anyhow::Result<CrowdSample> {
+        self.request(&format!("crowd {callers} {crowds}"))
     }
 
-    /// A load of keys by Zipf's law.
+    /// Calls of keys by Zipf's law.
     ///
     /// # Errors
     ///
-    /// The program has failed.
-    pub fn zipf(&self, load: &ZipfLoad, workers: usize) -> anyhow::Result<Tally> {
+    /// The program fails.
+    pub fn zipf(&self, load: &ZipfLoad, workers: usize) -> anyhow::Result<ZipfSample> {
         let ZipfLoad {
             keys,
             callers,
             calls_each,
         } = load;
-        self.ask(&format!("zipf {workers} {keys} {callers} {calls_each}"))
+        self.request(&format!("zipf {workers} {keys} {callers} {calls_each}"))
     }
 
-    fn ask<R: DeserializeOwned>(&self, request: &str) -> anyhow::Result<R> {
+    fn request<R: DeserializeOwned>(&self, request: &str) -> anyhow::Result<R> {
         let Pipes { requests, replies } = &mut *self.pipes.borrow_mut();
         let mut reply = String::new();
-        writeln!(requests, "{request}").context("ask the Go program")?;
+        writeln!(requests, "{request}").context("write to the Go program")?;
         replies
             .read_line(&mut reply)
-            .context("hear from the Go program")?;
-        serde_json::from_str(&reply).with_context(|| format!("the Go program said {reply:?}"))
+            .context("read from the Go program")?;
+        serde_json::from_str(&reply)
+            .with_context(|| format!("expected JSON of the Go program, got {reply:?}"))
     }
+}
+
+/// Builds a Go program that uses golang.org/x/sync, as `name` in `scratch`.
+///
+/// # Errors
+///
+/// Go or golang.org/x/sync is not installed.
+pub fn build(source: &Path, scratch: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let binary = scratch.join(name);
+    let output = Command::new("go")
+        .args(["build", "-o"])
+        .args([&binary, source])
+        // The GOPATH of Debian's golang-golang-x-sync-dev.
+        .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")])
+        .env("GOCACHE", scratch.join("go-cache"))
+        .output()
+        .context("run go; install golang-go")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "go build failed; install golang-golang-x-sync-dev: {stderr}"
+    );
+    Ok(binary)
 }

@@ -1,6 +1,6 @@
-//! What a waiting caller holds in memory: its task, its future, and its place on the flight.
+//! The memory of a waiting caller: its task, its future, and its place in the flight.
 //!
-//! A process of its own (`src/bin/heap.rs`), because its allocator counts and that costs time.
+//! It is measured in a process of its own (`src/bin/heap.rs`), whose allocator counts, which takes time.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,32 +13,31 @@ use serde::{Deserialize, Serialize};
 use crate::effort::Effort;
 use crate::lineup::Contestant;
 
-/// What each of many parked tasks holds.
+/// The memory of each of many parked tasks.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Parked {
-    /// Bytes that were asked of the allocator.
-    pub asked: f64,
-    /// Bytes by which the process grew, where the system tells. That is with what the allocator adds,
-    /// which is much for tokio's tasks, as they are aligned to 128 bytes.
+    /// Bytes requested from the allocator.
+    pub requested: f64,
+    /// Resident bytes by which the process grew, if the system reports them. They include the allocator's
+    /// overhead, which is large for tokio's tasks, because those are aligned to 128 bytes.
     pub resident: Option<f64>,
 }
 
-/// What a contestant's callers hold.
+/// The memory of a contestant's callers.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Held {
-    /// Each, with its task.
+    /// Of each caller, with its task.
     pub parked: Parked,
-    /// Bytes of the future that a call is.
+    /// Bytes of the future of a call.
     pub future: u64,
-    /// Allocations while everyone but the leader joined, all together.
+    /// Allocations while all followers joined, in total.
     pub joining: u64,
 }
 
-/// What the process is asked for that counts no contestant.
+/// The argument with which the process measures tasks without a contestant.
 pub const BARE: &str = "a bare parked task";
 
-/// Has each contestant counted, in a process of its own: memory that one has freed would be reused by
-/// the next.
+/// Measures each contestant in a process of its own: memory that one has freed would be reused by the next.
 ///
 /// # Errors
 ///
@@ -77,19 +76,19 @@ fn table(callers: usize, held: &[(Contestant, Held)], bare: Parked) -> Table {
         Cell::Count(callers as u64),
     );
     let columns = [
-        "asked for",
+        "requested",
         "above bare",
         "resident",
         "above bare",
-        "the future",
+        "future",
         "allocations while joining",
     ];
     let mut table = Table::new(title, columns);
     let above_bare = |parked: Parked| {
         let resident = parked.resident.unwrap_or(f64::NAN);
         [
-            Cell::Amount(parked.asked),
-            Cell::Amount(parked.asked - bare.asked),
+            Cell::Amount(parked.requested),
+            Cell::Amount(parked.requested - bare.requested),
             Cell::Amount(resident),
             Cell::Amount(resident - bare.resident.unwrap_or(f64::NAN)),
         ]
@@ -110,7 +109,7 @@ fn marks(callers: usize, held: &[(Contestant, Held)]) -> Vec<Mark> {
         return Vec::new();
     };
     let resident = ours.parked.resident.unwrap_or(f64::NAN);
-    // A list that doubles is allocated anew so often. The table may grow too, once.
+    // The reallocations of a list that doubles, and one of the table.
     let doublings = f64::from(callers.ilog2()) + 2.0;
     let joining = ours.joining as f64;
     vec![

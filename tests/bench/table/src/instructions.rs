@@ -1,9 +1,9 @@
-//! How many instructions a call takes, and a join, as callgrind counts them: the one cost that does not
-//! depend on what else the machine does, and the evidence that a join costs the same in a crowd as among
-//! few, and in a full table as in an empty one.
+//! The instructions of a call and of a join, counted by callgrind. They do not depend on other load on the
+//! machine, and show that a join costs the same among many callers as among few, and in a full table as in an
+//! empty one.
 //!
-//! Each figure is the difference of two runs of a process of its own (`src/bin/instructions.rs`), divided
-//! by what the second did more: what starting and building the scene cost cancels out.
+//! Each figure is the difference between two runs of a process of its own (`src/bin/instructions.rs`), divided
+//! by the number of operations that the second run has more, so that start and set-up cancel out.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,9 +11,10 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, ensure};
 use harness::report::{Cell, Mark, Section, Table};
 
-use crate::counted::{Followers, Load};
-use crate::effort::{Effort, JoinScene};
+use crate::counted::{CountedLoad, Followers};
+use crate::effort::Effort;
 use crate::lineup::Contestant;
+use crate::loads::JoinScene;
 use crate::work::Pace;
 
 /// Counts calls and joins.
@@ -34,7 +35,7 @@ pub fn run(effort: &Effort, program: &Path) -> anyhow::Result<Section> {
         Pace::ALL.map(Pace::name),
     );
     let scenes = Table::new(
-        "instructions per join, by callers of a key x such keys + other flights",
+        "instructions per join, by callers of a key x keys + other flights",
         effort.joins.iter().map(JoinScene::to_string),
     );
     let mut section = Section::new("instructions");
@@ -55,7 +56,7 @@ impl Counter<'_> {
         let [fewer, more] = effort.counted_calls;
         let count = |&contestant: &Contestant| {
             let paces = Pace::ALL.map(|pace| {
-                let loads = [fewer, more].map(|calls| Load::Calls { pace, calls });
+                let loads = [fewer, more].map(|calls| CountedLoad::Calls { pace, calls });
                 self.each(contestant, loads, more - fewer)
             });
             Ok((
@@ -71,7 +72,7 @@ impl Counter<'_> {
         let count = |&contestant: &Contestant| {
             let scenes = effort.joins.iter().map(|&scene| {
                 let loads = [Followers::Absent, Followers::Joined]
-                    .map(|followers| Load::Joins { scene, followers });
+                    .map(|followers| CountedLoad::Joins { scene, followers });
                 self.each(contestant, loads, scene.followers())
             });
             Ok((contestant, scenes.collect::<anyhow::Result<_>>()?))
@@ -79,15 +80,20 @@ impl Counter<'_> {
         effort.counted.iter().map(count).collect()
     }
 
-    /// The second load's instructions less the first's, for each thing that it did more.
-    fn each(&self, contestant: Contestant, loads: [Load; 2], more: u64) -> anyhow::Result<f64> {
-        // Side by side: what is counted does not depend on who else runs.
+    /// The difference in instructions between the two loads, divided by the operations that the second has more.
+    fn each(
+        &self,
+        contestant: Contestant,
+        loads: [CountedLoad; 2],
+        more: u64,
+    ) -> anyhow::Result<f64> {
+        // In parallel: the counts do not depend on other processes.
         let runs = loads.map(|load| self.start(contestant, load));
         let [less, all] = runs.map(|run| collected(run?));
         Ok((all? as f64 - less? as f64) / more as f64)
     }
 
-    fn start(&self, contestant: Contestant, load: Load) -> anyhow::Result<Child> {
+    fn start(&self, contestant: Contestant, load: CountedLoad) -> anyhow::Result<Child> {
         let run = Command::new("valgrind")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(self.program)
@@ -99,15 +105,15 @@ impl Counter<'_> {
     }
 }
 
-/// What callgrind says at the end: a line "Collected : <instructions>".
+/// The last line that callgrind prints: "Collected : <instructions>".
 fn collected(run: Child) -> anyhow::Result<u64> {
     let output = run.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "valgrind failed: {said}");
-    let collected = said
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "valgrind failed: {stderr}");
+    let collected = stderr
         .lines()
         .find_map(|line| line.split_once("Collected : "));
-    let (_, collected) = collected.context("callgrind did not say what it collected")?;
+    let (_, collected) = collected.context("expected \"Collected : \" in callgrind's output")?;
     Ok(collected.trim().parse()?)
 }
 
@@ -143,7 +149,7 @@ fn marks(effort: &Effort, calls: &Counts, joins: &Counts) -> Vec<Mark> {
             3_300.0,
             "",
         )
-        .with(format!("{} for the floor", Cell::Amount(floor))),
+        .with(format!("the floor {}", Cell::Amount(floor))),
         Mark::at_most("a join among 100,000 callers / among 10", crowd, 1.15, ""),
         Mark::at_most("a join beside 100,000 flights / beside 10", table, 1.15, ""),
     ]

@@ -1,9 +1,10 @@
-//! Who takes part in a measurement, chosen at run time, and how a measurement is run with one of them.
+//! The participants of a measurement, chosen at run time, and how a measurement runs with one of them.
 
 use harness::turns;
 
+use crate::coalescer::Coalescer;
 use crate::contestants::floors::{ParkedList, SpawnAndJoin, SpawnAndSend};
-use crate::contestants::{Coalescer, Moka, OnceCells, Ours, QuickCache, Shared, SharedTask};
+use crate::contestants::{Moka, OnceCells, Ours, QuickCache, Shared, SharedTask};
 use crate::go::Go;
 
 /// One of [`contestants`](crate::contestants), as a value.
@@ -29,7 +30,7 @@ pub enum Contestant {
     ParkedList,
 }
 
-/// Who takes a turn: a contestant of this process, or the Go program.
+/// A participant: a contestant in this process, or the Go program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrant {
     /// Measured here.
@@ -38,15 +39,15 @@ pub enum Entrant {
     Go,
 }
 
-/// An entrant, and what it does in its turn.
-pub type Entry<'a, S> = turns::Entry<'a, S, Entrant>;
+/// An entrant with its turn.
+pub type Participant<'a, S> = turns::Participant<'a, S, Entrant>;
 
-/// What entrants came to, round by round.
+/// The samples of all entrants, round by round.
 pub type Rounds<S> = turns::Rounds<S, Entrant>;
 
-/// A measurement that any contestant can take.
+/// A measurement that runs with any contestant.
 pub trait Measure {
-    /// What comes of one turn.
+    /// The result of one turn.
     type Sample;
 
     /// Takes one turn with a new `C`.
@@ -54,7 +55,7 @@ pub trait Measure {
 }
 
 impl Contestant {
-    /// All that share executions, ours first.
+    /// The contestants that share executions, ours first.
     pub const COALESCERS: [Self; 6] = [
         Self::Ours,
         Self::Moka,
@@ -64,7 +65,7 @@ impl Contestant {
         Self::SharedTask,
     ];
 
-    /// What a call whose work has a task of its own cannot go below.
+    /// The floors of a call whose work runs in a task of its own.
     pub const CALL_FLOORS: [Self; 2] = [Self::SpawnAndJoin, Self::SpawnAndSend];
 
     /// The coalescers, and then `floors`.
@@ -72,7 +73,7 @@ impl Contestant {
         [&Self::COALESCERS, floors].concat()
     }
 
-    /// The contestant that is called so.
+    /// The contestant of this name.
     pub fn named(name: &str) -> Option<Self> {
         let all = [
             &Self::COALESCERS[..],
@@ -83,7 +84,7 @@ impl Contestant {
         all.into_iter().find(|contestant| contestant.name() == name)
     }
 
-    /// What it is called in a table.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         struct Name;
         impl Measure for Name {
@@ -112,7 +113,7 @@ impl Contestant {
 }
 
 impl Entrant {
-    /// What it is called in a table.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust(contestant) => contestant.name(),
@@ -127,25 +128,25 @@ impl From<Contestant> for Entrant {
     }
 }
 
-/// These contestants with this measurement.
+/// A participant for each of these contestants.
 pub fn each<'a, M: Measure>(
     contestants: &[Contestant],
     measure: &'a M,
-) -> Vec<Entry<'a, M::Sample>> {
-    let entry = |&contestant: &Contestant| Entry {
-        entrant: contestant.into(),
+) -> Vec<Participant<'a, M::Sample>> {
+    let participant = |&contestant: &Contestant| Participant {
+        id: contestant.into(),
         turn: Box::new(move || Ok(contestant.take(measure))),
     };
-    contestants.iter().map(entry).collect()
+    contestants.iter().map(participant).collect()
 }
 
-/// Go, where it is there, with what it is asked in its turn.
+/// A participant for the Go program, if there is one; `turn` takes one turn with it.
 pub fn go<'a, S>(
     go: Option<&'a Go>,
-    ask: impl Fn(&Go) -> anyhow::Result<S> + 'a,
-) -> Option<Entry<'a, S>> {
-    go.map(|go| Entry {
-        entrant: Entrant::Go,
-        turn: Box::new(move || ask(go)),
+    turn: impl Fn(&Go) -> anyhow::Result<S> + 'a,
+) -> Option<Participant<'a, S>> {
+    go.map(|go| Participant {
+        id: Entrant::Go,
+        turn: Box::new(move || turn(go)),
     })
 }

@@ -1,40 +1,40 @@
 //! Callers that wait, for the process that counts allocations: see [`heap`](crate::heap).
 
-use std::fs;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Waker};
 
 use anyhow::Context;
+use harness::procfs::resident;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 
-use crate::contestants::Coalescer;
+use crate::coalescer::Coalescer;
 use crate::heap::{Held, Parked};
 use crate::lineup::Measure;
-use crate::uncontended::runtime;
+use crate::runtime::runtime;
 use crate::work::Gated;
 
-/// What an allocator has counted.
+/// The counts of an allocator.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// Bytes that are allocated now.
+    /// Bytes that are allocated.
     pub bytes: usize,
-    /// Allocations that were ever made, growing one included.
+    /// Allocations so far, reallocations included.
     pub allocations: u64,
 }
 
-/// So many callers, and a way to read what the global allocator has counted.
+/// Callers, and a way to read the counts of the global allocator.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn {
-    /// How many wait.
+pub struct ParkedTurn {
+    /// The number of callers.
     pub callers: usize,
     /// Reads the counts.
     pub usage: fn() -> Usage,
 }
 
-/// Something to wait for.
+/// Something that tasks wait for.
 trait Wait: Send + Sync + 'static {
     fn wait(&self) -> impl Future + Send;
 }
@@ -61,7 +61,7 @@ impl<C: Coalescer> Wait for OneKey<C> {
     }
 }
 
-impl Measure for Turn {
+impl Measure for ParkedTurn {
     type Sample = anyhow::Result<Held>;
 
     fn measure<C: Coalescer>(&self) -> anyhow::Result<Held> {
@@ -73,8 +73,8 @@ impl Measure for Turn {
     }
 }
 
-impl Turn {
-    /// Tasks that are parked and do nothing else.
+impl ParkedTurn {
+    /// Tasks that are parked, without a contestant.
     ///
     /// # Errors
     ///
@@ -86,10 +86,10 @@ impl Turn {
     fn park<W: Wait>(&self, waited_for: W) -> anyhow::Result<Parked> {
         let &Self { callers, usage } = self;
         let runtime = runtime(1)?;
-        // What all tasks share is there before, as is the task that spawns them.
+        // What all tasks share, and the task that spawns them, exist before the measurement.
         let shared = Arc::new((waited_for, AtomicUsize::new(0)));
         let spawner = runtime.spawn(async move {
-            let before = (usage().bytes, resident());
+            let before = (usage().bytes, resident().ok());
             for _ in 0..callers {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
@@ -97,23 +97,23 @@ impl Turn {
                     shared.0.wait().await;
                 });
             }
-            // On one worker, whoever reads that all have begun knows that all wait.
+            // There is one worker, so when all have begun, all wait.
             while shared.1.load(Ordering::Relaxed) < callers {
                 yield_now().await;
             }
-            let each = |before, after| (after as f64 - before as f64) / callers as f64;
+            let each = |before: f64, after: f64| (after - before) / callers as f64;
             Parked {
-                asked: each(before.0, usage().bytes),
+                requested: each(before.0 as f64, usage().bytes as f64),
                 resident: before
                     .1
-                    .zip(resident())
-                    .map(|(before, after)| each(before, after)),
+                    .zip(resident().ok())
+                    .map(|(before, after)| each(before as f64, after as f64)),
             }
         });
         Ok(runtime.block_on(spawner)?)
     }
 
-    /// Allocations of all first polls but the leader's, of futures that are there before.
+    /// Allocations of the first polls of all followers, whose futures exist before.
     fn allocations_while_joining<W: Wait>(&self, waited_for: &W) -> anyhow::Result<u64> {
         let runtime = Builder::new_current_thread().build()?;
         let _entered = runtime.enter();
@@ -128,14 +128,4 @@ impl Turn {
         }
         Ok((self.usage)().allocations - before)
     }
-}
-
-/// Bytes of memory that this process has, where the system tells.
-fn resident() -> Option<usize> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kibibytes * 1_024)
 }

@@ -1,10 +1,10 @@
-//! What one of many callers of a key costs, without tasks of their own: join, and then land, wake and
-//! take the result.
+//! The cost of one of many callers of a key, without tasks of their own: joining, and then landing, waking and
+//! getting the result.
 //!
-//! The callers are futures on one thread, polled in order with one waker that counts. The first polls are
-//! timed as the joining. Then the work is released, and until everyone has the outcome the runtime's
-//! tasks are run, where there are any, and those who wait are polled. So a coalescer that runs the work
-//! in a task and one that runs it in a caller's poll do the same: the work waits for its release in both.
+//! The callers are futures on one thread, polled in order with one waker that counts. The first polls are timed
+//! as the joining. Then the work is released, and the runtime's tasks, if there are any, and the waiting callers
+//! are polled until all callers have the outcome. So a coalescer that runs the work in a task and one that runs
+//! it in a caller's poll have the same to do: in both the work waits for its release.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use harness::report::{Cell, Mark, Section, Table};
-use harness::turns::{entrants, in_turns};
+use harness::turns::{ids, in_turns};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
-use crate::contestants::{Coalescer, Outcome};
-use crate::crowd::{BySize, Crowd, executions, table};
+use crate::coalescer::{Coalescer, Outcome};
+use crate::crowd::{BySize, executions, table};
 use crate::effort::Effort;
 use crate::lineup::{self, Contestant, Measure};
+use crate::samples::CrowdSample;
 use crate::work::Gated;
 
 /// Measures crowds of every size.
@@ -31,63 +32,63 @@ use crate::work::Gated;
 /// A runtime cannot be built.
 pub fn run(effort: &Effort) -> anyhow::Result<Section> {
     let runtime = Builder::new_current_thread().build();
-    let runtime = runtime.context("a runtime for the flights")?;
+    let runtime = runtime.context("start a runtime for the flights")?;
     let mut sizes = Vec::new();
     for &callers in effort.crowds {
-        let turn = Turn {
+        let turn = PolledTurn {
             runtime: &runtime,
             callers,
             crowds: effort.callers_per_turn.div_ceil(callers),
         };
-        let entries = lineup::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
-        sizes.push((callers, in_turns(effort.rounds, &entries)?));
+        let participants = lineup::each(&Contestant::with(&[Contestant::ParkedList]), &turn);
+        sizes.push((callers, in_turns(effort.rounds, &participants)?));
     }
-    let whole = sizes
+    let total = sizes
         .iter()
-        .map(|(callers, rounds)| (*callers, rounds.map(Sample::whole)));
-    let whole: Vec<_> = whole.collect();
+        .map(|(callers, rounds)| (*callers, rounds.map(PolledSample::total)));
+    let total: Vec<_> = total.collect();
     let mut section = Section::new("polled");
     section.tables = vec![
         phase("join", &sizes, |sample| sample.join),
-        phase("land, wake and take the result", &sizes, |sample| {
+        phase("land, wake and get the result", &sizes, |sample| {
             sample.result
         }),
         table(
-            "one key, futures polled by hand, both: ns per caller",
-            &whole,
+            "one key, futures polled by hand, total: ns per caller",
+            &total,
         ),
     ];
-    section.marks = marks(&whole);
+    section.marks = marks(&total);
     Ok(section)
 }
 
-struct Turn<'a> {
+struct PolledTurn<'a> {
     runtime: &'a Runtime,
     callers: usize,
     crowds: usize,
 }
 
 /// Nanoseconds per caller.
-struct Sample {
+struct PolledSample {
     join: f64,
     result: f64,
     /// The most executions of one crowd's work.
     executions: u64,
 }
 
-impl Sample {
-    fn whole(&self) -> Crowd {
-        Crowd {
+impl PolledSample {
+    fn total(&self) -> CrowdSample {
+        CrowdSample {
             nanos: self.join + self.result,
             executions: self.executions,
         }
     }
 }
 
-impl Measure for Turn<'_> {
-    type Sample = Sample;
+impl Measure for PolledTurn<'_> {
+    type Sample = PolledSample;
 
-    fn measure<C: Coalescer>(&self) -> Sample {
+    fn measure<C: Coalescer>(&self) -> PolledSample {
         let mut joins = Duration::ZERO;
         let mut results = Duration::ZERO;
         let mut executions = 0;
@@ -98,7 +99,7 @@ impl Measure for Turn<'_> {
             executions = executions.max(executed);
         }
         let callers = (self.callers * self.crowds) as f64;
-        Sample {
+        PolledSample {
             join: joins.as_nanos() as f64 / callers,
             result: results.as_nanos() as f64 / callers,
             executions,
@@ -106,7 +107,7 @@ impl Measure for Turn<'_> {
     }
 }
 
-impl Turn<'_> {
+impl PolledTurn<'_> {
     fn crowd<C: Coalescer>(&self) -> (Duration, Duration, u64) {
         let coalescer = C::default();
         let gated = Arc::new(Gated::default());
@@ -116,7 +117,7 @@ impl Turn<'_> {
                 Box::pin(coalescer.call(0, move || gated.work()))
             })
             .collect();
-        // Calls that are done are kept, so that freeing them is not timed.
+        // Completed calls are kept, so that their deallocation is not timed.
         let mut done = Vec::with_capacity(self.callers);
         let waker = Waker::from(Arc::new(Wakes::default()));
         let cx = &mut Context::from_waker(&waker);
@@ -139,7 +140,7 @@ impl Turn<'_> {
         while !waiting.is_empty() {
             run_tasks(self.runtime);
             let _entered = self.runtime.enter();
-            done.extend(waiting.extract_if(.., |call| landed(call.as_mut(), cx)));
+            done.extend(waiting.extract_if(.., |call| completed(call.as_mut(), cx)));
         }
         (join, started.elapsed(), gated.executions())
     }
@@ -150,7 +151,7 @@ fn run_tasks(runtime: &Runtime) {
     runtime.block_on(yield_now());
 }
 
-fn landed(call: Pin<&mut impl Future<Output = Outcome>>, cx: &mut Context<'_>) -> bool {
+fn completed(call: Pin<&mut impl Future<Output = Outcome>>, cx: &mut Context<'_>) -> bool {
     match call.poll(cx) {
         Poll::Ready(outcome) => outcome.is_ok() || panic!("a call of the crowd failed"),
         Poll::Pending => false,
@@ -170,11 +171,11 @@ impl Wake for Wakes {
     }
 }
 
-fn phase(name: &str, sizes: &BySize<Sample>, nanos: fn(&Sample) -> f64) -> Table {
+fn phase(name: &str, sizes: &BySize<PolledSample>, nanos: fn(&PolledSample) -> f64) -> Table {
     let title = format!("one key, futures polled by hand, {name}: ns per caller");
     let columns = sizes.iter().map(|(callers, _)| Cell::count(*callers));
     let mut table = Table::new(title, columns);
-    for entrant in entrants(sizes) {
+    for entrant in ids(sizes) {
         let medians = sizes
             .iter()
             .map(|(_, rounds)| rounds.map(nanos).median(entrant));
@@ -183,15 +184,15 @@ fn phase(name: &str, sizes: &BySize<Sample>, nanos: fn(&Sample) -> f64) -> Table
     table
 }
 
-fn marks(whole: &BySize<Crowd>) -> Vec<Mark> {
+fn marks(total: &BySize<CrowdSample>) -> Vec<Mark> {
     let nanos = |callers| {
-        let found = whole.iter().find(|(size, _)| *size == callers);
+        let found = total.iter().find(|(size, _)| *size == callers);
         found.map_or(f64::NAN, |(_, rounds)| {
             rounds.map(|crowd| crowd.nanos).median(Contestant::Ours)
         })
     };
     let growth = nanos(100_000) / nanos(10);
-    let executions = executions(whole, Contestant::Ours);
+    let executions = executions(total, Contestant::Ours);
     vec![
         Mark::at_most("polled: a caller among 1,000", nanos(1_000), 135.0, " ns"),
         Mark::at_most(

@@ -1,39 +1,39 @@
-//! Keys drawn by Zipf's law from a seed, the same for every contestant. `go/main.go` does the same.
+//! Keys drawn by Zipf's law from a seed, the same for every contestant. `go/main.go` has the same algorithm.
 
 /// Zipf's law with exponent 1: the key of rank n is drawn n times less often than that of rank 1.
 #[derive(Debug)]
 pub struct Zipf {
-    /// How likely the key, or one before it, is.
-    cumulated: Vec<f64>,
+    /// The probability of each key or one before it.
+    cumulative: Vec<f64>,
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a few instructions, and any seed will do.
+/// SplitMix64 (Steele, Lea, Flood 2014): a few instructions, and any seed is good.
 #[derive(Debug)]
 pub struct Rng(u64);
 
 impl Zipf {
-    /// Keys from 0 on, the likeliest first.
+    /// Keys from 0 on, the most probable first.
     pub fn new(keys: usize) -> Self {
         let mut sum = 0.0;
         let sums = (1..=keys).map(|rank| {
             sum += 1.0 / rank as f64;
             sum
         });
-        let mut cumulated: Vec<_> = sums.collect();
-        cumulated.iter_mut().for_each(|until| *until /= sum);
-        Self { cumulated }
+        let mut cumulative: Vec<_> = sums.collect();
+        cumulative.iter_mut().for_each(|until| *until /= sum);
+        Self { cumulative }
     }
 
-    /// One key.
+    /// Draws one key.
     pub fn draw(&self, rng: &mut Rng) -> usize {
-        let part = rng.part();
-        let key = self.cumulated.partition_point(|until| *until <= part);
-        key.min(self.cumulated.len() - 1)
+        let fraction = rng.fraction();
+        let key = self.cumulative.partition_point(|until| *until <= fraction);
+        key.min(self.cumulative.len() - 1)
     }
 }
 
 impl Rng {
-    /// One of many streams of numbers.
+    /// The stream of numbers of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -46,7 +46,7 @@ impl Rng {
     }
 
     /// At least 0 and less than 1.
-    fn part(&mut self) -> f64 {
+    fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_drawn_as_often_as_its_rank_says() {
+    fn a_key_is_drawn_in_proportion_to_its_rank() {
         let zipf = Zipf::new(4);
         let mut rng = Rng::new(7);
         let mut drawn = [0.0; 4];
@@ -77,7 +77,7 @@ mod tests {
             let expected = 100_000.0 / (1.0 + 1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0) / (key + 1) as f64;
             assert!(
                 (drawn / expected - 1.0).abs() < 0.05,
-                "{key}: {drawn}, not {expected}"
+                "{key}: expected {expected}, got {drawn}"
             );
         }
     }

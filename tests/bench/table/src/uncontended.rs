@@ -1,22 +1,22 @@
-//! What a call costs that meets nobody: distinct keys, one call after another.
+//! The cost of a call without contention: distinct keys, one call after another.
 //!
-//! Each caller is a task that calls in a loop, on a multi-threaded runtime with as many workers as there
-//! are callers. What a call costs is the time of a caller's loop divided by its calls: with two callers
-//! it is the same as with one if they do not get in each other's way.
+//! Each caller is a task that calls in a loop, on a multi-threaded runtime with as many workers as there are
+//! callers. The cost of a call is the time of a caller's loop divided by its calls: with two callers it is the
+//! same as with one if they do not slow each other down.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use harness::report::{Cell, Mark, Section, Table};
-use harness::turns::{entrants, in_turns};
-use tokio::runtime::{Builder, Runtime};
+use harness::turns::{ids, in_turns};
+use tokio::runtime::Runtime;
 
-use crate::contestants::{Coalescer, Execution, Value};
+use crate::coalescer::{Coalescer, Execution, Value};
 use crate::effort::Effort;
 use crate::go::Go;
 use crate::lineup::{self, Contestant, Measure, Rounds};
+use crate::runtime::runtime;
 use crate::work::Pace;
 
 /// Measures with one worker and with two.
@@ -30,16 +30,16 @@ pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
         let runtime = runtime(callers)?;
         let mut paces = Vec::new();
         for pace in Pace::ALL {
-            let turn = Turn {
+            let turn = UncontendedTurn {
                 runtime: &runtime,
                 callers: callers as u64,
                 pace,
                 calls: effort.calls,
             };
-            let ask = |go: &Go| go.uncontended(turn.callers, pace, turn.calls);
-            let mut entries = lineup::each(&Contestant::with(&Contestant::CALL_FLOORS), &turn);
-            entries.extend(lineup::go(go, ask));
-            paces.push((pace, in_turns(effort.rounds, &entries)?));
+            let go_turn = |go: &Go| go.uncontended(turn.callers, pace, turn.calls);
+            let mut participants = lineup::each(&Contestant::with(&Contestant::CALL_FLOORS), &turn);
+            participants.extend(lineup::go(go, go_turn));
+            paces.push((pace, in_turns(effort.rounds, &participants)?));
         }
         section.tables.push(table(callers, &paces));
         for (pace, rounds) in &paces {
@@ -49,35 +49,24 @@ pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
     Ok(section)
 }
 
-/// The floor that everyone is divided by. [`Contestant::SpawnAndJoin`] is the lower of the two, but by
-/// something that nothing shared can do: it keeps the result, and the one waker, in the task itself.
+/// The floor that all are divided by. [`Contestant::SpawnAndJoin`] is the lower of the two, but only because it
+/// keeps the result and the one waker in the task itself, which is impossible for a shared result.
 const FLOOR: Contestant = Contestant::SpawnAndSend;
-
-/// A runtime with so many workers.
-///
-/// # Errors
-///
-/// The threads cannot be started.
-pub fn runtime(workers: usize) -> anyhow::Result<Runtime> {
-    let builder = &mut Builder::new_multi_thread();
-    let runtime = builder.worker_threads(workers).enable_time().build();
-    runtime.context("a runtime for the callers")
-}
 
 /// One turn: callers on a runtime of as many workers.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    /// Where the callers run.
+pub struct UncontendedTurn<'a> {
+    /// The runtime of the callers.
     pub runtime: &'a Runtime,
-    /// How many callers.
+    /// The number of callers.
     pub callers: u64,
-    /// What their work does.
+    /// When their work is ready.
     pub pace: Pace,
-    /// How often each of them calls.
+    /// Calls of each of them.
     pub calls: u64,
 }
 
-impl Measure for Turn<'_> {
+impl Measure for UncontendedTurn<'_> {
     /// Nanoseconds per call.
     type Sample = f64;
 
@@ -90,7 +79,7 @@ impl Measure for Turn<'_> {
                 let keys = caller * self.calls..(caller + 1) * self.calls;
                 let pace = self.pace;
                 self.runtime.spawn(async move {
-                    // Holds its worker, so that each caller begins on a worker of its own.
+                    // This blocks its worker, so that each caller starts on a worker of its own.
                     start.wait();
                     call_each(&*coalescer, keys, pace).await
                 })
@@ -114,7 +103,7 @@ async fn call_each<C: Coalescer>(
     for key in keys {
         let value = Value::clone(&value);
         let outcome = coalescer.call(key, move || pace.work(value)).await;
-        black_box(outcome.expect("nothing refuses a single call"));
+        black_box(outcome.expect("a single call is not refused"));
     }
     started.elapsed()
 }
@@ -125,10 +114,10 @@ fn table(callers: usize, paces: &[(Pace, Rounds<f64>)]) -> Table {
         [name, "/ ours", "/ floor", "spread"]
     });
     let title = format!(
-        "distinct keys, {callers} worker(s): ns per call, of work that is ready, and that yields"
+        "distinct keys, {callers} worker(s): ns per call, for work that is ready and work that yields"
     );
     let mut table = Table::new(title, columns);
-    for entrant in entrants(paces) {
+    for entrant in ids(paces) {
         let cells = paces.iter().flat_map(|(_, rounds)| {
             [
                 Cell::Amount(rounds.median(entrant)),

@@ -1,4 +1,4 @@
-//! The work that is measured: next to nothing, so that what is measured is what surrounds it.
+//! The work of the calls: next to nothing, so that the coalescer is measured and not the work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::contestants::{Execution, Outcome, Value};
+use crate::coalescer::{Execution, Outcome, Value};
 
-/// When the work of an uncontended call is done.
+/// When the work of an uncontended call is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// At its first poll.
+    /// It is ready at its first poll.
     Ready,
-    /// At its second poll: it yields once.
+    /// It yields once, and is ready at its second poll.
     Yields,
 }
 
@@ -21,7 +21,7 @@ impl Pace {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Ready, Self::Yields];
 
-    /// What it is called in a table and on a command line.
+    /// Its name in tables and on command lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -33,7 +33,7 @@ impl Pace {
     ///
     /// # Errors
     ///
-    /// None: it has the type of work.
+    /// Never: work has this type.
     pub async fn work(self, value: Value) -> Outcome {
         if self == Self::Yields {
             yield_now().await;
@@ -42,10 +42,10 @@ impl Pace {
     }
 }
 
-/// Work that waits until it is released, and counts how often it is executed.
+/// Work that waits until it is released, and counts its executions.
 #[derive(Debug)]
 pub struct Gated {
-    /// Closed to release: it never has permits.
+    /// It never has permits; closing it releases the work.
     gate: Semaphore,
     executions: AtomicU64,
 }
@@ -64,15 +64,15 @@ impl Gated {
     ///
     /// # Errors
     ///
-    /// None: it has the type of work.
+    /// Never: work has this type.
     pub async fn work(self: Arc<Self>) -> Outcome {
         let number = self.executions.fetch_add(1, Ordering::Relaxed);
-        // An error is what the gate answers when it is closed.
+        // The error means that the gate is closed.
         let _ = self.gate.acquire().await;
         Ok(Arc::new(Execution::new(number)))
     }
 
-    /// Lets every execution go on.
+    /// Releases every execution.
     pub fn release(&self) {
         self.gate.close();
     }

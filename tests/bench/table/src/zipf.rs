@@ -1,11 +1,11 @@
-//! Many callers, and keys of which a few are asked for most of the time: how many calls a second get an
-//! outcome, and what they get.
+//! Many callers and keys, a few of which get most of the calls: the rate of calls, and whether their outcomes are
+//! right.
 //!
-//! The work takes a millisecond. Each caller is a task that asks for one key after another, drawn by
-//! Zipf's law. Two things are counted that sharing must not do. *Overlap*: executions of one key alive at
-//! once, which one flight a key excludes. *Late results*: calls that began after some caller had already
-//! received the very value that they get, so that what they learn is older than their question. For
-//! that a clock that only counts up is read when a call begins and when a value is received.
+//! The work takes a millisecond. Each caller is a task that requests one key after another, drawn by Zipf's law.
+//! Two faults of sharing are counted. *Overlap*: concurrent executions of one key, which one flight per key
+//! excludes. *Late results*: calls that began after some caller had already received the value that they get,
+//! so that the value is older than the call. For that, a logical clock is read when a call begins and when a
+//! value is received.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,87 +14,71 @@ use std::time::{Duration, Instant};
 
 use harness::report::{Cell, Mark, Section, Table};
 use harness::turns::in_turns;
-use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use crate::contestants::{Coalescer, Execution, Outcome, Value};
-use crate::effort::{Effort, ZipfLoad};
+use crate::coalescer::{Coalescer, Execution, Outcome, Value};
+use crate::effort::Effort;
 use crate::go::Go;
 use crate::lineup::{self, Contestant, Measure, Rounds};
+use crate::loads::ZipfLoad;
+use crate::runtime::runtime;
+use crate::samples::ZipfSample;
 use crate::skew::{Rng, Zipf};
-use crate::uncontended::runtime;
 
-/// How long an execution takes. It is work and not a wait for something else to happen.
+/// The duration of an execution. It stands for work; nothing waits for something else to happen.
 const WORK: Duration = Duration::from_millis(1);
 
-/// Measures with a worker for each core.
+/// Measures with one worker per core.
 ///
 /// # Errors
 ///
 /// A runtime cannot be built, or the Go program fails.
 pub fn run(effort: &Effort, go: Option<&Go>) -> anyhow::Result<Section> {
     let workers = available_parallelism()?.get();
-    let turn = Turn {
+    let turn = ZipfTurn {
         runtime: &runtime(workers)?,
         zipf: Arc::new(Zipf::new(effort.zipf.keys)),
         load: effort.zipf,
     };
-    let mut entries = lineup::each(&Contestant::COALESCERS, &turn);
-    entries.extend(lineup::go(go, |go| go.zipf(&turn.load, workers)));
-    let rounds = in_turns(effort.zipf_rounds, &entries)?;
+    let mut participants = lineup::each(&Contestant::COALESCERS, &turn);
+    participants.extend(lineup::go(go, |go| go.zipf(&turn.load, workers)));
+    let rounds = in_turns(effort.zipf_rounds, &participants)?;
     let mut section = Section::new("zipf");
     section.tables.push(table(&turn.load, workers, &rounds));
     section.marks = marks(&rounds);
     Ok(section)
 }
 
-/// What a run of the load came to.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Tally {
-    /// Calls that returned in a second.
-    pub calls_per_second: f64,
-    /// Executions.
-    pub executions: u64,
-    /// The most executions of one key that were alive at once.
-    pub alive: u64,
-    /// Calls that got a value which a caller had received before they began.
-    pub late: u64,
-    /// Calls that got no value.
-    pub refused: u64,
-    /// Calls that were made.
-    pub calls: u64,
-}
-
-struct Turn<'a> {
+struct ZipfTurn<'a> {
     runtime: &'a Runtime,
     zipf: Arc<Zipf>,
     load: ZipfLoad,
 }
 
-/// What all callers and executions of a run share.
-struct Scene<C> {
+/// What all callers and executions of a turn share.
+struct ZipfScene<C> {
     coalescer: C,
     zipf: Arc<Zipf>,
     ledger: Arc<Ledger>,
 }
 
-/// What is written down during a run.
+/// What is recorded during a turn.
 struct Ledger {
-    /// Counts up whenever it is read.
+    /// Incremented at each reading.
     clock: AtomicU64,
     executions: AtomicU64,
-    /// Executions alive, by key.
+    /// Concurrent executions, by key.
     alive: Vec<AtomicU32>,
     most_alive: AtomicU32,
 }
 
-impl Measure for Turn<'_> {
-    type Sample = Tally;
+impl Measure for ZipfTurn<'_> {
+    type Sample = ZipfSample;
 
-    fn measure<C: Coalescer>(&self) -> Tally {
-        let scene = Arc::new(Scene {
-            // At worst no two callers ask for the same key.
+    fn measure<C: Coalescer>(&self) -> ZipfSample {
+        let scene = Arc::new(ZipfScene {
+            // In the worst case all callers request different keys.
             coalescer: C::with_room(self.load.callers as usize),
             zipf: Arc::clone(&self.zipf),
             ledger: Arc::new(Ledger::new(self.load.keys)),
@@ -117,7 +101,7 @@ impl Measure for Turn<'_> {
         let receipts = receipts.iter().flatten();
         let late = receipts.clone().filter(|receipt| receipt.is_late()).count() as u64;
         let calls = self.load.callers * self.load.calls_each;
-        Tally {
+        ZipfSample {
             calls_per_second: calls as f64 / took.as_secs_f64(),
             executions: scene.ledger.executions.load(Ordering::Relaxed),
             alive: scene.ledger.most_alive.load(Ordering::Relaxed).into(),
@@ -128,9 +112,9 @@ impl Measure for Turn<'_> {
     }
 }
 
-/// A value that a call got. Looked at when all calls are done.
+/// A value that a call got. It is evaluated when all calls are done.
 struct Receipt {
-    /// When the call began.
+    /// The time at which the call began.
     began: u64,
     value: Value,
 }
@@ -141,7 +125,7 @@ impl Receipt {
     }
 }
 
-async fn caller<C: Coalescer>(scene: Arc<Scene<C>>, seed: u64, calls: u64) -> Vec<Receipt> {
+async fn caller<C: Coalescer>(scene: Arc<ZipfScene<C>>, seed: u64, calls: u64) -> Vec<Receipt> {
     let mut rng = Rng::new(seed);
     let mut receipts = Vec::with_capacity(calls as usize);
     for _ in 0..calls {
@@ -171,8 +155,7 @@ impl Ledger {
     }
 
     fn now(&self) -> u64 {
-        // In one order with everything that the callers do: what was received before a call began has
-        // the lower reading.
+        // Sequentially consistent: what was received before a call began has the lower reading.
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
@@ -184,7 +167,7 @@ impl Ledger {
     }
 }
 
-/// That an execution is alive, from its first poll until it is done or dropped.
+/// Counts an execution as alive, from its first poll until it is done or dropped.
 struct Alive<'a>(&'a AtomicU32);
 
 impl<'a> Alive<'a> {
@@ -202,9 +185,9 @@ impl Drop for Alive<'_> {
     }
 }
 
-fn table(load: &ZipfLoad, workers: usize, rounds: &Rounds<Tally>) -> Table {
+fn table(load: &ZipfLoad, workers: usize, rounds: &Rounds<ZipfSample>) -> Table {
     let title = format!(
-        "{} callers, {} keys by Zipf's law, {WORK:?} of work, {workers} worker(s): median rate and sharing, worst counts",
+        "{} callers, {} keys by Zipf's law, {WORK:?} of work, {workers} worker(s): median rates, greatest counts",
         Cell::Count(load.callers),
         Cell::count(load.keys),
     );
@@ -214,14 +197,14 @@ fn table(load: &ZipfLoad, workers: usize, rounds: &Rounds<Tally>) -> Table {
         "calls per execution",
         "alive at once",
         "late",
-        "late part",
+        "late share",
         "refused",
     ];
     let mut table = Table::new(title, columns);
-    let rate = rounds.map(|tally| tally.calls_per_second);
-    let sharing = rounds.map(|tally| tally.calls as f64 / tally.executions as f64);
-    for entrant in rounds.entrants() {
-        let late = rounds.most(entrant, |tally| tally.late);
+    let rate = rounds.map(|sample| sample.calls_per_second);
+    let sharing = rounds.map(|sample| sample.calls as f64 / sample.executions as f64);
+    for entrant in rounds.ids() {
+        let late = rounds.max(entrant, |sample| sample.late);
         let calls = load.callers * load.calls_each;
         table.push(
             entrant.name(),
@@ -229,25 +212,25 @@ fn table(load: &ZipfLoad, workers: usize, rounds: &Rounds<Tally>) -> Table {
                 Cell::Amount(rate.median(entrant)),
                 Cell::Ratio(rate.ratio(entrant, Contestant::Ours)),
                 Cell::Amount(sharing.median(entrant)),
-                Cell::Count(rounds.most(entrant, |tally| tally.alive)),
+                Cell::Count(rounds.max(entrant, |sample| sample.alive)),
                 Cell::Count(late),
                 Cell::Part(late as f64 / calls as f64),
-                Cell::Count(rounds.most(entrant, |tally| tally.refused)),
+                Cell::Count(rounds.max(entrant, |sample| sample.refused)),
             ],
         );
     }
     table.or_not_run(Go::NAME, "go")
 }
 
-fn marks(rounds: &Rounds<Tally>) -> Vec<Mark> {
-    let most = |count: fn(&Tally) -> u64| rounds.most(Contestant::Ours, count);
+fn marks(rounds: &Rounds<ZipfSample>) -> Vec<Mark> {
+    let max = |count: fn(&ZipfSample) -> u64| rounds.max(Contestant::Ours, count);
     vec![
         Mark::exactly(
             "zipf: executions of one key alive at once",
-            most(|tally| tally.alive),
+            max(|sample| sample.alive),
             1,
         ),
-        Mark::exactly("zipf: late results", most(|tally| tally.late), 0),
-        Mark::exactly("zipf: refused calls", most(|tally| tally.refused), 0),
+        Mark::exactly("zipf: late results", max(|sample| sample.late), 0),
+        Mark::exactly("zipf: refused calls", max(|sample| sample.refused), 0),
     ]
 }

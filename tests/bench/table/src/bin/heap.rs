@@ -1,5 +1,5 @@
-//! Counts what a contestant's callers hold in memory, with an allocator that counts. Started by the
-//! benchmark, with their number and the contestant; prints JSON.
+//! Measures the memory of a contestant's callers with an allocator that counts. The benchmark starts it with
+//! the number of callers and the name of the contestant; it prints JSON.
 #![expect(
     unsafe_code,
     reason = "an allocator is an unsafe trait, and this one is the system's"
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anyhow::{Context, bail};
 use bench_table::heap;
 use bench_table::lineup::Contestant;
-use bench_table::parked::{Turn, Usage};
+use bench_table::parked::{ParkedTurn, Usage};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -21,20 +21,20 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [callers, what] = &arguments[..] else {
-        bail!("expected a number of callers, and what is counted");
+    let [callers, name] = &arguments[..] else {
+        bail!("expected a number of callers and a contestant, got {arguments:?}");
     };
-    let turn = Turn {
+    let turn = ParkedTurn {
         callers: callers.parse()?,
         usage,
     };
-    let counted = if what == heap::BARE {
+    let measured = if name == heap::BARE {
         serde_json::to_string(&turn.bare()?)?
     } else {
-        let contestant = Contestant::named(what).context("no such contestant")?;
+        let contestant = Contestant::named(name).context("expected the name of a contestant")?;
         serde_json::to_string(&contestant.take(&turn)?)?
     };
-    println!("{counted}");
+    println!("{measured}");
     Ok(())
 }
 
@@ -45,15 +45,15 @@ fn usage() -> Usage {
     }
 }
 
-/// The system's allocator, with what is asked of it counted.
+/// The system's allocator, with its allocations counted.
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,8 +1,8 @@
-//! What no way of sharing an execution can go below, each with less to do than any of them.
+//! The floors: no coalescer can cost less, because each of them does less than any coalescer has to.
 //!
-//! The first two are what one call costs when its work runs in a task: spawn it, run it, wake the caller.
-//! They share nothing and do not look at the key. The third is what many callers of one execution cost:
-//! join, be woken, take the result. It has no table, one execution, and nobody can leave it.
+//! The first two are the cost of one call whose work runs in a task: spawn it, run it, wake the caller. They
+//! share nothing and ignore the key. The third is the cost of many callers of one execution: join, be woken,
+//! get the result. It has no table and one execution, and no caller can leave it.
 
 use std::future::poll_fn;
 use std::mem;
@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 
 use tokio::sync::oneshot;
 
-use super::{Coalescer, Failure, Outcome};
+use crate::coalescer::{Coalescer, Failure, Outcome};
 
 /// Spawns the work and awaits its handle.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Coalescer for SpawnAndJoin {
     }
 }
 
-/// Spawns the work and awaits its value by a oneshot channel.
+/// Spawns the work and awaits its value through a oneshot channel.
 #[derive(Debug, Default)]
 pub struct SpawnAndSend;
 
@@ -48,7 +48,7 @@ impl Coalescer for SpawnAndSend {
     {
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
-            // A caller that has left is no error.
+            // An error is of a caller that has left.
             let _ = sender.send(work().await);
         });
         receiver.await.unwrap_or(Err(Failure::Cancelled))
@@ -59,8 +59,8 @@ impl Coalescer for SpawnAndSend {
     }
 }
 
-/// A list of parked futures: a lock over wakers, and a value that is set once. The first caller spawns
-/// the work; when it is done the callers are woken one by one.
+/// A list of parked futures: a mutex over wakers, and a value that is set once. The first caller spawns the
+/// work; when it is done the callers are woken one by one.
 #[derive(Debug, Default)]
 pub struct ParkedList {
     list: Arc<List>,
@@ -68,17 +68,17 @@ pub struct ParkedList {
 
 #[derive(Debug, Default)]
 struct List {
-    landed: OnceLock<Outcome>,
-    /// Pushed to and taken under the lock under which `landed` is set or found unset.
+    outcome: OnceLock<Outcome>,
+    /// Pushed to and taken under the lock under which `outcome` is set or read as unset.
     parked: Mutex<Vec<Waker>>,
 }
 
 impl List {
-    /// Parks a caller, and says how many were before it; or has the outcome.
+    /// Parks a caller and returns how many are before it, or returns the outcome.
     fn park(&self, waker: &Waker) -> Result<usize, Outcome> {
         let waker = waker.clone();
         let mut parked = self.lock();
-        match self.landed.get() {
+        match self.outcome.get() {
             Some(outcome) => Err(outcome.clone()),
             None => {
                 parked.push(waker);
@@ -87,10 +87,10 @@ impl List {
         }
     }
 
-    fn land(&self, outcome: Outcome) {
+    fn complete(&self, outcome: Outcome) {
         let mut parked = self.lock();
-        // Set once: only the first caller spawns work.
-        let _ = self.landed.set(outcome);
+        // It is set once: only the first caller spawns work.
+        let _ = self.outcome.set(outcome);
         let woken = mem::take(&mut *parked);
         drop(parked);
         woken.into_iter().for_each(Waker::wake);
@@ -111,15 +111,15 @@ impl Coalescer for ParkedList {
     {
         let mut work = Some(work);
         poll_fn(move |cx| {
-            if let Some(outcome) = self.list.landed.get() {
+            if let Some(outcome) = self.list.outcome.get() {
                 return Poll::Ready(outcome.clone());
             }
-            // Not parked again at a later poll: the floor does without what that costs.
+            // A later poll does not update the waker: the floor leaves that cost out.
             if let Some(work) = work.take() {
                 match self.list.park(cx.waker()) {
                     Ok(0) => {
                         let list = Arc::clone(&self.list);
-                        tokio::spawn(async move { list.land(work().await) });
+                        tokio::spawn(async move { list.complete(work().await) });
                     }
                     Ok(_) => {}
                     Err(outcome) => return Poll::Ready(outcome),

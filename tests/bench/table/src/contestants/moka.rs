@@ -1,14 +1,14 @@
-//! moka, as a coalescer only.
+//! moka, used as a coalescer only.
 
 use std::sync::Arc;
 
 use moka::future::Cache;
 
-use super::{Coalescer, Failure, Outcome, Value};
+use crate::coalescer::{Coalescer, Failure, Outcome, Value};
 
-/// `Cache::try_get_with` of a cache that holds nothing: with a capacity of zero moka keeps its list of
-/// what is under way and skips the map, which is cheaper than to insert and invalidate, and leaves no
-/// instant in which a newcomer finds the value.
+/// `Cache::try_get_with` of a cache that keeps nothing. With a capacity of zero moka keeps its list of
+/// executions in flight and skips the map. That is cheaper than to insert and invalidate, and there is no
+/// instant at which a later caller finds the value.
 #[derive(Debug)]
 pub struct Moka {
     cache: Cache<u64, Value>,
@@ -36,7 +36,7 @@ impl Coalescer for Moka {
     }
 
     fn forget(&self, _key: u64) -> bool {
-        // `invalidate` takes out values, not what is under way.
+        // `invalidate` removes values, not executions in flight.
         false
     }
 }

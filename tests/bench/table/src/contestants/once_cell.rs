@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use tokio::sync::OnceCell;
 
-use super::{Coalescer, Outcome, Value};
+use crate::coalescer::{Coalescer, Outcome, Value};
 
 /// `DashMap<K, Arc<OnceCell<V>>>`.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ impl Coalescer for OnceCells {
         let cell = Arc::clone(&self.cells.entry(key).or_default());
         let value = cell.get_or_try_init(|| async {
             let value = work().await?;
-            // Taken out before the cell is set, so that nobody finds it set. After an error it stays:
-            // a follower tries again in the same cell, and newcomers are to find it there.
+            // Removed before the cell is set, so that no later caller finds the value. After an error the cell
+            // stays: a follower runs the work again in it, and later callers have to find it.
             self.cells
                 .remove_if(&key, |_, listed| Arc::ptr_eq(listed, &cell));
             Ok(value)

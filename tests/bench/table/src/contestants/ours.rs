@@ -2,9 +2,9 @@
 
 use single_flight::{Error, Group, Policy};
 
-use super::{Coalescer, Failure, Outcome};
+use crate::coalescer::{Coalescer, Failure, Outcome};
 
-/// [`Group`], with the limits it has by default.
+/// [`Group`] with its default limits.
 #[derive(Debug)]
 pub struct Ours {
     group: Group<u64, Outcome>,

@@ -1,13 +1,13 @@
-//! quick_cache, as a coalescer only.
+//! quick_cache, used as a coalescer only.
 
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
-use super::{Coalescer, Outcome, Value};
+use crate::coalescer::{Coalescer, Outcome, Value};
 
-/// `Cache::get_or_insert_async` of a cache that holds nothing: with a capacity of zero no value is
-/// admitted, and those who wait get it all the same. Taking it out by its key instead would take out
-/// the placeholder of a successor, where the key was forgotten meanwhile.
+/// `Cache::get_or_insert_async` of a cache that keeps nothing: with a capacity of zero no value is admitted, and
+/// the callers that wait get it nevertheless. To remove the value by its key instead would remove the
+/// placeholder of a later execution if the key was forgotten in between.
 #[derive(Debug)]
 pub struct QuickCache {
     cache: Cache<u64, Value, UnitWeighter>,
@@ -15,7 +15,7 @@ pub struct QuickCache {
 
 impl Default for QuickCache {
     fn default() -> Self {
-        // An estimate of how many keys are under way at once: it sizes the shards.
+        // An estimate of the keys in flight at once, which determines the size of the shards.
         const KEYS: usize = 1_024;
         Self {
             cache: Cache::with_weighter(KEYS, 0, UnitWeighter),

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Coalescer, Failure, Outcome};
+use crate::coalescer::{Coalescer, Failure, Outcome};
 
 /// `Mutex<HashMap<K, Shared<BoxFuture<V>>>>`: whichever caller is polled drives the work.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Coalescer for Shared {
     {
         let flight = self.flights.join_or(key, |listing| {
             let work = async move {
-                let _unlisted_when_over = listing;
+                let _removed_at_the_end = listing;
                 work().await
             };
             work.boxed()
@@ -61,10 +61,10 @@ impl Coalescer for SharedTask {
     {
         let flight = self.flights.join_or(key, |listing| {
             let task = tokio::spawn(async move {
-                let _unlisted_when_over = listing;
+                let _removed_at_the_end = listing;
                 work().await
             });
-            task.map(landed as fn(_) -> _)
+            task.map(outcome as fn(_) -> _)
         });
         flight.await
     }
@@ -75,7 +75,7 @@ impl Coalescer for SharedTask {
     }
 }
 
-fn landed(joined: Result<Outcome, JoinError>) -> Outcome {
+fn outcome(joined: Result<Outcome, JoinError>) -> Outcome {
     joined.unwrap_or_else(|error| {
         Err(if error.is_panic() {
             Failure::Panicked
@@ -85,7 +85,7 @@ fn landed(joined: Result<Outcome, JoinError>) -> Outcome {
     })
 }
 
-/// What is under way, by key.
+/// The flights that can be joined, by key.
 struct Flights<Fut: Future> {
     open: Arc<Mutex<Open<Fut>>>,
 }
@@ -97,7 +97,7 @@ struct Open<Fut: Future> {
 }
 
 impl<Fut: Future<Output = Outcome>> Flights<Fut> {
-    /// The flight that is open for the key, or a new one. It is over when its listing is dropped.
+    /// The flight that is open for the key, or a new one. It ends when its listing is dropped.
     fn join_or(&self, key: u64, work: impl FnOnce(Listing<Fut>) -> Fut) -> future::Shared<Fut> {
         let mut open = self.lock();
         let number = open.next;
@@ -122,7 +122,7 @@ impl<Fut: Future<Output = Outcome>> Flights<Fut> {
 
     fn forget(&self, key: u64) {
         let flight = self.lock().by_key.remove(&key);
-        // Here, with the lock released: dropping the last handle drops the work, and that its listing.
+        // Dropped without the lock: the last handle drops the work, which drops its listing, which locks.
         drop(flight);
     }
 
@@ -149,7 +149,7 @@ impl<Fut: Future> fmt::Debug for Flights<Fut> {
     }
 }
 
-/// That a flight is in the map. Held by the work, so it ends with it, also when that panics.
+/// Removes a flight from the map when dropped. The work holds it, so that a panic removes the flight too.
 struct Listing<Fut: Future<Output = Outcome>> {
     flights: Flights<Fut>,
     key: u64,

@@ -1,33 +1,34 @@
-//! What a key asks of the upstream: how to answer and when. All proxies pass keys on, so none has to know.
+//! Keys, which tell the upstream how to answer and when. A proxy passes them on and does not have to know.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How the upstream answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// 200, which a cache may keep for a minute.
+    /// 200, fresh for a minute.
     Cacheable,
-    /// 200, which a cache may keep for a second.
+    /// 200, fresh for a second.
     Expiring,
-    /// 200, which no cache may keep.
+    /// 200 with `no-store`.
     NoStore,
     /// 500.
     Fails,
-    /// The connection is closed in the place of an answer.
+    /// The connection is closed instead of an answer.
     ClosedBefore,
-    /// The connection is closed in the middle of one.
+    /// The connection is closed in the middle of the answer.
     ClosedMidway,
 }
 
-/// A key: `BEHAVIOUR.MILLISECONDS.SERIAL`. All its characters stand in a query as they are.
+/// A key: `BEHAVIOUR.MILLISECONDS.SERIAL`. No character of it needs encoding in a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct Key {
     pub(crate) behaviour: Behaviour,
-    /// How long the upstream thinks.
+    /// The time until the upstream answers.
     pub(crate) delay: Duration,
-    /// Makes it a key of its own.
+    /// Tells keys of one behaviour and delay apart.
     pub(crate) serial: u64,
 }
 
@@ -44,12 +45,25 @@ impl Behaviour {
 
 impl fmt::Display for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = Self::NAMES.iter().find(|(behaviour, _)| behaviour == self);
+        let mut names = Self::NAMES.iter();
+        let found = names.find(|(behaviour, _)| behaviour == self);
         f.write_str(found.map_or("", |(_, name)| name))
     }
 }
 
-impl fmt::Display for Ask {
+impl Key {
+    /// A key that was never requested before.
+    pub(crate) fn unused(behaviour: Behaviour, delay: Duration) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        Self {
+            behaviour,
+            delay,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             behaviour,
@@ -60,7 +74,7 @@ impl fmt::Display for Ask {
     }
 }
 
-impl FromStr for Ask {
+impl FromStr for Key {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -78,18 +92,18 @@ impl FromStr for Ask {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Behaviour};
+    use super::{Behaviour, Key};
     use std::time::Duration;
 
     #[test]
-    fn a_key_is_read_as_it_was_written() {
+    fn a_key_is_parsed_from_its_text() {
         for (behaviour, _) in Behaviour::NAMES {
-            let ask = Ask {
+            let key = Key {
                 behaviour,
                 delay: Duration::from_millis(100),
                 serial: 7,
             };
-            assert_eq!(ask.to_string().parse(), Ok(ask));
+            assert_eq!(key.to_string().parse(), Ok(key));
         }
     }
 }
