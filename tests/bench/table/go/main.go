@@ -1,5 +1,5 @@
-// The loads of the benchmark on golang.org/x/sync/singleflight. Reads requests, one a line, and prints a
-// line of JSON for each; src/go.rs is the other end. GOMAXPROCS stands for the number of workers.
+// The loads of the benchmark with golang.org/x/sync/singleflight. Reads requests, one per line, and prints a line
+// of JSON for each; src/go.rs sends them. GOMAXPROCS is the number of workers.
 package main
 
 import (
@@ -41,12 +41,12 @@ func main() {
 	}
 }
 
-// An execution is what a call returns: when it was first received.
+// An execution is what a call returns: the earliest time at which it was received.
 type execution struct {
 	firstReceipt atomic.Int64
 }
 
-// Keys are strings here, and are there before the clock starts.
+// Keys are strings here, and are made before the clock starts.
 func keys(from, until int) []string {
 	names := make([]string, 0, until-from)
 	for key := from; key < until; key++ {
@@ -101,8 +101,8 @@ func crowds(callers, crowds int) crowd {
 	var most int64
 	for n := 0; n < crowds; n++ {
 		once, executions := oneCrowd(callers)
-		// A goroutine that has begun may have been preempted before it joined, and then finds nobody
-		// there: that is not the crowd that was asked for.
+		// A goroutine that has begun may have been preempted before it joined, and then starts an execution
+		// of its own: that is not one crowd.
 		for try := 0; executions > 1 && try < 10; try++ {
 			once, executions = oneCrowd(callers)
 		}
@@ -138,8 +138,8 @@ func oneCrowd(callers int) (time.Duration, int64) {
 	for begun.Load() < int64(callers) {
 		runtime.Gosched()
 	}
-	// Takes the group's lock, after those who wait for it.
-	group.Forget("nobody")
+	// Locks the group, after all callers that wait for its lock.
+	group.Forget("unused")
 	runtime.Gosched()
 	close(gate)
 	end.Wait()
@@ -218,7 +218,7 @@ func raise(most *atomic.Int32, to int32) {
 	}
 }
 
-// Zero is no receipt yet: the clock starts at one.
+// Zero means not received yet: the clock starts at one.
 func lower(first *atomic.Int64, to int64) {
 	for now := first.Load(); (now == 0 || now > to) && !first.CompareAndSwap(now, to); now = first.Load() {
 	}
@@ -241,8 +241,8 @@ func newZipf(keys int) zipfLaw {
 }
 
 func (law zipfLaw) draw(rng *splitMix64) int {
-	part := float64(rng.next()>>11) / (1 << 53)
-	key := sort.Search(len(law), func(key int) bool { return law[key] > part })
+	fraction := float64(rng.next()>>11) / (1 << 53)
+	key := sort.Search(len(law), func(key int) bool { return law[key] > fraction })
 	if key == len(law) {
 		key--
 	}

@@ -1,21 +1,25 @@
-//! The table as the README has it, between two markers. Nothing else of the README is read or written.
+//! The table in the README, between two markers. Nothing else of the README is read or written.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use crate::observation::Question;
 use crate::rows::{self, Row};
-use crate::seen::Question;
 
 const BEGIN: &str = "<!-- behaviour -->";
 const END: &str = "<!-- /behaviour -->";
 
-/// Compares the README with the table, or with `BLESS` in the environment puts the table into it.
+/// Compares the README with the table; with `BLESS` in the environment, writes the table into it.
 pub(crate) fn compare() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path: PathBuf = package.join("../../../host/single-flight/README.md");
-    let text = fs::read_to_string(&path).expect("the crate has a README");
-    let (before, rest) = text.split_once(BEGIN).expect("the README marks the table");
-    let (found, after) = rest.split_once(END).expect("the README ends the table");
+    let text = fs::read_to_string(&path).expect("the table has a README");
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .expect("the README has the marker of the table's start");
+    let (current, after) = rest
+        .split_once(END)
+        .expect("the README has the marker of the table's end");
     let lock = fs::read_to_string(package.join("../../../Cargo.lock"))
         .expect("the workspace has a lock file");
     let table = table(&lock);
@@ -24,8 +28,8 @@ pub(crate) fn compare() {
         fs::write(&path, text).expect("the README can be written");
     } else {
         assert!(
-            found == table,
-            "the README has another table, run this with BLESS=1 and read what changes:\n{table}"
+            current == table,
+            "expected this table in the README; run the test with BLESS=1 and review the change:\n{table}"
         );
     }
 }
@@ -43,7 +47,7 @@ fn line(row: &Row, lock: &str) -> String {
         Some(package) if package == row.name => format!("{package} {}", version(package, lock)),
         Some(package) => format!("{}, {package} {}", row.name, version(package, lock)),
     };
-    let cells = row.seen.map(|seen| seen.to_string()).join(" | ");
+    let cells = row.observations.map(|cell| cell.to_string()).join(" | ");
     format!("| {name} | {cells} |\n")
 }
 

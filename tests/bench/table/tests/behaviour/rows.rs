@@ -1,24 +1,25 @@
-//! What every peer was seen to do, and why. A peer that does anything else in a new version fails its
-//! test, for better or worse.
+//! The expected behaviour of every peer, and its reason. A peer that behaves differently in a new version, better
+//! or worse, fails its test.
 
-use bench_table::contestants::{Coalescer, Moka, OnceCells, Ours, QuickCache, Shared, SharedTask};
+use bench_table::coalescer::Coalescer;
+use bench_table::contestants::{Moka, OnceCells, Ours, QuickCache, Shared, SharedTask};
 
-use crate::seen::Seen::{
-    Abandoned, Answered, Apart, FirstAnswer, FollowersHang, Hangs, KillsProcess, NotOffered,
-    OneError, PanicsAndReruns, PanicsInAll, Reruns, RunsOn, StartedOver, Stopped, StoppedWithRest,
-    ToldOfCircle, ToldOfPanic,
+use crate::observation::Observation::{
+    Abandoned, Apart, ErrorOnCycle, ErrorToAll, FirstAnswer, FollowersAnswered, FollowersHang,
+    Hangs, KillsProcess, NotOffered, OneError, PanicsAndReruns, PanicsInAll, Reruns, RunsOn,
+    StartedOver, Stopped, StoppedEntryLeft,
 };
-use crate::seen::{Question, Seen};
+use crate::observation::{Observation, Question};
 
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What the peer is called.
+    /// The name of the peer.
     pub(crate) name: &'static str,
-    /// The package that decides what it does, whose version is named with it.
+    /// The package that determines its behaviour, whose version is shown.
     pub(crate) package: Option<&'static str>,
     /// In the order of [`Question::ALL`].
-    pub(crate) seen: [Seen; Question::ALL.len()],
+    pub(crate) observations: [Observation; Question::ALL.len()],
 }
 
 /// In the order of the table.
@@ -35,23 +36,23 @@ pub(crate) const ALL: [&Row; 7] = [
 pub(crate) const OURS: Row = Row {
     name: Ours::NAME,
     package: None,
-    seen: [
+    observations: [
         FirstAnswer,
-        Answered,
-        ToldOfPanic,
+        FollowersAnswered,
+        ErrorToAll,
         OneError,
         Apart,
         Stopped,
-        ToldOfCircle,
+        ErrorOnCycle,
     ],
 };
 
-/// The leader's future holds the work and a write lock that followers wait for. An error is put where
-/// they find it. A panic and a drop are put there as well, and on either they begin again.
+/// The leader's future holds the work and a write lock that followers wait for. An error is stored where they
+/// find it. A panic and a drop are stored too, and on either the followers start over.
 pub(crate) const MOKA: Row = Row {
     name: Moka::NAME,
     package: Some("moka"),
-    seen: [
+    observations: [
         StartedOver,
         FollowersHang,
         PanicsAndReruns,
@@ -62,12 +63,12 @@ pub(crate) const MOKA: Row = Row {
     ],
 };
 
-/// The leader's future holds the work and a guard. A guard that is dropped with no value in it, for
-/// whatever reason, goes to one of those who wait.
+/// The leader's future holds the work and a guard. A guard that is dropped without a value, for any reason, is
+/// passed to one of the callers that wait.
 pub(crate) const QUICK_CACHE: Row = Row {
     name: QuickCache::NAME,
     package: Some("quick_cache"),
-    seen: [
+    observations: [
         StartedOver,
         FollowersHang,
         PanicsAndReruns,
@@ -78,30 +79,30 @@ pub(crate) const QUICK_CACHE: Row = Row {
     ],
 };
 
-/// The leader's future holds the work and the cell's permit, which goes to one of those who wait when it
-/// is dropped. Nobody takes the cell out of the map but who has filled it.
+/// The leader's future holds the work and the cell's permit, which is passed to one of the callers that wait when
+/// it is dropped. Only the caller that fills the cell removes it from the map.
 pub(crate) const ONCE_CELLS: Row = Row {
     name: OnceCells::NAME,
     package: Some("tokio"),
-    seen: [
+    observations: [
         StartedOver,
         FollowersHang,
         PanicsAndReruns,
         Reruns,
         Apart,
-        StoppedWithRest,
+        StoppedEntryLeft,
         Hangs,
     ],
 };
 
-/// The map holds the work, and whoever is polled drives it. With nobody left to be polled it stays as
-/// it is.
+/// The map holds the work, and any caller that is polled drives it. When no caller is left to poll it, it stays
+/// as it is.
 pub(crate) const SHARED: Row = Row {
     name: Shared::NAME,
     package: Some("futures-util"),
-    seen: [
+    observations: [
         FirstAnswer,
-        Answered,
+        FollowersAnswered,
         PanicsInAll,
         OneError,
         Apart,
@@ -110,14 +111,14 @@ pub(crate) const SHARED: Row = Row {
     ],
 };
 
-/// The runtime holds the work, and nobody tells it that the callers are gone.
+/// The runtime holds the work, and nothing cancels it when the callers are dropped.
 pub(crate) const SHARED_TASK: Row = Row {
     name: SharedTask::NAME,
     package: Some("futures-util"),
-    seen: [
+    observations: [
         FirstAnswer,
-        Answered,
-        ToldOfPanic,
+        FollowersAnswered,
+        ErrorToAll,
         OneError,
         Apart,
         RunsOn,
@@ -125,14 +126,14 @@ pub(crate) const SHARED_TASK: Row = Row {
     ],
 };
 
-/// By `DoChan`, which a caller can leave. The work has a goroutine of its own, which nobody can stop and
-/// whose panic nobody can recover.
+/// With `DoChan`, which a caller can leave. The work has a goroutine of its own, which cannot be stopped and whose
+/// panic cannot be recovered.
 pub(crate) const GO: Row = Row {
     name: "Go singleflight",
     package: None,
-    seen: [
+    observations: [
         FirstAnswer,
-        Answered,
+        FollowersAnswered,
         KillsProcess,
         OneError,
         Apart,

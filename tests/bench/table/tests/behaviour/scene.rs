@@ -1,24 +1,24 @@
-//! Callers of one key of one peer, on a [`Stage`]. It does what a question says and keeps what came of
-//! it; it judges nothing.
+//! The callers of one key of one peer, on an [`Executor`]. A scene does what a question needs and keeps the
+//! results; it judges nothing.
 
 use std::sync::Arc;
 
-use bench_table::contestants::Coalescer;
+use bench_table::coalescer::Coalescer;
 
-use crate::stage::{Attention, Caller, Receipt, Stage};
-use crate::works::{Ending, Fate, Works};
+use crate::executions::{Ending, Executions, Fate};
+use crate::executor::{Caller, Executor, Polling, Receipt};
 
-/// The key that everyone asks for.
+/// The key of all callers.
 pub(crate) const KEY: u64 = 7;
 
 /// The caller that opened the first flight.
 pub(crate) const LEADER: usize = 0;
 
-/// Callers of [`KEY`], by the order in which they came.
+/// Callers of [`KEY`], in the order of their calls.
 pub(crate) struct Scene<C> {
     pub(crate) coalescer: Arc<C>,
-    pub(crate) works: Arc<Works>,
-    stage: Stage,
+    pub(crate) executions: Arc<Executions>,
+    executor: Executor,
     callers: Vec<Caller>,
 }
 
@@ -26,27 +26,27 @@ impl<C: Coalescer> Scene<C> {
     pub(crate) fn new() -> Self {
         Self {
             coalescer: Arc::default(),
-            works: Arc::default(),
-            stage: Stage::new(),
+            executions: Arc::default(),
+            executor: Executor::new(),
             callers: Vec::new(),
         }
     }
 
-    /// With a leader and two followers on execution 0.
-    pub(crate) fn under_way() -> Self {
+    /// A scene with a leader and two followers on execution 0.
+    pub(crate) fn in_flight() -> Self {
         let mut scene = Self::new();
         for _ in 0..3 {
             scene.call();
         }
-        assert_eq!(scene.works.begun(), 1, "callers of one key share");
+        assert_eq!(scene.executions.begun(), 1, "callers of one key share");
         scene
     }
 
-    /// One more caller calls, with [`Works::work`].
+    /// One more caller calls, with [`Executions::work`].
     pub(crate) fn call(&mut self) {
-        let works = Arc::clone(&self.works);
+        let executions = Arc::clone(&self.executions);
         let coalescer = Arc::clone(&self.coalescer);
-        let call = async move { coalescer.call(KEY, move || works.work()).await };
+        let call = async move { coalescer.call(KEY, move || executions.work()).await };
         self.enter(Caller::new(call));
     }
 
@@ -62,23 +62,23 @@ impl<C: Coalescer> Scene<C> {
         self.settle();
     }
 
-    /// A caller is from now on polled when it was woken, or not.
-    pub(crate) fn attend(&mut self, caller: usize, attention: Attention) {
-        self.callers[caller].attend(attention);
+    /// From now on a caller is polled when it was woken, or it is not.
+    pub(crate) fn set_polling(&mut self, caller: usize, polling: Polling) {
+        self.callers[caller].set_polling(polling);
         self.settle();
     }
 
     /// An execution ends.
     pub(crate) fn end(&mut self, number: usize, ending: Ending) {
-        self.works.end(number, ending);
+        self.executions.end(number, ending);
         self.settle();
     }
 
-    /// Execution 0 ends, and so does every other, as soon as it has begun. Returns how many there were.
+    /// Execution 0 ends, and every other as soon as it has begun. Returns how many there were.
     pub(crate) fn end_all(&mut self, ending: Ending) -> usize {
         let mut ended = 0;
-        while ended < self.works.begun() {
-            if self.works.fates()[ended] == Fate::UnderWay {
+        while ended < self.executions.begun() {
+            if self.executions.fates()[ended] == Fate::InFlight {
                 self.end(ended, ending);
             }
             ended += 1;
@@ -86,23 +86,23 @@ impl<C: Coalescer> Scene<C> {
         ended
     }
 
-    /// Whether a newcomer gets an execution of its own, and with it a value.
-    pub(crate) fn key_works(&mut self) -> bool {
-        let (number, newcomer) = (self.works.begun(), self.callers.len());
+    /// Whether the next caller gets a new execution and its value.
+    pub(crate) fn next_call_executes(&mut self) -> bool {
+        let (number, next) = (self.executions.begun(), self.callers.len());
         self.call();
-        if self.works.begun() != number + 1 {
+        if self.executions.begun() != number + 1 {
             return false;
         }
-        self.end(number, Ending::Land);
-        self.receipts()[newcomer] == Receipt::Value(number as u64)
+        self.end(number, Ending::Value);
+        self.receipts()[next] == Receipt::Value(number as u64)
     }
 
-    /// What has become of every caller.
+    /// The state of every caller.
     pub(crate) fn receipts(&self) -> Vec<Receipt> {
         self.callers.iter().map(|caller| caller.receipt).collect()
     }
 
     fn settle(&mut self) {
-        self.stage.settle(&mut self.callers);
+        self.executor.settle(&mut self.callers);
     }
 }

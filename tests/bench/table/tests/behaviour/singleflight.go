@@ -1,6 +1,5 @@
-// The questions of seen.rs, put to golang.org/x/sync/singleflight. Takes the name of a question and
-// prints the name of what is seen. Whoever waits for what never comes is told so by Go's runtime, which
-// ends the process: there is nothing here that could still wake it.
+// The questions of observation.rs, for golang.org/x/sync/singleflight. Takes the name of a question and prints the
+// name of the observation. A wait that can never end is detected by Go's runtime, which ends the process.
 package main
 
 import (
@@ -22,7 +21,7 @@ var questions = map[string]func() string{
 }
 
 func main() {
-	// Catches what comes out of a caller.
+	// Catches a panic in a caller.
 	defer func() {
 		if recover() != nil {
 			fmt.Println("PanicsInAll")
@@ -38,12 +37,12 @@ var (
 	errPanics = errors.New("the work panics")
 )
 
-// A scene is the callers of one key. DoChan has a caller on the flight when it returns.
+// A scene is the callers of one key. When DoChan returns, the caller has joined.
 type scene struct {
 	group singleflight.Group
-	// Gets the end of each execution, when it has begun.
+	// Receives the channel that ends an execution, when it has begun.
 	begun chan chan<- error
-	// Gets the number of each execution, when it ends.
+	// Receives the number of an execution, when it ends.
 	ended  chan int
 	number int
 }
@@ -56,9 +55,9 @@ func (s *scene) call() <-chan singleflight.Result {
 	return s.group.DoChan(key, s.work)
 }
 
-// Ends with what it is told: nil for its number as the value.
+// Ends with the error that it receives; nil makes it return its number as the value.
 func (s *scene) work() (any, error) {
-	// No two executions are before this point at once.
+	// Executions reach this point one at a time.
 	number := s.number
 	s.number++
 	end := make(chan error)
@@ -72,7 +71,7 @@ func (s *scene) work() (any, error) {
 }
 
 // A leader and two followers on execution 0.
-func underWay() (s *scene, end chan<- error, callers [3]<-chan singleflight.Result) {
+func inFlight() (s *scene, end chan<- error, callers [3]<-chan singleflight.Result) {
 	s = newScene()
 	callers[0] = s.call()
 	end = <-s.begun
@@ -90,66 +89,66 @@ func get(number int, callers ...<-chan singleflight.Result) bool {
 	return true
 }
 
-// What is seen if all is as it should be.
-func seen(word string, asItShouldBe bool) string {
-	if !asItShouldBe {
-		panic("not " + word)
+// The observation, if the condition for it holds.
+func observed(observation string, holds bool) string {
+	if !holds {
+		panic("not " + observation)
 	}
-	return word
+	return observation
 }
 
 func leaderDropped() string {
-	s, end, callers := underWay()
+	s, end, callers := inFlight()
 	callers[0] = nil
 	end <- nil
-	return seen("FirstAnswer", get(0, callers[1:]...) && s.number == 1)
+	return observed("FirstAnswer", get(0, callers[1:]...) && s.number == 1)
 }
 
 func leaderHeld() string {
-	s, end, callers := underWay()
+	s, end, callers := inFlight()
 	end <- nil
 	followers := get(0, callers[1:]...)
-	return seen("Answered", followers && get(0, callers[0]) && s.number == 1)
+	return observed("FollowersAnswered", followers && get(0, callers[0]) && s.number == 1)
 }
 
 func panics() string {
-	_, end, callers := underWay()
+	_, end, callers := inFlight()
 	end <- errPanics
 	return fmt.Sprint(<-callers[0])
 }
 
 func fails() string {
-	s, end, callers := underWay()
+	s, end, callers := inFlight()
 	end <- errWork
-	told := true
+	all := true
 	for _, caller := range callers {
 		result := <-caller
-		told = told && result.Err == errWork
+		all = all && result.Err == errWork
 	}
-	newcomer := s.call()
+	later := s.call()
 	again := <-s.begun
 	again <- nil
-	return seen("OneError", told && get(1, newcomer) && s.number == 2)
+	return observed("OneError", all && get(1, later) && s.number == 2)
 }
 
 func forget() string {
-	s, end, callers := underWay()
+	s, end, callers := inFlight()
 	s.group.Forget(key)
-	newcomer := s.call()
+	later := s.call()
 	newEnd := <-s.begun
 	end <- nil
 	old := get(0, callers[:]...)
-	// One that comes after the old execution has landed, while the new one is under way.
+	// One more, after the old execution has landed and while the new one is in flight.
 	latecomer := s.call()
 	newEnd <- nil
-	return seen("Apart", old && get(1, newcomer, latecomer) && s.number == 2)
+	return observed("Apart", old && get(1, later, latecomer) && s.number == 2)
 }
 
-// A caller leaves by not receiving any more, which nobody sees.
+// A caller leaves by not receiving any more, which the group cannot notice.
 func allGone() string {
-	s, end, _ := underWay()
+	s, end, _ := inFlight()
 	end <- nil
-	return seen("RunsOn", <-s.ended == 0)
+	return observed("RunsOn", <-s.ended == 0)
 }
 
 func ownKey() string {

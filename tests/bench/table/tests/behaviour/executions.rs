@@ -1,36 +1,36 @@
-//! The work of the callers, and the test's end of it: every execution has a number, ends as the test
-//! says, and leaves word of what became of it.
+//! The work of the callers, controlled by the test: every execution has a number, ends as the test chooses, and
+//! records what happened to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bench_table::contestants::{Execution, Failure, Outcome};
+use bench_table::coalescer::{Execution, Failure, Outcome};
 use tokio::sync::oneshot;
 
-/// How an execution is told to end.
+/// How an execution ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With a value that has its number.
-    Land,
+    Value,
     /// With [`Failure::Work`].
-    Fail,
+    Error,
     /// With a panic.
     Panic,
 }
 
-/// What has become of an execution.
+/// The state of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It waits to be told how to end, or has been told and is not polled.
-    UnderWay,
-    /// It has ended as it was told.
+    /// It waits for its ending, or is not polled.
+    InFlight,
+    /// It has ended as the test chose.
     Ended,
-    /// It was dropped before.
+    /// It was dropped before its end.
     Stopped,
 }
 
-/// Every execution there was, by number.
+/// All executions, by number.
 #[derive(Default)]
-pub(crate) struct Works {
+pub(crate) struct Executions {
     begun: Mutex<Vec<Begun>>,
 }
 
@@ -39,21 +39,21 @@ struct Begun {
     fate: Fate,
 }
 
-impl Works {
+impl Executions {
     /// Work that counts as an execution from when it is called.
     pub(crate) async fn work(self: Arc<Self>) -> Outcome {
         let (ending, ended) = oneshot::channel();
         let mut watched = Watched {
             number: self.begin(ending),
             fate: Fate::Stopped,
-            works: self,
+            executions: self,
         };
         let ending = ended.await;
         watched.fate = Fate::Ended;
-        match ending.expect("the test says how the work ends") {
-            Ending::Land => Ok(Arc::new(Execution::new(watched.number as u64))),
-            Ending::Fail => Err(Failure::Work),
-            Ending::Panic => panic!("the work panics, as the test wants it to"),
+        match ending.expect("the test chooses how the work ends") {
+            Ending::Value => Ok(Arc::new(Execution::new(watched.number as u64))),
+            Ending::Error => Err(Failure::Work),
+            Ending::Panic => panic!("the work panics, as the test chose"),
         }
     }
 
@@ -61,7 +61,7 @@ impl Works {
         let mut begun = self.lock();
         begun.push(Begun {
             ending: Some(ending),
-            fate: Fate::UnderWay,
+            fate: Fate::InFlight,
         });
         begun.len() - 1
     }
@@ -71,14 +71,14 @@ impl Works {
         self.lock().len()
     }
 
-    /// Tells an execution how to end.
+    /// Ends an execution.
     pub(crate) fn end(&self, number: usize, ending: Ending) {
         let sender = self.lock()[number].ending.take();
-        // It may have been dropped; then there is nothing to end.
-        let _ = sender.expect("an execution is told once").send(ending);
+        // An error is of an execution that was dropped.
+        let _ = sender.expect("an execution is ended once").send(ending);
     }
 
-    /// What has become of every execution.
+    /// The state of every execution.
     pub(crate) fn fates(&self) -> Vec<Fate> {
         self.lock().iter().map(|begun| begun.fate).collect()
     }
@@ -88,15 +88,15 @@ impl Works {
     }
 }
 
-/// Notes what became of an execution when it is dropped, which is also how it ends.
+/// Records the state of an execution when it is dropped, which also happens at its end.
 struct Watched {
-    works: Arc<Works>,
+    executions: Arc<Executions>,
     number: usize,
     fate: Fate,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.works.lock()[self.number].fate = self.fate;
+        self.executions.lock()[self.number].fate = self.fate;
     }
 }

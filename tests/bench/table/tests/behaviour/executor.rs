@@ -1,6 +1,6 @@
-//! What the questions are asked on: a runtime that runs when told to, until nothing is left to run, and
-//! callers that are polled when they were woken. So a caller that hangs is one that would hang for ever:
-//! no task can go on, and nobody has been woken.
+//! The executor of the scenes: a runtime that runs only when it is called, until nothing is left to run, and
+//! callers that are polled when they were woken. So a caller that hangs here hangs forever: no task can make
+//! progress, and no caller has been woken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -8,36 +8,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use bench_table::contestants::{Failure, Outcome};
+use bench_table::coalescer::{Failure, Outcome};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 /// A runtime on this thread, without drivers: no timer and no socket can wake anything later.
-pub(crate) struct Stage {
+pub(crate) struct Executor {
     runtime: Runtime,
-    /// Told when the runtime has nothing to run and would park its thread.
+    /// Notified when the runtime has nothing to run and would park its thread.
     idle: Arc<Notify>,
 }
 
-impl Stage {
+impl Executor {
     pub(crate) fn new() -> Self {
         let idle = Arc::new(Notify::new());
-        let told = Arc::clone(&idle);
+        let parked = Arc::clone(&idle);
         let runtime = Builder::new_current_thread()
-            .on_thread_park(move || told.notify_waiters())
+            .on_thread_park(move || parked.notify_waiters())
             .build()
             .expect("a runtime without drivers");
         Self { runtime, idle }
     }
 
-    /// Runs the tasks until none of them can go on.
+    /// Runs the tasks until none of them can make progress.
     pub(crate) fn run(&self) {
         self.runtime.block_on(self.idle.notified());
     }
 
-    /// Runs tasks and callers, as an executor would, until none of them can go on.
+    /// Runs tasks and callers, until none of them can make progress.
     pub(crate) fn settle(&self, callers: &mut [Caller]) {
-        // No peer takes as many turns. One that wakes itself for ever fails here.
+        // No peer needs as many turns. One that wakes itself forever fails here.
         const TURNS: usize = 1_000;
         for _ in 0..TURNS {
             self.run();
@@ -47,40 +47,40 @@ impl Stage {
                 return;
             }
         }
-        panic!("the callers do not come to rest in {TURNS} turns");
+        panic!("expected the callers to settle within {TURNS} turns");
     }
 }
 
-/// What has become of a caller.
+/// The state of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Receipt {
-    /// It has nothing yet.
+    /// It waits for an outcome.
     Waits,
     /// It has the value of the execution with this number.
     Value(u64),
-    /// It was told this.
+    /// It has this failure.
     Failed(Failure),
-    /// A panic came out of its future.
+    /// Its future panicked.
     Unwound,
-    /// It left before it had anything.
+    /// It left before it had an outcome.
     Left,
 }
 
-/// A caller's future, and what its executor would know of it.
+/// A caller's future, with the state that an executor has of it.
 pub(crate) struct Caller {
     /// Until it has ended or left.
     call: Option<Pin<Box<dyn Future<Output = Outcome>>>>,
     woken: Arc<Woken>,
-    attention: Attention,
+    polling: Polling,
     pub(crate) receipt: Receipt,
 }
 
 /// Whether a caller is polled when it was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attention {
+pub(crate) enum Polling {
     /// It is.
     Polled,
-    /// It is not, like one behind a `select!` arm that is busy, or in a stream that nobody pulls.
+    /// It is not, like a future in a busy `select!` arm or in a stream that is not polled.
     Held,
 }
 
@@ -93,18 +93,18 @@ impl Wake for Woken {
 }
 
 impl Caller {
-    /// One that has not been polled, and is to be.
+    /// A caller that has not been polled yet.
     pub(crate) fn new(call: impl Future<Output = Outcome> + 'static) -> Self {
         Self {
             call: Some(Box::pin(call)),
             woken: Arc::new(Woken(AtomicBool::new(true))),
-            attention: Attention::Polled,
+            polling: Polling::Polled,
             receipt: Receipt::Waits,
         }
     }
 
-    pub(crate) fn attend(&mut self, attention: Attention) {
-        self.attention = attention;
+    pub(crate) fn set_polling(&mut self, polling: Polling) {
+        self.polling = polling;
     }
 
     /// Drops its future.
@@ -115,7 +115,7 @@ impl Caller {
 
     fn poll_if_woken(&mut self) -> Option<()> {
         let call = self.call.as_mut()?;
-        if self.attention == Attention::Held || !self.woken.0.swap(false, Ordering::Relaxed) {
+        if self.polling == Polling::Held || !self.woken.0.swap(false, Ordering::Relaxed) {
             return None;
         }
         let waker = Waker::from(Arc::clone(&self.woken));
