@@ -6,6 +6,7 @@
 
 mod comparison;
 mod control;
+mod flight;
 mod limits;
 mod single_flight;
 mod telemetry;

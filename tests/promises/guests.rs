@@ -54,7 +54,7 @@ async fn crash_line(key: &str) -> String {
     assert_eq!(answer["answers"][0]["code"], "guest-trap", "{key}");
     assert_eq!(
         answer["answers"][0]["error"],
-        "the guest crashed; its last words are in the log"
+        "the guest crashed; the log has its last output"
     );
     let log = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<_> = log.lines().collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use http::Method;
 use oneflight::config::{A_DURATION, duration};
-use oneflight::observability::observation::{ClientStats, LONGEST, Report, Stats};
+use oneflight::observability::observation::{ClientStats, MAX_DURATION, Report, Stats};
 
 use super::admin_client::AdminClient;
 use super::progress::{Shown, with_progress};
@@ -48,7 +48,7 @@ Examples:
 
 fn time(text: &str) -> Result<Duration, String> {
     let time = duration(text).ok_or_else(|| format!("needed {A_DURATION}"))?;
-    if time.is_zero() || time > LONGEST {
+    if time.is_zero() || time > MAX_DURATION {
         return Err("needed more than nothing, and at most 1h".to_owned());
     }
     Ok(time)
@@ -96,22 +96,22 @@ fn told(report: &Report) -> String {
 }
 
 fn of_one(of_client: &ClientStats) -> String {
-    let figures = &of_client.figures;
-    let requests = figures.cost.upstream_requests;
+    let stats = &of_client.stats;
+    let requests = stats.cost.upstream_requests;
     let mut text = format!(
         "{}: {}, {}, {}\n",
         of_client.client,
-        count(figures.callers, "caller"),
-        count(figures.flights, "guest call"),
+        count(stats.callers, "caller"),
+        count(stats.flights, "guest call"),
         count(requests, "upstream request"),
     );
     for (what, amount, whole) in [
         (
             "sharing saved",
-            figures.saved,
-            requests + figures.saved.upstream_requests,
+            stats.saved,
+            requests + stats.saved.upstream_requests,
         ),
-        ("sharing would save", figures.would_save, requests),
+        ("sharing would save", stats.would_save, requests),
     ] {
         if amount.calls > 0 {
             let _ = writeln!(
@@ -125,10 +125,10 @@ fn of_one(of_client: &ClientStats) -> String {
             );
         }
     }
-    if figures.duplicates() == 0 {
+    if stats.duplicates() == 0 {
         text += "  no two callers asked for the same key at the same time\n";
     }
-    if let Some(line) = equality(figures) {
+    if let Some(line) = equality(stats) {
         let _ = writeln!(text, "  {line}");
     }
     text.push('\n');
@@ -139,8 +139,8 @@ fn of_one(of_client: &ClientStats) -> String {
     text
 }
 
-fn equality(figures: &Stats) -> Option<String> {
-    let (equal, compared) = (figures.equal, figures.equal + figures.unequal);
+fn equality(stats: &Stats) -> Option<String> {
+    let (equal, compared) = (stats.equal, stats.equal + stats.unequal);
     (compared > 0).then(|| {
         format!("of the answers that would have been shared, {equal} of {compared} were equal")
     })
@@ -148,10 +148,10 @@ fn equality(figures: &Stats) -> Option<String> {
 
 /// What to do next, where nothing is shared yet.
 fn advice(of_client: &ClientStats) -> Option<String> {
-    let (client, figures) = (&of_client.client, &of_client.figures);
-    if figures.would_save.calls == 0 {
+    let (client, stats) = (&of_client.client, &of_client.stats);
+    if stats.would_save.calls == 0 {
         None
-    } else if figures.unequal > 0 {
+    } else if stats.unequal > 0 {
         Some(
             "  Do not share yet: where answers differ, the key leaves something out, or the upstream's data\n  \
              changes between two calls. --show-keys says which keys those are.\n"
@@ -169,7 +169,7 @@ fn table(of_client: &ClientStats) -> String {
     if of_client.keys.is_empty() {
         return String::new();
     }
-    let observed = of_client.figures.would_save.calls > 0;
+    let observed = of_client.stats.would_save.calls > 0;
     let saved = if observed { "would save" } else { "saved" };
     let name = |key: &str| key.escape_debug().to_string();
     let keys: Vec<_> = of_client.keys.iter().map(|of| name(&of.key)).collect();
@@ -192,7 +192,7 @@ fn table(of_client: &ClientStats) -> String {
             would_save,
             equal,
             unequal,
-        } = of.figures;
+        } = of.stats;
         let saved = saved.upstream_requests + would_save.upstream_requests;
         let requests = cost.upstream_requests;
         let _ = write!(
@@ -232,16 +232,16 @@ mod tests {
         }
     }
 
-    fn report(figures: Stats) -> Report {
+    fn report(stats: Stats) -> Report {
         let of_key = KeyStats {
             key: "8c1d".to_owned(),
-            figures,
+            stats,
         };
         Report {
             seconds: 60.0,
             clients: vec![ClientStats {
                 client: "orders".to_owned(),
-                figures,
+                stats,
                 keys_seen: 3,
                 keys: vec![of_key],
             }],

@@ -1,9 +1,9 @@
-//! Whether answers that would have been shared are equal, for clients whose callers share nothing: where
-//! they are not, the key does not say enough, or the upstream changes fast.
+//! Compares answers that would have been shared, for clients in observe mode. Unequal answers mean that the key lacks
+//! something, or that the upstream's data changes fast.
 //!
-//! Those that begin while another of their key runs that would itself have been shared with none are compared
-//! with the first of them to land. What is kept of an answer is a digest, keyed by each process anew, and only
-//! until all of them have landed.
+//! The first execution of a key leads a comparison. Executions that begin while it runs belong to the comparison,
+//! and the answers are compared with the first one to land. Only a digest of an answer is stored, keyed with a random
+//! key of the process, until all executions of the comparison have landed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,53 +14,52 @@ use ring::rand::SystemRandom;
 
 use crate::model::{Call, ClientError, Outcome};
 
-/// Those that an execution which begins now comparisons with, by key, while the first of them runs.
+/// The comparisons that further executions belong to, by call, while their first execution runs.
 #[derive(Debug, Default)]
 pub(super) struct Comparisons(Mutex<HashMap<Call, Arc<AnswerComparison>>>);
 
-/// Executions of one key that would have been one.
+/// Executions that would have been one flight.
 #[derive(Debug, Default)]
 pub(super) struct AnswerComparison {
-    /// How many have begun. Written under the lock of [`Comparisons`].
+    /// How many executions have begun. Written under the lock of [`Comparisons`].
     begun: AtomicUsize,
-    /// The digest of the answer that was the first.
+    /// The digest of the first answer.
     first: OnceLock<Digest>,
 }
 
-/// An execution that is under way, until this is dropped.
+/// An execution in progress, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Execution {
     comparisons: Arc<Comparisons>,
     comparison: Arc<AnswerComparison>,
-    /// Where it was the first to begin: it is not overlapped with any more when it has ended.
+    /// Set for the first execution of the comparison. When it ends, no further execution belongs to the comparison.
     leads: Option<Call>,
 }
 
 impl Comparisons {
-    /// An execution of `key` begins.
-    pub(super) fn begin(self: &Arc<Self>, key: &Call) -> Execution {
-        let mut keys = self.keys();
-        let comparison = Arc::clone(keys.entry(key.clone()).or_default());
+    /// Begins an execution of `call`.
+    pub(super) fn begin(self: &Arc<Self>, call: &Call) -> Execution {
+        let mut calls = self.calls();
+        let comparison = Arc::clone(calls.entry(call.clone()).or_default());
         let is_first = comparison.begun.fetch_add(1, Ordering::Relaxed) == 0;
-        drop(keys);
+        drop(calls);
         Execution {
             comparisons: Arc::clone(self),
             comparison,
-            leads: is_first.then(|| key.clone()),
+            leads: is_first.then(|| call.clone()),
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Call, Arc<AnswerComparison>>> {
+    fn calls(&self) -> MutexGuard<'_, HashMap<Call, Arc<AnswerComparison>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Execution {
-    /// Ends it. What it has overlapped with, if with anything, is kept by those whose answers are still to be
-    /// compared.
+    /// Ends the execution. Returns its comparison if any other execution belongs to it.
     pub(super) fn end(self) -> Option<Arc<AnswerComparison>> {
         let comparison = Arc::clone(&self.comparison);
-        // Where it was the first, none begins to comparison with it after this.
+        // Dropped before the count is read: if this is the first execution, no other can begin after the drop.
         drop(self);
         (comparison.begun.load(Ordering::Relaxed) > 1).then_some(comparison)
     }
@@ -68,14 +67,14 @@ impl Execution {
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        if let Some(key) = &self.leads {
-            self.comparisons.keys().remove(key);
+        if let Some(call) = &self.leads {
+            self.comparisons.calls().remove(call);
         }
     }
 }
 
 impl AnswerComparison {
-    /// Whether an answer is equal to the first of them; `None` for that one itself.
+    /// Whether an answer equals the first answer of the comparison; `None` for the first answer itself.
     pub(super) fn compare(&self, result: &Result<Outcome, ClientError>) -> Option<bool> {
         let digest = digest(result);
         let mut is_first = false;
@@ -87,18 +86,18 @@ impl AnswerComparison {
     }
 }
 
-/// 128 bits: two answers that differ have the same by chance once in 10³⁸ times.
+/// 128 bits: two different answers have equal digests by chance once in 10³⁸ times.
 type Digest = [u8; 16];
 
-/// The digest of what callers are shown of an answer.
+/// The digest of what callers get of an answer.
 fn digest(result: &Result<Outcome, ClientError>) -> Digest {
     static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the system has randomness")
     });
     let tag = match result {
-        Ok(items) => hmac::sign(&KEY, &items.json()),
-        // Its words begin with no bracket, and every list of items does.
+        Ok(outcome) => hmac::sign(&KEY, &outcome.json()),
+        // The message of an error never begins with a bracket, and the JSON of items always does.
         Err(error) => hmac::sign(&KEY, error.to_string().as_bytes()),
     };
     let mut digest = Digest::default();
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn executions_that_overlap_are_compared_with_the_first_of_them_to_land() {
+    fn overlapping_executions_are_compared_with_the_first_one_to_land() {
         let comparisons = Arc::<Comparisons>::default();
         let begin = |key: &str| comparisons.begin(&key.into());
         let (one, two, three) = (begin("k"), begin("k"), begin("k"));
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_begins_when_the_first_has_ended_would_not_have_been_shared_with_it() {
+    fn an_execution_that_begins_after_the_first_has_ended_belongs_to_another_comparison() {
         let comparisons = Arc::<Comparisons>::default();
         let begin = || comparisons.begin(&"k".into());
         let (one, two) = (begin(), begin());
@@ -139,14 +138,14 @@ mod tests {
         assert_eq!(two.end().unwrap().compare(&answer("1")), Some(true));
         assert_eq!(three.end().unwrap().compare(&answer("2")), None);
         assert_eq!(four.end().unwrap().compare(&answer("2")), Some(true));
-        assert_eq!(comparisons.keys().len(), 0);
+        assert_eq!(comparisons.calls().len(), 0);
     }
 
     #[test]
-    fn one_that_is_cancelled_leaves_nothing() {
+    fn a_cancelled_execution_leaves_no_entry() {
         let comparisons = Arc::<Comparisons>::default();
         drop(comparisons.begin(&"k".into()));
-        assert_eq!(comparisons.keys().len(), 0);
+        assert_eq!(comparisons.calls().len(), 0);
         assert!(comparisons.begin(&"k".into()).end().is_none());
     }
 }

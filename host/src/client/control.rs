@@ -1,9 +1,9 @@
 //! [`FlightControl`]: an operator's view of a client's flights.
 
-use single_flight::{FlightSnapshot, Group};
+use single_flight::Group;
 
-use super::single_flight::{FlightKey, FlightOutcome};
-use crate::model::{Call, Generation};
+use super::flight::{FlightKey, FlightOutcome};
+use crate::model::{Call, FlightSnapshot, Generation};
 
 /// A handle on the flights of one client: to look at them, to close them to new callers, and to end them.
 /// Clones are the same handle.

@@ -3,15 +3,16 @@
 //! The table and its contract are the `single-flight` crate's. Here is what a flight's key is, what its
 //! outcome is, and how the table's refusals are reported to callers.
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
 use single_flight::{EndedFlight, Error, FlightEnd, Group, Policy, SharingMode};
 use tracing::{Instrument, Span};
 
-use super::comparison::{AnswerComparison, Comparisons, Execution};
-use super::{Client, Execute, FlightControl, Freshness, Reply, Request, telemetry};
+use super::comparison::{Comparisons, Execution};
+use super::control::FlightControl;
+use super::flight::{FlightKey, FlightOutcome};
+use super::{Client, Execute, Freshness, Reply, Request, telemetry};
 use crate::flight_context::FlightContext;
 use crate::model::{
     Abandoned, Call, ClientError, FlightCost, FlightInfo, FlightRecord, Generation, Limits,
@@ -48,26 +49,6 @@ impl<E> Clone for WithSingleFlight<E> {
     }
 }
 
-/// What makes two calls the same: the load of a component, the function and its arguments. Nothing else of
-/// a caller is in it, and nothing else of a caller reaches the guest, so an outcome cannot belong to one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FlightKey {
-    pub(super) generation: Generation,
-    pub(super) call: Call,
-}
-
-/// What a flight leaves to its callers and its observer.
-#[derive(Clone, Debug)]
-pub(super) struct FlightOutcome {
-    result: Result<Outcome, ClientError>,
-    cost: FlightCost,
-    /// The executions with which it would have been shared.
-    comparison: Option<Arc<AnswerComparison>>,
-    /// The flight's span, for its callers' spans to link to. The span itself and not its id, because a
-    /// span that has closed before its callers wake cannot be linked to.
-    span: Span,
-}
-
 impl<E: Execute> WithSingleFlight<E> {
     /// Decorates `next` with a table of its own for the client `name`. `metrics` counts its flights.
     pub fn new(
@@ -88,9 +69,9 @@ impl<E: Execute> WithSingleFlight<E> {
             ),
         };
         let policy = Policy {
-            flights: limits.max_flights,
-            callers_per_flight: limits.max_callers,
-            executions_per_key: Some(limits.max_executions_per_key),
+            max_flights: limits.max_flights,
+            max_callers_per_flight: limits.max_callers,
+            max_executions_per_key: Some(limits.max_executions_per_key),
             join_window,
             abandoned,
             sharing: mode,
@@ -181,13 +162,6 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             }
             Err(error) => Err(to_client_error(&error)).into(),
         }
-    }
-}
-
-impl FlightOutcome {
-    /// Whether its answer equals the one that its caller would have shared.
-    fn equal(&self) -> Option<bool> {
-        self.comparison.as_ref()?.compare(&self.result)
     }
 }
 

@@ -128,20 +128,20 @@ impl Drop for CallerRecorder<'_> {
 
 /// The span of one flight, in which its guest runs.
 pub(super) fn flight_span(client: &str, flight: FlightId, call: &Call) -> Span {
-    // `trace` is there where an upstream was told it.
+    // `trace` is recorded if the trace context is propagated to an upstream.
     tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %call, trace = field::Empty)
 }
 
-/// The one line of one flight: at level info when it landed with items or with an answer about its
-/// key, at warn when something failed, at error when that was the host. Where nothing is shared it says
-/// which flight would have been shared, and whether its answer was `equal`. The span of one that landed
-/// says the same in traces; in the log it would say it twice.
+/// Writes the one log line of a flight: at level info if it landed with an outcome or with an error about the key, at
+/// warn if something failed, at error if the host failed. In observe mode the line says which flight would have been
+/// joined, and whether the answer was `equal`. The span of a landed flight gets the same fields in traces only; in the
+/// log they would appear twice.
 pub(super) fn flight_ended<V>(
     client: &str,
     call: &Call,
     ended: &EndedFlight<'_, V>,
     equal: Option<bool>,
-    landing: impl Fn(&V) -> (&Result<Outcome, ClientError>, &Span),
+    landed: impl Fn(&V) -> (&Result<Outcome, ClientError>, &Span),
 ) {
     let EndedFlight {
         flight, callers, ..
@@ -150,7 +150,7 @@ pub(super) fn flight_ended<V>(
     let would_have_joined = ended.would_have_joined.map(field::display);
     match &ended.end {
         FlightEnd::Landed(value) => {
-            let (result, span) = landing(value);
+            let (result, span) = landed(value);
             let code = code(result);
             span.set_attribute("callers", i64::try_from(callers).unwrap_or(i64::MAX));
             span.set_attribute("code", code);
@@ -173,7 +173,7 @@ pub(super) fn flight_ended<V>(
     }
 }
 
-/// What failed, if anything did: an answer about the key is none.
+/// The failure of a call, if it failed: an error about the key is no failure.
 fn failure(result: &Result<Outcome, ClientError>) -> Option<&ClientError> {
     let error = result.as_ref().err()?;
     (!matches!(error, ClientError::InvalidKey | ClientError::NotFound)).then_some(error)
@@ -201,7 +201,7 @@ mod tests {
     use crate::settings::Settings;
     use crate::stack::Stack;
 
-    /// What was traced: spans by name with their ids, links, and the fields of everything as text.
+    /// Recorded spans by name with their ids, links, and all fields as text.
     #[derive(Clone, Default)]
     struct Trace(Arc<Mutex<Traced>>);
 
@@ -229,7 +229,7 @@ mod tests {
         fn on_follows_from(&self, span: &Id, follows: &Id, context: Context<'_, S>) {
             assert!(
                 context.span(follows).is_some(),
-                "a link to a span that is gone"
+                "expected a link to an open span"
             );
             self.0
                 .lock()
@@ -266,14 +266,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_caller_has_a_span_that_links_to_its_flight_which_has_one_line() {
+    async fn every_caller_has_a_span_that_links_to_its_flight_and_a_flight_has_one_log_line() {
         let trace = Trace::default();
         let _guard =
             tracing::subscriber::set_default(tracing_subscriber::registry().with(trace.clone()));
         let (settings, metrics) = (Settings::new("orders"), ClientMetrics::default());
         let client = Stack::new(Empty(Generation::next()), &settings, metrics);
-        let ask = || client.call("a secret key".into());
-        let (one, other) = tokio::join!(ask(), ask());
+        let call = || client.call("a secret key".into());
+        let (one, other) = tokio::join!(call(), call());
         assert_eq!(one.flight.unwrap().flight, other.flight.unwrap().flight);
 
         let traced = trace.0.lock().unwrap();

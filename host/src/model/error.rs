@@ -1,55 +1,55 @@
-//! Why a caller has no items: one variant per decision that a caller can take, each with its code.
+//! [`ClientError`]: why a call has no outcome. One variant per decision that a caller can take, each with its code.
 //!
-//! Messages are the host's own words, and no variant has room for any others: what a guest said, and
-//! the names and addresses of upstreams, go to the log.
+//! Messages are the host's own, and no variant has room for others: the error text of a guest, and the names and
+//! addresses of upstreams, go to the log.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why there are no items. All callers of a flight get the same one, and nothing keeps it.
+/// Why a call has no outcome. All callers of a flight get the same error, and nothing stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
-    /// The key means nothing to the client.
+    /// The client does not accept the key.
     InvalidKey,
-    /// The key names nothing.
+    /// There is nothing with this key.
     NotFound,
-    /// The upstream answered with this HTTP status.
+    /// The upstream responded with this HTTP status.
     UpstreamStatus(u16),
-    /// The upstream could not be reached, or broke off before its answer was whole.
+    /// The upstream could not be reached, or its response broke off.
     UpstreamUnavailable,
-    /// The upstream answered with something that the client cannot read.
+    /// The client could not parse the upstream's response.
     UpstreamMalformed,
-    /// The client failed in a way that has no case of its own.
+    /// The client failed in a way that has no variant of its own.
     Other,
-    /// A request was refused before it reached the wire. What was refused, and the flag that would
-    /// permit it, are the operator's to know: they stand in the log.
+    /// The client's policy denied a request. What was denied, and the flag that would allow it, concern the
+    /// operator: they are in the log.
     UpstreamDenied,
-    /// The upstream's answer, its head or its body, is larger than the host takes.
+    /// The head or the body of the upstream's response exceeds its limit.
     UpstreamResponseTooLarge,
-    /// The upstream took longer than the host allows, or than the flight had left.
+    /// An upstream request exceeded its timeout, or was open at the flight's deadline.
     UpstreamTimeout,
-    /// The upstream asks for fewer calls.
+    /// The upstream limits the rate of requests.
     RateLimited {
-        /// How long it asks to wait, where it said.
+        /// How long to wait before the next request, if the upstream stated it.
         retry_after: Option<Duration>,
     },
     /// The guest trapped, panicked or exited.
     GuestTrap,
-    /// The guest's answer breaks the contract: text that is no JSON, an id twice, a bad pointer.
+    /// The guest's answer violates the contract: invalid JSON, a repeated id, an invalid pointer.
     GuestMalformed,
-    /// The guest's answer has more bytes or items than the host takes.
+    /// The guest's answer exceeds the limit of bytes or items.
     ResultTooLarge,
-    /// The guest ran longer than its flight or its share of processor time.
+    /// The guest exceeded its processor time, or was running at the flight's deadline.
     GuestDeadline,
-    /// A bound was reached, and the call was refused rather than queued.
+    /// A limit was reached, and the call was refused.
     Overloaded(Resource),
-    /// The flight was cancelled under its callers: the host is going down.
+    /// The flight was cancelled: the host is shutting down.
     Cancelled,
     /// A bug of the host.
     Internal,
 }
 
-/// Names cases by one table, which is also the list of all names: the two cannot disagree.
+/// Names variants by one table, which is also the list of all names, so that the two cannot disagree.
 macro_rules! names {
     (
         $(#[$of_all:meta])* $all:ident,
@@ -71,9 +71,9 @@ macro_rules! names {
 
 impl ClientError {
     names! {
-        /// All codes that there are.
+        /// All codes.
         CODES,
-        /// The stable name, for machines: `kebab-case`, the same in HTTP answers, logs and metrics.
+        /// The stable name for machines, in `kebab-case`: the same in HTTP responses, logs and metrics.
         code,
         Self::InvalidKey => "invalid-key",
         Self::NotFound => "not-found",
@@ -94,7 +94,7 @@ impl ClientError {
         Self::Internal => "internal",
     }
 
-    /// The limit that was reached, where that is what it says.
+    /// The limit that was reached, if the error is about one.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         Some(match self {
@@ -114,78 +114,83 @@ impl ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidKey => f.write_str("the client has no use for this key; ask with another"),
-            Self::NotFound => f.write_str("the key names nothing"),
-            Self::UpstreamStatus(status) => write!(f, "the upstream answered with status {status}"),
-            Self::UpstreamUnavailable => {
-                f.write_str("the upstream could not be reached, or broke off")
+            Self::InvalidKey => {
+                f.write_str("the client does not accept this key; request another one")
             }
-            Self::UpstreamMalformed => {
-                f.write_str("the upstream's answer is not what the client expects")
+            Self::NotFound => f.write_str("there is nothing with this key"),
+            Self::UpstreamStatus(status) => {
+                write!(f, "the upstream responded with status {status}")
             }
-            Self::Other => f.write_str("the client failed; its words are in the log"),
-            Self::UpstreamDenied => f.write_str(
-                "the client asked for what its policy denies; the log says how to permit it",
+            Self::UpstreamUnavailable => f.write_str(
+                "the upstream could not be reached, or its response broke off; try again later",
             ),
-            Self::UpstreamResponseTooLarge => {
-                f.write_str("the upstream's answer is larger than the host takes")
-            }
+            Self::UpstreamMalformed => f.write_str(
+                "the client could not parse the upstream's response; the log has the reason",
+            ),
+            Self::Other => f.write_str("the client failed; the log has the reason"),
+            Self::UpstreamDenied => f.write_str(
+                "the client's policy denied a request; the log has the flag that allows it",
+            ),
+            Self::UpstreamResponseTooLarge => f.write_str(
+                "the upstream's response is larger than the host accepts; the log has the limit",
+            ),
             Self::UpstreamTimeout => f.write_str("the upstream took too long; try again later"),
             Self::RateLimited { retry_after: None } => {
-                f.write_str("the upstream asks for fewer calls; try again later")
+                f.write_str("the upstream limits the rate of requests; try again later")
             }
             Self::RateLimited {
                 retry_after: Some(wait),
             } => {
                 write!(
                     f,
-                    "the upstream asks for fewer calls; try again in {} s",
+                    "the upstream limits the rate of requests; try again in {} s",
                     wait.as_secs()
                 )
             }
-            Self::GuestTrap => f.write_str("the guest crashed; its last words are in the log"),
+            Self::GuestTrap => f.write_str("the guest crashed; the log has its last output"),
             Self::GuestMalformed => {
-                f.write_str("the guest's answer breaks the contract; the log says how")
+                f.write_str("the guest's answer violates the contract; the log has the reason")
             }
             Self::ResultTooLarge => {
-                f.write_str("the guest's answer is larger than the host takes; ask for less")
+                f.write_str("the guest's answer is larger than the host accepts; request less")
             }
             Self::GuestDeadline => f.write_str("the guest took too long"),
             Self::Overloaded(resource) => write!(f, "{resource}; try again later"),
-            Self::Cancelled => f.write_str("the host is going down; ask another, or again later"),
-            Self::Internal => f.write_str("the host failed; the log says how"),
+            Self::Cancelled => {
+                f.write_str("the host is shutting down; try another host, or again later")
+            }
+            Self::Internal => f.write_str("internal error of the host; the log has the reason"),
         }
     }
 }
 
 impl std::error::Error for ClientError {}
 
-/// Which bound refused a call.
+/// Which limit refused a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// The client's open flights.
     Flights,
-    /// The flights of one key: superseded ones are still under way.
+    /// The flights of one key, including superseded ones that have not ended.
     FlightsOfKey,
     /// The callers of one flight.
     Callers,
-    /// The client's permits to execute: none came free within the queue deadline.
+    /// The client's permits to execute: none became free within the queue timeout.
     Executions,
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Flights => "the client has as many flights open as it may have",
-            Self::FlightsOfKey => "the key has as many flights under way as it may have",
-            Self::Callers => "the key has as many callers waiting as it may have",
-            Self::Executions => "no permit to run the guest came free in time",
+            Self::Flights => "the client has its maximum number of open flights",
+            Self::FlightsOfKey => "the key has its maximum number of flights",
+            Self::Callers => "the key has its maximum number of waiting callers",
+            Self::Executions => "no permit to run the guest became free in time",
         })
     }
 }
 
-/// A limit that can be reached, as it is counted: most end what reaches them with an error, and a guest
-/// goes on at the others.
+/// A limit as metrics count it. Most limits end a flight with an error; a guest continues at the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// The client's open flights.
@@ -196,25 +201,25 @@ pub enum Limit {
     Callers,
     /// The client's permits to execute.
     Executions,
-    /// A guest's time, by the clock or of the processor.
+    /// A guest's processor time, or the flight's deadline.
     Time,
-    /// The bytes or items of a result.
+    /// The bytes or items of a guest's answer.
     Result,
-    /// The time of a request.
+    /// A timeout of an upstream request.
     UpstreamTime,
-    /// The bytes of an upstream's answer.
+    /// The bytes of an upstream's response.
     UpstreamResponse,
-    /// A guest's memory: it was refused more, and told so.
+    /// A guest's memory: growing it failed in the guest.
     Memory,
-    /// What a guest prints: the rest was dropped.
+    /// A guest's output: the rest was dropped.
     Log,
 }
 
 impl Limit {
     names! {
-        /// The names of all.
+        /// All names.
         NAMES,
-        /// The stable name, for machines, as metrics have it.
+        /// The stable name for machines, as in metrics.
         name,
         Self::Flights => "flights",
         Self::FlightsOfKey => "flights-of-key",

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The items of one answer. Cloning shares them: an answer given to a thousand callers is in memory
-/// once.
+/// The items of one answer. Cloning shares them: the answer for a thousand callers is in memory once.
 #[derive(Clone, Debug)]
 pub struct Items(Arc<Shared>);
 
@@ -29,11 +28,11 @@ pub struct Item {
 }
 
 impl Items {
-    /// Takes the items of one answer.
+    /// The items of one answer.
     ///
     /// # Errors
     ///
-    /// When two of them have the same id.
+    /// [`MalformedItems::SameId`] if two items have the same id.
     pub fn new(items: Vec<Item>) -> Result<Self, MalformedItems> {
         let mut ids = HashSet::with_capacity(items.len());
         if items.iter().any(|item| !ids.insert(item.id())) {
@@ -45,22 +44,22 @@ impl Items {
         })))
     }
 
-    /// The items, in the order in which the guest gave them.
+    /// The items, in the order in which the guest returned them.
     #[must_use]
     pub fn as_slice(&self) -> &[Item] {
         &self.0.items
     }
 
-    /// The items as a JSON array of `{"id": …, "body": …}`, in UTF-8: rendered by the first caller
-    /// that wants it, and shared as bytes by the others.
+    /// The items as a JSON array of `{"id": …, "body": …}`, in UTF-8. The first call renders it, and all calls share
+    /// the bytes.
     ///
     /// # Panics
     ///
-    /// Never: an item is made of strings and of JSON that was read before.
+    /// Never: an item consists of strings and of JSON that was parsed before.
     #[must_use]
     pub fn json(&self) -> Bytes {
         let render = || {
-            // An item takes this besides its id and body; escapes in an id may add some.
+            // The bytes of an item besides its id and body. Escapes in an id may add some.
             const AROUND: usize = r#"{"id":"","body":},"#.len();
             let items = self.as_slice();
             let size = |item: &Item| AROUND + item.id().len() + item.body().len();
@@ -71,7 +70,7 @@ impl Items {
         self.0.json.get_or_init(render).clone()
     }
 
-    /// Whether both are one answer in memory, and not merely equal ones.
+    /// Whether both are one answer in memory, and not merely equal.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -79,11 +78,11 @@ impl Items {
 }
 
 impl Item {
-    /// Takes an item whose `body` is one JSON document.
+    /// An item with this `body`.
     ///
     /// # Errors
     ///
-    /// When `body` is anything else.
+    /// [`MalformedItems::BodyNotJson`] if `body` is not exactly one JSON document.
     pub fn new(id: String, body: String) -> Result<Self, MalformedItems> {
         match RawValue::from_string(body) {
             Ok(body) => Ok(Self { id, body }),
@@ -91,20 +90,20 @@ impl Item {
         }
     }
 
-    /// Names the item; unique in its answer.
+    /// The id, unique in its answer.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The item itself, one JSON document.
+    /// The item itself: one JSON document.
     #[must_use]
     pub fn body(&self) -> &str {
         self.body.get()
     }
 }
 
-/// Why items break the contract.
+/// Why items violate the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MalformedItems {
     /// Two items of one answer have the same id.
@@ -116,8 +115,10 @@ pub enum MalformedItems {
 impl fmt::Display for MalformedItems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SameId => "two items of one answer have the same id; ids must differ",
-            Self::BodyNotJson => "the body of an item is not one JSON document",
+            Self::SameId => "expected different ids, got the same id twice in one answer",
+            Self::BodyNotJson => {
+                "expected one JSON document as the body of an item, got something else"
+            }
         })
     }
 }
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_rendered_once_and_shared_by_all_who_hold_the_items() {
+    fn json_is_rendered_once_and_shared() {
         let items = Items::new(vec![item("a\"", r#"{"n": 1}"#), item("b", "[]")]).unwrap();
         let (first, second) = (items.json(), items.clone().json());
         assert_eq!(

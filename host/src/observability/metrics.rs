@@ -1,119 +1,48 @@
-//! [`Metrics`]: what a service has done, in figures that Prometheus reads.
+//! [`Metrics`]: what a service has done, as metrics that Prometheus reads.
 //!
-//! Series are named by client and outcome and by nothing else, and all of a client's are there from its
-//! start: how many there are does not depend on what callers ask. Counts go on when a client is loaded
-//! anew.
+//! Series are labelled with the client and the outcome and nothing else, and all series of a client exist from its
+//! start: their number does not depend on what callers request. Counts continue when a client is reloaded.
 
+mod families;
 mod histogram;
 mod totals;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 
+pub use self::families::Gauges;
+pub(crate) use self::families::LATENCIES;
+use self::families::{ByClient, ByOutcome, Families, Histograms, Seconds};
 use self::histogram::Histogram;
 pub(crate) use self::histogram::STEPS;
 pub(crate) use self::totals::Totals;
 use super::observation::{Observation, Observers};
-use crate::model::{ClientError, FlightCost, FlightRecord, Limit, Usage};
+use crate::model::{ClientError, FlightCost, FlightRecord, Limit};
 
-/// Seconds that add up.
-type Seconds = Counter<f64, AtomicU64>;
-
-/// Upper bounds of latencies, in seconds: from what a flight takes without an upstream to its deadline.
-pub(crate) const LATENCIES: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
-];
-
-/// Upper bounds of callers on one flight.
-const CALLERS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0];
-
-/// An answer was the same as the one it would have been shared as, or another.
+/// The values of the label `outcome` of compared answers.
 const EQUAL: &str = "equal";
 const UNEQUAL: &str = "unequal";
 
-/// The figures of a service.
+/// The metrics of a service.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     families: Families,
     observers: Arc<Observers>,
-    /// Set when it is read.
-    observations: Gauge,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByClient {
-    client: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    client: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Buckets(&'static [f64]);
-
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0)
-    }
-}
-
-type Histograms = Family<ByClient, Histogram, Buckets>;
-
-#[derive(Clone, Debug)]
-struct Families {
-    callers: Family<ByOutcome, Counter>,
-    flights: Family<ByOutcome, Counter>,
-    limits: Family<ByOutcome, Counter>,
-    compared: Family<ByOutcome, Counter>,
-    joined: Family<ByClient, Counter>,
-    would_have_joined: Family<ByClient, Counter>,
-    requests: Family<ByClient, Counter>,
-    saved: Family<ByClient, Counter>,
-    would_have_saved: Family<ByClient, Counter>,
-    guest_time: Family<ByClient, Seconds>,
-    upstream_time: Family<ByClient, Seconds>,
-    flight_callers: Histograms,
-    caller_time: Histograms,
-    flight_time: Histograms,
-    /// Set when they are read.
-    now: Vec<(Family<ByClient, Gauge>, ReadGauge)>,
-    tasks: Gauge,
-}
-
-type ReadGauge = fn(&Gauges) -> usize;
-
-/// What one client has under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Callers that wait for a flight.
-    pub callers: usize,
-    /// What its guest has.
-    pub usage: Usage,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("oneflight");
         let families = Families::registered(&mut registry);
-        let observations = Gauge::default();
-        let help = "Observations that go on now";
-        registry.register("observations", help, observations.clone());
         Self {
-            observations,
             registry,
             families,
             observers: Arc::default(),
@@ -121,94 +50,8 @@ impl Default for Metrics {
     }
 }
 
-impl Families {
-    fn registered(registry: &mut Registry) -> Self {
-        let latencies = || Histograms::new_with_constructor(Buckets(&LATENCIES));
-        let families = Self {
-            callers: Family::default(),
-            flights: Family::default(),
-            limits: Family::default(),
-            compared: Family::default(),
-            joined: Family::default(),
-            would_have_joined: Family::default(),
-            requests: Family::default(),
-            saved: Family::default(),
-            would_have_saved: Family::default(),
-            guest_time: Family::default(),
-            upstream_time: Family::default(),
-            flight_callers: Histograms::new_with_constructor(Buckets(&CALLERS)),
-            caller_time: latencies(),
-            flight_time: latencies(),
-            now: vec![
-                (Family::default(), |now| now.callers),
-                (Family::default(), |now| now.usage.waiting),
-                (Family::default(), |now| now.usage.running),
-                (Family::default(), |now| now.usage.idle),
-                (Family::default(), |now| now.usage.connections),
-            ],
-            tasks: Gauge::default(),
-        };
-        let all = families.clone();
-        registry.register("callers", "Callers, by what they were told", all.callers);
-        registry.register("flights", "Flights, by how they ended", all.flights);
-        registry.register("limits", "Limits that were reached, by which", all.limits);
-        let help = "Callers that joined a flight which was under way";
-        registry.register("joined", help, all.joined);
-        let help = "Callers that would have joined one, where nothing is shared";
-        registry.register("would_have_joined", help, all.would_have_joined);
-        let help = "Requests that were sent to upstreams";
-        registry.register("upstream_requests", help, all.requests);
-        let help = "Requests that callers who joined would have had sent, each for itself";
-        registry.register("upstream_requests_saved", help, all.saved);
-        let help =
-            "Requests that were sent for callers who would have joined, where nothing is shared";
-        registry.register(
-            "upstream_requests_would_have_saved",
-            help,
-            all.would_have_saved,
-        );
-        let help = "Answers of overlapping flights of one key, compared with the first, where nothing is shared";
-        registry.register("answers_compared", help, all.compared);
-        let mut timed = |name: &str, help: &str, seconds: Family<ByClient, Seconds>| {
-            registry.register_with_unit(name, help, Unit::Seconds, seconds);
-        };
-        timed("guest", "Processor time of guests", all.guest_time);
-        timed(
-            "upstream",
-            "Time that requests to upstreams took",
-            all.upstream_time,
-        );
-        let help = "Callers of one flight, those included that left";
-        registry.register("flight_callers", help, all.flight_callers);
-        let mut timed = |name: &str, help: &str, times: Histograms| {
-            registry.register_with_unit(name, help, Unit::Seconds, times);
-        };
-        timed("caller_duration", "From asking to answer", all.caller_time);
-        timed("flight_duration", "From opening to end", all.flight_time);
-        let now = [
-            ("callers_waiting", "Callers that wait for a flight now"),
-            (
-                "flights_waiting",
-                "Flights that wait for a permit to run now",
-            ),
-            ("flights_running", "Flights whose guest runs now"),
-            (
-                "instances_idle",
-                "Instances that wait for their next flight now",
-            ),
-            ("upstream_connections", "Connections to upstreams now"),
-        ];
-        for ((name, help), (gauges, _)) in now.into_iter().zip(all.now) {
-            registry.register(name, help, gauges);
-        }
-        let help = "Tasks of the process now, that of each connection included";
-        registry.register("tasks", help, all.tasks);
-        families
-    }
-}
-
 impl Metrics {
-    /// The figures of the client `name`, the same whenever it is asked for.
+    /// The metrics of the client `name`. Two calls with one name return the same metrics.
     #[must_use]
     pub fn client(&self, name: &str) -> ClientMetrics {
         let families = &self.families;
@@ -250,44 +93,45 @@ impl Metrics {
         })))
     }
 
-    /// Notes from now on who asks for what. `None` where as many observations go on as may.
+    /// Starts an observation of all calls. `None` if the maximum number of observations is in progress.
     #[must_use]
     pub fn observe(&self) -> Option<Observation> {
         self.observers.observe()
     }
 
-    /// All figures, with what each client has under way `now` and how many `tasks` the process has, in the
-    /// OpenMetrics text format 1.0.
+    /// All metrics in the OpenMetrics text format 1.0, with the `gauges` of each client and the number of `tasks` of
+    /// the process.
     ///
     /// # Panics
     ///
-    /// Never: a text has room for more.
+    /// Never: writing to a `String` does not fail.
     #[must_use]
-    pub fn text(&self, now: &[(&str, Gauges)], tasks: usize) -> String {
-        for (gauges, read) in &self.families.now {
-            gauges.clear();
-            for (name, now) in now {
+    pub fn text(&self, gauges: &[(&str, Gauges)], tasks: usize) -> String {
+        let families = &self.families;
+        for (family, read) in &families.gauges {
+            family.clear();
+            for (name, of_client) in gauges {
                 let client = (*name).to_owned();
-                gauges
+                family
                     .get_or_create(&ByClient { client })
-                    .set(level(read(now)));
+                    .set(gauge_value(read(of_client)));
             }
         }
-        self.observations.set(level(self.observers.going_on()));
-        self.families.tasks.set(level(tasks));
+        let observations = self.observers.in_progress();
+        families.observations.set(gauge_value(observations));
+        families.tasks.set(gauge_value(tasks));
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a text has room for more");
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text
     }
 }
 
-/// What a gauge shows of a count.
-fn level(count: usize) -> i64 {
+/// A count as the value of a gauge.
+fn gauge_value(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The figures of one client, to be counted up. Clones are the same figures; by default there are none,
-/// and nothing is counted.
+/// The metrics of one client. Clones are the same metrics. The default counts nothing.
 #[derive(Clone, Default)]
 pub struct ClientMetrics(Option<Arc<Counters>>);
 
@@ -319,16 +163,16 @@ struct Counters {
 /// A flight that has ended.
 #[derive(Debug)]
 pub(crate) struct FlightMetrics<'a> {
-    /// What its callers were told: a code, or `ok`.
+    /// An error code, or `ok`.
     pub(crate) outcome: &'static str,
     /// The limit that it reached.
     pub(crate) limit: Option<Limit>,
-    /// From its opening to its end.
+    /// The time from its opening to its end.
     pub(crate) age: Duration,
     pub(crate) record: FlightRecord<'a>,
 }
 
-/// A counter for each of some outcomes.
+/// One counter per outcome.
 struct Outcomes(BTreeMap<&'static str, Counter>);
 
 impl Outcomes {
@@ -340,24 +184,24 @@ impl Outcomes {
 }
 
 impl ClientMetrics {
-    /// A caller was told `outcome`, a code or `ok`, or left, after `time`.
+    /// Counts a caller with its `outcome`, an error code, `ok` or `left`, and the `time` that it waited.
     pub(crate) fn caller(&self, outcome: &str, time: Duration) {
-        if let Some(figures) = &self.0 {
-            figures.callers.count(outcome);
-            figures.caller_time.observe(time.as_secs_f64());
+        if let Some(counters) = &self.0 {
+            counters.callers.count(outcome);
+            counters.caller_time.observe(time.as_secs_f64());
         }
     }
 
-    /// A caller found a flight under way.
+    /// Counts a caller that joined an open flight.
     pub(crate) fn joined(&self) {
-        if let Some(figures) = &self.0 {
-            figures.joined.inc();
+        if let Some(counters) = &self.0 {
+            counters.joined.inc();
         }
     }
 
-    /// A flight ended.
+    /// Counts a flight that has ended, and records it in all observations.
     pub(crate) fn flight(&self, flight: &FlightMetrics<'_>) {
-        let Some(figures) = &self.0 else { return };
+        let Some(counters) = &self.0 else { return };
         let FlightRecord {
             callers,
             cost: FlightCost { requests, .. },
@@ -365,46 +209,46 @@ impl ClientMetrics {
             equal,
             ..
         } = flight.record;
-        figures.observers.note(&figures.client, &flight.record);
-        figures
+        counters.observers.record(&counters.client, &flight.record);
+        counters
             .flight_callers
             .observe(u32::try_from(callers).unwrap_or(u32::MAX).into());
-        figures.flight_time.observe(flight.age.as_secs_f64());
+        counters.flight_time.observe(flight.age.as_secs_f64());
         let saved = requests.saturating_mul(callers.saturating_sub(1));
-        figures.saved.inc_by(saved as u64);
+        counters.saved.inc_by(saved as u64);
         if would_have_joined {
-            figures.would_have_joined.inc();
-            figures.would_have_saved.inc_by(requests as u64);
+            counters.would_have_joined.inc();
+            counters.would_have_saved.inc_by(requests as u64);
         }
         if let Some(equal) = equal {
-            figures.compared.count(if equal { EQUAL } else { UNEQUAL });
+            counters.compared.count(if equal { EQUAL } else { UNEQUAL });
         }
         if let Some(limit) = flight.limit {
-            figures.limits.count(limit.name());
+            counters.limits.count(limit.name());
         }
-        // Last: a flight that is counted is noted, too.
-        figures.flights.count(flight.outcome);
+        // Last, so that a flight which is counted is in the observations, too.
+        counters.flights.count(flight.outcome);
     }
 
     /// Adds the cost of a flight that has ended.
     pub(crate) fn add_cost(&self, cost: FlightCost) {
-        if let Some(figures) = &self.0 {
-            figures.guest_time.inc_by(cost.guest.as_secs_f64());
-            figures.upstream_time.inc_by(cost.upstream.as_secs_f64());
+        if let Some(counters) = &self.0 {
+            counters.guest_time.inc_by(cost.guest.as_secs_f64());
+            counters.upstream_time.inc_by(cost.upstream.as_secs_f64());
         }
     }
 
-    /// A request is sent.
+    /// Counts a request that is sent.
     pub(crate) fn request(&self) {
-        if let Some(figures) = &self.0 {
-            figures.requests.inc();
+        if let Some(counters) = &self.0 {
+            counters.requests.inc();
         }
     }
 
-    /// This limit was reached.
+    /// Counts a limit that was reached.
     pub(crate) fn limit(&self, limit: Limit) {
-        if let Some(figures) = &self.0 {
-            figures.limits.count(limit.name());
+        if let Some(counters) = &self.0 {
+            counters.limits.count(limit.name());
         }
     }
 }
@@ -414,7 +258,7 @@ mod tests {
     use super::*;
     use crate::model::Call;
 
-    /// One that sent two requests; where nothing is shared, whether its answer was equal to another.
+    /// A flight that sent two requests. `equal` is set if it was compared.
     fn flight(call: &Call, callers: usize, equal: Option<bool>) -> FlightMetrics<'_> {
         FlightMetrics {
             outcome: "guest-trap",

@@ -1,7 +1,7 @@
-//! [`Observation`]: who asks for what, and who asks for what somebody has just asked for; noted key by key,
-//! for as long as somebody looks. Where nobody does, a flight costs one look at a count.
+//! [`Observation`]: which calls are made, and which of them duplicate a call in flight, recorded per key while the
+//! observation lasts. Without an observation, a flight costs one atomic load.
 //!
-//! Keys are shown as hashes unless the one who looks asks for the keys themselves.
+//! Reports name keys by their hashes, unless the keys themselves are requested.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -14,49 +14,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Call, FlightCost, FlightRecord};
 
-/// The longest observation that is asked for over HTTP: 1 h. What lasts longer is a job for the figures.
-pub const LONGEST: Duration = Duration::from_secs(3_600);
+/// The maximum length of an observation over HTTP: 1 h. Use the metrics for anything longer.
+pub const MAX_DURATION: Duration = Duration::from_secs(3_600);
 
-/// Observations at once: 10. Each holds a key and some figures for up to [`KEYS`] keys.
-const OBSERVATIONS: usize = 10;
+/// Observations at once: 10. Each stores up to [`MAX_KEYS`] keys with their statistics.
+const MAX_OBSERVATIONS: usize = 10;
 
-/// Keys that one observation tells apart: 10,000. Further ones are counted with their client alone.
-const KEYS: usize = 10_000;
+/// Keys that one observation distinguishes: 10,000. Further keys count for their client alone.
+const MAX_KEYS: usize = 10_000;
 
-/// What callers came to, and what sharing made of it or would make of it.
+/// Callers and flights, and what sharing saved or would save.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Callers of flights that have ended.
     pub callers: u64,
-    /// Those flights, each a call of the guest.
+    /// Flights that have ended, each one call of the guest.
     pub flights: u64,
-    /// What those took that landed: of one that was cancelled nobody knows it here.
+    /// The cost of the flights that landed. The cost of cancelled flights is not known.
     pub cost: Amount,
-    /// Callers that joined a flight, and what flights of their own would have taken.
+    /// Callers that joined a flight, and what flights of their own would have cost.
     pub saved: Amount,
-    /// Callers that would have joined one, had they come to be shared, and what their own took.
+    /// Callers that would have joined a flight if calls were shared, and what their own flights cost.
     pub would_save: Amount,
-    /// Answers that were equal to the one they would have been shared as.
+    /// Compared answers that were equal to the one that would have been shared.
     pub equal: u64,
-    /// And those that were not.
+    /// Compared answers that were not.
     pub unequal: u64,
 }
 
-/// Calls, and what they take.
+/// Calls, and their cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Amount {
     /// Calls of the guest.
     pub calls: u64,
     /// Requests to upstreams.
     pub upstream_requests: u64,
-    /// How long those took, together.
+    /// The sum of the times that those requests were open, in seconds.
     pub upstream_seconds: f64,
-    /// Processor time of guests.
+    /// Processor time of guests, in seconds.
     pub guest_seconds: f64,
 }
 
 impl Amount {
-    /// As much as `calls` take that take `cost` each.
+    /// The cost of `calls` calls that cost `cost` each.
     fn of(calls: usize, cost: FlightCost) -> Self {
         let calls = calls as u64;
         #[expect(clippy::cast_precision_loss, reason = "no flight has 2^52 callers")]
@@ -80,13 +80,13 @@ impl AddAssign for Amount {
 }
 
 impl Stats {
-    /// Callers that were or could have been saved a call of their own.
+    /// Callers whose own call was saved, or could have been.
     #[must_use]
     pub fn duplicates(&self) -> u64 {
         self.saved.calls + self.would_save.calls
     }
 
-    fn note(&mut self, flight: &FlightRecord<'_>) {
+    fn add(&mut self, flight: &FlightRecord<'_>) {
         self.callers += flight.callers as u64;
         self.flights += 1;
         self.cost += Amount::of(1, flight.cost);
@@ -100,46 +100,46 @@ impl Stats {
     }
 }
 
-/// What an observation has seen.
+/// What an observation recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// How long it took.
+    /// How long the observation lasted.
     pub seconds: f64,
     /// The clients that had flights.
     pub clients: Vec<ClientStats>,
 }
 
-/// Of one client.
+/// The statistics of one client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientStats {
     /// Its name.
     pub client: String,
     /// All its flights.
     #[serde(flatten)]
-    pub figures: Stats,
-    /// How many keys they were for, as far as keys were told apart.
+    pub stats: Stats,
+    /// How many keys the flights were for, up to the number of keys that are distinguished.
     pub keys_seen: usize,
-    /// Those with the most duplicates, and of those with as many the ones with the most callers.
+    /// The keys with the most duplicates, then with the most callers.
     pub keys: Vec<KeyStats>,
 }
 
-/// Of one key.
+/// The statistics of one key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyStats {
     /// The key, or its hash.
     pub key: String,
     /// Its flights.
     #[serde(flatten)]
-    pub figures: Stats,
+    pub stats: Stats,
 }
 
 /// How a report names keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// By their hashes, as the log does.
+    /// By hash, as in the log.
     #[default]
     Hashed,
-    /// As they are.
+    /// In plain text.
     Shown,
 }
 
@@ -152,110 +152,108 @@ impl Keys {
     }
 }
 
-/// All observations that are going on.
+/// All observations in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Observers {
-    /// How many there are, written under the lock of `notes`. Who reads an older number misses a flight
-    /// that ended as the observation began.
+    /// Written under the lock of `recordings`. A reader of a stale count misses a flight that ended just as the
+    /// observation began.
     count: AtomicUsize,
-    notes: Mutex<Vec<Arc<Mutex<Notes>>>>,
+    recordings: Mutex<Vec<Arc<Mutex<Recording>>>>,
 }
 
-/// An observation, which goes on until it is dropped.
+/// An observation, which lasts until it is dropped.
 #[derive(Debug)]
 pub struct Observation {
     observers: Arc<Observers>,
-    notes: Arc<Mutex<Notes>>,
+    recording: Arc<Mutex<Recording>>,
     began: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Notes {
-    clients: BTreeMap<String, ClientNotes>,
+struct Recording {
+    clients: BTreeMap<String, ClientRecording>,
     /// Keys of all clients.
     keys: usize,
 }
 
 #[derive(Debug, Default)]
-struct ClientNotes {
+struct ClientRecording {
     all: Stats,
     keys: HashMap<Call, Stats>,
 }
 
 impl Observers {
-    /// Begins one, unless as many go on as may.
+    /// Starts an observation, unless the maximum number is in progress.
     pub(crate) fn observe(self: &Arc<Self>) -> Option<Observation> {
-        let mut all = lock(&self.notes);
-        if all.len() >= OBSERVATIONS {
+        let mut all = lock(&self.recordings);
+        if all.len() >= MAX_OBSERVATIONS {
             return None;
         }
-        let notes = Arc::default();
-        all.push(Arc::clone(&notes));
+        let recording = Arc::default();
+        all.push(Arc::clone(&recording));
         self.count.store(all.len(), Ordering::Relaxed);
         Some(Observation {
             observers: Arc::clone(self),
-            notes,
+            recording,
             began: Instant::now(),
         })
     }
 
-    /// How many go on now.
-    pub(crate) fn going_on(&self) -> usize {
+    /// The number of observations in progress.
+    pub(crate) fn in_progress(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// A flight of `client` is over.
-    pub(crate) fn note(&self, client: &str, flight: &FlightRecord<'_>) {
-        if self.going_on() == 0 {
+    /// Records a flight of `client` that has ended.
+    pub(crate) fn record(&self, client: &str, flight: &FlightRecord<'_>) {
+        if self.in_progress() == 0 {
             return;
         }
-        for notes in &*lock(&self.notes) {
-            lock(notes).note(client, flight);
+        for recording in &*lock(&self.recordings) {
+            lock(recording).record(client, flight);
         }
     }
 }
 
-impl Notes {
-    fn note(&mut self, client: &str, flight: &FlightRecord<'_>) {
+impl Recording {
+    fn record(&mut self, client: &str, flight: &FlightRecord<'_>) {
         let of_client = self.clients.entry(client.to_owned()).or_default();
-        of_client.all.note(flight);
+        of_client.all.add(flight);
         if let Some(of_key) = of_client.keys.get_mut(flight.call) {
-            of_key.note(flight);
-        } else if self.keys < KEYS {
+            of_key.add(flight);
+        } else if self.keys < MAX_KEYS {
             self.keys += 1;
             let of_key = of_client.keys.entry(flight.call.clone()).or_default();
-            of_key.note(flight);
+            of_key.add(flight);
         }
     }
 }
 
 impl Observation {
-    /// What was seen so far, with the `most` busiest keys of each client.
+    /// The report so far, with the `max_keys` busiest keys of each client.
     #[must_use]
-    pub fn report(&self, most: usize, keys: Keys) -> Report {
-        // Copied first: flights that end meanwhile do not wait for what is done with it.
-        let copied: Vec<_> = lock(&self.notes)
+    pub fn report(&self, max_keys: usize, keys: Keys) -> Report {
+        // Copied first, so that flights which end meanwhile do not wait for the sorting.
+        let copied: Vec<_> = lock(&self.recording)
             .clients
             .iter()
             .map(|(client, of)| {
-                let keys = of.keys.iter().map(|(key, figures)| (key.clone(), *figures));
+                let keys = of.keys.iter().map(|(key, stats)| (key.clone(), *stats));
                 (client.clone(), of.all, keys.collect::<Vec<_>>())
             })
             .collect();
-        let of_client = |(client, figures, mut busiest): (_, _, Vec<(Call, Stats)>)| {
-            busiest.sort_unstable_by_key(|(_, figures)| {
-                Reverse((figures.duplicates(), figures.callers))
-            });
+        let of_client = |(client, stats, mut busiest): (_, _, Vec<(Call, Stats)>)| {
+            busiest.sort_unstable_by_key(|(_, stats)| Reverse((stats.duplicates(), stats.callers)));
             let keys_seen = busiest.len();
-            let of_key = |(key, figures)| KeyStats {
+            let of_key = |(key, stats)| KeyStats {
                 key: keys.name(&key),
-                figures,
+                stats,
             };
             ClientStats {
                 client,
-                figures,
+                stats,
                 keys_seen,
-                keys: busiest.into_iter().take(most).map(of_key).collect(),
+                keys: busiest.into_iter().take(max_keys).map(of_key).collect(),
             }
         };
         Report {
@@ -267,8 +265,8 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        let mut all = lock(&self.observers.notes);
-        all.retain(|notes| !Arc::ptr_eq(notes, &self.notes));
+        let mut all = lock(&self.observers.recordings);
+        all.retain(|recording| !Arc::ptr_eq(recording, &self.recording));
         self.observers.count.store(all.len(), Ordering::Relaxed);
     }
 }
@@ -298,10 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_what_callers_who_joined_would_have_taken_themselves() {
+    fn followers_save_what_flights_of_their_own_would_have_cost() {
         let observers = Arc::<Observers>::default();
         let observation = observers.observe().unwrap();
-        observers.note("orders", &flight(&"42".into(), 3));
+        observers.record("orders", &flight(&"42".into(), 3));
         let report = observation.report(10, Keys::Shown);
         let orders = &report.clients[0];
         assert_eq!(orders.client, "orders");
@@ -311,42 +309,39 @@ mod tests {
             upstream_seconds: 0.5,
             guest_seconds: 0.25,
         };
-        let figures = orders.figures;
-        assert_eq!((figures.callers, figures.flights), (3, 1));
-        assert_eq!(
-            (figures.saved, figures.would_save),
-            (saved, Amount::default())
-        );
-        assert_eq!(figures.cost.upstream_requests, 2);
+        let stats = orders.stats;
+        assert_eq!((stats.callers, stats.flights), (3, 1));
+        assert_eq!((stats.saved, stats.would_save), (saved, Amount::default()));
+        assert_eq!(stats.cost.upstream_requests, 2);
     }
 
     #[test]
-    fn what_would_be_saved_is_what_callers_took_who_would_have_joined() {
+    fn callers_that_would_have_joined_would_save_what_their_flights_cost() {
         let observers = Arc::<Observers>::default();
         let observation = observers.observe().unwrap();
         let key = "42".into();
-        observers.note("orders", &flight(&key, 1));
+        observers.record("orders", &flight(&key, 1));
         for equal in [true, false] {
             let twin = FlightRecord {
                 would_have_joined: true,
                 equal: Some(equal),
                 ..flight(&key, 1)
             };
-            observers.note("orders", &twin);
+            observers.record("orders", &twin);
         }
-        let figures = observation.report(10, Keys::Shown).clients[0].figures;
-        assert_eq!((figures.callers, figures.flights), (3, 3));
-        assert_eq!(figures.saved, Amount::default());
-        assert_eq!(figures.would_save.upstream_requests, 4);
-        assert_eq!((figures.equal, figures.unequal), (1, 1));
+        let stats = observation.report(10, Keys::Shown).clients[0].stats;
+        assert_eq!((stats.callers, stats.flights), (3, 3));
+        assert_eq!(stats.saved, Amount::default());
+        assert_eq!(stats.would_save.upstream_requests, 4);
+        assert_eq!((stats.equal, stats.unequal), (1, 1));
     }
 
     #[test]
-    fn the_busiest_keys_come_first_and_are_named_by_their_hashes_unless_they_are_asked_for() {
+    fn the_busiest_keys_come_first_and_are_named_by_hash_unless_requested() {
         let observers = Arc::<Observers>::default();
         let observation = observers.observe().unwrap();
         for (key, callers) in [("rare", 1), ("busy", 5), ("busier", 7)] {
-            observers.note("orders", &flight(&key.into(), callers));
+            observers.record("orders", &flight(&key.into(), callers));
         }
         let named = |most, keys| {
             let keys = observation.report(most, keys).clients[0].keys.clone();
@@ -358,27 +353,27 @@ mod tests {
     }
 
     #[test]
-    fn past_a_number_of_keys_flights_count_for_their_client_alone() {
+    fn flights_of_keys_past_the_maximum_count_for_their_client_alone() {
         let observers = Arc::<Observers>::default();
         let observation = observers.observe().unwrap();
-        for number in 0..KEYS + 10 {
-            observers.note("orders", &flight(&number.to_string().into(), 1));
+        for number in 0..MAX_KEYS + 10 {
+            observers.record("orders", &flight(&number.to_string().into(), 1));
         }
         let orders = &observation.report(1, Keys::Hashed).clients[0];
-        assert_eq!(orders.keys_seen, KEYS);
-        assert_eq!(orders.figures.flights, KEYS as u64 + 10);
+        assert_eq!(orders.keys_seen, MAX_KEYS);
+        assert_eq!(orders.stats.flights, MAX_KEYS as u64 + 10);
     }
 
     #[test]
-    fn there_are_only_so_many_at_once_and_one_that_has_ended_makes_room() {
+    fn a_dropped_observation_makes_room_for_another() {
         let observers = Arc::<Observers>::default();
-        let mut all: Vec<_> = (0..OBSERVATIONS)
+        let mut all: Vec<_> = (0..MAX_OBSERVATIONS)
             .map(|_| observers.observe().unwrap())
             .collect();
         assert!(observers.observe().is_none());
         all.pop();
         assert!(observers.observe().is_some());
         all.clear();
-        assert_eq!(observers.going_on(), 0);
+        assert_eq!(observers.in_progress(), 0);
     }
 }

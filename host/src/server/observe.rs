@@ -11,7 +11,7 @@ use super::query::parameter;
 use crate::client::Execute;
 use crate::config::duration;
 use crate::observability::metrics::Metrics;
-use crate::observability::observation::{Keys, LONGEST, Report};
+use crate::observability::observation::{Keys, MAX_DURATION, Report};
 use crate::registry::ClientRegistry;
 
 /// Keys in a report for each client, unless it is said: 20, what a screen shows. At most 10,000, all that
@@ -42,7 +42,7 @@ impl Asked {
     fn of(query: &str) -> Result<Self, RequestError> {
         let read = |name| parameter(query, name).map_err(|_| MALFORMED);
         let time = read("for")?.and_then(|text| duration(&text));
-        let time = time.filter(|time| (Duration::from_millis(1)..=LONGEST).contains(time));
+        let time = time.filter(|time| (Duration::from_millis(1)..=MAX_DURATION).contains(time));
         let most = read("most")?.map_or(Some(MOST), |text| text.parse().ok());
         let keys = match read("keys")?.as_deref() {
             None | Some("hashed") => Some(Keys::Hashed),

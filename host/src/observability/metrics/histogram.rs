@@ -1,8 +1,8 @@
-//! [`Histogram`]: how many values fell between which bounds, counted without a lock.
+//! [`Histogram`]: counts of values between bounds, without a lock.
 //!
-//! It is here because prometheus-client's own says what it has counted in Prometheus's text alone. This
-//! one says so to whoever asks, and more finely: each range between two bounds is counted in [`STEPS`]
-//! equal parts, which the text adds up again.
+//! It exists because the counts of prometheus-client's `Histogram` cannot be read except as text in the exposition
+//! format, and the dashboard needs them as numbers. It is finer, too: each range between two bounds is counted
+//! in [`STEPS`] equal parts, which the exposition format adds up again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Parts that a range is counted in: a value is known to an eighth of its range.
+/// Parts per range: a value is known to an eighth of its range.
 pub(crate) const STEPS: usize = 8;
 
-/// Values, counted by where they fell. Clones count together.
+/// Counts of values by part. Clones are the same histogram.
 #[derive(Clone, Debug)]
 pub(super) struct Histogram(Arc<Counts>);
 
@@ -23,13 +23,13 @@ pub(super) struct Histogram(Arc<Counts>);
 struct Counts {
     /// Upper bounds, ascending and positive. A value that equals one is within it.
     bounds: &'static [f64],
-    /// [`STEPS`] for each bound, and one for what is above them all.
+    /// [`STEPS`] for each bound, and one for values above all bounds.
     parts: Box<[AtomicU64]>,
     sum: Counter<f64, AtomicU64>,
 }
 
 impl Histogram {
-    /// Of values that are not negative.
+    /// An empty histogram for values that are not negative.
     pub(super) fn new(bounds: &'static [f64]) -> Self {
         let parts = (0..=bounds.len() * STEPS).map(|_| AtomicU64::new(0));
         Self(Arc::new(Counts {
@@ -44,7 +44,7 @@ impl Histogram {
         self.0.sum.inc_by(value);
     }
 
-    /// The parts that values fell into, by their place, and how many did.
+    /// The parts that have values, by index, with their counts.
     pub(super) fn counted(&self) -> Vec<(usize, u64)> {
         let counts = self.0.parts.iter().map(|part| part.load(Ordering::Relaxed));
         counts.enumerate().filter(|(_, count)| *count > 0).collect()

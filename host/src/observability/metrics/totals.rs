@@ -1,4 +1,4 @@
-//! [`Totals`]: what a client has come to since its start, as numbers to reckon with.
+//! [`Totals`]: the counts of a client since the start of the service, as numbers for the dashboard.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::{ClientMetrics, Outcomes};
 /// The counts of one client.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
-    /// By what they were told; an outcome that nobody had is not there.
+    /// By outcome. Outcomes that did not occur are left out.
     callers: BTreeMap<&'static str, u64>,
-    /// By how they ended, in the same way.
+    /// By outcome, in the same way.
     flights: BTreeMap<&'static str, u64>,
     joined: u64,
     would_have_joined: u64,
     requests: u64,
     saved: u64,
     would_have_saved: u64,
-    /// Answers that would have been shared, by whether they were `equal` or `unequal`.
+    /// Answers that would have been shared, by `equal` and `unequal`.
     compared: BTreeMap<&'static str, u64>,
     /// Counts of callers by the part of [`LATENCIES`](super::LATENCIES) that their time fell into.
     caller_time: Vec<(usize, u64)>,
@@ -26,22 +26,22 @@ pub(crate) struct Totals {
 }
 
 impl ClientMetrics {
-    /// What has been counted so far.
+    /// The counts so far.
     pub(crate) fn totals(&self) -> Totals {
-        let Some(figures) = &self.0 else {
+        let Some(counters) = &self.0 else {
             return Totals::default();
         };
         Totals {
-            callers: figures.callers.counted(),
-            flights: figures.flights.counted(),
-            joined: figures.joined.get(),
-            would_have_joined: figures.would_have_joined.get(),
-            requests: figures.requests.get(),
-            saved: figures.saved.get(),
-            would_have_saved: figures.would_have_saved.get(),
-            compared: figures.compared.counted(),
-            caller_time: figures.caller_time.counted(),
-            flight_time: figures.flight_time.counted(),
+            callers: counters.callers.counted(),
+            flights: counters.flights.counted(),
+            joined: counters.joined.get(),
+            would_have_joined: counters.would_have_joined.get(),
+            requests: counters.requests.get(),
+            saved: counters.saved.get(),
+            would_have_saved: counters.would_have_saved.get(),
+            compared: counters.compared.counted(),
+            caller_time: counters.caller_time.counted(),
+            flight_time: counters.flight_time.counted(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use oneflight::{Client, ClientError};
+use oneflight::{Client, ClientError, Items};
 
 use crate::upstream::ITEMS;
 
@@ -42,8 +42,9 @@ pub(crate) struct ItemsCaller<C>(pub(crate) Arc<C>);
 
 impl<C: Client> Caller for ItemsCaller<C> {
     async fn call(&mut self, key: String) -> anyhow::Result<()> {
-        let items = self.0.get_items(key.into()).await.result?;
-        ensure!(items.as_slice().len() == ITEMS, "{items:?}");
+        let outcome = self.0.call(key.into()).await.result?;
+        let items = outcome.items().map(Items::as_slice).unwrap_or_default();
+        ensure!(items.len() == ITEMS, "{items:?}");
         Ok(())
     }
 }
@@ -53,7 +54,7 @@ pub(crate) struct InvalidKeyCaller<C>(pub(crate) Arc<C>);
 
 impl<C: Client> Caller for InvalidKeyCaller<C> {
     async fn call(&mut self, _: String) -> anyhow::Result<()> {
-        let result = self.0.get_items("".into()).await.result;
+        let result = self.0.call("".into()).await.result;
         ensure!(matches!(result, Err(ClientError::InvalidKey)), "{result:?}");
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use harness::report::Mark;
 use harness::turns::{Participant, in_turns};
 use oneflight::{
-    BUILTIN, Client, ComponentClient, Decorated, Engine, Instances, Limits, Settings, decorate,
+    BUILTIN, Client, ClientMetrics, ComponentClient, Engine, Instances, Limits, Settings, Stack,
+    Unshared,
 };
 use tokio::runtime::Runtime;
 
@@ -25,8 +26,8 @@ const FRESH: &str = "fresh instance";
 
 /// The built-in client, with its decorators and without.
 struct Guest {
-    client: Arc<Decorated<ComponentClient>>,
-    component: Arc<ComponentClient>,
+    client: Arc<Stack<ComponentClient>>,
+    component: Arc<Unshared<ComponentClient>>,
 }
 
 impl Guest {
@@ -45,10 +46,11 @@ impl Guest {
             ..settings
         };
         let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
-        let client = decorate(component.clone(), component.settings());
+        let metrics = ClientMetrics::default();
+        let client = Stack::new(component.clone(), component.settings(), metrics);
         Ok(Self {
             client: Arc::new(client),
-            component: Arc::new(component),
+            component: Arc::new(Unshared::new(component)),
         })
     }
 }
@@ -59,7 +61,9 @@ pub(crate) fn run(
     effort: &Effort,
     address: SocketAddr,
 ) -> anyhow::Result<(Vec<Group>, Vec<Mark>)> {
-    let native = Arc::new(Native::new(&upstream::immediate_url(address)));
+    let native = Arc::new(Unshared::new(Native::new(&upstream::immediate_url(
+        address,
+    ))));
     let reused = runtime.block_on(Guest::load(address, Instances::REUSED))?;
     let fresh = runtime.block_on(Guest::load(address, Instances::Fresh))?;
     let turn = Turn {

@@ -8,7 +8,9 @@ use futures_util::future::join_all;
 use harness::process::this_program;
 use harness::procfs::resident;
 use harness::report::Mark;
-use oneflight::{BUILTIN, Client, ComponentClient, Engine, Instances, Key, Limits, Settings};
+use oneflight::{
+    BUILTIN, ComponentClient, Engine, Execute, FlightContext, Instances, Limits, Settings,
+};
 
 use crate::effort::Effort;
 use crate::native::Native;
@@ -61,10 +63,11 @@ pub(crate) fn run(address: SocketAddr, instances: usize) -> anyhow::Result<()> {
 }
 
 /// Makes `number` calls at the same time; the upstream answers when it has all their requests.
-async fn call_at_once(client: &impl Client, number: usize) -> anyhow::Result<()> {
-    let calls = (0..number).map(|number| client.get_items(Key::from(number.to_string())));
-    for answer in join_all(calls).await {
-        answer.result?;
+async fn call_at_once(component: &impl Execute, number: usize) -> anyhow::Result<()> {
+    let context = FlightContext::default();
+    let calls = (0..number).map(|number| component.execute(number.to_string().into(), &context));
+    for result in join_all(calls).await {
+        result?;
     }
     Ok(())
 }

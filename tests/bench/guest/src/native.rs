@@ -6,8 +6,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use oneflight::client::{Answer, Generation};
-use oneflight::{Client, ClientError, Item, Items, Key};
+use oneflight::model::Generation;
+use oneflight::{Call, ClientError, Execute, FlightContext, Item, Items, Outcome};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,8 +28,8 @@ impl Native {
         }
     }
 
-    async fn fetch(&self, key: &Key) -> anyhow::Result<Items> {
-        let request = http::Request::get(format!("{}?x={}", self.base_url, key.as_str()))
+    async fn fetch(&self, key: &str) -> anyhow::Result<Items> {
+        let request = http::Request::get(format!("{}?x={}", self.base_url, key))
             .header(http::header::ACCEPT, "application/json")
             .body(Empty::new())?;
         let response = self.http.request(request).await?;
@@ -39,14 +39,16 @@ impl Native {
     }
 }
 
-impl Client for Native {
+impl Execute for Native {
     fn generation(&self) -> Generation {
         unreachable!("it is not decorated, so nothing groups its callers by generation")
     }
 
-    async fn get_items(&self, key: Key) -> Answer {
-        let items = self.fetch(&key).await;
-        items.map_err(|_| ClientError::UpstreamUnavailable).into()
+    async fn execute(&self, call: Call, _: &FlightContext) -> Result<Outcome, ClientError> {
+        let items = self.fetch(call.x().unwrap_or_default()).await;
+        items
+            .map(Outcome::from)
+            .map_err(|_| ClientError::UpstreamUnavailable)
     }
 }
 

@@ -1,0 +1,35 @@
+//! The key and the outcome of a flight, as the table stores them.
+
+use std::sync::Arc;
+
+use tracing::Span;
+
+use super::comparison::AnswerComparison;
+use crate::model::{Call, ClientError, FlightCost, Generation, Outcome};
+
+/// What makes two calls the same: the load of a component, the function and its arguments. Nothing else of
+/// a caller is in it, and nothing else of a caller reaches the guest, so an outcome cannot belong to one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FlightKey {
+    pub(super) generation: Generation,
+    pub(super) call: Call,
+}
+
+/// What a flight leaves to its callers and its observer.
+#[derive(Clone, Debug)]
+pub(super) struct FlightOutcome {
+    pub(super) result: Result<Outcome, ClientError>,
+    pub(super) cost: FlightCost,
+    /// The executions with which it would have been shared.
+    pub(super) comparison: Option<Arc<AnswerComparison>>,
+    /// The flight's span, for its callers' spans to link to. The span itself and not its id, because a
+    /// span that has closed before its callers wake cannot be linked to.
+    pub(super) span: Span,
+}
+
+impl FlightOutcome {
+    /// Whether its answer equals the one that its caller would have shared.
+    pub(super) fn equal(&self) -> Option<bool> {
+        self.comparison.as_ref()?.compare(&self.result)
+    }
+}
