@@ -28,7 +28,7 @@ const TAB: char = '\u{e004}';
 async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     let client = |(name, sharing, upstream): &(&str, &str, &Upstream)| {
         format!(
-            "[clients.{name}]\nbase_url = '{}/items'\nsharing = '{sharing}'\nlimits.flight = '1h'\n",
+            "[clients.{name}]\nbase_url = '{}/items'\nsharing = '{sharing}'\nlimits.flight_timeout = '1h'\n",
             upstream.origin()
         )
     };

@@ -18,7 +18,7 @@ const EXAMPLE: &str = concat!(
 /// A file with the client `a`, which asks `upstream`.
 fn asking(upstream: &Upstream) -> String {
     format!(
-        "[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        "[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
     )
 }

@@ -411,7 +411,7 @@ mod tests {
              {ORDERS}allow = ['https://*.a.example']\nallow_net = ['10.0.0.0/8']\n\
              trace_to = ['b.example:1']\ninstances = {{ max_calls = 5, max_age = '1s' }}\n\
              join_window = '2s'\nallow_fresh = true\nabandoned = 'finish'\n\
-             settings.HEADER_A = 's3cret'\nlimits.flight = '5s'\nlimits.memory = '1 MiB'\n"
+             settings.HEADER_A = 's3cret'\nlimits.flight_timeout = '5s'\nlimits.max_memory_bytes = '1 MiB'\n"
         );
         let config = parse(&text).unwrap();
         let printed = config.to_string();
@@ -581,8 +581,8 @@ mod tests {
         ),
         (
             2,
-            "[clients.a]\nlimits.flight = '0s'",
-            ["found zero for flight", ""],
+            "[clients.a]\nlimits.flight_timeout = '0s'",
+            ["found zero for flight_timeout", ""],
         ),
         (
             2,

@@ -23,19 +23,19 @@ const CLIENTS: [(&str, usize, &str); 5] = [
     (
         "hurried",
         8,
-        "limits.connect_timeout = '100ms'\nlimits.request = '100ms'",
+        "limits.connect_timeout = '100ms'\nlimits.request_timeout = '100ms'",
     ),
     // As many as spin at once, each for a short time.
     (
         "spinner",
         64,
-        "limits.max_cpu_time = '50ms'\nlimits.flight = '2s'",
+        "limits.max_cpu_time = '50ms'\nlimits.flight_timeout = '2s'",
     ),
     // Next to no room.
     (
         "narrow",
         2,
-        "limits.max_flights = 6\nlimits.queue = '50ms'\nlimits.request = '150ms'",
+        "limits.max_flights = 6\nlimits.queue_timeout = '50ms'\nlimits.request_timeout = '150ms'",
     ),
 ];
 
