@@ -1,38 +1,42 @@
-//! A service with clients that get into trouble, upstreams that make it, and one client that has none.
+//! A service with clients whose flights fail, upstreams that make them fail, and one client that works.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use oneflight_tests::caller::{Answer, code, get};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::Service;
-use oneflight_tests::upstream::{self, Upstream};
+use oneflight_tests::process::{PATIENT, Service};
+use oneflight_tests::upstream::{self, NeverAccepts, Upstream};
 use oneflight_tests::{artifacts, failsafe};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 
-/// The clients whose guests misbehave: their names, how many flights there is room for, and what they are
-/// held to beside that and [`EACH`].
+/// The clients whose guests misbehave: their names, how many flights can run at once, and what else is set
+/// beside [`EACH`].
 const CLIENTS: [(&str, usize, &str); 5] = [
-    ("guest", 8, "limits.cpu = '1h'"),
-    // Instances that are kept for a moment.
-    (
-        "reused",
-        8,
-        "limits.cpu = '1h'\ninstances = { calls = 100, age = '100ms' }",
-    ),
-    // Requests that are cut off soon.
+    ("guest", 8, ""),
+    // Keeps instances for a moment.
+    ("reused", 8, "instances = { calls = 100, age = '100ms' }"),
+    // Ends requests soon.
     (
         "hurried",
         8,
         "limits.connect = '100ms'\nlimits.request = '100ms'",
     ),
-    // As many as spin at once, each for a short time.
-    ("spinner", 64, "limits.cpu = '50ms'\nlimits.flight = '2s'"),
-    // Next to no room.
-    (
-        "narrow",
-        2,
-        "limits.flights = 6\nlimits.queue = '50ms'\nlimits.request = '150ms'",
-    ),
+    // Ends guests that spin soon; as many as spin at once.
+    ("spinner", 64, "limits.cpu = '50ms'"),
+    // Has room for next to nothing.
+    ("narrow", 2, "limits.flights = 6\nlimits.queue = '50ms'"),
+];
+
+/// The limits that no client reaches unless it sets them: a row asserts which one ends its flights, however
+/// busy the machine is.
+const FAR: [&str; 7] = [
+    "connect",
+    "first_byte",
+    "between_bytes",
+    "request",
+    "queue",
+    "flight",
+    "cpu",
 ];
 
 /// Connections to upstreams are kept for a moment.
@@ -41,10 +45,20 @@ const EACH: &str = "limits.idle = '50ms'\n";
 /// How many flights there is room for of a client that is not in [`CLIENTS`].
 const FEW: &str = "limits.executions = 8\n";
 
+/// `settings` of a client, with an hour for each of the [`FAR`] limits that they do not set.
+fn far(settings: &str) -> String {
+    let is_unset = |limit: &&&str| !settings.contains(&format!("limits.{limit} "));
+    let unset = FAR.iter().filter(is_unset);
+    let far: String = unset
+        .map(|limit| format!("limits.{limit} = '1h'\n"))
+        .collect();
+    format!("{settings}\n{far}")
+}
+
 pub(super) struct Scene {
     pub(super) service: Service,
     folder: Folder,
-    /// What the service was started with.
+    /// The configuration that the service was started with.
     config: String,
     pub(super) upstreams: Upstreams,
 }
@@ -62,7 +76,7 @@ pub(super) struct Upstreams {
     pub(super) redirects: Upstream,
     pub(super) records: Upstream,
     pub(super) never_accepts: NeverAccepts,
-    /// Where nobody listens.
+    /// An origin where nothing listens.
     pub(super) nobody: String,
 }
 
@@ -89,7 +103,7 @@ impl Upstreams {
         }
     }
 
-    /// The origins that clients may reach: all of them, and the one that hangs in TLS, too.
+    /// The origins that clients may reach: all of them, and the one that hangs in TLS as well.
     fn allowed(&self) -> Vec<String> {
         let servers = [
             &self.well,
@@ -111,36 +125,9 @@ impl Upstreams {
         origins
     }
 
-    /// The one that hangs, as one that would speak TLS.
+    /// The upstream that hangs, by https.
     pub(super) fn in_tls(&self) -> String {
         self.hangs.origin().replace("http://", "https://")
-    }
-}
-
-/// A listener whose backlog is full: the system leaves the next connection without a word.
-pub(super) struct NeverAccepts {
-    pub(super) origin: String,
-    _listener: TcpListener,
-    _waiting: Vec<TcpStream>,
-}
-
-impl NeverAccepts {
-    async fn start() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        let soon = std::time::Duration::from_millis(100);
-        while let Ok(stream) = tokio::time::timeout(soon, TcpStream::connect(address)).await {
-            waiting.push(stream.unwrap());
-            assert!(waiting.len() < 100, "the backlog does not fill");
-        }
-        Self {
-            origin: format!("http://{address}"),
-            _listener: listener,
-            _waiting: waiting,
-        }
     }
 }
 
@@ -148,19 +135,21 @@ impl Scene {
     pub(super) async fn set() -> Self {
         let upstreams = Upstreams::start().await;
         let (allowed, component) = (upstreams.allowed(), artifacts::MISBEHAVING);
-        let mut config = String::new();
+        let mut config = PATIENT.to_owned();
         for (name, executions, more) in CLIENTS {
             config += &format!(
                 "[clients.{name}]\ncomponent = '{component}'\nallow = {allowed:?}\n\
-                 limits.executions = {executions}\n{EACH}{more}\n"
+                 limits.executions = {executions}\n{EACH}{}\n",
+                far(more)
             );
         }
         let items = format!("{}/items", upstreams.breaks_off.origin());
-        config += &format!("[clients.builtin]\nbase_url = '{items}'\n{FEW}{EACH}");
-        config += &format!("[clients.other]\ncomponent = '{component}'\n{FEW}{EACH}");
+        let few = far(FEW);
+        config += &format!("[clients.builtin]\nbase_url = '{items}'\n{few}{EACH}");
+        config += &format!("[clients.other]\ncomponent = '{component}'\n{few}{EACH}");
         let folder = Folder::new();
         let file = folder.write("clients.toml", config.as_bytes());
-        // What is free goes back at once, so that what is resident is what is in use.
+        // Freed memory is returned at once, so that resident memory is memory in use.
         let at_once = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
         let args = ["--config", &file, "--log", "error"];
         let service = Service::start_with(&args, &[at_once]).await;
@@ -193,7 +182,7 @@ impl Scene {
         .boxed()
     }
 
-    /// A flight whose guest has an answer, in which this stands.
+    /// A flight whose guest answers with items that contain this.
     pub(super) fn answers<'a>(
         &'a self,
         client: &'a str,
@@ -211,8 +200,8 @@ impl Scene {
         .boxed()
     }
 
-    /// A file that the service is told to load for one more client, with these limits on compiling it, and
-    /// refuses: with these words.
+    /// Reloads the service with one more client, with these limits on compiling it, whose file the service
+    /// refuses with these words.
     pub(super) fn refuses<'a>(
         &'a self,
         name: String,
@@ -237,7 +226,7 @@ impl Scene {
         .boxed()
     }
 
-    /// Another client's flight is answered.
+    /// Calls a client that works.
     pub(super) async fn unharmed(&self) {
         let answer = self.ask("other", "echo:unharmed").await;
         assert_eq!(answer.body(), r#"[{"id":"unharmed","body":"unharmed"}]"#);
