@@ -1,4 +1,4 @@
-//! Bounds refuse what is past them at once, and hurt nothing that is under way.
+//! A limit refuses what exceeds it at once, and affects no open flight.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use oneflight::upstream::Policy;
 use oneflight::{Client, ClientError, Engine, Items, Key, Limits, Settings, decorate};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::upstream::{self, Upstream};
-use oneflight_tests::{Subject, artifacts, failsafe, patient, reaching, tasks};
+use oneflight_tests::{
+    LIMIT, Subject, artifacts, failsafe, fast_forward, patient, reaching, settings, tasks,
+};
 use tokio::time::Instant;
 
 /// A misbehaving guest that holds one request per flight open at `upstream`.
@@ -21,7 +23,7 @@ async fn holding(upstream: &Upstream, limits: Limits) -> Subject {
     .await
 }
 
-// Row 18.
+// fault 18
 #[tokio::test]
 async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served() {
     let upstream = Upstream::start(upstream::Answer::Held).await;
@@ -29,7 +31,7 @@ async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served()
         &upstream,
         Limits {
             callers: 2,
-            ..Limits::default()
+            ..patient()
         },
     )
     .await;
@@ -49,7 +51,7 @@ async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served()
     subject.settled().await;
 }
 
-// Row 19.
+// fault 19
 #[tokio::test]
 async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     let upstream = Upstream::start(upstream::Answer::Held).await;
@@ -57,7 +59,7 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
         &upstream,
         Limits {
             flights: 2,
-            ..Limits::default()
+            ..patient()
         },
     )
     .await;
@@ -71,7 +73,7 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     upstream.requested(2).await;
     let refused = subject.client.get_items(key(3)).await.result.unwrap_err();
     assert_eq!(refused, ClientError::Overloaded(Resource::Flights));
-    // What is open may still be joined.
+    // Open flights can still be joined.
     let mut joined = pin!(subject.client.get_items(key(1)));
     assert!(poll!(joined.as_mut()).is_pending());
     upstream.release();
@@ -83,16 +85,16 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     assert!(subject.client.get_items(key(3)).await.result.is_ok());
 }
 
-// Row 20.
+// fault 20
 #[tokio::test]
-async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_refused() {
+async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
     let before = tasks();
     let upstream = Upstream::start(upstream::Answer::Held).await;
     let limits = Limits {
         executions: 2,
+        queue: LIMIT,
         ..patient()
     };
-    let queue = limits.queue;
     let subject = holding(&upstream, limits).await;
     let key = |n: u32| Key::from(format!("need:{}/{n}", upstream.origin()));
     let under_way = [1, 2].map(|n| {
@@ -100,19 +102,16 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
         tokio::spawn(async move { client.get_items(key).await })
     });
     upstream.requested(2).await;
-    // From here on time goes as fast as nothing else happens.
-    tokio::time::pause();
     let asked = Instant::now();
     let third = || subject.client.get_items(key(3));
-    let (one, other) = tokio::join!(third(), third());
+    let (one, other) = fast_forward(async { tokio::join!(third(), third()) }).await;
     for refused in [one, other] {
         let refused = refused.result.unwrap_err();
         assert_eq!(refused, ClientError::Overloaded(Resource::Executions));
     }
-    assert!(asked.elapsed() >= queue, "{:?}", asked.elapsed());
-    tokio::time::resume();
+    assert!(asked.elapsed() >= LIMIT, "{:?}", asked.elapsed());
     assert_eq!((upstream.requests(), subject.engine.instances()), (2, 2));
-    // One that waits has its turn when another ends.
+    // A waiting flight runs as soon as another ends.
     let waiting = tokio::spawn({
         let (client, key) = (subject.client.clone(), key(4));
         async move { client.get_items(key).await }
@@ -127,7 +126,7 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
     subject.gone(before).await;
 }
 
-// Row 38.
+// fault 38
 #[tokio::test]
 async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let before = tasks();
@@ -139,6 +138,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let of = |executions, flights| Limits {
         executions,
         flights,
+        queue: LIMIT,
         ..patient()
     };
     let engine = Engine::new(&of(4, 0)).unwrap();
@@ -154,7 +154,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         let (client, origin) = (ill.client.clone(), hanging.origin());
         tokio::spawn(async move { client.get_items(format!("need:{origin}/{n}").into()).await })
     };
-    // Two hold the permits, four wait for one, and six are past the cap on flights.
+    // Two hold the permits, four wait for one, and six exceed the limit on flights.
     let under_way = [1, 2].map(asking);
     hanging.requested(2).await;
     let past: Vec<_> = (3..=12).map(asking).collect();
@@ -163,10 +163,13 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         assert_eq!(answer.err(), None);
     }
     let mut refused = Vec::new();
-    for past in past {
-        let answer = failsafe("a caller to be refused", past).await.unwrap();
-        refused.push(answer.result.unwrap_err());
-    }
+    fast_forward(async {
+        for past in past {
+            let answer = failsafe("a caller to be refused", past).await.unwrap();
+            refused.push(answer.result.unwrap_err());
+        }
+    })
+    .await;
     let of_kind = |resource| {
         let wanted = ClientError::Overloaded(resource);
         refused.iter().filter(|error| **error == wanted).count()
@@ -185,7 +188,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     ill.gone(before).await;
 }
 
-/// A client of the host's own that panics for one key.
+/// A client in host code that panics for one key.
 struct Panicking(Generation);
 
 impl Client for Panicking {
@@ -199,17 +202,18 @@ impl Client for Panicking {
     }
 }
 
-// Row 12.
+// fault 12
 #[tokio::test]
-async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
-    let client = decorate(Panicking(Generation::next()), &Settings::new("test"));
+async fn a_panic_in_the_host_reaches_the_callers_of_its_flight_alone() {
+    let client = decorate(Panicking(Generation::next()), &settings());
     let panicked = client.get_items("panic".into()).await.result.unwrap_err();
     assert_eq!(panicked.code(), "internal");
     assert!(client.get_items("other".into()).await.result.is_ok());
     assert_eq!(client.next().flights(), 0);
 }
 
-// Row 12, where guests run: the host looks up a name for one of them.
+// fault 12
+// The panic is in a name lookup for a guest's request.
 #[tokio::test]
 async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
     let before = tasks();
@@ -224,8 +228,7 @@ async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
     };
     let subject = Subject::misbehaving(Settings {
         policy,
-        limits: patient(),
-        ..Settings::new("test")
+        ..settings()
     })
     .await;
     let key = |n: u32| format!("need:{origin}/{n}");
