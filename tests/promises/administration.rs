@@ -1,4 +1,4 @@
-//! What the operator sees and does, and what a page in the operator's browser does not.
+//! The admin API, and what keeps a web page in the operator's browser from using it.
 
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
@@ -8,13 +8,13 @@ use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use serde_json::{Value, json};
 
-/// What callers ask for.
+/// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=key-42";
 
-/// What the operator asks for, to have [`ITEMS`] forgotten.
+/// The admin request that forgets the flight of [`ITEMS`].
 const FORGET: &str = "/v1/test/forget?x=key-42";
 
-/// Asks the operator's door, with these headers and no others.
+/// Sends a request to the admin address, with these headers and no others.
 async fn ask(
     serving: &Serving,
     method: Method,
@@ -44,9 +44,9 @@ async fn clients(serving: &Serving) -> Vec<Value> {
     serde_json::from_value(document["clients"].take()).unwrap()
 }
 
-// Contract point 5.
+// contract 5
 #[tokio::test]
-async fn a_flight_that_is_forgotten_answers_those_who_are_on_it_and_nobody_else() {
+async fn a_forgotten_flight_answers_its_callers_and_no_later_one() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     assert_eq!(forget(&serving).await, json!({ "forgotten": false }));
@@ -65,7 +65,7 @@ async fn a_flight_that_is_forgotten_answers_those_who_are_on_it_and_nobody_else(
 }
 
 #[tokio::test]
-async fn the_flights_under_way_are_shown_with_their_callers_and_without_their_keys() {
+async fn open_flights_are_listed_with_their_callers_and_without_their_keys() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let all = clients(&serving).await;
@@ -102,13 +102,14 @@ async fn the_flights_under_way_are_shown_with_their_callers_and_without_their_ke
     assert_eq!(clients(&serving).await[0]["flights"], json!([]));
 }
 
+// fault 52
 #[tokio::test]
-async fn a_page_in_a_browser_reaches_nothing() {
+async fn a_web_page_of_another_site_cannot_use_the_admin_api() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let caller = tokio::spawn(get(serving.callers, ITEMS));
     upstream.requested(1).await;
-    // By a name of its own, which it has made mean this machine.
+    // By DNS rebinding: a host name of the page's own that resolves to this machine.
     let rebound = [("host", "rebound.example"), ("x-oneflight", "1")];
     for (method, path) in [
         (Method::POST, FORGET),
@@ -120,7 +121,7 @@ async fn a_page_in_a_browser_reaches_nothing() {
         assert_eq!(code(&answer), "bad-request");
         assert!(String::from_utf8_lossy(answer.body()).contains("needed localhost"));
     }
-    // By a request that browsers send anywhere, and by asking whether it may send another.
+    // By a request that browsers send to any site, and by a CORS preflight.
     let home = ("host", "127.0.0.1");
     let answer = ask(&serving, Method::POST, FORGET, &[home]).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
@@ -137,14 +138,14 @@ async fn a_page_in_a_browser_reaches_nothing() {
     assert_eq!(answer.status(), StatusCode::OK);
     let permits = |name: &http::HeaderName| name.as_str().starts_with("access-control");
     assert!(!answer.headers().keys().any(permits), "{answer:?}");
-    // The flight is open still.
+    // The flight is still open.
     assert_eq!(forget(&serving).await, json!({ "forgotten": true }));
     upstream.release();
     failsafe("an answer", caller).await.unwrap();
 }
 
 #[tokio::test]
-async fn the_operators_door_and_the_callers_lead_to_different_rooms() {
+async fn the_public_and_the_admin_address_serve_different_paths() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     for (door, path) in [
@@ -177,7 +178,7 @@ async fn the_operators_door_and_the_callers_lead_to_different_rooms() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_replaced_is_shown_until_its_callers_are_answered() {
+async fn a_replaced_client_is_listed_until_its_callers_are_answered() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let caller = tokio::spawn(get(serving.callers, ITEMS));

@@ -1,4 +1,4 @@
-//! Bounds refuse what is past them at once, and hurt nothing that is under way.
+//! A limit refuses what exceeds it at once, and affects no open flight.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use oneflight::{
 };
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::upstream::{self, Upstream};
-use oneflight_tests::{Subject, artifacts, failsafe, patient, reaching, tasks};
+use oneflight_tests::{
+    LIMIT, Subject, artifacts, failsafe, fast_forward, patient, reaching, settings, tasks,
+};
 use tokio::time::Instant;
 
 /// A misbehaving guest that holds one request per flight open at `upstream`.
@@ -24,7 +26,7 @@ async fn holding(upstream: &Upstream, limits: Limits) -> Subject {
     .await
 }
 
-// Row 18.
+// fault 18
 #[tokio::test]
 async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served() {
     let upstream = Upstream::start(upstream::Answer::Held).await;
@@ -32,7 +34,7 @@ async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served()
         &upstream,
         Limits {
             max_callers: 2,
-            ..Limits::default()
+            ..patient()
         },
     )
     .await;
@@ -52,7 +54,7 @@ async fn a_caller_past_the_cap_of_its_key_is_refused_and_the_others_are_served()
     subject.settled().await;
 }
 
-// Row 19.
+// fault 19
 #[tokio::test]
 async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     let upstream = Upstream::start(upstream::Answer::Held).await;
@@ -60,7 +62,7 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
         &upstream,
         Limits {
             max_flights: 2,
-            ..Limits::default()
+            ..patient()
         },
     )
     .await;
@@ -74,7 +76,7 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     upstream.requested(2).await;
     let refused = subject.client.call(key(3).into()).await.result.unwrap_err();
     assert_eq!(refused, ClientError::Overloaded(Resource::Flights));
-    // What is open may still be joined.
+    // Open flights can still be joined.
     let mut joined = pin!(subject.client.call(key(1).into()));
     assert!(poll!(joined.as_mut()).is_pending());
     upstream.release();
@@ -86,16 +88,16 @@ async fn a_flight_past_the_cap_is_refused_and_none_is_evicted() {
     assert!(subject.client.call(key(3).into()).await.result.is_ok());
 }
 
-// Row 20.
+// fault 20
 #[tokio::test]
-async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_refused() {
+async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
     let before = tasks();
     let upstream = Upstream::start(upstream::Answer::Held).await;
     let limits = Limits {
         max_executions: 2,
+        queue_timeout: LIMIT,
         ..patient()
     };
-    let queue = limits.queue_timeout;
     let subject = holding(&upstream, limits).await;
     let key = |n: u32| Call::from(format!("need:{}/{n}", upstream.origin()));
     let under_way = [1, 2].map(|n| {
@@ -103,19 +105,16 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
         tokio::spawn(async move { client.call(key.into()).await })
     });
     upstream.requested(2).await;
-    // From here on time goes as fast as nothing else happens.
-    tokio::time::pause();
     let asked = Instant::now();
     let third = || subject.client.call(key(3).into());
-    let (one, other) = tokio::join!(third(), third());
+    let (one, other) = fast_forward(async { tokio::join!(third(), third()) }).await;
     for refused in [one, other] {
         let refused = refused.result.unwrap_err();
         assert_eq!(refused, ClientError::Overloaded(Resource::Executions));
     }
-    assert!(asked.elapsed() >= queue, "{:?}", asked.elapsed());
-    tokio::time::resume();
+    assert!(asked.elapsed() >= LIMIT, "{:?}", asked.elapsed());
     assert_eq!((upstream.requests(), subject.engine.instances()), (2, 2));
-    // One that waits has its turn when another ends.
+    // A waiting flight runs as soon as another ends.
     let waiting = tokio::spawn({
         let (client, key) = (subject.client.clone(), key(4));
         async move { client.call(key.into()).await }
@@ -130,7 +129,7 @@ async fn a_flight_without_a_permit_waits_as_long_as_the_queue_lets_it_and_is_ref
     subject.gone(before).await;
 }
 
-// Row 38.
+// fault 38
 #[tokio::test]
 async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let before = tasks();
@@ -142,6 +141,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let of = |executions, flights| Limits {
         max_executions: executions,
         max_flights: flights,
+        queue_timeout: LIMIT,
         ..patient()
     };
     let engine = Engine::new(&of(4, 0)).unwrap();
@@ -157,7 +157,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         let (client, origin) = (ill.client.clone(), hanging.origin());
         tokio::spawn(async move { client.call(format!("need:{origin}/{n}").into()).await })
     };
-    // Two hold the permits, four wait for one, and six are past the cap on flights.
+    // Two hold the permits, four wait for one, and six exceed the limit on flights.
     let under_way = [1, 2].map(asking);
     hanging.requested(2).await;
     let past: Vec<_> = (3..=12).map(asking).collect();
@@ -166,10 +166,13 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         assert_eq!(answer.err(), None);
     }
     let mut refused = Vec::new();
-    for past in past {
-        let answer = failsafe("a caller to be refused", past).await.unwrap();
-        refused.push(answer.result.unwrap_err());
-    }
+    fast_forward(async {
+        for past in past {
+            let answer = failsafe("a caller to be refused", past).await.unwrap();
+            refused.push(answer.result.unwrap_err());
+        }
+    })
+    .await;
     let of_kind = |resource| {
         let wanted = ClientError::Overloaded(resource);
         refused.iter().filter(|error| **error == wanted).count()
@@ -188,7 +191,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     ill.gone(before).await;
 }
 
-/// A client of the host's own that panics for one key.
+/// A client in host code that panics for one key.
 struct Panicking(Generation);
 
 impl Execute for Panicking {
@@ -203,18 +206,19 @@ impl Execute for Panicking {
     }
 }
 
-// Row 12.
+// fault 12
 #[tokio::test]
-async fn a_panic_in_the_host_is_told_to_its_callers_and_hurts_no_other() {
-    let (settings, metrics) = (Settings::new("test"), ClientMetrics::default());
-    let client = Stack::new(Panicking(Generation::next()), &settings, metrics);
+async fn a_panic_in_the_host_reaches_the_callers_of_its_flight_alone() {
+    let panicking = Panicking(Generation::next());
+    let client = Stack::new(panicking, &settings(), ClientMetrics::default());
     let panicked = client.call("panic".into()).await.result.unwrap_err();
     assert_eq!(panicked.code(), "internal");
     assert!(client.call("other".into()).await.result.is_ok());
     assert_eq!(client.control().flights(), 0);
 }
 
-// Row 12, where guests run: the host looks up a name for one of them.
+// fault 12
+// The panic is in a name lookup for a guest's request.
 #[tokio::test]
 async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
     let before = tasks();
@@ -229,8 +233,7 @@ async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
     };
     let subject = Subject::misbehaving(Settings {
         policy,
-        limits: patient(),
-        ..Settings::new("test")
+        ..settings()
     })
     .await;
     let key = |n: u32| format!("need:{origin}/{n}");

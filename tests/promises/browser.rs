@@ -1,4 +1,4 @@
-//! The page at the administration's address, as its user sees it: in a real Chromium, with a real service.
+//! The dashboard in a real Chromium, with a real service.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The key that WebDriver calls Tab.
+/// The Tab key in WebDriver.
 const TAB: char = '\u{e004}';
 
-/// A service of clients in front of `upstreams`: by name, what they share, and whom they ask.
+/// A service with these clients: name, sharing, upstream.
 async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     let client = |(name, sharing, upstream): &(&str, &str, &Upstream)| {
         format!(
@@ -40,7 +40,7 @@ async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     (service, folder)
 }
 
-/// Has so many callers ask a client for the same.
+/// Starts so many callers of one key.
 fn herd(service: &Service, client: &str, key: usize, callers: usize) -> JoinHandle<()> {
     let (address, path) = (service.address, format!("/v1/{client}/items?x={key}"));
     tokio::spawn(async move {
@@ -50,12 +50,12 @@ fn herd(service: &Service, client: &str, key: usize, callers: usize) -> JoinHand
     })
 }
 
-/// Waits for what a herd is told.
+/// Waits for the answers of a herd.
 async fn answered(callers: JoinHandle<()>) {
     failsafe("the answers", callers).await.unwrap();
 }
 
-/// A browser that looks at the page of the service.
+/// A browser with the dashboard of the service open.
 async fn looking_at(service: &Service) -> Browser {
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/", service.admin)).await;
@@ -63,12 +63,12 @@ async fn looking_at(service: &Service) -> Browser {
     browser
 }
 
-/// What stands in the element of this id.
+/// The text of the element with this id.
 fn text(id: &str) -> String {
     format!("document.getElementById('{id}').innerText")
 }
 
-/// The cells of a table's rows, as they can be read.
+/// The text of a table's rows, with a bar between cells.
 fn rows(id: &str) -> String {
     format!(
         "[...document.getElementById('{id}').tBodies[0].rows].map((row) => \
@@ -81,7 +81,7 @@ fn hidden(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_herd_is_seen_as_many_callers_one_flight_and_one_request() {
+async fn a_herd_shows_as_many_callers_one_flight_and_one_request() {
     let upstream = Upstream::start(Answer::Held).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     let browser = looking_at(&service).await;
@@ -154,7 +154,7 @@ async fn a_herd_is_seen_as_many_callers_one_flight_and_one_request() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_shared_it_is_seen_what_would_have_been() {
+async fn in_observe_mode_the_dashboard_shows_what_sharing_would_save() {
     let upstream = Upstream::start(Answer::Held).await;
     let (service, _folder) = service(&[("stock", "observed", &upstream)]).await;
     let browser = looking_at(&service).await;
@@ -194,7 +194,7 @@ async fn where_nothing_is_shared_it_is_seen_what_would_have_been() {
 }
 
 #[tokio::test]
-async fn when_the_service_ends_that_is_seen_and_does_not_hold_it_up() {
+async fn the_end_of_the_service_is_shown_and_not_delayed() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     let browser = looking_at(&service).await;
@@ -206,7 +206,7 @@ async fn when_the_service_ends_that_is_seen_and_does_not_hold_it_up() {
 }
 
 #[tokio::test]
-async fn when_another_service_begins_at_its_address_the_page_begins_anew() {
+async fn the_dashboard_starts_over_with_another_service_at_its_address() {
     let upstream = Upstream::start(Answer::Items).await;
     let subject = async || {
         let settings = reaching(&upstream);
@@ -236,7 +236,7 @@ async fn when_another_service_begins_at_its_address_the_page_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_page_that_nobody_sees_or_that_is_paused_is_not_connected() {
+async fn a_hidden_or_paused_dashboard_is_not_connected() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     let browser = looking_at(&service).await;
@@ -254,7 +254,7 @@ async fn a_page_that_nobody_sees_or_that_is_paused_is_not_connected() {
     browser.shows(&text("state"), "Live").await;
     browser.value(pause).await;
     browser.shows(&text("state"), "Paused").await;
-    // Seen again, it is paused still.
+    // Visible again, it is still paused.
     see(false).await;
     answered(herd(&service, "orders", 42, 1)).await;
     browser.shows(&text("state"), "Paused").await;
@@ -265,7 +265,7 @@ async fn a_page_that_nobody_sees_or_that_is_paused_is_not_connected() {
 }
 
 #[tokio::test]
-async fn it_can_be_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
+async fn the_dashboard_works_in_dark_mode_on_a_narrow_screen_and_by_keyboard() {
     let upstream = Upstream::start(Answer::Held).await;
     let long = "a-client-whose-name-takes-all-the-room-that-there-is";
     let (service, _folder) = service(&[
@@ -282,7 +282,7 @@ async fn it_can_be_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
         )
         .await;
 
-    // Nothing stands beyond the edge, and every word has a contrast of 4.5 or more (WCAG 2, AA).
+    // Nothing overflows the viewport, and all text has a contrast of 4.5 or more (WCAG 2, AA).
     let mut grounds = BTreeSet::new();
     for scheme in ["light", "dark"] {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
@@ -328,10 +328,10 @@ async fn it_can_be_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
     }
 }
 
-/// Pixels of the page that stand beyond the right edge of what is seen.
+/// Pixels by which the page overflows the viewport on the right.
 const BEYOND: &str = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
 
-/// Words in the page whose contrast with what is behind them is less than 4.5.
+/// Text whose contrast with its background is less than 4.5.
 const FAINT: &str = r"(() => {
   const parts = (color) => color.match(/[\d.]+/g).map(Number);
   const light = (color) => {
@@ -357,7 +357,7 @@ const FAINT: &str = r"(() => {
 })()";
 
 #[tokio::test]
-async fn it_says_what_is_where_to_those_who_do_not_see_it() {
+async fn the_dashboard_has_roles_and_names_for_screen_readers() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     answered(herd(&service, "orders", 42, 1)).await;
@@ -404,7 +404,7 @@ async fn it_says_what_is_where_to_those_who_do_not_see_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_flights_a_second_do_not_hold_it_up() {
+async fn a_thousand_flights_a_second_do_not_stall_the_dashboard() {
     let settings = Settings {
         limits: patient(),
         instances: Instances::Reused {
@@ -449,10 +449,10 @@ async fn a_thousand_flights_a_second_do_not_hold_it_up() {
     assert_eq!(browser.console().await, [] as [Value; 0]);
 }
 
-/// The picture in the README. It is written to the file that `ONEFLIGHT_SCREENSHOT` names, and then it takes
-/// more than a minute, so that there is something to see.
+/// The screenshot in the README. With `ONEFLIGHT_SCREENSHOT` set it is written to that file, and the test runs for
+/// more than a minute so that the charts have data.
 #[tokio::test]
-async fn a_picture_of_it_with_live_traffic_can_be_taken() {
+async fn a_screenshot_with_live_traffic_can_be_taken() {
     let file = std::env::var("ONEFLIGHT_SCREENSHOT").ok();
     let quick = Upstream::start(Answer::Late(Duration::from_millis(40))).await;
     let stuck = Upstream::start(Answer::Held).await;
@@ -466,7 +466,7 @@ async fn a_picture_of_it_with_live_traffic_can_be_taken() {
     let waiting = [(1, 12), (2, 5), (3, 2), (4, 1)];
     let waiting = waiting.map(|(key, callers)| herd(&service, "prices", key, callers));
     stuck.requested(4).await;
-    // A round of callers each time that the page has shown the last.
+    // A round of callers each time that the dashboard has shown the last.
     let mut callers = 20;
     for round in 0..if file.is_some() { 90 } else { 2 } {
         let wave = (f64::from(round) / 7.0).sin() + (f64::from(round) / 2.3).sin() / 3.0;

@@ -1,4 +1,4 @@
-//! The command line, as the person in front of it sees it.
+//! The command line: exit codes, and what is printed where.
 
 use std::process::{Output, Stdio};
 
@@ -56,7 +56,7 @@ async fn the_demo_shows_the_duplicates_and_their_cure() {
 }
 
 #[tokio::test]
-async fn the_demos_picture_is_plain_text_where_it_is_piped() {
+async fn the_demo_prints_plain_text_to_a_pipe() {
     let output = run(&["demo"]).await;
     let picture = out(&output);
     assert!(picture.contains("100 callers, single flight"), "{picture}");
@@ -64,7 +64,7 @@ async fn the_demos_picture_is_plain_text_where_it_is_piped() {
 }
 
 #[tokio::test]
-async fn the_demo_goes_on_as_a_service_with_a_page_where_two_fetchers_ask() {
+async fn demo_open_goes_on_as_a_service_with_a_dashboard_and_two_fetchers() {
     let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let args = [&["demo", "--open", "--json"][..], &free].concat();
     let mut demo = process::oneflight(&args)
@@ -99,7 +99,8 @@ async fn the_demo_goes_on_as_a_service_with_a_page_where_two_fetchers_ask() {
 async fn get_prints_items_to_stdout_and_what_they_cost_to_stderr() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = format!("{}/items", upstream.origin());
-    let output = run(&["get", "42", "--callers", "200", "--base-url", &base_url]).await;
+    let args = ["get", "42", "--callers", "200", "--deadline", "3600"];
+    let output = run(&[&args[..], &["--base-url", &base_url]].concat()).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
         out(&output),
@@ -121,6 +122,8 @@ async fn get_without_coalescing_makes_every_call() {
         "--callers",
         "20",
         "--no-coalescing",
+        "--deadline",
+        "3600",
         "--json",
         "--base-url",
     ];
@@ -139,7 +142,7 @@ async fn get_without_coalescing_makes_every_call() {
 }
 
 #[tokio::test]
-async fn get_of_several_keys_says_which_failed_and_ends_with_1() {
+async fn get_of_several_keys_reports_the_failed_one_and_exits_with_1() {
     let upstream = Upstream::start(Answer::Items).await;
     let output = run(&["get", "1", "", "--base-url", &upstream.origin()]).await;
     assert_eq!(output.status.code(), Some(1));
@@ -161,7 +164,7 @@ async fn a_denial_prints_the_flag_that_would_permit_it() {
     assert!(output.status.success(), "{output:?}");
 }
 
-// Row 30.
+// fault 30
 #[tokio::test]
 async fn what_a_guest_prints_is_bounded_and_cannot_write_on_the_terminal() {
     let args = [
@@ -205,7 +208,7 @@ async fn no_secret_is_printed_where_a_setting_fails() {
 }
 
 #[tokio::test]
-async fn check_says_what_a_component_is_or_how_to_mend_it() {
+async fn check_prints_what_a_component_is_or_how_to_fix_it() {
     let fits = run(&["check", artifacts::SECOND_CLIENT]).await;
     assert!(fits.status.success(), "{fits:?}");
     assert!(
@@ -236,7 +239,7 @@ async fn check_says_what_a_component_is_or_how_to_mend_it() {
 }
 
 #[tokio::test]
-async fn a_command_line_that_is_not_understood_ends_with_2_and_says_what_is_needed() {
+async fn an_invalid_command_line_exits_with_2_and_says_what_is_expected() {
     for (args, needed) in [
         (&["get", "1", "--set", "NAME"][..], "NAME=VALUE"),
         (
@@ -256,7 +259,7 @@ async fn a_command_line_that_is_not_understood_ends_with_2_and_says_what_is_need
 }
 
 #[tokio::test]
-async fn a_setting_that_is_set_twice_or_that_nobody_knows_is_refused() {
+async fn a_repeated_or_unknown_setting_is_refused() {
     let base_url = ["get", "1", "--base-url", "http://127.0.0.1:9"];
     for (more, found) in [
         (
@@ -275,12 +278,15 @@ async fn a_setting_that_is_set_twice_or_that_nobody_knows_is_refused() {
     }
 }
 
-// In a process of its own: a guest that is not interrupted would hold this one for ever.
+// fault 45
+// In a separate process: a guest that is not interrupted would block this one for ever.
 #[tokio::test]
 async fn a_component_that_never_starts_is_refused() {
-    let output = run(&["check", artifacts::SPINS_AT_START]).await;
+    // By `get`, whose deadline can be set: only the processor time limit is left to end the start.
+    let args = ["get", "1", "--deadline", "3600", "--component"];
+    let output = run(&[&args[..], &[artifacts::SPINS_AT_START]].concat()).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(out(&output).contains("processor time"), "{output:?}");
+    assert!(err(&output).contains("processor time"), "{output:?}");
 }
 
 #[tokio::test]
@@ -302,7 +308,7 @@ async fn a_component_reaches_what_its_flags_name_and_nothing_that_a_setting_does
 }
 
 #[tokio::test]
-async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it_is_named() {
+async fn an_upstream_with_a_given_root_is_trusted_and_gets_the_trace_context_if_listed() {
     let identity = Identity::new(&["127.0.0.1"]);
     let upstream = Upstream::start_at("127.0.0.1", Answer::Items, Some(&identity)).await;
     let origin = upstream.origin().replace("http://", "https://");
@@ -326,7 +332,7 @@ async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it
     let head = upstream.heads().pop().unwrap();
     let context = head.split_once("traceparent: 00-").unwrap().1;
     let trace = context.split_once('-').unwrap().0;
-    // Whoever looks at the upstream's trace finds the flight in this log.
+    // The upstream's trace id leads to the flight in this log.
     assert!(
         err(&output).contains(&format!("trace={trace}")),
         "{output:?}"
@@ -339,7 +345,7 @@ async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it
 }
 
 #[tokio::test]
-async fn the_limits_that_hold_are_logged_in_one_line_at_the_start() {
+async fn the_effective_limits_are_logged_in_one_line_at_the_start() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = upstream.origin();
     let args = ["get", "a", "--base-url", &base_url, "--log", "info"];

@@ -1,14 +1,14 @@
-//! Which files can be run, and what is said of those that cannot.
+//! Which files load, how the others are refused, and what the built-in client does with answers.
 
 use std::io::Write;
 
 use oneflight::{BUILTIN, ComponentClient, Engine, Limits, LoadError, Settings};
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{FAILSAFE, Subject, artifacts, reaching};
+use oneflight_tests::{Subject, artifacts, patient, reaching, settings};
 
 async fn load(binary: &[u8]) -> Result<ComponentClient, LoadError> {
     let engine = Engine::new(&Limits::default()).unwrap();
-    ComponentClient::load(&engine, binary, Settings::new("test")).await
+    ComponentClient::load(&engine, binary, settings()).await
 }
 
 async fn refused(binary: &[u8]) -> LoadError {
@@ -19,7 +19,7 @@ async fn refused_file(path: &str) -> LoadError {
     refused(&std::fs::read(path).unwrap()).await
 }
 
-// Row 31.
+// fault 31
 #[tokio::test]
 async fn a_file_that_is_no_component_is_named_for_what_it_is() {
     assert_eq!(refused(b"").await, LoadError::Empty);
@@ -37,9 +37,10 @@ async fn a_file_that_is_no_component_is_named_for_what_it_is() {
     assert_eq!(refused(&precompiled).await, LoadError::Precompiled);
 }
 
-// Row 31: it is printed on a terminal.
+// fault 31
+// The refusal is printed to a terminal.
 #[tokio::test]
-async fn a_name_in_a_file_can_write_nothing_but_itself() {
+async fn control_characters_in_the_names_of_a_component_are_escaped() {
     let mut file = BUILTIN.to_vec();
     let name = b"upstream-unavailable";
     let places: Vec<_> = (0..file.len() - name.len())
@@ -57,9 +58,9 @@ async fn a_name_in_a_file_can_write_nothing_but_itself() {
     assert!(!message.contains('\x1b'), "{message:?}");
 }
 
-// Row 31.
+// fault 31
 #[tokio::test]
-async fn a_component_that_does_not_fit_is_told_what_is_needed() {
+async fn the_refusal_of_a_component_says_what_is_expected() {
     let exports = vec!["oneflight:client/things@0.1.0".to_owned()];
     assert_eq!(
         refused_file(artifacts::NO_ITEMS).await,
@@ -92,21 +93,21 @@ async fn a_component_that_does_not_fit_is_told_what_is_needed() {
     }
 }
 
-// Row 31.
+// fault 31
 #[tokio::test]
 async fn a_component_that_is_refused_leaves_what_runs_as_it_was() {
     let limits = Limits {
         max_executions: 1,
-        ..Limits::default()
+        ..patient()
     };
     let both = Limits {
         max_executions: 2,
-        ..Limits::default()
+        ..patient()
     };
     let engine = Engine::new(&both).unwrap();
     let settings = || Settings {
         limits: limits.clone(),
-        ..Settings::new("test")
+        ..settings()
     };
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).unwrap();
     let subject = Subject::on(&engine, &misbehaving, settings()).await;
@@ -122,7 +123,7 @@ async fn a_component_that_is_refused_leaves_what_runs_as_it_was() {
         assert_eq!(subject.ask("echo:a").await.err(), None);
         subject.settled().await;
     }
-    // Each has given back its share.
+    // Each refused load has returned its share of the engine.
     let loaded = ComponentClient::load(&engine, misbehaving, settings()).await;
     assert!(loaded.is_ok());
 }
@@ -141,8 +142,8 @@ async fn a_report_says_what_a_component_is_made_of() {
 }
 
 #[tokio::test]
-async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
-    // Not by println, which is not shown of a test that passes.
+async fn a_client_built_elsewhere_runs_as_the_built_in_one_does() {
+    // Not by println, whose output is hidden for a test that passes.
     let built_with = artifacts::SECOND_CLIENT_BUILT_WITH;
     writeln!(
         std::io::stderr(),
@@ -159,7 +160,7 @@ async fn a_client_that_somebody_else_wrote_runs_as_the_built_in_one_does() {
 }
 
 #[tokio::test]
-async fn the_built_in_client_is_told_by_its_settings_what_to_ask_and_where_the_items_are() {
+async fn settings_of_the_built_in_client_name_the_path_and_where_the_items_are() {
     let nested = r#"{"data":[{"key":{"sku":7},"price":1.50}]}"#;
     let upstream = Upstream::start(Answer::Body(nested.into())).await;
     let settings = reaching(&upstream)
@@ -218,7 +219,7 @@ async fn the_built_in_client_reads_all_that_the_host_lets_through() {
     let answer = format!("[{}]", items.join(","));
     assert!((7_000_000..8 << 20).contains(&answer.len()));
     let upstream = Upstream::start(Answer::Body(answer)).await;
-    let subject = Subject::builtin(&upstream.origin(), unhurried(&upstream)).await;
+    let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
     let got = subject.ask("42").await.unwrap();
     let got: Vec<serde_json::Value> = serde_json::from_str(&got).unwrap();
     assert_eq!(
@@ -227,7 +228,7 @@ async fn the_built_in_client_reads_all_that_the_host_lets_through() {
     );
 }
 
-/// `OPEN ELEMENT, ELEMENT, … CLOSE`, with as many elements as the host lets through, each made from its
+/// `OPEN ELEMENT, ELEMENT, … CLOSE`, with as many elements as the body limit allows, each made from its
 /// number.
 fn full(open: &str, element: impl Fn(usize) -> String, close: &str) -> String {
     let limit = Limits::default().max_body_bytes;
@@ -243,7 +244,7 @@ fn full(open: &str, element: impl Fn(usize) -> String, close: &str) -> String {
     answer + close
 }
 
-/// The shortest names that differ from each other.
+/// Short names, a different one for each number.
 fn name(mut n: usize) -> String {
     let digits = (b'#'..b'~').filter(|digit| *digit != b'\\');
     let digits: Vec<_> = digits.map(char::from).collect();
@@ -256,7 +257,7 @@ fn name(mut n: usize) -> String {
 }
 
 #[tokio::test]
-async fn no_answer_is_too_many_things_for_the_built_in_client() {
+async fn the_built_in_client_reads_answers_of_many_small_values() {
     let many = |n: usize| format!(r#"{{"id":{n}}}"#);
     let most = |n: usize| format!(r#"{{"id":{n},"text":"{}"}}"#, "x".repeat(64));
     let member = |n: usize| format!(r#""{}":0"#, name(n));
@@ -284,7 +285,7 @@ async fn no_answer_is_too_many_things_for_the_built_in_client() {
     ] {
         let begins = answer[..answer.len().min(20)].to_owned();
         let upstream = Upstream::start(Answer::Body(answer)).await;
-        let settings = unhurried(&upstream).env(setting.0, setting.1);
+        let settings = reaching(&upstream).env(setting.0, setting.1);
         let subject = Subject::builtin(&upstream.origin(), settings).await;
         assert_eq!(
             subject.ask("42").await.as_deref(),
@@ -308,17 +309,4 @@ async fn the_built_in_client_refuses_headers_that_are_not_its_own_to_send() {
         assert_eq!(subject.ask("42").await, Err("other"), "{name}");
     }
     assert_eq!(upstream.connections(), 0);
-}
-
-/// Settings that let a guest reach `upstream` and take its time, as on a machine that is busy with other
-/// tests.
-fn unhurried(upstream: &Upstream) -> Settings {
-    let limits = Limits {
-        max_cpu_time: FAILSAFE,
-        ..Limits::default()
-    };
-    Settings {
-        limits,
-        ..reaching(upstream)
-    }
 }

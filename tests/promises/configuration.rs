@@ -1,5 +1,4 @@
-//! The configuration file, by the commands that read it, and what happens when it changes under a
-//! service that runs.
+//! The configuration file: the commands that read it, and reloading it while the service runs.
 
 use http::{Request, StatusCode};
 use http_body_util::Empty;
@@ -10,12 +9,14 @@ use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{artifacts, bomb, failsafe};
 
+use crate::compiling::{compiler_of, kill};
+
 const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../host/examples/oneflight.toml"
 );
 
-/// A file with the client `a`, which asks `upstream`.
+/// A file with the client `a` in front of `upstream`.
 fn asking(upstream: &Upstream) -> String {
     format!(
         "[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
@@ -24,7 +25,7 @@ fn asking(upstream: &Upstream) -> String {
 }
 
 #[tokio::test]
-async fn the_example_is_good_and_what_it_comes_to_is_printed() {
+async fn the_example_file_is_valid_and_config_print_shows_its_effect() {
     let checked = run(&["config", "check", EXAMPLE]).await;
     assert!(checked.status.success(), "{checked:?}");
     let said = String::from_utf8(checked.stdout).unwrap();
@@ -40,7 +41,7 @@ async fn the_example_is_good_and_what_it_comes_to_is_printed() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_refused_with_its_line_and_nothing_runs() {
+async fn an_invalid_file_is_refused_with_its_line_and_nothing_runs() {
     let folder = Folder::new();
     let file = folder.write(
         "bad.toml",
@@ -58,7 +59,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_line_and_nothing_runs() 
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(said.contains(&complaint), "{said}");
     }
-    // What reads well may still be no component.
+    // A valid file may still name something that is no component.
     let text = folder.write("a.wasm", b"not a component");
     let file = folder.write("b.toml", b"[clients.b]\ncomponent = 'a.wasm'\n");
     for args in [
@@ -73,7 +74,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_line_and_nothing_runs() 
 }
 
 #[tokio::test]
-async fn flags_go_before_what_the_file_says() {
+async fn flags_override_the_file() {
     let (written, flagged) = (
         Upstream::start(Answer::Items).await,
         Upstream::start(Answer::Items).await,
@@ -91,7 +92,7 @@ async fn flags_go_before_what_the_file_says() {
     assert_eq!((written.requests(), flagged.requests()), (0, 1));
 }
 
-// Row 2.
+// fault 2
 #[tokio::test]
 async fn two_clients_of_one_service_have_flights_of_their_own() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -119,6 +120,7 @@ async fn two_clients_of_one_service_have_flights_of_their_own() {
     );
 }
 
+// fault 44
 #[tokio::test]
 async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_not_ready() {
     let upstream = Upstream::start(Answer::Items).await;
@@ -126,7 +128,7 @@ async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_n
     folder.write("b.wasm", &bomb::of_time());
     let text = asking(&upstream) + "[clients.b]\ncomponent = 'b.wasm'\n";
     let file = folder.write("two.toml", text.as_bytes());
-    let service = process::Service::start(&["--config", &file, "--compile-cpu", "3"]).await;
+    let service = process::Service::start(&["--config", &file]).await;
     let answer = get(service.address, "/v1/a/items?x=1").await;
     assert_eq!(answer.body(), ITEMS_JSON);
     let loading = get(service.address, "/v1/b/items?x=1").await;
@@ -139,15 +141,16 @@ async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_n
         assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(get(address, "/livez").await.status(), StatusCode::OK);
     }
-    // A service that was told to have it does not do without.
+    // The service does not run without a client of its file.
+    kill(compiler_of(service.id()).await);
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(1));
     assert!(log.contains("could not load the client b"), "{log}");
 }
 
-// Row 33.
+// fault 33
 #[tokio::test]
-async fn on_sighup_what_is_new_takes_over_and_flights_under_way_end_on_what_was() {
+async fn on_sighup_new_callers_get_the_new_client_and_open_flights_end_on_the_old() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let file = folder.write("a.toml", asking(&upstream).as_bytes());
@@ -159,7 +162,7 @@ async fn on_sighup_what_is_new_takes_over_and_flights_under_way_end_on_what_was(
     folder.write("a.toml", component.as_bytes());
     service.hang_up();
     service.logged("reloaded").await;
-    // The same key: who asks now does not get what the old one has under way.
+    // The same key: a new caller does not join the flight of the old client.
     let new = get(address, "/v1/a/items?x=echo:1");
     let new = failsafe("the new client's answer", new).await;
     assert_eq!(new.body(), r#"[{"id":"1","body":"1"}]"#);
@@ -167,14 +170,15 @@ async fn on_sighup_what_is_new_takes_over_and_flights_under_way_end_on_what_was(
     upstream.release();
     let old = failsafe("the old flight", old).await.unwrap();
     assert_eq!(old.body(), ITEMS_JSON);
-    // And the old one is gone whole: its connection to the upstream is closed.
+    // Nothing of the old client is left: its connection to the upstream is closed.
     upstream.closed(1).await;
     service.terminate();
     assert_eq!(service.ended().await.0, Some(0));
 }
 
+// fault 48
 #[tokio::test]
-async fn on_sighup_a_file_that_is_bad_changes_nothing_and_that_is_said() {
+async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let good = asking(&upstream);
@@ -211,9 +215,9 @@ async fn on_sighup_a_file_that_is_bad_changes_nothing_and_that_is_said() {
     assert_eq!(log.matches("nothing has changed").count(), 3, "{log}");
 }
 
-// As it is done when a certificate is about to expire.
+// As when a certificate is about to expire.
 #[tokio::test]
-async fn on_sighup_callers_are_shown_the_certificate_that_the_files_hold_now() {
+async fn on_sighup_the_certificate_is_replaced() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let [old, new] = [(); 2].map(|()| Identity::new(&["localhost"]));
@@ -239,13 +243,13 @@ async fn on_sighup_callers_are_shown_the_certificate_that_the_files_hold_now() {
     service.hang_up();
     service.logged("reloaded").await;
     ask(new.connect(service.address, &["http/1.1"]).await).await;
-    // Who is connected stays so.
+    // Open connections stay open.
     ask(before).await;
     service.terminate();
     assert_eq!(service.ended().await.0, Some(0));
 }
 
-// A reload under load loses no answer, whoever's flight it falls into.
+// Whichever flight a reload falls into.
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_under_load_lose_no_answer() {
     let upstream = Upstream::start(Answer::Items).await;

@@ -1,23 +1,23 @@
-//! What a connection to the service may cost, and how it may be spoken to.
+//! Limits and timeouts of connections to the service, HTTP versions and TLS.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
+use oneflight::ServerLimits;
 use oneflight::server::Tls;
-use oneflight::{ServerLimits, Settings};
 use oneflight_tests::caller::{Http2, exchange, get, rest, sending};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::serving::Serving;
 use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{NEVER, Subject, failsafe, reaching};
+use oneflight_tests::{NEVER, Subject, failsafe, reaching, settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 
-/// What callers ask for.
+/// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
 
 /// A service with these limits.
@@ -27,7 +27,7 @@ async fn limited(upstream: &Upstream, limits: ServerLimits) -> Serving {
     Serving::with(subject, limits, None).await
 }
 
-/// A service that speaks TLS, as this one for `localhost`.
+/// A service that speaks TLS, with a certificate for `localhost`.
 async fn in_tls(upstream: &Upstream) -> (Serving, Identity) {
     let identity = Identity::new(&["localhost"]);
     let tls = Tls::from_pem(identity.pem().as_bytes(), identity.key_pem().as_bytes()).unwrap();
@@ -37,7 +37,7 @@ async fn in_tls(upstream: &Upstream) -> (Serving, Identity) {
     (serving, identity)
 }
 
-// Row 35.
+// fault 35
 #[tokio::test]
 async fn a_request_whose_head_is_slow_long_or_ambiguous_is_refused() {
     let upstream = Upstream::start(Answer::Items).await;
@@ -72,14 +72,15 @@ async fn a_request_whose_head_is_slow_long_or_ambiguous_is_refused() {
     .await;
     assert!(rest(nowhere).await.starts_with("HTTP/1.1 400 "));
     let slow = sending(address, "GET / HTTP/1.1\r\n").await;
-    // From here on time goes as fast as nothing else happens.
+    // From here on the clock jumps to the next timer whenever nothing else can run.
     tokio::time::pause();
     let closed = tokio::time::timeout(NEVER, rest(slow)).await;
     assert!(closed.is_ok(), "it waits for ever");
     assert_eq!(serving.subject.component.usage().guest_calls, 1);
 }
 
-// Row 35, in HTTP/2.
+// fault 35
+// Over HTTP/2.
 #[tokio::test]
 async fn a_request_over_http2_whose_head_is_long_is_refused() {
     let upstream = Upstream::start(Answer::Items).await;
@@ -98,8 +99,9 @@ async fn a_request_over_http2_whose_head_is_long_is_refused() {
     assert_eq!(connection.get(ITEMS).await.body(), ITEMS_JSON);
 }
 
+// fault 51
 #[tokio::test]
-async fn requests_at_once_over_one_http2_connection_are_as_many_as_may_be() {
+async fn concurrent_streams_of_an_http2_connection_are_limited() {
     let upstream = Upstream::start(Answer::Held).await;
     let limits = ServerLimits {
         max_streams: 2,
@@ -112,7 +114,7 @@ async fn requests_at_once_over_one_http2_connection_are_as_many_as_may_be() {
         .map(|_| tokio::spawn(connection.get(ITEMS)))
         .collect();
     serving.waiting(2).await;
-    // If the third were let in, it would be waiting long before these are answered.
+    // If the third were accepted, it would wait for the flight long before these are answered.
     for _ in 0..100 {
         assert_eq!(
             get(serving.callers, "/livez").await.status(),
@@ -126,6 +128,7 @@ async fn requests_at_once_over_one_http2_connection_are_as_many_as_may_be() {
     }
 }
 
+// fault 51
 #[tokio::test]
 async fn a_connection_past_the_limit_waits_until_another_is_closed() {
     let upstream = Upstream::start(Answer::Items).await;
@@ -137,12 +140,12 @@ async fn a_connection_past_the_limit_waits_until_another_is_closed() {
     let first = Http2::to(serving.callers).await;
     assert_eq!(first.get("/livez").await.status(), StatusCode::OK);
     let second = tokio::spawn(get(serving.callers, "/livez"));
-    // If the second were let in, it would be answered long before these are.
+    // If the second were accepted, it would be answered long before these are.
     for _ in 0..100 {
         assert_eq!(first.get(ITEMS).await.status(), StatusCode::OK);
     }
     assert!(!second.is_finished());
-    // The operator has a door, and places, of its own.
+    // The admin address has connections of its own.
     let livez = failsafe("the operator's answer", get(serving.operator, "/livez")).await;
     assert_eq!(livez.status(), StatusCode::OK);
     drop(first);
@@ -150,8 +153,9 @@ async fn a_connection_past_the_limit_waits_until_another_is_closed() {
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
+// fault 50
 #[tokio::test]
-async fn a_connection_that_asks_for_nothing_is_closed() {
+async fn a_connection_without_a_request_is_closed() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     let (in_tls, _identity) = in_tls(&upstream).await;
@@ -160,7 +164,7 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
     let without_handshake = sending(in_tls.callers, "").await;
     let idle = Http2::to(serving.callers).await;
     assert_eq!(idle.get("/livez").await.status(), StatusCode::OK);
-    // From here on time goes as fast as nothing else happens.
+    // From here on the clock jumps to the next timer whenever nothing else can run.
     tokio::time::pause();
     for connection in [silent, half_a_preface, without_handshake] {
         let closed = tokio::time::timeout(NEVER, rest(connection)).await;
@@ -175,10 +179,10 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn a_version_of_http_is_known_whose_first_bytes_come_one_by_one() {
+async fn the_http_version_is_detected_when_its_first_bytes_come_one_by_one() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
-    // Both begin alike. The answers to others say that the first byte was seen without the rest.
+    // Both begin with the same byte. The answers to others show that it was read before the rest came.
     let mut one = sending(serving.callers, "P").await;
     let mut two = sending(serving.callers, "P").await;
     for _ in 0..10 {
@@ -188,7 +192,7 @@ async fn a_version_of_http_is_known_whose_first_bytes_come_one_by_one() {
     let rest_of_one = format!("OST {ITEMS} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     one.write_all(rest_of_one.as_bytes()).await.unwrap();
     assert!(rest(one).await.starts_with("HTTP/1.1 405 "));
-    // The rest of the preface and an empty frame of settings, which is answered by one.
+    // The rest of the preface and an empty SETTINGS frame, which is answered by one.
     let rest_of_two = b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     two.write_all(rest_of_two).await.unwrap();
     let mut frame = [0; 9];
@@ -198,7 +202,7 @@ async fn a_version_of_http_is_known_whose_first_bytes_come_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_first_request_with_a_body_that_nobody_wants_keeps_its_connection() {
+async fn a_request_with_an_unread_body_keeps_its_connection() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     let body = "x".repeat(4 << 10);
@@ -226,7 +230,7 @@ async fn a_connection_whose_requests_take_long_is_kept() {
     ];
     serving.waiting(2).await;
     upstream.requested(1).await;
-    // From here on time goes as fast as nothing else happens.
+    // From here on the clock jumps to the next timer whenever nothing else can run.
     tokio::time::pause();
     tokio::time::sleep(NEVER / 2).await;
     tokio::time::resume();
@@ -236,8 +240,8 @@ async fn a_connection_whose_requests_take_long_is_kept() {
     }
 }
 
-/// A caller for which the kernel takes little of its answer, of 8,000,000 bytes and more, and that has not
-/// read any of it.
+/// A caller that has not read any of its answer of 8,000,000 bytes and more, and whose kernel buffers little
+/// of it.
 async fn asking_for_much(serving: &Serving) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -250,11 +254,12 @@ async fn asking_for_much(serving: &Serving) -> TcpStream {
     caller
 }
 
+// fault 49
 #[tokio::test]
 async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
-    let serving = Serving::start(Subject::misbehaving(Settings::new("test")).await).await;
+    let serving = Serving::start(Subject::misbehaving(settings()).await).await;
     let mut caller = asking_for_much(&serving).await;
-    // From here on time goes as fast as nothing else happens.
+    // From here on the clock jumps to the next timer whenever nothing else can run.
     tokio::time::pause();
     tokio::time::sleep(NEVER).await;
     let mut read = Vec::new();
@@ -263,11 +268,12 @@ async fn a_caller_that_does_not_read_its_answer_is_cut_off() {
     assert!(read.len() < 8_000_000, "{}", read.len());
 }
 
+// fault 49
 #[tokio::test]
 async fn a_caller_that_reads_slowly_reads_its_whole_answer() {
-    let serving = Serving::start(Subject::misbehaving(Settings::new("test")).await).await;
+    let serving = Serving::start(Subject::misbehaving(settings()).await).await;
     let mut caller = asking_for_much(&serving).await;
-    // From here on time goes as fast as nothing else happens.
+    // From here on the clock jumps to the next timer whenever nothing else can run.
     tokio::time::pause();
     let mut part = vec![0; 1_000_000];
     for _ in 0..8 {
@@ -277,7 +283,7 @@ async fn a_caller_that_reads_slowly_reads_its_whole_answer() {
 }
 
 #[tokio::test]
-async fn callers_are_spoken_to_in_tls_and_in_the_version_of_http_that_they_choose() {
+async fn tls_callers_get_the_http_version_that_they_negotiate() {
     let upstream = Upstream::start(Answer::Items).await;
     let (serving, identity) = in_tls(&upstream).await;
     let stream = identity.connect(serving.callers, &["h2", "http/1.1"]).await;
@@ -291,19 +297,19 @@ async fn callers_are_spoken_to_in_tls_and_in_the_version_of_http_that_they_choos
     let answer = exchange(stream, request.body(Empty::new()).unwrap()).await;
     assert_eq!(answer.body(), ITEMS_JSON);
 
-    // Nothing was agreed upon: what comes tells.
+    // Without ALPN the first bytes decide.
     let stream = identity.connect(serving.callers, &[]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), None);
     let request = Request::get(ITEMS).header("host", "localhost");
     let answer = exchange(stream, request.body(Empty::new()).unwrap()).await;
     assert_eq!(answer.body(), ITEMS_JSON);
 
-    // What is no handshake ends its own connection, and no other.
+    // Data that is no handshake ends its own connection and no other.
     let clear = sending(serving.callers, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
     let mut told = Vec::new();
     let _ = { clear }.read_to_end(&mut told).await;
     assert!(!told.starts_with(b"HTTP"), "{told:?}");
-    // Nor does one that is under way hold up another.
+    // A handshake that is not finished does not delay another.
     let _shaking = TcpStream::connect(serving.callers).await.unwrap();
     let stream = identity.connect(serving.callers, &["h2"]).await;
     let answer = Http2::over(stream).await.get(ITEMS).await;
@@ -311,7 +317,7 @@ async fn callers_are_spoken_to_in_tls_and_in_the_version_of_http_that_they_choos
 }
 
 #[test]
-fn a_certificate_and_a_key_that_do_not_fit_are_refused_and_never_printed() {
+fn a_certificate_and_a_key_that_do_not_match_are_refused_and_never_printed() {
     let [one, other] = [(); 2].map(|()| Identity::new(&["localhost"]));
     let refused = |chain: &str, key: &str| {
         let refused = Tls::from_pem(chain.as_bytes(), key.as_bytes());

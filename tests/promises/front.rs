@@ -1,17 +1,16 @@
-//! What callers are told, and in which words of HTTP.
+//! The public API: status codes, headers and problem documents.
 
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
-use oneflight::Settings;
 use oneflight_tests::caller::{Http2, code, get, header, rest, send, sending};
 use oneflight_tests::serving::Serving;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{Subject, artifacts, failsafe, process};
+use oneflight_tests::{Subject, artifacts, failsafe, process, settings};
 
-/// What callers ask for.
+/// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
 
-// Row 21.
+// fault 21
 #[tokio::test]
 async fn a_key_that_is_too_long_missing_repeated_or_not_utf8_opens_no_flight() {
     let upstream = Upstream::start(Answer::Items).await;
@@ -42,8 +41,8 @@ async fn a_key_that_is_too_long_missing_repeated_or_not_utf8_opens_no_flight() {
 }
 
 #[tokio::test]
-async fn a_failure_is_a_problem_document_with_its_code_that_names_who_failed() {
-    let subject = Subject::misbehaving(Settings::new("test")).await;
+async fn a_failure_is_a_problem_document_with_its_code_and_proxy_status() {
+    let subject = Subject::misbehaving(settings()).await;
     let serving = Serving::start(subject).await;
     let failed = |error| format!("oneflight; error={error}");
     for (key, status, expected, blamed) in [
@@ -117,7 +116,7 @@ async fn a_failure_is_a_problem_document_with_its_code_that_names_who_failed() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_when_to_come_again_as_the_upstream_said() {
+async fn retry_after_of_the_upstream_reaches_the_caller() {
     let limited = Upstream::start(Answer::Status(429, "retry-after: 7\r\n")).await;
     let serving = Serving::in_front_of(&limited).await;
     let answer = get(serving.callers, ITEMS).await;
@@ -129,7 +128,7 @@ async fn a_caller_is_told_when_to_come_again_as_the_upstream_said() {
 }
 
 #[tokio::test]
-async fn head_is_answered_with_the_head_of_the_answer_to_get() {
+async fn head_gets_the_headers_of_get() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     let http2 = Http2::to(serving.callers).await;
@@ -164,7 +163,7 @@ async fn head_is_answered_with_the_head_of_the_answer_to_get() {
 }
 
 #[tokio::test]
-async fn what_only_reads_is_asked_for_with_get_or_head() {
+async fn only_get_and_head_are_allowed() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     for path in [ITEMS, "/livez", "/readyz"] {
@@ -181,7 +180,7 @@ async fn what_only_reads_is_asked_for_with_get_or_head() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_with_get_is_not_waited_for() {
+async fn the_body_of_a_get_request_is_not_awaited() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
     let request =
@@ -192,7 +191,7 @@ async fn a_body_that_comes_with_get_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_denial_keeps_its_reason_to_the_log() {
+async fn the_reason_of_a_denial_is_only_in_the_log() {
     let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
     let denied = get(service.address, "/v1/default/items?x=need:http://10.1.2.3/").await;
     assert_eq!(
@@ -207,7 +206,7 @@ async fn a_denial_keeps_its_reason_to_the_log() {
 }
 
 #[tokio::test]
-async fn what_is_not_shared_says_so() {
+async fn an_answer_that_is_not_shared_has_fwd_bypass() {
     let upstream = Upstream::start(Answer::Items).await;
     let args = ["--no-coalescing", "--base-url", &upstream.origin()];
     let service = process::Service::start(&args).await;

@@ -1,22 +1,23 @@
 //! Guests that fail or misbehave hurt their own flight and nothing else.
 
-use std::time::Duration;
+use std::pin::pin;
 
 use oneflight::{Limits, Settings};
 use oneflight_tests::process::alone;
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{
-    NEVER, Subject, artifacts, failsafe, memory, patient, process, reaching, tasks,
+    LIMIT, Subject, artifacts, failsafe, fast_forward, memory, patient, process, reaching,
+    settings, tasks,
 };
 use serde_json::Value;
 
 /// A misbehaving guest that may reach nothing.
 async fn misbehaving() -> Subject {
-    Subject::misbehaving(Settings::new("test")).await
+    Subject::misbehaving(settings()).await
 }
 
-/// Asks for each key, which must end with its code; then nothing must be left of it, and the client must
-/// answer as ever.
+/// Calls `subject` with each key, which must end with its code; then nothing is left of that flight, and the
+/// client still answers.
 async fn ends(subject: &Subject, cases: &[(&str, &'static str)]) {
     for (key, code) in cases {
         assert_eq!(subject.ask(*key).await, Err(*code), "{key}");
@@ -36,18 +37,18 @@ fn body(answer: &Result<String, &str>) -> Value {
     items[0]["body"].clone()
 }
 
-// Rows 4 and 8.
+// fault 4, 8
 #[tokio::test]
 async fn a_trap_a_panic_an_exit_and_endless_recursion_end_one_flight() {
     let cases = ["trap", "panic", "exit:3", "recurse"].map(|key| (key, "guest-trap"));
     ends(&misbehaving().await, &cases).await;
 }
 
-/// What the log says of a guest that ends so, on a line of its own.
+/// The one log line of a guest that crashes with `key`.
 async fn crash_line(key: &str) -> String {
     let args = ["get", key, "--component", artifacts::MISBEHAVING, "--json"];
     let mut get = process::oneflight(&args);
-    // With it, wasmtime would add where in the host it was.
+    // With it, wasmtime adds frames of the host.
     let output = failsafe("an answer", get.env("RUST_BACKTRACE", "1").output()).await;
     let output = output.unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -64,7 +65,7 @@ async fn crash_line(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_log_says_in_one_line_why_and_in_which_of_its_functions_a_guest_crashed() {
+async fn a_crash_has_one_log_line_with_its_reason_and_the_guests_frames() {
     for (key, why) in [
         ("trap", "wasm `unreachable` instruction executed"),
         ("panic", "panicked on demand"),
@@ -73,11 +74,11 @@ async fn the_log_says_in_one_line_why_and_in_which_of_its_functions_a_guest_cras
     ] {
         let line = crash_line(key).await;
         assert!(line.contains(why), "{line}");
-        // By their names, not mangled, innermost first.
+        // Function names are demangled, innermost first.
         assert!(line.contains(" frames=\"0: "), "{line}");
         assert!(line.contains("misbehaving::"), "{line}");
         assert!(!line.contains("_ZN"), "{line}");
-        // None of the host's, and no end of them.
+        // No frame of the host, and a bounded number.
         for of_the_host in ["wasmtime::", "oneflight::component", "/rustc/", "tokio"] {
             assert!(!line.contains(of_the_host), "{line}");
         }
@@ -100,8 +101,9 @@ async fn each_case_of_a_guests_error_has_its_code() {
     ends(&misbehaving().await, &cases).await;
 }
 
-// Row 5, by the processor time alone: the flight has an hour. In a process of its own: a guest that
-// is not interrupted would hold this one for ever.
+// fault 5
+// By processor time alone: the flight has an hour. In a separate process: a guest that is not interrupted
+// would block this one for ever.
 #[tokio::test]
 async fn a_guest_that_spins_is_ended_when_its_processor_time_is_used_up() {
     let args = ["get", "spin", "--component", artifacts::MISBEHAVING];
@@ -110,54 +112,64 @@ async fn a_guest_that_spins_is_ended_when_its_processor_time_is_used_up() {
     assert_eq!(document["answers"][0]["code"], "guest-deadline");
 }
 
-// Row 6, where no upstream is to blame.
+// fault 6
+// No request is open.
 #[tokio::test]
 async fn a_guest_that_waits_too_long_is_ended_at_the_flights_deadline() {
     let limits = Limits {
-        flight_timeout: Duration::from_millis(200),
-        ..Limits::default()
+        flight_timeout: LIMIT,
+        ..patient()
     };
     let subject = Subject::misbehaving(Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     })
     .await;
-    ends(&subject, &[("slow:3600000", "guest-deadline")]).await;
+    fast_forward(ends(&subject, &[("slow:3600000", "guest-deadline")])).await;
 }
 
-// Row 6.
+// fault 6
 #[tokio::test]
 async fn a_guest_whose_upstream_hangs_is_ended_and_its_connection_closed() {
     let upstream = Upstream::start(Answer::Held).await;
-    let settings = oneflight_tests::reaching(&upstream);
     let limits = Limits {
-        flight_timeout: Duration::from_millis(200),
-        ..Limits::default()
+        flight_timeout: LIMIT,
+        ..patient()
     };
-    let subject = Subject::misbehaving(Settings { limits, ..settings }).await;
+    let subject = Subject::misbehaving(Settings {
+        limits,
+        ..reaching(&upstream)
+    })
+    .await;
     let key = format!("patient:{}", upstream.origin());
-    ends(&subject, &[(&key, "upstream-timeout")]).await;
+    let cases = [(&*key, "upstream-timeout")];
+    let mut ending = pin!(ends(&subject, &cases));
+    tokio::select! {
+        () = &mut ending => unreachable!("the upstream has not answered"),
+        () = upstream.requested(1) => {}
+    }
+    fast_forward(ending).await;
     upstream.abandoned(1).await;
 }
 
-// Row 7.
+// fault 7
 #[tokio::test]
 async fn a_guest_cannot_grow_past_its_memory_limit() {
     let limits = Limits {
         max_memory_bytes: 16 << 20,
-        ..Limits::default()
+        ..patient()
     };
     let subject = Subject::misbehaving(Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     })
     .await;
     assert_eq!(body(&subject.ask("grow:1000000000").await), 16 << 20);
     subject.settled().await;
 }
 
-/// How far the memory of this process rises, once it has had a flight, for one with `key` that ends with
-/// `code`.
+/// By how much the memory of this process rises for a flight with `key` that ends with `code`, after a first
+/// flight.
 async fn rise(settings: Settings, key: &str, code: Option<&'static str>) -> usize {
     let before = tasks();
     let subject = Subject::misbehaving(settings).await;
@@ -168,17 +180,17 @@ async fn rise(settings: Settings, key: &str, code: Option<&'static str>) -> usiz
     rise
 }
 
-/// What the host itself may take for a flight beyond what the flight's limits say, in bytes: its store,
-/// tables and buffers, and what the allocators round up.
+/// What the host itself may use for a flight beyond the flight's limits, in bytes: its store, tables and
+/// buffers, and what the allocators round up.
 const HOSTS_OWN: usize = 2 << 20;
 
-// Row 7.
+// fault 7
 #[tokio::test]
 async fn a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit() {
     if alone("guests::a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit").await
     {
-        let rise = rise(patient_guest(), "grow:1000000000", None).await;
-        // Less what the flight before it has touched, and the pool keeps.
+        let rise = rise(settings(), "grow:1000000000", None).await;
+        // Less the pages that the first flight touched and the pool keeps.
         assert!(
             rise > Limits::default().max_memory_bytes - RESIDENT,
             "{rise}"
@@ -190,28 +202,17 @@ async fn a_guest_that_takes_all_the_memory_it_can_takes_no_more_than_its_limit()
     }
 }
 
-/// What the pool keeps of a guest's pages, in bytes.
+/// The pages of a guest that the pool keeps, in bytes.
 const RESIDENT: usize = 2 << 20;
 
-/// Settings of a guest that has all the time in the world: the machine may be busy with other tests.
-fn patient_guest() -> Settings {
-    let limits = Limits {
-        max_cpu_time: NEVER,
-        ..patient()
-    };
-    Settings {
-        limits,
-        ..Settings::new("test")
-    }
-}
-
-// Row 11: 5,000 times 1 MB, of which the host takes what a result may have.
+// fault 11
+// 5,000 times 1 MB, of which the host copies no more than the limit for a result.
 #[tokio::test]
 async fn entries_that_alias_one_string_cost_no_more_than_a_result_may_have() {
     if alone("guests::entries_that_alias_one_string_cost_no_more_than_a_result_may_have").await {
         let code = Some("result-too-large");
-        let rise = rise(patient_guest(), "alias:5000:1000000", code).await;
-        // And the megabyte itself, which the guest makes of another one and by doubling.
+        let rise = rise(settings(), "alias:5000:1000000", code).await;
+        // And the megabyte itself, which the guest builds by doubling and copies.
         let guests = 4_000_000;
         assert!(
             rise < Limits::default().max_result_bytes + guests + HOSTS_OWN,
@@ -220,7 +221,7 @@ async fn entries_that_alias_one_string_cost_no_more_than_a_result_may_have() {
     }
 }
 
-// Row 25.
+// fault 25
 #[tokio::test]
 async fn a_body_without_end_costs_no_more_than_a_body_may_have() {
     if alone("guests::a_body_without_end_costs_no_more_than_a_body_may_have").await {
@@ -235,7 +236,7 @@ async fn a_body_without_end_costs_no_more_than_a_body_may_have() {
     }
 }
 
-// Rows 9, 10 and 11.
+// fault 9, 10, 11
 #[tokio::test]
 async fn a_result_that_is_too_large_is_refused_whole() {
     let cases = [
@@ -247,7 +248,8 @@ async fn a_result_that_is_too_large_is_refused_whole() {
     assert!(misbehaving().await.ask("many:10000").await.is_ok());
 }
 
-// What is too much for the host need not be an answer.
+// fault 39
+// An argument of a host function can be too large as well as a result.
 #[tokio::test]
 async fn a_guest_that_passes_too_much_to_an_import_has_trapped() {
     let value = "x".repeat(9_000_000);
@@ -255,7 +257,7 @@ async fn a_guest_that_passes_too_much_to_an_import_has_trapped() {
     ends(&misbehaving().await, &[(&key, "guest-trap")]).await;
 }
 
-// Row 37.
+// fault 37
 #[tokio::test]
 async fn items_that_break_the_contract_are_refused_whole() {
     let cases = ["bad-json", "same-id", "body:1 2"].map(|key| (key, "guest-malformed"));
@@ -264,7 +266,7 @@ async fn items_that_break_the_contract_are_refused_whole() {
 
 #[tokio::test]
 async fn a_guest_sees_its_settings_and_nothing_of_the_host() {
-    let settings = Settings::new("test").env("BASE_URL", "http://127.0.0.1");
+    let settings = settings().env("BASE_URL", "http://127.0.0.1");
     let subject = Subject::misbehaving(settings).await;
     let seen = subject.ask("env").await.unwrap();
     let seen: Vec<Value> = serde_json::from_str(&seen).unwrap();
@@ -285,6 +287,7 @@ async fn a_guest_sees_its_settings_and_nothing_of_the_host() {
     );
 }
 
+// fault 39
 #[tokio::test]
 async fn a_guest_cannot_hold_its_thread_in_one_long_call_of_the_host() {
     let subject = misbehaving().await;
@@ -300,6 +303,7 @@ async fn nothing_of_one_call_is_left_for_the_next() {
     }
 }
 
+// fault 39
 #[tokio::test]
 async fn a_guest_that_hoards_the_hosts_resources_is_ended() {
     ends(&misbehaving().await, &[("resources:1000", "guest-trap")]).await;

@@ -1,5 +1,5 @@
-//! Instances serve one flight or, where their client chose so, several; nothing that went wrong in one
-//! flight is left for the next.
+//! Instances serve one flight or, if the client is set so, several; nothing that went wrong in one flight
+//! affects the next.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,7 +9,9 @@ use oneflight::{
     Call, Client, ComponentClient, Engine, Instances, Limits, LoadError, Settings, Unshared,
 };
 use oneflight_tests::upstream::{Answer, Upstream};
-use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, tasks};
+use oneflight_tests::{
+    LIMIT, NEVER, Subject, artifacts, failsafe, patient, reaching, settings, tasks,
+};
 
 /// Reused for ever.
 const REUSED: Instances = Instances::Reused {
@@ -25,7 +27,7 @@ async fn reusing(settings: Settings, instances: Instances) -> Subject {
     .await
 }
 
-/// How many calls the instance has had that answers this one.
+/// The number of calls of the instance that answers this one.
 async fn calls(subject: &Subject) -> u64 {
     let answer = subject.ask("calls").await.unwrap();
     subject.settled().await;
@@ -43,51 +45,50 @@ async fn an_idle_instance_serves_the_next_flight_until_it_has_had_its_calls() {
         calls: 3,
         age: NEVER,
     };
-    let subject = reusing(Settings::new("test"), instances).await;
+    let subject = reusing(settings(), instances).await;
     for (count, left) in [(1, 1), (2, 1), (3, 0), (1, 1)] {
         assert_eq!((calls(&subject).await, idle(&subject)), (count, left));
     }
 }
 
 #[tokio::test]
-async fn a_client_that_did_not_choose_has_fresh_instances() {
-    let subject = Subject::misbehaving(Settings::new("test")).await;
+async fn by_default_instances_are_fresh() {
+    let subject = Subject::misbehaving(settings()).await;
     for _ in 0..2 {
         assert_eq!((calls(&subject).await, idle(&subject)), (1, 0));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_is_dropped_at_its_age_though_nobody_calls() {
+async fn an_idle_instance_is_dropped_at_its_age() {
     let age = Duration::from_secs(60);
     let instances = Instances::Reused {
         calls: u32::MAX,
         age,
     };
-    let subject = reusing(Settings::new("test"), instances).await;
+    let subject = reusing(settings(), instances).await;
     assert_eq!(calls(&subject).await, 1);
     tokio::time::sleep(age - Duration::from_millis(10)).await;
     assert_eq!((calls(&subject).await, idle(&subject)), (2, 1));
-    // Its age counts from when it was made, not from its last call.
+    // Its age counts from its creation, not from its last call.
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!((idle(&subject), calls(&subject).await), (0, 1));
 }
 
-#[tokio::test]
-async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was_refused() {
+// fault 46
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_not_reused_after_a_trap_a_deadline_or_a_refused_answer() {
     let limits = Limits {
-        flight_timeout: Duration::from_millis(500),
-        max_cpu_time: Duration::from_millis(250),
+        flight_timeout: LIMIT,
         max_items: 10,
-        ..Limits::default()
+        ..patient()
     };
-    let settings = Settings {
+    let settings = |limits| Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     };
-    let subject = reusing(settings, REUSED).await;
+    let subject = reusing(settings(limits), REUSED).await;
     for (key, code) in [
-        ("spin", "guest-deadline"),
         ("trap", "guest-trap"),
         ("exit:3", "guest-trap"),
         ("slow:3600000", "guest-deadline"),
@@ -95,19 +96,31 @@ async fn an_instance_serves_nobody_after_a_trap_a_deadline_or_an_answer_that_was
         ("huge:9000000", "result-too-large"),
         ("same-id", "guest-malformed"),
     ] {
-        assert_eq!((calls(&subject).await, idle(&subject)), (1, 1), "{key}");
-        assert_eq!(subject.ask(key).await, Err(code));
-        subject.settled().await;
-        assert_eq!(idle(&subject), 0, "{key}");
+        serves_nobody_after(&subject, key, code).await;
     }
-    // An error of the guest's own is an answer.
+    let limits = Limits {
+        max_cpu_time: Limits::default().max_cpu_time,
+        ..patient()
+    };
+    let spinning = reusing(settings(limits), REUSED).await;
+    serves_nobody_after(&spinning, "spin", "guest-deadline").await;
+    // An error that the guest returns does not end the instance.
     assert_eq!(calls(&subject).await, 1);
     assert_eq!(subject.ask("error:not-found").await, Err("not-found"));
     assert_eq!(calls(&subject).await, 3);
 }
 
+/// An instance that has served a call serves none after a call with `key`, which ends with `code`.
+async fn serves_nobody_after(subject: &Subject, key: &str, code: &'static str) {
+    assert_eq!((calls(subject).await, idle(subject)), (1, 1), "{key}");
+    assert_eq!(subject.ask(key).await, Err(code));
+    subject.settled().await;
+    assert_eq!(idle(subject), 0, "{key}");
+}
+
+// fault 46
 #[tokio::test]
-async fn an_instance_serves_nobody_after_a_cancel() {
+async fn an_instance_is_not_reused_after_a_cancel() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = reusing(reaching(&upstream), REUSED).await;
     assert_eq!(calls(&subject).await, 1);
@@ -122,8 +135,9 @@ async fn an_instance_serves_nobody_after_a_cancel() {
     assert_eq!((idle(&subject), calls(&subject).await), (0, 1));
 }
 
+// fault 46
 #[tokio::test]
-async fn an_instance_serves_nobody_with_a_request_under_way_or_one_that_the_host_failed() {
+async fn an_instance_with_an_open_or_a_failed_request_is_not_reused() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = reusing(reaching(&upstream), REUSED).await;
     for key in [
@@ -138,7 +152,7 @@ async fn an_instance_serves_nobody_with_a_request_under_way_or_one_that_the_host
 }
 
 #[tokio::test]
-async fn requests_are_counted_anew_for_each_flight_of_an_instance() {
+async fn requests_are_counted_for_each_flight_of_an_instance() {
     let upstream = Upstream::start(Answer::Held).await;
     upstream.release();
     let settings = reaching(&upstream);
@@ -160,11 +174,11 @@ async fn requests_are_counted_anew_for_each_flight_of_an_instance() {
 async fn memory_that_an_instance_has_kept_counts_in_its_next_flight() {
     let limits = Limits {
         max_memory_bytes: 16 << 20,
-        ..Limits::default()
+        ..patient()
     };
     let settings = Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     };
     let subject = reusing(settings, REUSED).await;
     let first = subject.ask("grow:1000000000").await;
@@ -178,14 +192,14 @@ async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_i
     let before = tasks();
     let limits = Limits {
         max_executions: 1,
-        ..Limits::default()
+        ..patient()
     };
     let settings = Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     };
     let subject = reusing(settings, REUSED).await;
-    // Without decorators, so that nothing keeps the two apart.
+    // Without decorators, so that both run at the same time.
     let component = Unshared::new(subject.component.clone());
     let slow = |key: &str| component.call(key.into());
     let both = async { tokio::join!(slow("slow:20"), slow("slow:21")) };
@@ -200,17 +214,17 @@ async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
     let limits = [
         Limits {
             max_resources: 100,
-            ..Limits::default()
+            ..patient()
         },
         Limits {
             max_handles: 100,
-            ..Limits::default()
+            ..patient()
         },
     ];
     for limits in limits {
         let settings = Settings {
             limits,
-            ..Settings::new("test")
+            ..settings()
         };
         let subject = Subject::misbehaving(settings).await;
         assert_eq!(subject.ask("resources:50").await.err(), None);
@@ -218,11 +232,11 @@ async fn handles_resources_and_random_bytes_are_limited_as_the_client_says() {
     }
     let limits = Limits {
         max_random_bytes: 1_000,
-        ..Limits::default()
+        ..patient()
     };
     let settings = Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     };
     let subject = Subject::misbehaving(settings).await;
     assert_eq!(subject.ask("random:1000").await.err(), None);
@@ -233,7 +247,7 @@ async fn load(engine: &Engine, limits: Limits) -> Result<ComponentClient, LoadEr
     let binary = std::fs::read(artifacts::MISBEHAVING).unwrap();
     let settings = Settings {
         limits,
-        ..Settings::new("test")
+        ..settings()
     };
     ComponentClient::load(engine, binary, settings).await
 }
@@ -248,7 +262,7 @@ async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
         |limits| limits.max_table_elements = 0,
     ];
     for (index, set) in limits.into_iter().enumerate() {
-        let mut limits = Limits::default();
+        let mut limits = patient();
         set(&mut limits);
         let refused = load(&engine, limits).await.unwrap_err();
         assert!(
@@ -256,15 +270,15 @@ async fn modules_memories_tables_and_elements_are_limited_as_the_client_says() {
             "{index}: {refused}"
         );
     }
-    // What was refused has given its share back.
-    assert!(load(&engine, Limits::default()).await.is_ok());
+    // Refused loads have returned their share.
+    assert!(load(&engine, patient()).await.is_ok());
 }
 
 #[tokio::test]
 async fn clients_share_an_engine_as_far_as_its_executions_go() {
     let of = |executions| Limits {
         max_executions: executions,
-        ..Limits::default()
+        ..patient()
     };
     let engine = Engine::new(&of(3)).unwrap();
     let first = load(&engine, of(2)).await.unwrap();

@@ -1,27 +1,28 @@
-//! How the service ends.
+//! Shutdown of the service.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
-use oneflight::{ServerLimits, Settings};
+use oneflight::ServerLimits;
 use oneflight_tests::caller::{Http2, code, get, header, rest, sending};
 use oneflight_tests::folder::Folder;
+use oneflight_tests::process::{PATIENT, Service};
 use oneflight_tests::serving::Serving;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, reaching, settings};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// What callers ask for.
+/// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
 
-// Row 34, as far as one process goes.
+// fault 34
+// One flight.
 #[tokio::test]
-async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
+async fn on_sigterm_open_flights_land_and_the_service_exits_with_0() {
     let upstream = Upstream::start(Answer::Held).await;
-    let service =
-        process::Service::start(&["--base-url", &format!("{}/items", upstream.origin())]).await;
+    let service = Service::start(&["--base-url", &format!("{}/items", upstream.origin())]).await;
     let address = service.address;
     let caller = tokio::spawn(get(address, "/v1/default/items?x=42"));
     upstream.requested(1).await;
@@ -34,7 +35,7 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
     );
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0), "{log}");
-    // One line per flight: with its code and its callers, and a hash where the key would be.
+    // One line per flight, with its code, its callers and a hash of the key.
     let lines: Vec<_> = log
         .lines()
         .filter(|line| line.contains("callers="))
@@ -50,14 +51,17 @@ async fn on_sigterm_flights_under_way_land_and_the_service_ends_well() {
     );
 }
 
-// Row 34, the leftovers.
+// fault 34
+// Flights that do not land in time.
 #[tokio::test]
-async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
+async fn flights_that_outlast_the_shutdown_grace_are_cancelled() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
     let limits = ServerLimits {
         shutdown_delay: Duration::ZERO,
+        // Nothing else ends the flight.
         shutdown_grace: Duration::from_millis(200),
+        shutdown_write_timeout: NEVER,
         ..ServerLimits::default()
     };
     let mut serving = Serving::with(subject, limits, None).await;
@@ -76,7 +80,7 @@ async fn flights_that_outlast_the_grace_are_cancelled_and_their_callers_told() {
 }
 
 #[tokio::test]
-async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_closed() {
+async fn during_shutdown_http2_requests_are_answered_before_their_connection_closes() {
     let upstream = Upstream::start(Answer::Held).await;
     let base_url = format!("{}/items", upstream.origin());
     let subject = Subject::builtin(&base_url, reaching(&upstream)).await;
@@ -108,31 +112,33 @@ async fn at_the_end_requests_over_http2_are_answered_before_their_connection_is_
     .await;
 }
 
-// Row 34, under load.
+// fault 34
+// Under load.
 #[tokio::test]
-async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened() {
+async fn during_shutdown_open_flights_can_be_joined_and_no_other_is_opened() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let text = format!(
-        "limits.shutdown_delay = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
+        "{PATIENT}leave = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
     );
     let file = folder.write("a.toml", text.as_bytes());
-    let service = process::Service::start(&["--config", &file]).await;
+    let service = Service::start(&["--config", &file]).await;
     let address = service.address;
     let ask = |key: usize| get(address, &*format!("/v1/a/items?x={key}").leak());
     let mut callers: Vec<_> = (0..100).map(|n| tokio::spawn(ask(n % 10))).collect();
     upstream.requested(10).await;
     service.terminate();
     let refused = failsafe("no flight to be opened any more", async {
-        loop {
-            let late = ask(10);
-            // Until it is refused, its flight is one like the others.
-            match tokio::time::timeout(Duration::from_millis(50), late).await {
-                Ok(answer) => break answer,
-                Err(_) => continue,
+        // A flight that is still opened reaches the upstream instead. Each attempt has a key of its own: it
+        // never joins the one before, which its caller has left.
+        for opened in 10.. {
+            tokio::select! {
+                answer = ask(opened) => return answer,
+                () = upstream.requested(opened + 1) => {}
             }
         }
+        unreachable!("the numbers do not end");
     })
     .await;
     assert_eq!(
@@ -141,7 +147,7 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
     );
     assert_eq!(header(&refused, "retry-after"), "1");
     callers.extend((0..10).map(|key| tokio::spawn(ask(key))));
-    // The last of them has to be on its flight before the flights land.
+    // All of them join before the flights land.
     service.waiting("a", 110).await;
     upstream.release();
     for caller in callers {
@@ -152,11 +158,13 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
     assert_eq!(exit, Some(0), "{log}");
 }
 
+// fault 49
 #[tokio::test]
-async fn a_caller_that_reads_no_more_does_not_hold_up_the_end() {
-    let subject = Subject::misbehaving(Settings::new("test")).await;
+async fn a_caller_that_stops_reading_does_not_delay_the_shutdown() {
+    let subject = Subject::misbehaving(settings()).await;
     let limits = ServerLimits {
         shutdown_delay: Duration::ZERO,
+        // Nothing else ends the connection.
         shutdown_write_timeout: Duration::from_millis(100),
         ..ServerLimits::default()
     };
@@ -175,7 +183,7 @@ async fn a_caller_that_reads_no_more_does_not_hold_up_the_end() {
 
 // Cancel safety of `Service::run`.
 #[tokio::test]
-async fn dropping_the_service_closes_all_connections_and_so_leaves_their_flights() {
+async fn dropping_the_service_closes_its_connections_and_cancels_their_flights() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let http2 = Http2::to(serving.callers).await;
@@ -195,11 +203,12 @@ async fn dropping_the_service_closes_all_connections_and_so_leaves_their_flights
     }
 }
 
+// fault 54
 #[tokio::test]
 async fn a_second_signal_ends_the_service_at_once() {
     let upstream = Upstream::start(Answer::Held).await;
-    let args = ["--deadline", "3600", "--base-url", &upstream.origin()];
-    let service = process::Service::start(&args).await;
+    let args = ["--base-url", &upstream.origin()];
+    let service = Service::start(&args).await;
     let address = service.address;
     let request = "GET /v1/default/items?x=42 HTTP/1.1\r\nhost: test\r\n\r\n";
     let _caller = sending(address, request).await;
@@ -211,8 +220,8 @@ async fn a_second_signal_ends_the_service_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_being_read_at_the_end_is_read_whole() {
-    let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
+async fn an_answer_that_is_being_read_during_shutdown_is_read_whole() {
+    let service = Service::start(&["--component", artifacts::MISBEHAVING]).await;
     let request = "GET /v1/default/items?x=huge:8000000 HTTP/1.1\r\nhost: test\r\n\r\n";
     let reader = sending(service.address, request).await;
     failsafe("the answer to begin", reader.readable())
@@ -228,7 +237,7 @@ async fn an_answer_that_is_being_read_at_the_end_is_read_whole() {
     assert_eq!(service.ended().await.0, Some(0));
 }
 
-/// Waits until the service says that it is not ready for more.
+/// Waits until the service reports that it is not ready.
 async fn unready(address: SocketAddr) {
     failsafe("the service to be unready", async {
         while get(address, "/readyz").await.status() == StatusCode::OK {}

@@ -1,4 +1,4 @@
-//! What Oneflight promises, each named after its promise, against real components, real servers and
+//! What Oneflight promises. Each test is named after its promise, and runs real components, real servers and
 //! the real binary.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is wrong")]

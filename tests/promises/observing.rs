@@ -1,4 +1,4 @@
-//! Who asks twice, as an operator finds out before anything is shared; and what would happen to a caller.
+//! `oneflight observe` and `oneflight explain`: what sharing would save, and what a call would do.
 
 use std::net::SocketAddr;
 use std::process::Output;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::figures::{figures, value};
 
-/// A service with the client `a`, which asks `upstream`; `more` is said of it too.
+/// A service with the client `a` in front of `upstream`, with `more` in its section of the file.
 async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
     let file = folder.write("a.toml", describing(upstream, more).as_bytes());
     Service::start(&["--config", &file]).await
@@ -27,7 +27,7 @@ fn describing(upstream: &Upstream, more: &str) -> String {
     )
 }
 
-/// Two callers ask at once for `key`, and wait for their answers.
+/// Two callers request `key` at once, and wait for their answers.
 async fn two_fetchers(address: SocketAddr, key: &'static str) {
     let path = format!("/v1/a/items?x={key}");
     let callers = [get(address, &path), get(address, &path)];
@@ -36,7 +36,7 @@ async fn two_fetchers(address: SocketAddr, key: &'static str) {
     }
 }
 
-/// The same, each with a request of its own, both of which are under way before the first is answered.
+/// The same, each with an upstream request of its own; both are open before the first is answered.
 async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str) {
     let asked = tokio::spawn(two_fetchers(service.address, key));
     upstream.requested(2).await;
@@ -44,7 +44,7 @@ async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str)
     failsafe("the fetchers", asked).await.unwrap();
 }
 
-/// Waits until a figure of the service is `expected`.
+/// Waits until a metric of the service is `expected`.
 async fn counted(service: &Service, series: &str, expected: f64) {
     failsafe(series, async {
         while value(&figures(service.admin).await, series) != expected {}
@@ -52,7 +52,7 @@ async fn counted(service: &Service, series: &str, expected: f64) {
     .await;
 }
 
-/// Waits until so many flights of the client are counted, as they are after their callers are told.
+/// Waits until so many flights of the client are counted; a flight is counted after its callers have answers.
 async fn landed(service: &Service, flights: f64) {
     counted(
         service,
@@ -62,8 +62,8 @@ async fn landed(service: &Service, flights: f64) {
     .await;
 }
 
-/// What `oneflight observe` prints of a service while `asking` goes on, which is so many `flights`; the service
-/// ends with it.
+/// The output of `oneflight observe` for a service while `asking` makes so many `flights`; then the service
+/// ends.
 async fn observed(
     service: Service,
     flags: &[&str],
@@ -77,7 +77,7 @@ async fn observed(
         counted(&service, "observations", 1.0).await;
         asking(&service).await;
         landed(&service, flights).await;
-        // What was seen by then is told when the service begins to end.
+        // The observation ends, with its report, when shutdown begins.
         service.terminate();
         service.ended().await
     };
@@ -92,7 +92,7 @@ fn json_of(output: &Output) -> Value {
 }
 
 #[tokio::test]
-async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() {
+async fn an_observation_finds_duplicate_calls_and_reports_what_sharing_would_save() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "sharing = 'observed'").await;
@@ -151,7 +151,7 @@ async fn an_observation_finds_who_asks_twice_and_says_what_sharing_would_save() 
     );
 }
 
-/// What `oneflight observe` says of two fetchers that ask at once for `key`, where the upstream answers so.
+/// What `oneflight observe` prints of two fetchers that request `key` at once from an upstream that answers so.
 async fn said_of_two(answer: Answer, key: &'static str) -> String {
     let upstream = Upstream::start(answer).await;
     let folder = Folder::new();
@@ -161,7 +161,7 @@ async fn said_of_two(answer: Answer, key: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
+async fn the_text_report_shows_hashed_keys_and_how_to_share() {
     let said = said_of_two(Answer::Held, "a-secret-key").await;
     for part in [
         "a: 2 callers, 2 guest calls, 2 upstream requests\n",
@@ -175,7 +175,7 @@ async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_equal_are_told() {
+async fn unequal_answers_are_reported() {
     let said = said_of_two(Answer::Numbered, "42").await;
     for part in [
         "  of the answers that would have been shared, 0 of 1 were equal\n",
@@ -214,7 +214,7 @@ async fn once_sharing_is_switched_on_the_same_fetchers_make_one_request() {
 }
 
 #[tokio::test]
-async fn an_observation_that_nobody_waits_for_any_more_ends() {
+async fn an_observation_ends_with_its_connection() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "").await;
@@ -224,7 +224,7 @@ async fn an_observation_that_nobody_waits_for_any_more_ends() {
     going_on(1.0).await;
     drop(observing.unwrap());
     going_on(0.0).await;
-    // And one whose time has passed.
+    // An observation also ends when its time has passed.
     let output = run(&["observe", "--for", "1ms", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("no flight ended: nobody asked"), "{said}");
@@ -232,8 +232,8 @@ async fn an_observation_that_nobody_waits_for_any_more_ends() {
 }
 
 #[tokio::test]
-async fn where_no_service_is_the_commands_say_how_to_find_one() {
-    // Nobody listens on port 1.
+async fn without_a_service_the_commands_say_how_to_reach_one() {
+    // Nothing listens on port 1.
     for command in [&["observe", "--for", "1s"][..], &["explain", "42"]] {
         let output = run(&[command, &["--admin", "127.0.0.1:1"]].concat()).await;
         assert_eq!(output.status.code(), Some(1));
@@ -255,12 +255,12 @@ async fn where_no_service_is_the_commands_say_how_to_find_one() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_the_one_that_was_meant_is_told_from_it() {
+async fn a_wrong_address_or_client_is_reported_as_such() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let other = "[clients.b]\nbase_url = 'http://localhost:9/'";
     let service = serving(&upstream, &folder, other).await;
-    // It says that it listens when the first of its clients answers.
+    // It reports that it listens when the first of its clients is loaded.
     service.ready().await;
     let (callers, admin) = (service.address.to_string(), service.admin.to_string());
     for (address, complaint) in [
@@ -280,7 +280,7 @@ async fn a_service_that_is_not_the_one_that_was_meant_is_told_from_it() {
     }
 }
 
-/// What `oneflight explain KEY --json` says.
+/// The output of `oneflight explain KEY --json`.
 async fn explained(service: &Service, key: &str) -> Value {
     let admin = service.admin.to_string();
     let output = run(&["explain", key, "--client", "a", "--admin", &admin, "--json"]).await;
@@ -289,7 +289,7 @@ async fn explained(service: &Service, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
+async fn explain_predicts_whether_a_caller_opens_joins_or_is_refused() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let limits =
@@ -325,7 +325,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     let (age, within) = (&flight["age_ms"], &open["next"]["within_ms"]);
     assert_eq!(age.as_u64().unwrap() + within.as_u64().unwrap(), 3_600_000);
     assert_eq!((&open["flights"], &open["running"]), (&json!(1), &json!(1)));
-    // The only flight there may be is another key's.
+    // The limit is one flight, and that is another key's.
     let other = explained(&service, "other").await;
     assert_eq!(other["next"]["what"], "refused");
     assert_eq!(other["next"]["code"], "overloaded");
@@ -338,7 +338,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     assert_eq!(full["next"]["what"], "refused");
     let answer = get(address, "/v1/a/items?x=a+b%26c").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    // It is not asked twice for being explained.
+    // Explaining sends no request.
     assert_eq!(upstream.requests(), 1);
     upstream.release();
     for caller in [one, two] {
@@ -350,7 +350,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
 }
 
 #[tokio::test]
-async fn an_explanation_for_people_begins_with_what_happens() {
+async fn the_text_explanation_begins_with_what_happens() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "").await;

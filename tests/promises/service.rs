@@ -1,4 +1,4 @@
-//! How callers of the service share flights, over real sockets; and that one guest harms no other.
+//! Sharing, limits and isolation through the service, over real sockets.
 
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use http::StatusCode;
 use oneflight::registry::ClientRegistry;
 use oneflight::{Limits, ServerLimits, Settings, Sharing};
 use oneflight_tests::caller::{Http2, code, get, get_with, header};
+use oneflight_tests::folder::Folder;
 use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{Subject, artifacts, failsafe, process, reaching};
+use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
 use tokio::net::TcpStream;
 
-/// What callers ask for.
+/// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
 
-/// Asks for a flight of one's own.
+/// The header that requests a fresh flight.
 const ANEW: &[(&str, &str)] = &[("cache-control", "no-cache")];
 
-// Row 1.
+// fault 1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_of_a_cold_key_make_one_upstream_request() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -47,7 +48,7 @@ async fn a_thousand_callers_of_a_cold_key_make_one_upstream_request() {
     serving.subject.settled().await;
 }
 
-// Row 13.
+// fault 13
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leaders_connection_may_close_and_the_others_are_answered() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -68,7 +69,7 @@ async fn the_leaders_connection_may_close_and_the_others_are_answered() {
     assert_eq!(upstream.requests(), 1);
 }
 
-// Row 14.
+// fault 14
 #[tokio::test]
 async fn when_the_last_connection_closes_so_does_the_upstreams() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -83,9 +84,9 @@ async fn when_the_last_connection_closes_so_does_the_upstreams() {
     serving.subject.settled().await;
 }
 
-// Row 2.
+// fault 2
 #[tokio::test]
-async fn two_clients_are_asked_for_the_same_key_and_make_a_flight_each() {
+async fn two_clients_called_with_the_same_key_open_a_flight_each() {
     let upstream = Upstream::start(Answer::Held).await;
     let client = async |name: &str| {
         let name = name.to_owned();
@@ -114,7 +115,8 @@ async fn two_clients_are_asked_for_the_same_key_and_make_a_flight_each() {
     assert_eq!(upstream.requests(), 2);
 }
 
-// Rows 13 and 14, where the callers have one connection.
+// fault 13, 14
+// All callers use one connection.
 #[tokio::test]
 async fn callers_over_one_http2_connection_share_a_flight_and_leave_it_one_by_one() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -140,7 +142,12 @@ async fn callers_over_one_http2_connection_share_a_flight_and_leave_it_one_by_on
     assert_eq!(upstream.requests(), 1);
 
     let upstream = Upstream::start(Answer::Held).await;
-    let serving = Serving::in_front_of(&upstream).await;
+    let limits = ServerLimits {
+        header_timeout: NEVER,
+        ..ServerLimits::default()
+    };
+    let subject = Subject::builtin(&upstream.origin(), reaching(&upstream)).await;
+    let serving = Serving::with(subject, limits, None).await;
     let connection = Http2::to(serving.callers).await;
     let last = tokio::spawn(connection.get(ITEMS));
     upstream.requested(1).await;
@@ -160,9 +167,9 @@ async fn callers_over_one_http2_connection_share_a_flight_and_leave_it_one_by_on
     serving.subject.settled().await;
 }
 
-// Row 16.
+// fault 16
 #[tokio::test]
-async fn a_caller_whose_own_deadline_passes_is_told_so_and_the_others_are_answered() {
+async fn a_callers_own_deadline_ends_its_request_and_no_other() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let callers = serving.callers;
@@ -191,9 +198,9 @@ async fn a_caller_whose_own_deadline_passes_is_told_so_and_the_others_are_answer
     assert_eq!(upstream.requests(), 1);
 }
 
-// Row 17.
+// fault 17
 #[tokio::test]
-async fn a_flight_that_is_older_than_the_join_window_answers_only_those_who_are_on_it() {
+async fn a_flight_older_than_the_join_window_answers_only_its_own_callers() {
     let upstream = Upstream::start(Answer::Held).await;
     let settings = Settings {
         sharing: Sharing::Coalesced {
@@ -215,7 +222,8 @@ async fn a_flight_that_is_older_than_the_join_window_answers_only_those_who_are_
     serving.subject.settled().await;
 }
 
-// Contract points 5 and 7.
+// fault 43
+// contract 5, 7
 #[tokio::test]
 async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_not_without_bound() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -243,7 +251,7 @@ async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_no
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(code(&refused), "overloaded");
     assert_eq!(header(&refused, "retry-after"), "1");
-    // The one that was refused has closed nothing, and the one before has superseded the first.
+    // The refused call superseded nothing; the one before superseded the first.
     let joined = tokio::spawn(get(callers, ITEMS));
     serving.waiting(3).await;
     upstream.release();
@@ -277,9 +285,9 @@ async fn a_caller_that_wants_a_flight_of_its_own_shares_one_where_the_client_doe
     assert_eq!(upstream.requests(), 1);
 }
 
-// Rows 18 and 19.
+// fault 18, 19
 #[tokio::test]
-async fn callers_and_flights_past_their_limits_are_told_to_come_again_and_the_others_stay() {
+async fn callers_and_flights_past_their_limits_get_503_and_the_others_stay() {
     let upstream = Upstream::start(Answer::Held).await;
     let settings = reaching(&upstream);
     let limits = Limits {
@@ -310,31 +318,41 @@ async fn callers_and_flights_past_their_limits_are_told_to_come_again_and_the_ot
     assert_eq!(upstream.requests(), 1);
 }
 
-// Row 5. In a process of its own: if guests were not interrupted, none of its threads would answer.
+// fault 5
+// In a separate process: if guests were not interrupted, none of its threads would answer. Their processor
+// time ends them; the limits of the client beside them are far away.
 #[tokio::test]
 async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
-    let args = [
-        "--component",
-        artifacts::MISBEHAVING,
-        "--deadline",
-        "1",
-        "--log",
-        "off",
-    ];
-    let service = process::Service::start(&args).await;
+    let client = |name: &str, limits: &str| {
+        format!(
+            "[clients.{name}]\ncomponent = '{}'\nlimits.flight_timeout = '1h'\nlimits.queue_timeout = '1h'\n{limits}\n",
+            artifacts::MISBEHAVING
+        )
+    };
+    let config = client(
+        "spinning",
+        "limits.max_executions = 64\nlimits.max_cpu_time = '100ms'",
+    ) + &client(
+        "other",
+        "limits.max_executions = 8\nlimits.max_cpu_time = '1h'",
+    );
+    let folder = Folder::new();
+    let file = folder.write("clients.toml", config.as_bytes());
+    let service = process::Service::start(&["--config", &file, "--log", "off"]).await;
+    service.ready().await;
     let address = service.address;
     let spinning: Vec<_> = (0..64)
         .map(|n| {
             tokio::spawn(
-                async move { get(address, &format!("/v1/default/items?x=spin:{n}")).await },
+                async move { get(address, &format!("/v1/spinning/items?x=spin:{n}")).await },
             )
         })
         .collect();
-    let joining = get(address, "/v1/default/items?x=spin:0");
+    let joining = get(address, "/v1/spinning/items?x=spin:0");
     let (livez, echo, joined) = failsafe("answers while guests spin", async {
         tokio::join!(
             get(address, "/livez"),
-            get(address, "/v1/default/items?x=echo:a"),
+            get(address, "/v1/other/items?x=echo:a"),
             joining
         )
     })
@@ -349,9 +367,10 @@ async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
     }
 }
 
-// Row 30, where the guest does not print: its errors and its last words.
+// fault 30
+// Panic messages and error texts, which the guest does not print itself.
 #[tokio::test]
-async fn what_a_guest_says_stands_in_the_log_as_harmless_lines() {
+async fn the_output_of_a_guest_is_escaped_in_the_log() {
     let service = process::Service::start(&["--component", artifacts::MISBEHAVING]).await;
     for key in ["panic", "error:other:s3cret"] {
         get(service.address, &format!("/v1/default/items?x={key}")).await;

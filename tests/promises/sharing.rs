@@ -1,4 +1,4 @@
-//! Who shares what with whom.
+//! Which calls share a flight, and what each caller gets.
 
 use std::pin::pin;
 
@@ -9,12 +9,12 @@ use oneflight::{Call, Client, ClientMetrics, ComponentClient, Stack, Unshared};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{Subject, failsafe, reaching};
 
-/// The built-in client, asking `upstream`.
+/// The built-in client in front of `upstream`.
 async fn builtin(upstream: &Upstream) -> Subject {
     Subject::builtin(&format!("{}/items", upstream.origin()), reaching(upstream)).await
 }
 
-/// One place of a service that asks, as another does.
+/// One of the places in a service that fetch the same items.
 async fn fetcher(client: Stack<ComponentClient>, key: &'static str) -> usize {
     client
         .call(key.into())
@@ -40,7 +40,7 @@ async fn two_fetchers_that_share_a_decorated_client_make_one_upstream_request() 
 }
 
 #[tokio::test]
-async fn two_fetchers_that_decorate_it_each_for_itself_make_two() {
+async fn two_fetchers_that_each_decorate_it_make_two_upstream_requests() {
     let upstream = Upstream::start(Answer::Held).await;
     let component = builtin(&upstream).await.component;
     let decorated = || {
@@ -58,7 +58,7 @@ async fn two_fetchers_that_decorate_it_each_for_itself_make_two() {
     assert_eq!(upstream.requests(), 2);
 }
 
-// Row 1 of the fault table.
+// fault 1
 #[tokio::test]
 async fn n_callers_of_one_key_share_one_answer_in_memory() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -100,7 +100,7 @@ async fn n_callers_of_one_key_share_one_answer_in_memory() {
     subject.settled().await;
 }
 
-// Row 2.
+// fault 2
 #[tokio::test]
 async fn two_clients_never_share_a_flight_of_one_key() {
     let (ours, theirs) = (
@@ -149,7 +149,7 @@ async fn distinct_keys_are_distinct_flights() {
     );
 }
 
-// Row 3.
+// fault 3
 #[tokio::test]
 async fn an_error_is_shared_and_not_kept() {
     let upstream = Upstream::start(Answer::Status(503, "")).await;
@@ -162,7 +162,7 @@ async fn an_error_is_shared_and_not_kept() {
     subject.settled().await;
 }
 
-// Row 13.
+// fault 13
 #[tokio::test]
 async fn the_leader_may_leave_and_the_others_are_served_by_its_flight() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -185,7 +185,7 @@ async fn the_leader_may_leave_and_the_others_are_served_by_its_flight() {
     subject.settled().await;
 }
 
-// Row 14.
+// fault 14
 #[tokio::test]
 async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -208,8 +208,8 @@ async fn cancel_safety_of_a_bare_component() {
     let client = Unshared::new(component.clone());
     {
         let mut call = pin!(client.call("42".into()));
-        // Polled until the request is out: without a flight's task only this drives the guest, which
-        // yields each tick.
+        // Polled until the request is sent: without a flight's task only this future drives the guest, which
+        // yields at each tick.
         tokio::select! {
             answer = call.as_mut() => panic!("the upstream still holds it: {answer:?}"),
             () = upstream.requested(1) => {}
@@ -257,7 +257,7 @@ async fn a_drain_cancels_at_its_deadline_what_has_not_landed() {
     subject.settled().await;
 }
 
-// Row 15.
+// fault 15
 #[tokio::test]
 async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
     let upstream = Upstream::start(Answer::Held).await;
@@ -267,7 +267,7 @@ async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
         assert!(poll!(last.as_mut()).is_pending());
         upstream.requested(1).await;
     }
-    // This thread has run nothing since: the cancelled flight's task is still to be dropped.
+    // This thread has run no task since: the cancelled flight's task is not dropped yet.
     assert_eq!(subject.component.usage().running, 1);
     let mut newcomer = pin!(subject.client.call("42".into()));
     assert!(poll!(newcomer.as_mut()).is_pending());
@@ -279,7 +279,7 @@ async fn a_newcomer_while_a_flight_is_cancelled_has_a_flight_of_its_own() {
     subject.settled().await;
 }
 
-// Row 16.
+// fault 16
 #[tokio::test]
 async fn a_callers_deadline_is_its_own() {
     let upstream = Upstream::start(Answer::Held).await;

@@ -1,9 +1,9 @@
-//! Paths of the guests, as the build script built them.
+//! Paths of the guests that the build script built.
 
-/// A client that does whatever its key says: `tests/guests/misbehaving`, whose table lists the keys.
+/// A client that misbehaves as its key says: `tests/guests/misbehaving`, whose table lists the keys.
 pub const MISBEHAVING: &str = env!("MISBEHAVING_COMPONENT");
 
-/// A client written as a user would write it, which asks `UPSTREAM/things/{x}`:
+/// A client written as a user would write it, which requests `UPSTREAM/things/{x}`:
 /// `tests/guests/second-client`.
 pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");
 
@@ -16,11 +16,11 @@ pub const OTHER_TYPES: &str = env!("OTHER_TYPES_COMPONENT");
 /// A component that exports nothing of the contract.
 pub const NO_ITEMS: &str = env!("NO_ITEMS_COMPONENT");
 
-/// A component that exports what the contract asks for and imports `acme:store/kv`.
+/// A component that exports what the contract requires and imports `acme:store/kv`.
 pub const NEEDS_MORE: &str = env!("NEEDS_MORE_COMPONENT");
 
 /// A component with a memory of 1,100 pages: 69 MiB.
 pub const TOO_LARGE: &str = env!("TOO_LARGE_COMPONENT");
 
-/// A component that exports what the contract asks for, and loops for ever where it should start.
+/// A component that exports what the contract requires, and loops for ever in its start function.
 pub const SPINS_AT_START: &str = env!("SPINS_AT_START_COMPONENT");

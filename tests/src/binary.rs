@@ -1,5 +1,5 @@
-//! The real binary, built: for the tests of this package, and for the benchmark and the load beside them,
-//! which include this file.
+//! Builds the real binary: for the tests of this package, and for the benchmark and the load test, which
+//! include this file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,13 +19,13 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    // Where cargo builds with the features of all default members, as for running and testing.
+    // From the workspace, where cargo builds with the features of all default members, as for tests.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut root = root.filter(|folder| folder.join("Cargo.lock").exists());
     let root = root.next().expect("the workspace that this is part of");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    // Cargo tells a program which package it is of and where that builds. Build scripts ask to be run
-    // again where that differs, so with it this build would undo the one that the program is part of.
+    // Cargo sets variables that name the package of the program that it runs. Build scripts rerun when these
+    // differ, so with them this build would invalidate the build of this program.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -55,7 +55,7 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
 ///
 /// # Panics
 ///
-/// When cargo does not build it.
+/// When cargo fails to build it.
 #[must_use]
 pub fn binary() -> &'static Path {
     &BINARY

@@ -1,12 +1,12 @@
-//! Components that are small, valid, and more than a compiler should be asked to do.
+//! Components that are small and valid, and too expensive to compile.
 
-/// A component of one function whose compiling takes gigabytes, of less than 60 KB.
+/// A component of less than 60 KB, with one function whose compilation takes gigabytes.
 #[must_use]
 pub fn of_memory() -> Vec<u8> {
     component(1, &function(2_500, 2_500))
 }
 
-/// A component of functions whose compiling takes minutes, and not much memory.
+/// A component whose compilation takes minutes, and not much memory.
 #[must_use]
 pub fn of_time() -> Vec<u8> {
     component(1_000, &function(400, 400))
@@ -28,9 +28,8 @@ pub fn component(functions: u32, function: &[u8]) -> Vec<u8> {
     [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
 }
 
-/// A function with as many locals, and as many loops within each other. The innermost changes every
-/// local, and may start any loop anew: so each loop has its own value of each local, which is
-/// `locals * loops` values for a few bytes of each.
+/// A function with so many locals and so many nested loops. The innermost changes every local and may restart
+/// any loop, so each loop has its own value of each local: `locals * loops` values for a few bytes of each.
 #[must_use]
 pub fn function(locals: u32, loops: u32) -> Vec<u8> {
     const I32: u8 = 0x7f;

@@ -1,4 +1,4 @@
-//! A real Chromium without a window, told what to do in WebDriver's words (W3C) by its chromedriver.
+//! A real headless Chromium, controlled by chromedriver (W3C WebDriver).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,22 +18,22 @@ use crate::caller::send;
 use crate::folder::Folder;
 use crate::{FAILSAFE, failsafe};
 
-/// The browser, with one page open; it ends with this value.
+/// The browser, with one page open; dropping this value ends it.
 #[derive(Debug)]
 pub struct Browser {
     driver: SocketAddr,
     session: String,
     _driver: Child,
-    /// All that they store.
+    /// All files that they write.
     _folder: Folder,
 }
 
 impl Browser {
-    /// Starts it on any free port.
+    /// Starts chromedriver on a free port, and the browser.
     ///
     /// # Panics
     ///
-    /// When there are no such programs.
+    /// When one of the programs is not installed.
     pub async fn start() -> Self {
         let folder = Folder::new();
         let mut process = Command::new("chromedriver")
@@ -59,7 +59,7 @@ impl Browser {
             _driver: process,
             _folder: folder,
         };
-        // It ends with its driver, whose pipe it listens to. Where it is root's, it has no sandbox.
+        // The browser ends with its driver, at the other end of its pipe. Run by root it has no sandbox.
         let args = [
             "--headless",
             "--remote-debugging-pipe",
@@ -78,22 +78,22 @@ impl Browser {
         browser
     }
 
-    /// Goes to this address, as a user who enters it does, and waits until it is loaded.
+    /// Opens this URL and waits until it is loaded.
     pub async fn open(&self, url: &str) {
         self.ask(Method::POST, "/url", &json!({ "url": url })).await;
     }
 
-    /// What `expression`, in JavaScript, has for its value in the page.
+    /// The value of `expression`, in JavaScript, in the page.
     pub async fn value(&self, expression: &str) -> Value {
         let script = json!({ "script": format!("return {expression}"), "args": [] });
         self.ask(Method::POST, "/execute/sync", &script).await
     }
 
-    /// Waits until `expression` has this value. The page looks for itself, so that waiting costs little.
+    /// Waits until `expression` has this value. The page checks by itself, so that waiting costs little.
     ///
     /// # Panics
     ///
-    /// When it does not come to have it.
+    /// When it has another value until the failsafe.
     pub async fn shows(&self, expression: &str, value: impl Into<Value>) {
         let value = value.into();
         let script = format!(
@@ -113,13 +113,13 @@ impl Browser {
         assert_eq!(shown, value, "{expression}");
     }
 
-    /// Gives a command of Chromium's own (its DevTools protocol).
+    /// Sends a command of Chromium's DevTools protocol.
     pub async fn command(&self, name: &str, parameters: Value) -> Value {
         let command = json!({ "cmd": name, "params": parameters });
         self.ask(Method::POST, "/goog/cdp/execute", &command).await
     }
 
-    /// Makes the page so many pixels wide and high.
+    /// Sets the size of the viewport, in pixels.
     pub async fn resize(&self, width: usize, height: usize) {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -127,7 +127,7 @@ impl Browser {
             .await;
     }
 
-    /// Presses and lets go of a key, which WebDriver names by one character.
+    /// Presses and releases a key, which WebDriver names by one character.
     pub async fn press(&self, key: char) {
         let actions = [
             json!({ "type": "keyDown", "value": key }),
@@ -138,11 +138,11 @@ impl Browser {
         self.ask(Method::POST, "/actions", &keyboard).await;
     }
 
-    /// What the console says that it has not said before.
+    /// The console messages since the last call.
     ///
     /// # Panics
     ///
-    /// When that is no list.
+    /// When chromedriver returns no list.
     pub async fn console(&self) -> Vec<Value> {
         let log = self
             .ask(Method::POST, "/se/log", &json!({ "type": "browser" }))
@@ -150,11 +150,11 @@ impl Browser {
         log.as_array().expect("a list").clone()
     }
 
-    /// All of the page as a picture (PNG), so wide.
+    /// A screenshot of the whole page (PNG), with this width.
     ///
     /// # Panics
     ///
-    /// When that is no picture.
+    /// When chromedriver returns no image.
     pub async fn picture(&self, width: usize) -> Vec<u8> {
         self.resize(width, 800).await;
         let height = self.value("document.documentElement.scrollHeight").await;
@@ -183,8 +183,8 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Has the driver end the browser, so that nothing is written to their folder any more when that is
-    /// removed. Where it is not there any more, there is nobody to tell.
+    /// Ends the browser through its driver, so that neither writes to their folder when it is removed. A driver
+    /// that has ended already needs nothing.
     fn drop(&mut self) {
         let ended = TcpStream::connect(self.driver).and_then(|mut stream| {
             stream.set_read_timeout(Some(FAILSAFE))?;

@@ -1,5 +1,4 @@
-//! A caller over HTTP: one connection, one request, and what came back; or many requests over one
-//! connection in HTTP/2.
+//! A caller over HTTP: one request on one connection, or many requests on one connection over HTTP/2.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,11 +16,11 @@ use tokio::task::AbortHandle;
 /// An answer, read whole.
 pub type Answer = Response<Bytes>;
 
-/// Asks for `path` on a connection of its own, which is closed when the future is dropped.
+/// Requests `path` on a connection of its own, which is closed when the future is dropped.
 ///
 /// # Panics
 ///
-/// When the server does not answer as HTTP.
+/// When the server does not answer with HTTP.
 pub async fn get(server: SocketAddr, path: &str) -> Answer {
     get_with(server, path, &[]).await
 }
@@ -30,7 +29,7 @@ pub async fn get(server: SocketAddr, path: &str) -> Answer {
 ///
 /// # Panics
 ///
-/// When the server does not answer as HTTP.
+/// When the server does not answer with HTTP.
 pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::get(path).header("host", server.to_string());
     for (name, value) in headers {
@@ -43,7 +42,7 @@ pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) 
 ///
 /// # Panics
 ///
-/// When the server does not answer as HTTP.
+/// When the server does not answer with HTTP.
 pub async fn send<B>(server: SocketAddr, request: Request<B>) -> Answer
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -58,7 +57,7 @@ where
 ///
 /// # Panics
 ///
-/// When the server does not answer as HTTP.
+/// When the server does not answer with HTTP.
 pub async fn exchange<S, B>(stream: S, request: Request<B>) -> Answer
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -69,7 +68,7 @@ where
         .expect("a connection");
     let exchange =
         async move { whole(sender.send_request(request).await.expect("a response")).await };
-    // Both in this future: dropping it drops the connection with the exchange.
+    // Both in this future: dropping it drops the connection too.
     tokio::join!(exchange, connection).0
 }
 
@@ -79,7 +78,7 @@ async fn whole(response: Response<Incoming>) -> Answer {
     Response::from_parts(parts, body)
 }
 
-/// A connection in HTTP/2, which is closed with this value.
+/// An HTTP/2 connection; dropping this value closes it.
 #[derive(Debug)]
 pub struct Http2 {
     sender: http2::SendRequest<Empty<Bytes>>,
@@ -87,11 +86,11 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// Over this stream, by prior knowledge.
+    /// Over this stream, with prior knowledge.
     ///
     /// # Panics
     ///
-    /// When the server does not take it.
+    /// When the server refuses it.
     pub async fn over<S>(stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -105,17 +104,17 @@ impl Http2 {
         }
     }
 
-    /// Over a connection to `server`, in the clear.
+    /// Over a connection to `server`, without TLS.
     ///
     /// # Panics
     ///
-    /// When the server does not take it.
+    /// When the server refuses it.
     pub async fn to(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).await;
         Self::over(stream.expect("a server that listens")).await
     }
 
-    /// Asks for `path`. Its stream is reset where the future is dropped.
+    /// Requests `path`. Its stream is reset when the future is dropped.
     ///
     /// # Panics
     ///
@@ -125,7 +124,7 @@ impl Http2 {
         self.send(request.body(Empty::new()).expect("a request"))
     }
 
-    /// Sends `request`. Its stream is reset where the future is dropped.
+    /// Sends `request`. Its stream is reset when the future is dropped.
     ///
     /// # Panics
     ///
@@ -151,11 +150,11 @@ impl Drop for Http2 {
     }
 }
 
-/// A connection on which this was sent.
+/// Opens a connection and sends `text`.
 ///
 /// # Panics
 ///
-/// When nobody listens.
+/// When nothing listens there.
 pub async fn sending(server: SocketAddr, text: &str) -> TcpStream {
     let stream = TcpStream::connect(server).await;
     let mut stream = stream.expect("a server that listens");
@@ -163,18 +162,18 @@ pub async fn sending(server: SocketAddr, text: &str) -> TcpStream {
     stream
 }
 
-/// All that comes until the connection is closed.
+/// Everything that arrives until the connection is closed.
 ///
 /// # Panics
 ///
-/// When that is no text.
+/// When that is not UTF-8.
 pub async fn rest(mut stream: TcpStream) -> String {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.expect("text");
     rest
 }
 
-/// A header of an answer, as text; empty where it has none.
+/// A header of an answer, as text; empty if it has none.
 #[must_use]
 pub fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer
@@ -188,7 +187,7 @@ pub fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
 ///
 /// # Panics
 ///
-/// When the answer is none.
+/// When the answer is no problem document.
 #[must_use]
 pub fn code(answer: &Answer) -> String {
     assert_eq!(

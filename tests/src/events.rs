@@ -1,4 +1,4 @@
-//! A stream of server-sent events, event by event.
+//! A client of server-sent events.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::failsafe;
 
-/// The stream, on a connection of its own; it is closed with this value.
+/// The stream, on a connection of its own; dropping this value closes it.
 #[derive(Debug)]
 pub struct Events {
     body: Incoming,
@@ -23,11 +23,11 @@ pub struct Events {
 }
 
 impl Events {
-    /// Asks for `path`.
+    /// Requests `path`.
     ///
     /// # Panics
     ///
-    /// When there is no such stream.
+    /// When the answer is no event stream.
     pub async fn of(server: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(server).await;
         let stream = TokioIo::new(stream.expect("a server that listens"));
@@ -45,11 +45,11 @@ impl Events {
         }
     }
 
-    /// The next event or comment, as it was sent; `None` at the end.
+    /// The next event or comment, as it is on the wire; `None` at the end.
     ///
     /// # Panics
     ///
-    /// When the stream breaks off.
+    /// When the connection fails.
     pub async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.unread.split_once("\n\n") {
@@ -63,11 +63,11 @@ impl Events {
         }
     }
 
-    /// The figures in the first event of which `wanted` is true.
+    /// The figures of the first event that is `wanted`.
     ///
     /// # Panics
     ///
-    /// When the stream ends before.
+    /// When the stream ends first.
     pub async fn figures(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let figures = async {
             loop {

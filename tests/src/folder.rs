@@ -1,19 +1,19 @@
-//! A folder of a test's own.
+//! A temporary folder of one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An empty folder, which is removed with this value and all that is in it.
+/// A folder that is empty at first; dropping this value removes it with its content.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes one.
+    /// Creates it.
     ///
     /// # Panics
     ///
-    /// When the system lets nobody make any.
+    /// When the system refuses to create it.
     #[must_use]
     #[expect(
         clippy::new_without_default,
@@ -28,13 +28,13 @@ impl Folder {
         Self(path)
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Writes a file into it, and says where that is.
+    /// Writes a file into it and returns the file's path.
     ///
     /// # Panics
     ///
@@ -45,7 +45,7 @@ impl Folder {
         path.to_str().expect("a path in UTF-8").to_owned()
     }
 
-    /// The names of what is in it, in order.
+    /// The sorted names of its entries.
     ///
     /// # Panics
     ///
@@ -64,7 +64,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Where it fails, a test has failed before, or a folder is left in the temporary ones.
+        // If it fails, the test has failed before, or a temporary folder is left.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

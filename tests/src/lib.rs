@@ -1,7 +1,9 @@
 //! The harness of the end-to-end tests: an upstream that counts and misbehaves, clients around real
-//! components, the real binary as a process, and an HTTP client with nothing clever in it.
+//! components, the real binary as a process, and a plain HTTP client.
 //!
-//! Nothing here sleeps: tests wait for events, and [`failsafe`] fails the one that waits in vain.
+//! Nothing here depends on how fast the machine is. A test waits for events; [`failsafe`] fails a test whose
+//! event does not come. Every limit that a test does not assert is [`NEVER`]. A test that asserts a limit sets
+//! that one to [`LIMIT`] and lets it pass with [`fast_forward`].
 
 pub mod artifacts;
 mod binary;
@@ -24,18 +26,22 @@ use std::time::Duration;
 
 use oneflight::{BUILTIN, Call, ComponentClient, Engine, Limits, Metrics, Settings, Stack};
 
-/// The longest that a test waits for anything: a machine that is busy with builds takes ten times as long as
-/// one that is not, and only a test that fails waits for all of it.
-pub const FAILSAFE: Duration = Duration::from_secs(60);
+/// The longest that a test waits for an event. It is no assertion: only a test that hangs reaches it, however
+/// busy the machine is.
+pub const FAILSAFE: Duration = Duration::from_secs(300);
 
-/// Longer than any test waits: with this limit, an end that comes is not the limit's.
+/// A limit that a test runs into by [`fast_forward`]. In real time no test takes this long, so the limit never
+/// passes before the test lets it; in paused time it passes before [`FAILSAFE`].
+pub const LIMIT: Duration = Duration::from_secs(150);
+
+/// Longer than any test takes: a limit that no test reaches.
 pub const NEVER: Duration = Duration::from_secs(3_600);
 
-/// `future`'s output, which must come within [`FAILSAFE`].
+/// Waits for `future`, at most for [`FAILSAFE`].
 ///
 /// # Panics
 ///
-/// When it does not; `what` says what was waited for.
+/// When that time passes; `what` names what the test waited for.
 pub async fn failsafe<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(FAILSAFE, future).await {
         Ok(output) => output,
@@ -43,31 +49,42 @@ pub async fn failsafe<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
-/// A component with its decorators, and without, for its figures.
+/// Waits for `future` with the clock paused: whenever nothing else can run, the clock jumps to the next timer.
+///
+/// Begin only once all that must happen before the timer has happened. Data on its way through a socket does
+/// not hold the clock up.
+pub async fn fast_forward<F: Future>(future: F) -> F::Output {
+    tokio::time::pause();
+    let output = future.await;
+    tokio::time::resume();
+    output
+}
+
+/// A component, with its decorators and without them.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// What callers ask.
+    /// The decorated client, which callers call.
     pub client: Stack<ComponentClient>,
-    /// What it is made of.
+    /// The component alone, for its usage figures.
     pub component: ComponentClient,
-    /// What runs it, and nothing else but what a test loads there.
+    /// The engine that runs it, and no other component unless a test loads one.
     pub engine: Engine,
     /// The metrics that count its callers and flights.
     pub metrics: Arc<Metrics>,
 }
 
 impl Subject {
-    /// Loads the component in the file `path`, and decorates it.
+    /// Loads and decorates the component in the file `path`.
     ///
     /// # Panics
     ///
-    /// When it does not load.
+    /// When the component does not load.
     pub async fn load(path: &str, settings: Settings) -> Self {
         let binary = std::fs::read(path).expect("the build script has built it");
         Self::decorating(&binary, settings).await
     }
 
-    /// The built-in client, which asks `base_url`.
+    /// The built-in client, with `base_url` as its upstream.
     ///
     /// # Panics
     ///
@@ -76,7 +93,7 @@ impl Subject {
         Self::decorating(BUILTIN, settings.env("BASE_URL", base_url)).await
     }
 
-    /// The guest that does whatever its key says.
+    /// The guest that misbehaves as its key says.
     pub async fn misbehaving(settings: Settings) -> Self {
         Self::load(artifacts::MISBEHAVING, settings).await
     }
@@ -86,7 +103,7 @@ impl Subject {
         Self::on(&engine, binary, settings).await
     }
 
-    /// The component in `binary`, on an engine that it shares.
+    /// Loads and decorates the component in `binary` on an engine that other clients may use too.
     ///
     /// # Panics
     ///
@@ -105,7 +122,7 @@ impl Subject {
         }
     }
 
-    /// Asks, and says what came of it: the items' JSON, or the error's code.
+    /// Calls the client and returns the items as JSON.
     ///
     /// # Errors
     ///
@@ -119,8 +136,8 @@ impl Subject {
         }
     }
 
-    /// Drops the client and waits until nothing is left of it or of its upstreams' connections: there
-    /// are no more [`tasks`] than `before`.
+    /// Drops the client and waits until its tasks and those of its upstream connections have ended: until
+    /// there are no more than `before` [`tasks`].
     pub async fn gone(self, before: usize) {
         self.settled().await;
         drop(self);
@@ -137,8 +154,8 @@ impl Subject {
         .await;
     }
 
-    /// Waits until nothing is left of the flights before: no flight or caller in the table, no guest
-    /// under way, and no place in the engine's pool but those of instances that are kept for later.
+    /// Waits until nothing is left of earlier flights: no flight or caller in the table, no running guest,
+    /// and no slot of the engine's pool in use except by idle instances.
     pub async fn settled(&self) {
         let is_settled = || {
             let (table, usage) = (self.client.control(), self.component.usage());
@@ -154,22 +171,28 @@ impl Subject {
     }
 }
 
-/// Settings that let a guest reach `upstream`, with no deadline that falls within a test: a connection
-/// that is closed was closed for another reason.
-///
-/// # Panics
-///
-/// Never: an upstream's origin is one.
+/// Settings of a client that may reach nothing, with [`patient`] limits.
 #[must_use]
-pub fn reaching(upstream: &upstream::Upstream) -> Settings {
-    let settings = Settings::new("test").allow(&upstream.origin());
+pub fn settings() -> Settings {
     Settings {
         limits: patient(),
-        ..settings.expect("an origin")
+        ..Settings::new("test")
     }
 }
 
-/// Limits with no time that a test would see.
+/// Settings that let a guest reach `upstream`, with [`patient`] limits: no connection is closed because a
+/// limit has passed.
+///
+/// # Panics
+///
+/// Never: an upstream's origin is valid.
+#[must_use]
+pub fn reaching(upstream: &upstream::Upstream) -> Settings {
+    let reaching = settings().allow(&upstream.origin());
+    reaching.expect("an origin")
+}
+
+/// The default limits, except that no time limit ever passes.
 #[must_use]
 pub fn patient() -> Limits {
     Limits {
@@ -177,7 +200,10 @@ pub fn patient() -> Limits {
         first_byte_timeout: NEVER,
         between_bytes_timeout: NEVER,
         request_timeout: NEVER,
+        queue_timeout: NEVER,
         flight_timeout: NEVER,
+        max_cpu_time: NEVER,
+        idle_timeout: NEVER,
         ..Limits::default()
     }
 }
@@ -192,7 +218,7 @@ pub async fn fewer_tasks(most: usize) {
     .await;
 }
 
-/// Tasks of this test's runtime: of the host, of the upstreams, and the test's own.
+/// Tasks of this test's runtime: the host's, the upstreams' and the test's own.
 #[must_use]
 pub fn tasks() -> usize {
     tokio::runtime::Handle::current()

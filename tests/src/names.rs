@@ -1,4 +1,4 @@
-//! Names that mean what a test says, and something else the next time.
+//! A resolver whose answers a test chooses.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,23 +9,23 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
 use oneflight::upstream::Resolve;
 
-/// A resolver with a script: an answer for each time that it is asked, whatever the name.
+/// A resolver with a script: one answer for each lookup, whatever the name.
 #[derive(Debug, Default)]
 pub struct Script {
     answers: Mutex<VecDeque<Lookup>>,
     asked: Mutex<Vec<String>>,
 }
 
-/// What comes of looking up a name.
+/// The outcome of a lookup.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// These addresses.
     Addresses(Vec<IpAddr>),
-    /// Nothing, ever.
+    /// The lookup never ends.
     Hangs,
-    /// There is no such name.
+    /// The name does not exist.
     Fails,
-    /// A bug of the host's: whoever looks it up panics.
+    /// The lookup panics, as a bug of the host would.
     Panics,
 }
 
@@ -34,7 +34,7 @@ impl Lookup {
     ///
     /// # Panics
     ///
-    /// When one of them is none.
+    /// When one of them is no IP address.
     #[must_use]
     pub fn of(addresses: &[&str]) -> Self {
         let addresses = addresses.iter().map(|ip| ip.parse().expect("an address"));
@@ -43,7 +43,7 @@ impl Lookup {
 }
 
 impl Script {
-    /// A resolver that answers so, in this order; the last answer stands for all that follow.
+    /// A resolver with these answers, in this order; the last one is repeated.
     #[must_use]
     pub fn new(answers: impl IntoIterator<Item = Lookup>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Script {
         }
     }
 
-    /// The names that were looked up so far.
+    /// The names of the lookups so far.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);

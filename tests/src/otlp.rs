@@ -1,4 +1,4 @@
-//! A receiver of traces, by OTLP over HTTP, as a collector is one: what comes is decoded, and kept.
+//! A receiver of traces by OTLP over HTTP, like a collector: it decodes and keeps what it receives.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use crate::tls::Identity;
 
-/// The server; it ends with this value.
+/// The server; dropping this value ends it.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
@@ -39,7 +39,7 @@ pub struct Received {
     pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, as it came.
+    /// Its body, undecoded.
     pub bytes: Bytes,
     /// The spans in it.
     pub spans: Vec<Span>,
@@ -48,46 +48,46 @@ pub struct Received {
 /// A span, with its ids as `traceparent` writes them.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The trace that it is in.
+    /// Its trace id.
     pub trace: String,
     /// Its own id.
     pub id: String,
-    /// The span that it hangs under; empty where it is the first of its trace.
+    /// The id of its parent; empty for the root of a trace.
     pub parent: String,
-    /// The spans that it is linked to: their traces, and their ids.
+    /// Its links: trace id and span id.
     pub links: Vec<(String, String)>,
-    /// Which side of a request it is.
+    /// Its kind.
     pub kind: proto::span::SpanKind,
-    /// Whether it stands for a failure.
+    /// Whether its status is an error.
     pub failed: bool,
-    /// Events in it.
+    /// The number of its events.
     pub events: usize,
-    /// Milliseconds that it took.
+    /// Its duration in milliseconds.
     pub ms: u64,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Those of who sent it.
+    /// The attributes of its resource.
     pub resource: BTreeMap<String, String>,
 }
 
 impl Receiver {
-    /// Listens at a free port of loopback.
+    /// Listens on a free port of loopback.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// When there is no free port.
     pub async fn start() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::at(address, None).await.expect("a free port")
     }
 
-    /// Listens at `address`, in TLS where there is an `identity`.
+    /// Listens on `address`, with TLS if there is an `identity`.
     ///
     /// # Errors
     ///
-    /// When that cannot be had.
+    /// When the address cannot be bound.
     pub async fn at(address: SocketAddr, identity: Option<&Identity>) -> std::io::Result<Self> {
         let tls = identity.map(|identity| identity.acceptor(&["http/1.1"]));
         let listener = TcpListener::bind(address).await?;
@@ -99,7 +99,7 @@ impl Receiver {
                 tokio::spawn(async move {
                     match tls {
                         None => serve(stream, queue).await,
-                        // A handshake that fails is the sender's refusal.
+                        // A sender that does not trust the certificate ends the handshake.
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
                                 serve(stream, queue).await;
@@ -128,7 +128,7 @@ impl Receiver {
         self.address.port()
     }
 
-    /// The next request.
+    /// Waits for the next request.
     ///
     /// # Panics
     ///
@@ -138,7 +138,7 @@ impl Receiver {
         next.expect("the server is still there")
     }
 
-    /// The requests so far that were not asked for before.
+    /// The requests that have arrived since the last call.
     pub fn received(&mut self) -> Vec<Received> {
         std::iter::from_fn(|| self.received.try_recv().ok()).collect()
     }
@@ -156,7 +156,7 @@ where
 {
     let service = service_fn(|request| take(request, queue.clone()));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // One that breaks off is its sender's affair.
+    // A connection that breaks off loses only its own request.
     drop(connection.await);
 }
 
@@ -177,7 +177,7 @@ async fn take(
         })
     };
     match decoded.await {
-        // Nobody may look any more.
+        // The test may have dropped the receiver.
         Some(received) => drop(queue.send(received)),
         None => *response.status_mut() = http::StatusCode::BAD_REQUEST,
     }

@@ -14,14 +14,15 @@ use tokio::time::timeout;
 
 pub use crate::binary::binary;
 use crate::caller::get;
+use crate::folder::Folder;
 use crate::{FAILSAFE, failsafe};
 
-/// The command line `oneflight ARGS`, with nothing of this process's standard input, and with a folder
-/// of the tests' own for what they compile: they neither use nor leave anything in their user's home.
+/// The command `oneflight ARGS`, without standard input and with a compile cache in the target folder: tests
+/// neither use nor change the home folder of their user.
 ///
 /// # Panics
 ///
-/// Never: the binary lies in `target/PROFILE`.
+/// Never: the binary is in `target/PROFILE`.
 #[must_use]
 pub fn oneflight(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -46,8 +47,8 @@ pub async fn run(args: &[&str]) -> Output {
         .expect("a process")
 }
 
-/// Runs the test `name`, as the test binary lists it, in a process of its own, which does nothing else;
-/// `true` says that this is that process.
+/// Runs the test `name`, as the test binary lists it, in a separate process that does nothing else. Returns
+/// `true` in that process.
 ///
 /// # Panics
 ///
@@ -72,12 +73,12 @@ pub async fn alone(name: &str) -> bool {
     false
 }
 
-/// The processes of which this is true: of their `/proc/ID` and what `/proc/ID/stat` says, the name in
-/// brackets, the state and the parent among it. Zombies are processes.
+/// The ids of the `wanted` processes, zombies included. `wanted` gets `/proc/ID` and the content of
+/// `/proc/ID/stat`, with the name in brackets, the state and the parent.
 ///
 /// # Panics
 ///
-/// Where the system does not tell.
+/// When there is no `/proc`.
 pub fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("Linux");
     entries
@@ -90,14 +91,14 @@ pub fn processes(wanted: impl Fn(&Path, &str) -> bool) -> Vec<u32> {
         .collect()
 }
 
-/// Whether a process of which `/proc/ID/stat` says this was started by `parent`.
+/// Whether a process with this `/proc/ID/stat` is a child of `parent`.
 #[must_use]
 pub fn is_child_of(parent: u32, stat: &str) -> bool {
     let after_name = stat.rsplit(") ").next().unwrap_or_default();
     after_name.split(' ').nth(1) == Some(&parent.to_string())
 }
 
-/// The names of the threads of the process that is `/proc/ID`; none, where there is no such process.
+/// The names of the threads of the process `/proc/ID`; none if there is no such process.
 #[must_use]
 pub fn threads(process: &Path) -> Vec<String> {
     let Ok(threads) = fs::read_dir(process.join("task")) else {
@@ -110,37 +111,51 @@ pub fn threads(process: &Path) -> Vec<String> {
         .collect()
 }
 
-/// `oneflight serve`, listening; it is killed with this value.
+/// Limits of a service that no test reaches: no flight, answer or idle connection is cut off because the machine
+/// is busy.
+pub const PATIENT: &str = "[limits]\nheader_timeout = '1h'\ngrace = '1h'\nwrite = '1h'\n";
+
+/// A running `oneflight serve`; dropping this value kills it.
 #[derive(Debug)]
 pub struct Service {
-    /// Where callers ask.
+    /// The public address.
     pub address: SocketAddr,
-    /// Where its operator asks.
+    /// The admin address.
     pub admin: SocketAddr,
     process: Child,
-    /// What it logged since it began to listen. It is read all the while: a full pipe would hold it up.
+    _folder: Folder,
+    /// The log since it began to listen. A task reads it all the time: a full pipe would block the process.
     log: watch::Receiver<String>,
     reading: JoinHandle<()>,
 }
 
 impl Service {
-    /// Starts `oneflight serve` with free ports and `args`, and waits until its client answers.
+    /// Starts `oneflight serve` with free ports and `args`, and waits until it listens for its first client. Unless
+    /// `args` name a configuration file, its limits on time are an hour.
     ///
     /// # Panics
     ///
-    /// When it ends instead.
+    /// When it exits instead.
     pub async fn start(args: &[&str]) -> Self {
         Self::start_with(args, &[]).await
     }
 
-    /// The same, with these in its environment.
+    /// The same, with these environment variables.
     ///
     /// # Panics
     ///
-    /// When it ends instead.
+    /// When it exits instead.
     pub async fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let free = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let args = [&free, args].concat();
+        let folder = Folder::new();
+        let patient = folder.write("patient.toml", PATIENT.as_bytes());
+        let patient = ["--config", &patient, "--deadline", "3600"];
+        let patient = if args.contains(&"--config") {
+            &[][..]
+        } else {
+            &patient
+        };
+        let args = [&free, patient, args].concat();
         let mut process = oneflight(&args)
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
@@ -181,12 +196,13 @@ impl Service {
             address,
             admin: admin.expect("a line that says where it is administered"),
             process,
+            _folder: folder,
             log,
             reading,
         }
     }
 
-    /// Waits until it says that it is ready: all its clients answer.
+    /// Waits until `/readyz` is 200: all its clients are loaded.
     pub async fn ready(&self) {
         failsafe("the service to be ready", async {
             while get(self.address, "/readyz").await.status() != StatusCode::OK {}
@@ -204,11 +220,11 @@ impl Service {
         .await;
     }
 
-    /// Waits until it has logged `text`, since it began to listen.
+    /// Waits until the log since it began to listen contains `text`.
     ///
     /// # Panics
     ///
-    /// When it ends before, or does not come to it.
+    /// When the process exits first, or at the failsafe.
     pub async fn logged(&self, text: &str) {
         let mut log = self.log.clone();
         let logged = timeout(FAILSAFE, log.wait_for(|log| log.contains(text))).await;
@@ -216,21 +232,21 @@ impl Service {
         assert!(is_logged, "{text:?} is not in {}", *self.log.borrow());
     }
 
-    /// Its number among the system's processes.
+    /// Its process id.
     ///
     /// # Panics
     ///
-    /// When there is no such process any more.
+    /// When the process has exited.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id().expect("a process that runs")
     }
 
-    /// Files, sockets and the like that it has open.
+    /// The number of its open file descriptors.
     ///
     /// # Panics
     ///
-    /// When there is no such process any more.
+    /// When the process has exited.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         let open = fs::read_dir(format!("/proc/{}/fd", self.id()));
@@ -241,7 +257,7 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// When there is no such process any more.
+    /// When the process has exited.
     #[must_use]
     pub fn threads(&self) -> Vec<String> {
         threads(Path::new(&format!("/proc/{}", self.id())))
@@ -251,7 +267,7 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// When there is no such process any more.
+    /// When the process has exited.
     pub fn terminate(&self) {
         self.signal("-TERM");
     }
@@ -260,7 +276,7 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// When there is no such process any more.
+    /// When the process has exited.
     pub fn hang_up(&self) {
         self.signal("-HUP");
     }
@@ -272,11 +288,11 @@ impl Service {
         assert!(sent.expect("kill").success());
     }
 
-    /// Waits for its end: the exit code, and what it logged since it began to listen.
+    /// Waits until it exits; returns the exit code, and the log since it began to listen.
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// When it does not exit.
     pub async fn ended(mut self) -> (Option<i32>, String) {
         let status = failsafe("the service to end", self.process.wait()).await;
         failsafe("the end of its log", self.reading)

@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a service, and what it makes of that.
+//! A real Prometheus that scrapes a service.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -10,21 +10,21 @@ use crate::caller::get;
 use crate::failsafe;
 use crate::folder::Folder;
 
-/// The program, scraping each second; it is killed with this value.
+/// The process, which scrapes every second; dropping this value kills it.
 #[derive(Debug)]
 pub struct Prometheus {
     address: SocketAddr,
     _process: Child,
-    /// Its configuration and all that it stores.
+    /// Its configuration and its data.
     _folder: Folder,
 }
 
 impl Prometheus {
-    /// Starts it, and waits until it answers.
+    /// Starts it, and waits until it listens.
     ///
     /// # Panics
     ///
-    /// When there is no such program.
+    /// When it is not installed.
     pub async fn scraping(service: SocketAddr) -> Self {
         let folder = Folder::new();
         let config = format!(
@@ -32,7 +32,7 @@ impl Prometheus {
              scrape_configs: [{{job_name: oneflight, static_configs: [{{targets: ['{service}']}}]}}]\n"
         );
         let config = folder.write("prometheus.yml", config.as_bytes());
-        // It takes no port 0, so one that is free now.
+        // It does not accept port 0, so this is a port that is free now.
         let address = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port");
@@ -66,7 +66,7 @@ impl Prometheus {
     ///
     /// # Panics
     ///
-    /// When it does not come to say so.
+    /// When it has not answered so until the failsafe.
     pub async fn says(&self, query: &str, value: &str) {
         let encoded = utf8_percent_encode(query, NON_ALPHANUMERIC);
         let path = format!("/api/v1/query?query={encoded}");

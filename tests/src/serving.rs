@@ -1,4 +1,4 @@
-//! The service in this process, so that a test can see who waits.
+//! The service inside the test process, so that a test can read its state.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,44 +13,44 @@ use tokio::task::JoinHandle;
 use crate::upstream::Upstream;
 use crate::{Subject, failsafe, reaching};
 
-/// A service of one client, with a door for callers and one for their operator; it ends with this value.
+/// A service with a public and an admin listener; dropping this value ends it.
 #[derive(Debug)]
 pub struct Serving {
-    /// The client, whose table is the service's.
+    /// A client of the service; both use one table.
     pub subject: Subject,
     /// All clients of the service.
     pub clients: Arc<ClientRegistry<ComponentClient>>,
-    /// Where callers ask.
+    /// The public address.
     pub callers: SocketAddr,
-    /// Where the operator asks.
+    /// The admin address.
     pub operator: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
 impl Serving {
-    /// Of `subject`, with the usual limits.
+    /// Serves `subject`, with default limits.
     pub async fn start(subject: Subject) -> Self {
         Self::with(subject, ServerLimits::default(), None).await
     }
 
-    /// Of the built-in client, which asks `upstream`.
+    /// Serves the built-in client in front of `upstream`.
     pub async fn in_front_of(upstream: &Upstream) -> Self {
         let base_url = format!("{}/items", upstream.origin());
         Self::start(Subject::builtin(&base_url, reaching(upstream)).await).await
     }
 
-    /// Of `subject`, with these limits, and in TLS where that is given.
+    /// Serves `subject` with these limits, and with TLS if given.
     pub async fn with(subject: Subject, limits: ServerLimits, tls: Option<Tls>) -> Self {
         let clients = Arc::new(ClientRegistry::of([served(&subject)]));
         Self::of(clients, subject, limits, tls).await
     }
 
-    /// Of `clients`, one of which is `subject`.
+    /// Serves `clients`, one of which is `subject`.
     ///
     /// # Panics
     ///
-    /// When loopback has no port left.
+    /// When loopback has no free port.
     pub async fn of(
         clients: Arc<ClientRegistry<ComponentClient>>,
         subject: Subject,
@@ -91,13 +91,13 @@ impl Serving {
         .await;
     }
 
-    /// Tells the service to end.
+    /// Begins the shutdown.
     pub fn shut_down(&mut self) {
-        // Sends what is dropped.
+        // Dropping the sender is the signal.
         self.shutdown = None;
     }
 
-    /// Waits for its end.
+    /// Waits until the shutdown has ended.
     ///
     /// # Panics
     ///
@@ -114,7 +114,7 @@ impl Drop for Serving {
     }
 }
 
-/// The subject as a service has it. They share one table.
+/// The subject as a client of a service; both use one table.
 #[must_use]
 pub fn served(subject: &Subject) -> LoadedClient<ComponentClient> {
     let settings = subject.component.settings().clone();

@@ -1,5 +1,5 @@
-//! TLS for tests, by certificates that are made on the spot; and an upstream that speaks HTTP/2 and
-//! sees its streams reset.
+//! TLS for tests, with certificates that are generated on the spot; and an HTTP/2 upstream that reports resets
+//! of its streams.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::failsafe;
 
-/// A server's certificate, which is its own root, and its key.
+/// A self-signed server certificate and its key.
 pub struct Identity(CertifiedKey<rcgen::KeyPair>);
 
 impl std::fmt::Debug for Identity {
@@ -34,14 +34,14 @@ impl Identity {
     ///
     /// # Panics
     ///
-    /// When one of them is neither.
+    /// When one of them is invalid.
     #[must_use]
     pub fn new(names: &[&str]) -> Self {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         Self(generate_simple_self_signed(names).expect("names"))
     }
 
-    /// The certificate, for those who are to believe it.
+    /// The certificate, for the peers that trust it.
     #[must_use]
     pub fn pem(&self) -> String {
         self.0.cert.pem()
@@ -53,12 +53,11 @@ impl Identity {
         self.0.signing_key.serialize_pem()
     }
 
-    /// A connection to a server that shows this certificate for the name `localhost`, in the first of
-    /// these protocols that it speaks.
+    /// Connects to a server with this certificate for the name `localhost`; ALPN offers these protocols.
     ///
     /// # Panics
     ///
-    /// When it does not listen, or shows another.
+    /// When it does not listen, or has another certificate.
     pub async fn connect(&self, server: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         let certificate = self.0.cert.der().clone();
@@ -96,20 +95,20 @@ fn wire_names(protocols: &[&str]) -> Vec<Vec<u8>> {
     names.collect()
 }
 
-/// An upstream that speaks HTTP/2 over TLS. It answers what the path of a request asks for:
+/// An upstream that speaks HTTP/2 over TLS. The path of a request chooses the answer:
 ///
 /// | path | answer |
 /// |---|---|
 /// | `/ok` | 200 with two bytes |
 /// | `/silent` | none |
 /// | `/half` | a head, and half of the body |
-/// | `/flood` | a head, and as much of a body as the peer takes |
-/// | `/freeze` | none, and none to whatever else comes on this connection, pings included |
+/// | `/flood` | a head, and as much of a body as the peer accepts |
+/// | `/freeze` | none, and nothing more on this connection, pings included |
 /// | `/reset` | the stream is reset |
 /// | `/huge` | a head of 200,000 bytes |
 /// | `/endless` | a head of 4,000,000 bytes |
 ///
-/// It ends with this value.
+/// Dropping this value ends it.
 #[derive(Debug)]
 pub struct Http2 {
     address: SocketAddr,
@@ -117,10 +116,10 @@ pub struct Http2 {
     accepting: AbortHandle,
 }
 
-/// What an HTTP/2 upstream sees, in order.
+/// What happens at an HTTP/2 upstream, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A connection that speaks HTTP/2 was made.
+    /// An HTTP/2 connection was opened.
     Connected,
     /// A request for this path.
     Requested(String),
@@ -135,7 +134,7 @@ impl Http2 {
     ///
     /// # Panics
     ///
-    /// When loopback has no port left.
+    /// When loopback has no free port.
     pub async fn start(identity: &Identity) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -164,11 +163,11 @@ impl Http2 {
         format!("https://{}", self.address)
     }
 
-    /// Waits for what it sees next.
+    /// Waits for the next event.
     ///
     /// # Panics
     ///
-    /// When that does not come.
+    /// When none comes until the failsafe.
     pub async fn event(&mut self) -> Event {
         let event = failsafe("something to happen", self.events.recv()).await;
         event.expect("the server is still there")
@@ -185,7 +184,7 @@ async fn converse(
     stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
     events: &UnboundedSender<Event>,
 ) {
-    // Nobody listens any more when the test is over, which is then nobody's loss.
+    // The test may have ended and dropped the receiver.
     let tell = |event| drop(events.send(event));
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let Ok(mut connection) = server::handshake(stream).await else {
@@ -196,7 +195,7 @@ async fn converse(
         let path = request.uri().path().to_owned();
         tell(Event::Requested(path.clone()));
         if path == "/freeze" {
-            // Nothing is read any more; it ends with the test's runtime.
+            // Nothing more is read; the task ends with the test's runtime.
             return std::future::pending().await;
         }
         tokio::spawn(answer(path, respond, events.clone()));
@@ -226,7 +225,7 @@ async fn answer(
         }
         "/flood" => {
             let mut stream = respond.send_response(Response::new(()), false).ok()?;
-            // All at once: what the peer does not take yet waits here.
+            // All at once: what the peer does not accept yet is buffered here.
             stream.send_data(vec![b'x'; 8 << 20].into(), false).ok()?;
             std::future::poll_fn(|cx| stream.poll_reset(cx))
                 .await

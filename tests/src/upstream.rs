@@ -1,12 +1,11 @@
-//! A real HTTP/1.1 server on loopback that counts its requests, and answers them as it is told:
-//! rightly, late, or wrongly.
+//! A real HTTP/1.1 server on loopback that counts its requests, and answers correctly, late or wrongly.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -18,9 +17,9 @@ use crate::tls::Identity;
 pub enum Answer {
     /// [`ITEMS`], at once, with `Cache-Control: no-store`.
     Items,
-    /// The same, but not before so much time has passed.
+    /// The same, after this delay.
     Late(Duration),
-    /// The same, but not before [`Upstream::release`].
+    /// The same, after [`Upstream::release`].
     Held,
     /// As [`Answer::Held`], with one item whose id is the number of the request.
     Numbered,
@@ -30,23 +29,23 @@ pub enum Answer {
     Body(String),
     /// 302 to this URL.
     RedirectTo(String),
-    /// Nothing at all: the connection stays open.
+    /// Nothing at all: the connection stays open until [`Upstream::hang_up`].
     NoHead,
     /// A head and half of its body; the connection stays open.
     HalfBody,
     /// A head and half of its body; then the connection is closed.
     BrokenBody,
-    /// None: what comes is recorded as one head, to its end.
+    /// None: everything up to the end of the connection is recorded as one head.
     Record,
-    /// These bytes, whatever they are; the connection stays open.
+    /// These bytes; the connection stays open.
     Raw(&'static str),
     /// A body without end, in chunks.
     EndlessBody,
     /// Header lines without end.
     EndlessHead,
-    /// The connection is closed without a word.
+    /// The connection is closed without an answer.
     HangUp,
-    /// The same, with what was sent thrown away (RST).
+    /// The same, with a reset (RST).
     Reset,
 }
 
@@ -57,7 +56,7 @@ pub const ITEMS: &str = r#"[{"id":1,"name":"bolt"},{"id":"two","name":"nut"}]"#;
 pub const ITEMS_JSON: &str =
     r#"[{"id":"1","body":{"id":1,"name":"bolt"}},{"id":"two","body":{"id":"two","name":"nut"}}]"#;
 
-/// The server; it ends with this value.
+/// The server; dropping this value ends it.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -65,16 +64,17 @@ pub struct Upstream {
     accepting: AbortHandle,
 }
 
-/// Each is written by the connections' tasks, except `released`, which is the test's.
+/// The connections' tasks write all of these, except `released` and `hung_up`, which the test writes.
 #[derive(Debug, Default)]
 struct Seen {
     requests: watch::Sender<usize>,
     connections: watch::Sender<usize>,
-    /// Connections that the peer closed while its answer was not whole.
+    /// Connections that the peer closed before the whole answer was sent.
     abandoned: watch::Sender<usize>,
     /// Connections that are closed.
     closed: watch::Sender<usize>,
     released: watch::Sender<bool>,
+    hung_up: watch::Sender<usize>,
     heads: Mutex<Vec<String>>,
 }
 
@@ -83,16 +83,16 @@ impl Upstream {
     ///
     /// # Panics
     ///
-    /// When loopback has no port left.
+    /// When loopback has no free port.
     pub async fn start(answer: Answer) -> Self {
         Self::start_at("127.0.0.1", answer, None).await
     }
 
-    /// The same at another address of this machine, and with TLS where there is an `identity`.
+    /// The same at another address of this machine, with TLS if there is an `identity`.
     ///
     /// # Panics
     ///
-    /// When it has no port left.
+    /// When there is no free port.
     pub async fn start_at(ip: &str, answer: Answer, identity: Option<&Identity>) -> Self {
         let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
         let tls = identity.map(|identity| identity.acceptor(&["http/1.1"]));
@@ -110,7 +110,7 @@ impl Upstream {
                     tokio::spawn(async move {
                         match tls {
                             None => converse(stream, answer, &seen).await,
-                            // A handshake that fails is the peer's refusal.
+                            // A peer that does not trust the certificate ends the handshake.
                             Some(tls) => {
                                 if let Ok(stream) = tls.accept(stream).await {
                                     converse(stream, answer, &seen).await;
@@ -141,9 +141,14 @@ impl Upstream {
         self.address
     }
 
-    /// Lets the requests go that are held, and those that follow.
+    /// Answers the requests that are held, and those that follow.
     pub fn release(&self) {
         self.seen.released.send_replace(true);
+    }
+
+    /// Closes the connections of the requests that came so far.
+    pub fn hang_up(&self) {
+        self.seen.hung_up.send_modify(|times| *times += 1);
     }
 
     /// Requests so far.
@@ -173,7 +178,7 @@ impl Upstream {
         reached("a request", &self.seen.requests, count).await;
     }
 
-    /// Waits until `count` connections are closed, by whichever side.
+    /// Waits until `count` connections are closed, by either side.
     pub async fn closed(&self, count: usize) {
         reached("a connection to be closed", &self.seen.closed, count).await;
     }
@@ -190,6 +195,38 @@ impl Drop for Upstream {
     }
 }
 
+/// A listener whose backlog is full: the system drops the next SYN, and a connection attempt hangs.
+#[derive(Debug)]
+pub struct NeverAccepts {
+    /// `http://127.0.0.1:PORT`.
+    pub origin: String,
+    _listener: TcpListener,
+    _backlog: TcpStream,
+}
+
+impl NeverAccepts {
+    /// Starts one.
+    ///
+    /// # Panics
+    ///
+    /// When loopback has no free port.
+    pub async fn start() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("a free port");
+        // A backlog of 0 has room for one connection on Linux.
+        let listener = socket.listen(0).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let backlog = TcpStream::connect(address).await;
+        Self {
+            origin: format!("http://{address}"),
+            _listener: listener,
+            _backlog: backlog.expect("room for one"),
+        }
+    }
+}
+
 async fn reached(what: &str, counter: &watch::Sender<usize>, count: usize) {
     let mut counter = counter.subscribe();
     let reached = failsafe(what, counter.wait_for(|seen| *seen >= count)).await;
@@ -201,7 +238,7 @@ trait Wire: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
-/// One connection. Writing fails when the peer is gone, which is then nobody's loss.
+/// One connection, until the peer is gone.
 async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
     let mut unread = Vec::new();
     if matches!(answer, Answer::Record) {
@@ -219,6 +256,8 @@ async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
             .unwrap_or_else(PoisonError::into_inner)
             .push(head);
         let mut number = 0;
+        // Before the request is counted: a test that has seen the count may hang up at once.
+        let mut hung_up = seen.hung_up.subscribe();
         seen.requests.send_modify(|count| {
             *count += 1;
             number = *count;
@@ -243,7 +282,11 @@ async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
                 write(&mut stream, &whole("200 OK", "", items)).await
             }
             Answer::Status(status, headers) => {
-                write(&mut stream, &whole(&format!("{status} Told"), headers, "")).await
+                write(
+                    &mut stream,
+                    &whole(&format!("{status} Set by the test"), headers, ""),
+                )
+                .await
             }
             Answer::Body(body) => write(&mut stream, &whole("200 OK", "", body)).await,
             Answer::RedirectTo(url) => {
@@ -251,8 +294,10 @@ async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
                 write(&mut stream, &whole("302 Found", &location, "")).await
             }
             Answer::NoHead => {
-                closed(&mut stream).await;
-                return abandoned(seen);
+                tokio::select! {
+                    _ = hung_up.changed() => return,
+                    () = closed(&mut stream) => return abandoned(seen),
+                }
             }
             Answer::HalfBody | Answer::BrokenBody => {
                 let text = whole("200 OK", "", ITEMS);
@@ -307,7 +352,7 @@ async fn write(stream: &mut impl Wire, text: &str) -> std::io::Result<()> {
     stream.flush().await
 }
 
-/// Writes `part` again and again until the peer has had enough.
+/// Writes `part` again and again until the peer closes the connection.
 async fn flood(mut stream: impl Wire, head: &str, part: &str, seen: &Seen) {
     let _ = write(&mut stream, head).await;
     while write(&mut stream, part).await.is_ok() {}

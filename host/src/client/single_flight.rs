@@ -16,7 +16,7 @@ use super::{Client, Execute, Freshness, Reply, Request, telemetry};
 use crate::flight_context::FlightContext;
 use crate::model::{
     Abandoned, Call, ClientError, FlightCost, FlightInfo, FlightRecord, Generation, Limits,
-    Outcome, Resource, Sharing, Usage,
+    Resource, Sharing, Usage,
 };
 use crate::observability::metrics::{ClientMetrics, FlightMetrics};
 

@@ -1,23 +1,22 @@
-//! What a service holds, as seen from outside: by the system, and by its own figures.
+//! What a service holds, measured from outside: by the system, and by its metrics.
 
 use oneflight_tests::FAILSAFE;
 use oneflight_tests::caller::Http2;
 use oneflight_tests::process::{Service, is_child_of, processes};
 use tokio::net::TcpStream;
 
-/// What has to be as it was.
+/// What has to return to its value from before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Levels {
     descriptors: usize,
-    /// But for the runtime's, which come and go with its work.
+    /// Without the runtime's worker threads, which come and go.
     threads: usize,
     tasks: usize,
     children: usize,
     open: Open,
 }
 
-/// What nothing is left of when no caller waits. Instances and connections that are kept for later are
-/// part of it once they have reached their age.
+/// What is zero while no caller waits, once idle instances and connections have reached their age.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Open {
     flights: usize,
@@ -28,7 +27,7 @@ struct Open {
     upstream_connections: usize,
 }
 
-/// Looks at a service, over one connection: looking opens and closes nothing.
+/// Reads the levels of a service over one connection: reading opens and closes nothing.
 pub(super) struct Observer {
     operator: Http2,
 }
@@ -75,8 +74,8 @@ impl Observer {
         }
     }
 
-    /// The levels of a service that does nothing: with nothing open, the same for a hundred looks. What
-    /// is still to be closed is closed long before the last of them is answered.
+    /// The levels of an idle service: nothing is open, and a hundred readings are equal. What is still
+    /// closing is closed long before the last of them is answered.
     pub(super) async fn at_rest(&self, service: &Service) -> Levels {
         let (mut levels, mut looks) = (self.levels(service).await, 0);
         while levels.open != Open::default() || looks < 100 {

@@ -1,42 +1,50 @@
-//! A service with clients that get into trouble, upstreams that make it, and one client that has none.
+//! A service with clients whose flights fail, upstreams that make them fail, and one client that works.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use oneflight_tests::caller::{Answer, code, get};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::Service;
-use oneflight_tests::upstream::{self, Upstream};
+use oneflight_tests::process::{PATIENT, Service};
+use oneflight_tests::upstream::{self, NeverAccepts, Upstream};
 use oneflight_tests::{artifacts, failsafe};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 
-/// The clients whose guests misbehave: their names, how many flights there is room for, and what they are
-/// held to beside that and [`EACH`].
+/// The clients whose guests misbehave: their names, how many flights can run at once, and what else is set
+/// beside [`EACH`].
 const CLIENTS: [(&str, usize, &str); 5] = [
-    ("guest", 8, "limits.max_cpu_time = '1h'"),
-    // Instances that are kept for a moment.
+    ("guest", 8, ""),
+    // Keeps instances for a moment.
     (
         "reused",
         8,
-        "limits.max_cpu_time = '1h'\ninstances = { max_calls = 100, max_age = '100ms' }",
+        "instances = { max_calls = 100, max_age = '100ms' }",
     ),
-    // Requests that are cut off soon.
+    // Ends requests soon.
     (
         "hurried",
         8,
         "limits.connect_timeout = '100ms'\nlimits.request_timeout = '100ms'",
     ),
-    // As many as spin at once, each for a short time.
-    (
-        "spinner",
-        64,
-        "limits.max_cpu_time = '50ms'\nlimits.flight_timeout = '2s'",
-    ),
-    // Next to no room.
+    // Ends guests that spin soon; as many as spin at once.
+    ("spinner", 64, "limits.max_cpu_time = '50ms'"),
+    // Has room for next to nothing.
     (
         "narrow",
         2,
-        "limits.max_flights = 6\nlimits.queue_timeout = '50ms'\nlimits.request_timeout = '150ms'",
+        "limits.max_flights = 6\nlimits.queue_timeout = '50ms'",
     ),
+];
+
+/// The limits that no client reaches unless it sets them: a row asserts which one ends its flights, however
+/// busy the machine is.
+const FAR: [&str; 7] = [
+    "connect",
+    "first_byte",
+    "between_bytes",
+    "request",
+    "queue",
+    "flight",
+    "cpu",
 ];
 
 /// Connections to upstreams are kept for a moment.
@@ -45,10 +53,20 @@ const EACH: &str = "limits.idle_timeout = '50ms'\n";
 /// How many flights there is room for of a client that is not in [`CLIENTS`].
 const FEW: &str = "limits.max_executions = 8\n";
 
+/// `settings` of a client, with an hour for each of the [`FAR`] limits that they do not set.
+fn far(settings: &str) -> String {
+    let is_unset = |limit: &&&str| !settings.contains(&format!("limits.{limit} "));
+    let unset = FAR.iter().filter(is_unset);
+    let far: String = unset
+        .map(|limit| format!("limits.{limit} = '1h'\n"))
+        .collect();
+    format!("{settings}\n{far}")
+}
+
 pub(super) struct Scene {
     pub(super) service: Service,
     folder: Folder,
-    /// What the service was started with.
+    /// The configuration that the service was started with.
     config: String,
     pub(super) upstreams: Upstreams,
 }
@@ -66,7 +84,7 @@ pub(super) struct Upstreams {
     pub(super) redirects: Upstream,
     pub(super) records: Upstream,
     pub(super) never_accepts: NeverAccepts,
-    /// Where nobody listens.
+    /// An origin where nothing listens.
     pub(super) nobody: String,
 }
 
@@ -93,7 +111,7 @@ impl Upstreams {
         }
     }
 
-    /// The origins that clients may reach: all of them, and the one that hangs in TLS, too.
+    /// The origins that clients may reach: all of them, and the one that hangs in TLS as well.
     fn allowed(&self) -> Vec<String> {
         let servers = [
             &self.well,
@@ -115,36 +133,9 @@ impl Upstreams {
         origins
     }
 
-    /// The one that hangs, as one that would speak TLS.
+    /// The upstream that hangs, by https.
     pub(super) fn in_tls(&self) -> String {
         self.hangs.origin().replace("http://", "https://")
-    }
-}
-
-/// A listener whose backlog is full: the system leaves the next connection without a word.
-pub(super) struct NeverAccepts {
-    pub(super) origin: String,
-    _listener: TcpListener,
-    _waiting: Vec<TcpStream>,
-}
-
-impl NeverAccepts {
-    async fn start() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        let soon = std::time::Duration::from_millis(100);
-        while let Ok(stream) = tokio::time::timeout(soon, TcpStream::connect(address)).await {
-            waiting.push(stream.unwrap());
-            assert!(waiting.len() < 100, "the backlog does not fill");
-        }
-        Self {
-            origin: format!("http://{address}"),
-            _listener: listener,
-            _waiting: waiting,
-        }
     }
 }
 
@@ -152,19 +143,21 @@ impl Scene {
     pub(super) async fn set() -> Self {
         let upstreams = Upstreams::start().await;
         let (allowed, component) = (upstreams.allowed(), artifacts::MISBEHAVING);
-        let mut config = String::new();
+        let mut config = PATIENT.to_owned();
         for (name, executions, more) in CLIENTS {
             config += &format!(
                 "[clients.{name}]\ncomponent = '{component}'\nallow = {allowed:?}\n\
-                 limits.max_executions = {executions}\n{EACH}{more}\n"
+                 limits.max_executions = {executions}\n{EACH}{}\n",
+                far(more)
             );
         }
         let items = format!("{}/items", upstreams.breaks_off.origin());
-        config += &format!("[clients.builtin]\nbase_url = '{items}'\n{FEW}{EACH}");
-        config += &format!("[clients.other]\ncomponent = '{component}'\n{FEW}{EACH}");
+        let few = far(FEW);
+        config += &format!("[clients.builtin]\nbase_url = '{items}'\n{few}{EACH}");
+        config += &format!("[clients.other]\ncomponent = '{component}'\n{few}{EACH}");
         let folder = Folder::new();
         let file = folder.write("clients.toml", config.as_bytes());
-        // What is free goes back at once, so that what is resident is what is in use.
+        // Freed memory is returned at once, so that resident memory is memory in use.
         let at_once = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
         let args = ["--config", &file, "--log", "error"];
         let service = Service::start_with(&args, &[at_once]).await;
@@ -197,7 +190,7 @@ impl Scene {
         .boxed()
     }
 
-    /// A flight whose guest has an answer, in which this stands.
+    /// A flight whose guest answers with items that contain this.
     pub(super) fn answers<'a>(
         &'a self,
         client: &'a str,
@@ -215,8 +208,8 @@ impl Scene {
         .boxed()
     }
 
-    /// A file that the service is told to load for one more client, with these limits on compiling it, and
-    /// refuses: with these words.
+    /// Reloads the service with one more client, with these limits on compiling it, whose file the service
+    /// refuses with these words.
     pub(super) fn refuses<'a>(
         &'a self,
         name: String,
@@ -241,7 +234,7 @@ impl Scene {
         .boxed()
     }
 
-    /// Another client's flight is answered.
+    /// Calls a client that works.
     pub(super) async fn unharmed(&self) {
         let answer = self.ask("other", "echo:unharmed").await;
         assert_eq!(answer.body(), r#"[{"id":"unharmed","body":"unharmed"}]"#);

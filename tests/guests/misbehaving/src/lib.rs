@@ -35,7 +35,7 @@
 //! | `chase:URL` | the same, but the error `other` where the second GET had no response |
 //! | `method:METHOD:URL` | a request with that method and no body; an item with the outcome |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
-//! | `hasty:URL` | a GET with timeouts of 100 ms; an item with the outcome |
+//! | `hasty:URL` | a GET with timeouts of 100 s; an item with the outcome |
 //! | `header:NAME=VALUE:URL` | a GET with that header; an item with the outcome |
 //! | `path:PATH\|URL` | a GET with PATH, as it is, for the URL's path; an item with the outcome |
 //! | `post:LENGTH:BYTES:URL` | a POST that announces LENGTH and sends BYTES; an item with the outcome |
@@ -239,7 +239,7 @@ fn requests(what: &str, how: &str) -> Answer {
             vec![item(0, &ask::outcome(with_method.send()))]
         }),
         "patient" => Ok(timed(how, Duration::from_secs(3600))),
-        "hasty" => Ok(timed(how, Duration::from_millis(100))),
+        "hasty" => Ok(timed(how, Duration::from_secs(100))),
         "header" => pair(how, ':').and_then(|(header, url)| {
             let with_header = Ask {
                 header: Some(pair(header, '=')?),
