@@ -6,7 +6,8 @@ use oneflight_tests::memory::resident;
 use oneflight_tests::{Subject, tasks};
 use tokio::time::{Instant, sleep};
 
-use crate::AGE;
+/// The maximum age of idle instances and idle connections. All that is left of earlier flights is older after it.
+pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(5);
 
 /// What the process holds at a moment.
 #[derive(Clone, Copy)]
@@ -29,7 +30,7 @@ impl Levels {
         let began = Instant::now();
         loop {
             let levels = Self::now(clients);
-            if levels.open() == 0 || began.elapsed() > AGE * 4 {
+            if levels.open() == 0 || began.elapsed() > MAX_IDLE_AGE * 4 {
                 // What was dropped last is closed by its task in a moment.
                 sleep(Duration::from_secs(1)).await;
                 return Self::now(clients);

@@ -22,22 +22,19 @@ use oneflight_tests::{NEVER, Subject, artifacts, memory, tasks};
 use tokio::time::{Instant, sleep};
 
 use flights::{ENDS, Flights};
-use levels::Levels;
+use levels::{Levels, MAX_IDLE_AGE};
 use upstream::Upstream;
 
-/// Flights under way at once.
+/// Flights in progress at once.
 const AT_ONCE: usize = 32;
 
-/// How old gets what is kept for later flights: instances and connections.
-const AGE: Duration = Duration::from_secs(5);
-
-/// When a flight times out that is to.
+/// The timeout of the flights that are meant to time out.
 const SOON: Duration = Duration::from_millis(500);
 
-/// By how much resident memory may have grown, in bytes.
-const MOST_GROWN: usize = 1 << 20;
+/// By how much resident memory may grow, in bytes.
+const MAX_GROWTH: usize = 1 << 20;
 
-/// How many lines are printed on the way.
+/// How many progress lines are printed.
 const LINES: u32 = 20;
 
 #[tokio::main]
@@ -70,7 +67,7 @@ async fn main() -> ExitCode {
             flights.unexpected() > 0,
             "a flight ended otherwise than it was to",
         ),
-        (grown >= MOST_GROWN, "resident memory has grown"),
+        (grown >= MAX_GROWTH, "resident memory has grown"),
         (
             after.held() != before.held(),
             "something is held that was not before",
@@ -114,7 +111,7 @@ async fn clients(upstream: &Upstream) -> Vec<Subject> {
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).expect("the build script has built it");
     let reused = Instances::Reused {
         calls: 1_000,
-        age: AGE,
+        age: MAX_IDLE_AGE,
     };
     let engine = Engine::new(&Limits {
         max_executions: 8 * AT_ONCE,
@@ -146,7 +143,7 @@ fn limits(deadline: Duration) -> Limits {
         request_timeout: NEVER,
         // Nor is one taken for a guest that spins on a machine that is busy.
         max_cpu_time: NEVER,
-        idle_timeout: AGE,
+        idle_timeout: MAX_IDLE_AGE,
         ..Limits::default()
     }
 }

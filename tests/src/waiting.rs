@@ -1,0 +1,37 @@
+//! Waiting for events, and limits that a test reaches or never reaches.
+
+use std::time::Duration;
+
+/// The longest that a test waits for an event. It is no assertion: only a test that hangs reaches it, however
+/// busy the machine is.
+pub const FAILSAFE: Duration = Duration::from_secs(300);
+
+/// A limit that a test runs into by [`fast_forward`]. In real time no test takes this long, so the limit never
+/// passes before the test lets it; in paused time it passes before [`FAILSAFE`].
+pub const LIMIT: Duration = Duration::from_secs(150);
+
+/// Longer than any test takes: a limit that no test reaches.
+pub const NEVER: Duration = Duration::from_secs(3_600);
+
+/// Waits for `future`, at most for [`FAILSAFE`].
+///
+/// # Panics
+///
+/// When that time passes; `what` names what the test waited for.
+pub async fn failsafe<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(FAILSAFE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {FAILSAFE:?} in vain for {what}"),
+    }
+}
+
+/// Waits for `future` with the clock paused: whenever nothing else can run, the clock jumps to the next timer.
+///
+/// Begin only once all that must happen before the timer has happened. Data on its way through a socket does
+/// not hold the clock up.
+pub async fn fast_forward<F: Future>(future: F) -> F::Output {
+    tokio::time::pause();
+    let output = future.await;
+    tokio::time::resume();
+    output
+}
