@@ -30,7 +30,7 @@ pub use self::unshared::Unshared;
 /// - Nothing but the call says what is requested: two callers with equal calls may share one outcome.
 /// - Dropping the future is the only way to cancel. It ends what this caller alone started.
 /// - A decorator calls `next` at most once per call: nothing here retries or caches.
-/// - An outcome is shared between callers: nobody can change it, and cloning it is cheap.
+/// - An outcome is shared between callers: it is immutable, and cloning it is cheap.
 pub trait Client: Send + Sync + 'static {
     /// Which load of which component answers. It never changes in the life of a client; a decorator
     /// passes on that of its `next`.

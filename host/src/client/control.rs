@@ -5,7 +5,7 @@ use single_flight::Group;
 use super::flight::{FlightKey, FlightOutcome};
 use crate::model::{Call, FlightSnapshot, Generation};
 
-/// A handle on the flights of one client: to look at them, to close them to new callers, and to end them.
+/// A handle on the flights of one client: to read their state, to close them to further callers, and to end them.
 /// Clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct FlightControl {

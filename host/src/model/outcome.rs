@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::items::Items;
 
-/// What a function returned. Cloning shares it between callers; nobody can change it.
+/// What a function returned. Cloning shares it between callers. It is immutable.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_in_the_words_of_prometheus_clients_own() {
+    fn its_text_equals_that_of_prometheus_clients_histogram() {
         let ours = Histogram::new(&BOUNDS);
         let theirs = histogram::Histogram::new(BOUNDS);
         assert_eq!(text(ours.clone()), text(theirs.clone()));
