@@ -18,8 +18,10 @@ fn a_drain_opens_no_flight_and_waits_for_the_open_ones() {
     let (mut job, work) = Job::new();
     let mut leader = ManualFuture::new(group.call("k", work));
     assert!(executor.poll(&mut leader).is_pending());
+    assert!(!group.is_draining());
     let mut drain = ManualFuture::new(group.drain(pending()));
     assert!(drain.poll().is_pending());
+    assert!(group.is_draining());
     let mut late = ManualFuture::new(group.call("late", never));
     assert_eq!(error(executor.poll(&mut late)), Error::Draining);
     let mut follower = ManualFuture::new(group.call("k", never));
