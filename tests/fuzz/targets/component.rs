@@ -1,35 +1,35 @@
-//! Whatever is in a file, loading it yields a client or an error that says what to do, and a client that
-//! loads hurts nothing but its own flights.
+//! Loading any file returns a client, or an error that says what to do. A client that loads affects only its own
+//! flights.
 //!
-//! The input's first byte chooses a component, or, if it is 0, none. The rest are edits of that
-//! component, five bytes each; or, without one, the file as it is.
+//! The first byte of the input selects a component; 0 selects none. With a component, the rest of the input is a list
+//! of edits of it, five bytes each. Without one, the rest is the file.
 
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use oneflight::{
-    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, Settings, decorate,
+    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, Metrics, Settings, Stack,
 };
 use oneflight_tests::{Subject, artifacts, failsafe, tasks};
 use tokio::runtime::Runtime;
 
-/// The same for all inputs.
+/// What all inputs share.
 struct Stage {
     runtime: Runtime,
     engine: Engine,
     components: Vec<Vec<u8>>,
 }
 
-/// Small enough that an input takes a moment, whatever it does.
+/// Small limits, so that no input takes long.
 fn limits() -> Limits {
     Limits {
-        executions: 1,
-        memory: 2 << 20,
-        cpu: Duration::from_millis(20),
-        flight: Duration::from_millis(50),
+        max_executions: 1,
+        max_memory_bytes: 2 << 20,
+        max_cpu_time: Duration::from_millis(20),
+        flight_timeout: Duration::from_millis(50),
         ..Limits::default()
     }
 }
@@ -37,13 +37,13 @@ fn limits() -> Limits {
 static STAGE: LazyLock<Stage> = LazyLock::new(|| {
     let compilation = Compilation {
         limits: CompileLimits {
-            component: 1 << 20,
-            // The built-in client has more: an instrumented compiler takes seconds for it. It is read to
-            // its end, and no further.
-            functions: 50,
-            function: 64 << 10,
-            locals: 500,
-            nesting: 100,
+            max_component_bytes: 1 << 20,
+            // The built-in client has more functions, so it is parsed to its end and not compiled: an instrumented
+            // compiler takes seconds for it.
+            max_functions: 50,
+            max_function_bytes: 64 << 10,
+            max_locals: 500,
+            max_nesting: 100,
             ..CompileLimits::default()
         },
         ..Compilation::default()
@@ -78,18 +78,21 @@ fuzz_target!(|input: &[u8]| {
         let loading = ComponentClient::load(&STAGE.engine, file, settings);
         match failsafe("a component to load", loading).await {
             Ok(component) => {
+                let metrics = Arc::new(Metrics::default());
+                let settings = component.settings();
                 let subject = Subject {
-                    client: decorate(component.clone(), component.settings()),
+                    client: Stack::new(component.clone(), settings, metrics.client(&settings.name)),
                     component,
                     engine: STAGE.engine.clone(),
+                    metrics,
                 };
                 assert_ne!(subject.ask("x").await, Err("internal"));
                 subject.gone(before).await;
             }
             Err(error) => {
-                let parts = [error.found(), error.needed(), error.fix().to_owned()];
+                let parts = [error.found(), error.expected(), error.fix().to_owned()];
                 assert!(parts.iter().all(|part| !part.is_empty()), "{error:?}");
-                // It is printed to a terminal, and names in the file are whatever its author wrote.
+                // The error is printed to a terminal, and the author of the file chose the names in it.
                 let is_inert = |letter: char| letter == '\n' || !letter.is_control();
                 assert!(error.to_string().chars().all(is_inert), "{error:?}");
             }
@@ -97,7 +100,7 @@ fuzz_target!(|input: &[u8]| {
     });
 });
 
-/// The file that an input describes.
+/// The file that an input stands for.
 fn file(input: &[u8]) -> Vec<u8> {
     let Some((choice, rest)) = input.split_first() else {
         return Vec::new();
@@ -114,7 +117,7 @@ fn file(input: &[u8]) -> Vec<u8> {
     file
 }
 
-/// One edit: a byte is set, added or taken out, or the file ends there.
+/// One edit: sets, inserts or removes a byte, or truncates the file there.
 fn apply(file: &mut Vec<u8>, place: usize, what: u8, byte: u8) {
     let place = place % (file.len() + 1);
     match what {

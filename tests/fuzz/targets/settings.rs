@@ -1,22 +1,21 @@
-//! What a policy reads origins and URLs as, which addresses it lets names stand for, and what a
-//! configuration file comes to, by laws that hold for all of them.
+//! Properties of the parsers of allow rules, URLs and configuration files, and of the addresses that a policy admits.
 //!
-//! The input is text, a line each: an origin, a URL, a network, a name, and an address that the name
-//! resolves to. All of it together is read as a configuration, too.
+//! The input is text with one item per line: an allow rule, a URL, a network, a name, and an address that the name
+//! resolves to. The whole input is also parsed as a configuration file.
 
 #![no_main]
 
-#[path = "settings/laws.rs"]
-mod laws;
+#[path = "settings/properties.rs"]
+mod properties;
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let mut lines = text.split('\n');
     let [origin, url, net, name, address] = [(); 5].map(|()| lines.next().unwrap_or_default());
-    if let Some(target) = laws::target(url) {
-        laws::origin(origin, &target);
+    if let Some(target) = properties::target(url) {
+        properties::origin(origin, &target);
     }
-    laws::admitted(net.parse().ok(), name, address);
-    laws::file(text);
+    properties::admitted(net.parse().ok(), name, address);
+    properties::file(text);
 });

@@ -1,8 +1,8 @@
-//! Whatever an upstream answers to the built-in client, its caller gets items or the name of what the
-//! upstream did wrong, and nothing of the flight is left.
+//! For any response of an upstream, the caller of the built-in client gets items or an error code that blames the
+//! upstream, and the flight leaves nothing behind.
 //!
-//! The input is the answer, from its status line on. The byte 0xff, which no JSON has, parts what
-//! arrives together; as the last byte it leaves the connection open.
+//! The input is the response, from its status line on. The byte 0xff, which does not occur in JSON, separates parts
+//! that arrive separately. As the last byte it keeps the connection open.
 
 #![no_main]
 
@@ -18,8 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-/// All that an upstream can be blamed for. None of them is the host's fault, or the guest's.
-const BLAMES: [&str; 7] = [
+/// The error codes that blame the upstream, and neither the host nor the guest.
+const UPSTREAM_CODES: [&str; 7] = [
     "not-found",
     "rate-limited",
     "upstream-malformed",
@@ -29,9 +29,9 @@ const BLAMES: [&str; 7] = [
     "upstream-unavailable",
 ];
 
-const APART: u8 = 0xff;
+const SEPARATOR: u8 = 0xff;
 
-/// The same for all inputs.
+/// What all inputs share.
 struct Stage {
     runtime: Runtime,
     listener: TcpListener,
@@ -39,7 +39,7 @@ struct Stage {
 }
 
 static STAGE: LazyLock<Stage> = LazyLock::new(|| {
-    // One thread, on which both sides take turns: what is sent apart arrives apart.
+    // One thread runs both sides in turns, so parts that are sent separately arrive separately.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,12 +48,12 @@ static STAGE: LazyLock<Stage> = LazyLock::new(|| {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let origin = format!("http://{}", listener.local_addr().expect("an address"));
         let limits = Limits {
-            executions: 1,
-            // An answer that stays open is seen to be cut off, a few times a second.
-            request: Duration::from_millis(50),
-            // Nothing but the failsafe ends a guest that goes on.
-            cpu: FAILSAFE * 2,
-            flight: FAILSAFE * 2,
+            max_executions: 1,
+            // Short, because an input may keep its connection open until this timeout.
+            request_timeout: Duration::from_millis(50),
+            // A guest that does not end is reported by the failsafe.
+            max_cpu_time: FAILSAFE * 2,
+            flight_timeout: FAILSAFE * 2,
             ..Limits::default()
         };
         let settings = Settings::new("fuzz").allow(&origin).expect("an origin");
@@ -80,21 +80,21 @@ fuzz_target!(|answer: &[u8]| {
         };
         match outcome {
             Ok(items) => assert!(items.starts_with('[') && items.ends_with(']'), "{items}"),
-            Err(code) => assert!(BLAMES.contains(&code), "{code}"),
+            Err(code) => assert!(UPSTREAM_CODES.contains(&code), "{code}"),
         }
         subject.settled().await;
         subject.connected(0).await;
-        assert_eq!(subject.client.next().callers(), 0);
+        assert_eq!(subject.client.control().callers(), 0);
     });
 });
 
-/// Answers every request so, until it is dropped.
+/// Sends this response to every request, until it is dropped.
 async fn upstream(listener: &TcpListener, answer: &[u8]) -> Infallible {
     let mut open = Vec::new();
     loop {
         let (mut stream, _) = listener.accept().await.expect("a connection");
-        // A peer that is gone is nobody's loss.
-        if converse(&mut stream, answer).await.is_ok() && answer.ends_with(&[APART]) {
+        // The peer may have closed the connection already.
+        if converse(&mut stream, answer).await.is_ok() && answer.ends_with(&[SEPARATOR]) {
             open.push(stream);
         }
     }
@@ -108,9 +108,9 @@ async fn converse(stream: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> 
             return Ok(());
         }
     }
-    for part in answer.split(|byte| *byte == APART) {
+    for part in answer.split(|byte| *byte == SEPARATOR) {
         stream.write_all(part).await?;
-        // The peer sees that there is something to read, and reads it.
+        // Two turns: the peer is woken, and reads this part.
         for _ in 0..2 {
             yield_now().await;
         }

@@ -1,19 +1,16 @@
-//! The laws, and models of them as simple as can be.
+//! The properties, each checked against a model that is as simple as possible.
 //!
-//! What decides is private to the host, and stays so: its files are compiled in here. All that they use of
-//! the host is public.
+//! The tested modules are private in the host, so their files are compiled into this target. Everything that they
+//! import from the host is public.
 
 #[path = "../../../../host/src/upstream/address.rs"]
 mod address;
-#[expect(dead_code, reason = "some are not a policy's to say")]
+#[path = "../../../../host/src/upstream/allow_rule.rs"]
+mod allow_rule;
+#[expect(dead_code, reason = "a policy returns only some of the denials")]
 #[path = "../../../../host/src/upstream/denial.rs"]
 mod denial;
-#[path = "../../../../host/src/upstream/origin.rs"]
-mod origin;
-#[expect(
-    dead_code,
-    reason = "of the host's modules not everything is asked here"
-)]
+#[expect(dead_code, reason = "these properties need only some functions")]
 #[path = "../../../../host/src/upstream/policy.rs"]
 mod policy;
 
@@ -26,12 +23,12 @@ use oneflight::config::Config;
 use oneflight::upstream as resolve;
 use oneflight::upstream as tls;
 
+use self::allow_rule::{AllowRule, Target};
 use self::denial::Denial;
-use self::origin::{AllowRule, Target};
-use self::policy::Policy;
+use self::policy::UpstreamPolicy;
 
-/// A target is what it is written as. It has no user, and no host that is an address in a notation of
-/// its own; and the flag that its denial prints permits it.
+/// A target is equal to its own text, parsed again. It has no user name, and its host is no address in an unusual
+/// notation. The flag that its denial prints permits it.
 pub(crate) fn target(url: &str) -> Option<Target> {
     let url: Uri = url.parse().ok()?;
     let target = Target::of(&url).ok()?;
@@ -46,19 +43,19 @@ pub(crate) fn target(url: &str) -> Option<Target> {
     let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
     assert!(is_address || !last.is_some_and(is_number), "{host}");
 
-    let Err(Denial::NotAllowed { origin }) = Policy::default().permit(&target) else {
+    let Err(Denial::NotAllowed { origin }) = UpstreamPolicy::default().permit(&target) else {
         panic!("nothing is allowed by itself");
     };
     let allow = vec![origin.parse().expect("an origin")];
-    let allowing = Policy {
+    let allowing = UpstreamPolicy {
         allow,
-        ..Policy::default()
+        ..UpstreamPolicy::default()
     };
     assert_eq!(allowing.permit(&target), Ok(()));
     Some(target)
 }
 
-/// What `inet_aton` takes for a part of an IPv4 address, and DNS for no name of the topmost level.
+/// Whether `inet_aton` accepts `label` as a part of an IPv4 address. No top-level domain has this form.
 fn is_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x").or(label.strip_prefix("0X"));
     match hex {
@@ -67,8 +64,8 @@ fn is_number(label: &str) -> bool {
     }
 }
 
-/// An origin covers its own host, or every host below where it begins with a star, by its own scheme and
-/// port; and nothing else.
+/// An allow rule covers its own host, or every subdomain if it begins with `*.`, with its own scheme and port, and
+/// nothing else.
 pub(crate) fn origin(text: &str, target: &Target) {
     let Ok(origin) = text.parse::<AllowRule>() else {
         return;
@@ -89,32 +86,37 @@ pub(crate) fn origin(text: &str, target: &Target) {
         assert!(origin.covers(&one));
     }
     if origin.covers(target) {
-        let asked = uri(&target.to_string());
-        let asked_scheme = asked.scheme_str().expect("a scheme");
-        assert!(!text.contains("://") || scheme == asked_scheme);
-        // By the scheme that was asked for, what covers says which port, and which host.
-        let own = Target::of(&uri(&format!("{asked_scheme}://{rest}"))).expect("a target");
+        let requested = uri(&target.to_string());
+        let requested_scheme = requested.scheme_str().expect("a scheme");
+        assert!(!text.contains("://") || scheme == requested_scheme);
+        // With the requested scheme, the rule determines the port and the host.
+        let own = Target::of(&uri(&format!("{requested_scheme}://{rest}"))).expect("a target");
         let own = uri(&own.to_string());
-        assert_eq!(own.port_u16(), asked.port_u16());
-        let (own, asked) = (own.host().expect("a host"), asked.host().expect("a host"));
-        let label = asked.strip_suffix(own).map(|label| label.strip_suffix('.'));
+        assert_eq!(own.port_u16(), requested.port_u16());
+        let (own, requested) = (
+            own.host().expect("a host"),
+            requested.host().expect("a host"),
+        );
+        let label = requested
+            .strip_suffix(own)
+            .map(|label| label.strip_suffix('.'));
         match label {
-            Some(Some(label)) => assert!(below && !label.is_empty(), "{asked}"),
-            _ => assert!(!below && asked == own, "{asked}"),
+            Some(Some(label)) => assert!(below && !label.is_empty(), "{requested}"),
+            _ => assert!(!below && requested == own, "{requested}"),
         }
     }
 }
 
-/// A name stands for public addresses, for those of a network that was named, and `localhost` for this
-/// machine; never for a metadata service. The flag that a denial prints admits what was denied.
+/// A name may resolve to public addresses and to those of an allowed network, and `localhost` to this machine; no name
+/// may resolve to a metadata service. The flag that a denial prints admits the denied address.
 pub(crate) fn admitted(net: Option<IpNet>, name: &str, address: &str) {
     let Ok(address) = address.parse::<IpAddr>() else {
         return;
     };
     let admit = |net: Option<IpNet>| {
-        let policy = Policy {
+        let policy = UpstreamPolicy {
             nets: net.into_iter().collect(),
-            ..Policy::default()
+            ..UpstreamPolicy::default()
         };
         policy.admit(name, vec![address])
     };
@@ -141,7 +143,7 @@ pub(crate) fn admitted(net: Option<IpNet>, name: &str, address: &str) {
     }
 }
 
-/// As the standard library has it, for the address and for every other that may be meant by it.
+/// Whether the address is public by the standard library, and so is every IPv4 address that it embeds.
 fn is_public(address: IpAddr) -> bool {
     let is_global = |ip: Ipv4Addr| {
         let [a, b, ..] = ip.octets();
@@ -164,7 +166,7 @@ fn is_metadata(ip: Ipv4Addr) -> bool {
     [[169, 254, 169, 254], [100, 100, 100, 200]].contains(&ip.octets())
 }
 
-/// The IPv4 addresses that an address is, or that a translator or a tunnel makes of it (RFC 6052, RFC 3056).
+/// The IPv4 address that `address` is, or those that a translator (RFC 6052) or a tunnel (RFC 3056) derives from it.
 fn inside(address: IpAddr) -> Vec<Ipv4Addr> {
     let v6 = match address {
         IpAddr::V4(ip) => return vec![ip],
@@ -186,18 +188,18 @@ fn uri(text: &str) -> Uri {
     text.parse().expect("a URL")
 }
 
-/// A file that can be read is printed as one that comes to the same; one that cannot is told where.
+/// A valid file is printed as a file that means the same. The error of an invalid file begins with its name.
 pub(crate) fn file(text: &str) {
     let read = |text: &str| Config::parse(Path::new("oneflight.toml"), text);
     match read(text) {
         Ok(config) => {
             let printed = config.to_string();
-            // What is hidden is no URL.
+            // A hidden value is not printed, so the output cannot be parsed again.
             if !printed.contains("# hidden") {
-                let again = read(&printed).expect("what was printed");
+                let again = read(&printed).expect("the printed configuration is valid");
                 assert_eq!(again.to_string(), printed);
             }
         }
-        Err(complaint) => assert!(complaint.to_string().starts_with("oneflight.toml:")),
+        Err(error) => assert!(error.to_string().starts_with("oneflight.toml:")),
     }
 }
