@@ -300,7 +300,7 @@ async fn a_compiler_is_bound_before_it_reads_and_given_nothing_of_its_parents() 
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("a compiler that broke off: signal: 9"),
+        said.contains("a failure of the compiler: signal: 9"),
         "{said}"
     );
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
@@ -422,7 +422,7 @@ async fn a_component_past_a_limit_of_shape_is_refused_before_it_is_compiled() {
         let found = found as u64;
         assert_eq!(refused, LoadError::TooComplex { part, found, limit });
         assert!(refused.found().contains(&found.to_string()), "{refused}");
-        assert!(refused.needed().contains(&limit.to_string()), "{refused}");
+        assert!(refused.expected().contains(&limit.to_string()), "{refused}");
     }
     // At its limits it is compiled, and found to be no client.
     let limits = CompileLimits {

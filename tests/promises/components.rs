@@ -86,7 +86,7 @@ async fn a_component_that_does_not_fit_is_told_what_is_needed() {
 
     for error in [other, large, more] {
         let message = error.to_string();
-        for part in [&*error.found(), &*error.needed(), error.fix()] {
+        for part in [&*error.found(), &*error.expected(), error.fix()] {
             assert!(!part.is_empty() && message.contains(part), "{message}");
         }
     }
