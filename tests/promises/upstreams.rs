@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::upstream::{Policy, Roots};
+use oneflight::upstream::{Roots, UpstreamPolicy};
 use oneflight::{Client, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::tls::{Event, Http2, Identity};
@@ -34,7 +34,11 @@ async fn connecting(origin: &str) -> Result<String, &'static str> {
 }
 
 /// What a guest gets for `key`, of which nothing is left when it has it.
-async fn asking_within(limits: Limits, policy: Policy, key: &str) -> Result<String, &'static str> {
+async fn asking_within(
+    limits: Limits,
+    policy: UpstreamPolicy,
+    key: &str,
+) -> Result<String, &'static str> {
     let before = tasks();
     let subject = subject(limits, policy).await;
     let answer = subject.ask(key).await;
@@ -43,7 +47,7 @@ async fn asking_within(limits: Limits, policy: Policy, key: &str) -> Result<Stri
 }
 
 /// A guest with these limits and this policy.
-async fn subject(limits: Limits, policy: Policy) -> Subject {
+async fn subject(limits: Limits, policy: UpstreamPolicy) -> Subject {
     Subject::misbehaving(Settings {
         policy,
         limits,
@@ -52,19 +56,19 @@ async fn subject(limits: Limits, policy: Policy) -> Subject {
     .await
 }
 
-fn allowing(origins: &[&str]) -> Policy {
-    Policy {
+fn allowing(origins: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         allow: origins
             .iter()
             .map(|origin| origin.parse().unwrap())
             .collect(),
-        ..Policy::default()
+        ..UpstreamPolicy::default()
     }
 }
 
 /// A policy that allows `origin`, by a name that `names` looks up, and these networks.
-fn named(origin: &str, names: &Arc<Script>, nets: &[&str]) -> Policy {
-    Policy {
+fn named(origin: &str, names: &Arc<Script>, nets: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
         resolver: Arc::clone(names) as _,
         ..allowing(&[origin])
@@ -735,7 +739,7 @@ async fn a_flight_makes_no_more_requests_than_it_may() {
 async fn only_upstreams_that_are_named_are_told_the_trace_context() {
     let told = Upstream::start(Answer::Items).await;
     let other = Upstream::start(Answer::Items).await;
-    let policy = Policy {
+    let policy = UpstreamPolicy {
         trace: vec![told.origin().parse().unwrap()],
         ..allowing(&[&told.origin(), &other.origin()])
     };
@@ -778,8 +782,8 @@ async fn only_upstreams_that_are_named_are_told_the_trace_context() {
     );
 }
 
-fn believing(identity: &Identity, origins: &[&str]) -> Policy {
-    Policy {
+fn believing(identity: &Identity, origins: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         roots: Roots::from_pem(identity.pem().as_bytes()).unwrap(),
         ..allowing(origins)
     }

@@ -8,8 +8,8 @@ mod address;
 #[expect(dead_code, reason = "some are not a policy's to say")]
 #[path = "../../../../host/src/upstream/denial.rs"]
 mod denial;
-#[path = "../../../../host/src/upstream/origin.rs"]
-mod origin;
+#[path = "../../../../host/src/upstream/allow_rule.rs"]
+mod allow_rule;
 #[expect(
     dead_code,
     reason = "of the host's modules not everything is asked here"
@@ -27,8 +27,8 @@ use oneflight::upstream as resolve;
 use oneflight::upstream as tls;
 
 use self::denial::Denial;
-use self::origin::{AllowRule, Target};
-use self::policy::Policy;
+use self::allow_rule::{AllowRule, Target};
+use self::policy::UpstreamPolicy;
 
 /// A target is what it is written as. It has no user, and no host that is an address in a notation of
 /// its own; and the flag that its denial prints permits it.
@@ -46,13 +46,13 @@ pub(crate) fn target(url: &str) -> Option<Target> {
     let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
     assert!(is_address || !last.is_some_and(is_number), "{host}");
 
-    let Err(Denial::NotAllowed { origin }) = Policy::default().permit(&target) else {
+    let Err(Denial::NotAllowed { origin }) = UpstreamPolicy::default().permit(&target) else {
         panic!("nothing is allowed by itself");
     };
     let allow = vec![origin.parse().expect("an origin")];
-    let allowing = Policy {
+    let allowing = UpstreamPolicy {
         allow,
-        ..Policy::default()
+        ..UpstreamPolicy::default()
     };
     assert_eq!(allowing.permit(&target), Ok(()));
     Some(target)
@@ -112,9 +112,9 @@ pub(crate) fn admitted(net: Option<IpNet>, name: &str, address: &str) {
         return;
     };
     let admit = |net: Option<IpNet>| {
-        let policy = Policy {
+        let policy = UpstreamPolicy {
             nets: net.into_iter().collect(),
-            ..Policy::default()
+            ..UpstreamPolicy::default()
         };
         policy.admit(name, vec![address])
     };
