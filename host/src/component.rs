@@ -1,52 +1,55 @@
 //! [`ComponentClient`]: executions that are calls of a WebAssembly component.
 //!
-//! A component is loaded once and checked whole; each call then gets an instance in a store of its
-//! own, made from what loading prepared, or one that served calls before where the client chose so. It
-//! shares no call, queues nothing and has no deadline but that on processor time: all that is the
-//! decorators'.
+//! A component is loaded and checked once. Each call then gets a fresh instance in a store of its own, or one that
+//! has served earlier calls if the client chose so. Sharing calls, queueing them and limiting their elapsed time
+//! is up to the decorators; only the limit on processor time is enforced here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `loader` | from bytes to a component that can be instantiated |
+//! | `instance_pool` | instances, and those that are idle |
+//! | `contract` | the interfaces that a client can export, and how they are called |
+//! | `store` | what an instance owns, and the imports that it is linked to |
+//! | `engine` | wasmtime's engine with its pool, quotas and ticker |
+//! | `compile` | from bytes to machine code: checks, compilers, cache |
+//! | `error_mapping` | which error a flight ends with when its guest did not return |
+//! | `output` | what a guest prints |
+//! | `codegen`, `cpu_budget`, `error`, `printable`, `report` | leaves |
 
-mod check;
+mod codegen;
 mod compile;
+mod contract;
+mod cpu_budget;
 mod engine;
+mod error;
 mod error_mapping;
 mod instance_pool;
+mod loader;
 mod output;
+mod printable;
+mod report;
 mod store;
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
-use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
-use self::bindings::ItemsClientPre;
-use self::bindings::exports::oneflight::client::items as guest;
+use self::contract::items::{ItemsPre, to_client_error, to_items};
+use self::cpu_budget::CpuBudget;
 use self::engine::ExecutionQuota;
-use self::error_mapping::{crashed, named, not_started};
+use self::error_mapping::{call_error, start_error};
 use self::instance_pool::{CallError, Instance, InstancePool};
-use self::store::{StoreState, new_store};
+use self::loader::{LoadedComponent, Loader};
+use self::store::new_store;
 use crate::client::Execute;
 use crate::flight_context::FlightContext;
-use crate::model::{
-    Call, ClientError, Function, Generation, Item, Items, MalformedItems, Outcome, Usage,
-};
+use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Usage};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
-pub use self::check::{CompileBudget, LoadError, Report, ShapeLimit};
 pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
-
-mod bindings {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "items-client",
-        exports: { default: async },
-    });
-}
+pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
+pub use self::report::ComponentReport;
 
 /// A component, loaded and ready to be called. Cloning shares it.
 #[derive(Clone)]
@@ -56,25 +59,25 @@ struct Loaded {
     generation: Generation,
     engine: Engine,
     settings: Settings,
-    component: ItemsClientPre<StoreState>,
+    component: ItemsPre,
     upstream: Arc<Upstream>,
-    report: Report,
+    report: ComponentReport,
     /// Calls of the guest so far.
     calls: AtomicU64,
-    /// Calls under way: each holds a clone.
+    /// Counts running calls: each holds a clone.
     running: Arc<()>,
-    idle: InstancePool,
-    /// Last, so that it is given back when no instance is left.
-    _share: ExecutionQuota,
+    pool: InstancePool,
+    /// Declared last: fields are dropped in order, and the quota is returned once no instance is left.
+    _quota: ExecutionQuota,
 }
 
 impl ComponentClient {
-    /// Compiles the component in `binary`, checks it, and instantiates it once, so that whatever is
-    /// wrong with it shows here and not at its first caller.
+    /// Compiles the component in `binary`, checks it, and instantiates it once, so that whatever is wrong with it is
+    /// found here and not by its first caller.
     ///
     /// # Errors
     ///
-    /// [`LoadError`] says what was found, what is needed and how to mend it.
+    /// [`LoadError`] says what was expected, what was found and what to do.
     ///
     /// # Panics
     ///
@@ -82,52 +85,48 @@ impl ComponentClient {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the load. A child that compiles is ended; in this process
-    /// compiling goes on to its end on a thread of its own.
+    /// Dropping the future abandons the load. A child process that compiles is killed; in this process the
+    /// compiler runs to its end on a thread of its own.
     pub async fn load(
         engine: &Engine,
         binary: impl Into<Arc<[u8]>>,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let binary = binary.into();
-        let share = engine.share(&settings.limits)?;
-        let component = compile::compile(engine, Arc::clone(&binary)).await?;
-        let report = check::report(engine.wasmtime(), &component, binary.len());
-        let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
-        let context = FlightContext::default();
-        let store = new_store(engine, &settings, &upstream, &context);
-        let spare = engine.spare().await;
-        let component =
-            check::start(engine, (&component, &report), store, &settings.limits).await?;
-        drop(spare);
-        let idle = InstancePool::new(settings.instances, settings.limits.max_executions);
+        let quota = engine.reserve(&settings.limits)?;
+        let loader = Loader::new(engine);
+        let LoadedComponent {
+            items,
+            report,
+            upstream,
+        } = loader.load(binary.into(), &settings).await?;
+        let pool = InstancePool::new(settings.instances, settings.limits.max_executions);
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
             engine: engine.clone(),
             settings,
-            component,
+            component: items,
             upstream,
             report,
             calls: AtomicU64::new(0),
             running: Arc::default(),
-            idle,
-            _share: share,
+            pool,
+            _quota: quota,
         })))
     }
 
-    /// What it was loaded with.
+    /// The settings that it was loaded with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
-    /// What the component is made of.
+    /// The size, exports and imports of the component.
     #[must_use]
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &ComponentReport {
         &self.0.report
     }
 
-    /// What the guest was called for and has sent since it was loaded, and what is under way.
+    /// The guest's calls and requests since it was loaded, and what is in use now.
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage {
@@ -135,7 +134,7 @@ impl ComponentClient {
             upstream_requests: self.0.upstream.sent(),
             waiting: 0,
             running: Arc::strong_count(&self.0.running) - 1,
-            idle: self.0.idle.count(),
+            idle: self.0.pool.idle(),
             connections: self.0.upstream.connections(),
         }
     }
@@ -160,8 +159,7 @@ impl Execute for ComponentClient {
 
     /// # Cancel safety
     ///
-    /// Dropping the future drops the instance: the guest runs no further, and its open requests are
-    /// closed.
+    /// Dropping the future drops the instance: the guest stops, and its open requests are closed.
     async fn execute(&self, call: Call, context: &FlightContext) -> Result<Outcome, ClientError> {
         match call.function() {
             Function::GetItems => {
@@ -175,103 +173,48 @@ impl Execute for ComponentClient {
 impl Loaded {
     async fn get_items(&self, x: &str, context: &FlightContext) -> Result<Items, ClientError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        // Before the instance, so that it is dropped after it.
+        // Declared before the instance, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
         let limits = &self.settings.limits;
-        let idle = self.idle.take(context, limits.max_log_bytes);
-        let mut instance = idle.unwrap_or_else(|| self.instance(context));
+        let idle = self.pool.acquire(context, limits.max_log_bytes);
+        let mut instance = idle.unwrap_or_else(|| self.fresh_instance(context));
         let output = instance.output();
-        let run = instance.call(&self.component, x);
-        let returned = match within(limits.max_cpu_time, context, run).await {
-            None => {
-                tracing::warn!(limit = ?limits.max_cpu_time, "the guest used up its processor time");
+        let call = instance.get_items(&self.component, x);
+        let returned = match CpuBudget::new(limits.max_cpu_time).run(context, call).await {
+            Ok(returned) => returned,
+            Err(exceeded) => {
+                tracing::warn!("{exceeded}");
                 return Err(ClientError::GuestDeadline);
             }
-            Some(returned) => returned,
         };
-        let failed = match returned {
+        let error = match returned {
             Ok(Ok(items)) => {
-                let items = self.take(items)?;
-                self.keep(instance, context);
+                let items = to_items(items, limits.max_items)?;
+                self.release(instance, context);
                 return Ok(items);
             }
             Ok(Err(error)) => {
-                self.keep(instance, context);
-                named(error)
+                self.release(instance, context);
+                to_client_error(error)
             }
-            Err(CallError::NotStarted(error)) => not_started(&error, &output),
-            Err(CallError::Crashed(error)) => crashed(&error, &output),
+            Err(CallError::NotStarted(error)) => start_error(&error, &output),
+            Err(CallError::Crashed(error)) => call_error(&error, &output),
         };
-        // A guest that gave up because the host failed its request is not the one to name that.
-        Err(context.last_failure().unwrap_or(failed))
+        // A failure that the host has recorded is the cause, and the guest's error its consequence.
+        Err(context.last_failure().unwrap_or(error))
     }
 
-    /// A fresh one.
-    fn instance(&self, context: &FlightContext) -> Instance {
-        let (settings, upstream) = (&self.settings, &self.upstream);
-        Instance::new(new_store(&self.engine, settings, upstream, context))
+    fn fresh_instance(&self, context: &FlightContext) -> Instance {
+        let (engine, settings) = (self.engine.wasmtime(), &self.settings);
+        Instance::new(new_store(engine, settings, &self.upstream, context))
     }
 
-    /// Keeps an instance that has returned, for the next call. Not one that has a request under way,
-    /// which would outlive its flight, nor one whose requests failed on the host's side: what it made of
-    /// that is not for another flight to find out.
-    fn keep(&self, instance: Instance, context: &FlightContext) {
+    /// Releases an instance that has returned, for another call. Not an instance with an open request, which would
+    /// outlive its flight. Nor one whose requests failed on the host's side: the guest may remember the failure,
+    /// and another flight must not learn of it.
+    fn release(&self, instance: Instance, context: &FlightContext) {
         if !context.any_open() && !context.any_failed() {
-            self.idle.put(instance);
+            self.pool.release(instance);
         }
     }
-
-    /// The guest's items, if they keep the contract.
-    fn take(&self, items: Vec<guest::Item>) -> Result<Items, ClientError> {
-        let (found, limit) = (items.len(), self.settings.limits.max_items);
-        if found > limit {
-            tracing::warn!(found, limit, "the guest's answer has too many items");
-            return Err(ClientError::ResultTooLarge);
-        }
-        let items: Result<Vec<_>, MalformedItems> = items
-            .into_iter()
-            .map(|item| Item::new(item.id, item.body))
-            .collect();
-        items.and_then(Items::new).map_err(|reason| {
-            tracing::warn!(%reason, "the guest's answer breaks the contract");
-            ClientError::GuestMalformed
-        })
-    }
-}
-
-/// Runs `future` until it is ready or has used `budget` of processor time inside its polls. A guest
-/// yields each tick, so it is overrun by one tick at most.
-async fn within<F: Future>(
-    budget: Duration,
-    context: &FlightContext,
-    future: F,
-) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut spent = Duration::ZERO;
-    poll_fn(|cx| {
-        // Asking for the processor's own time takes longer than most polls. For the first tenth the time
-        // that passed stands for it, which is more where the thread had to wait for its processor: on a
-        // busy machine a guest is not to pay for that with all it has.
-        let clock = if spent < budget / 10 {
-            ClockId::Monotonic
-        } else {
-            ClockId::ThreadCPUTime
-        };
-        let began = time(clock);
-        let polled = future.as_mut().poll(cx);
-        let polling = time(clock).saturating_sub(began);
-        spent += polling;
-        context.add_guest_time(polling);
-        match polled {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if spent >= budget => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-fn time(clock: ClockId) -> Duration {
-    // Neither of the two goes below zero.
-    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }

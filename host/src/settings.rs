@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::{Abandoned, Limits, Sharing};
-use crate::upstream::Policy;
+use crate::upstream::UpstreamPolicy;
 
 /// What compiling a component may cost; one that costs more is refused. There is no other place where
 /// these defaults stand.
@@ -156,7 +156,7 @@ pub struct Settings {
     /// What the guest finds in its environment; the host's own is never passed on.
     pub env: Vec<(String, String)>,
     /// What the guest may reach.
-    pub policy: Policy,
+    pub policy: UpstreamPolicy,
     /// Whether its instances serve one flight or several.
     pub instances: Instances,
     /// Whether callers of one key share a flight, and which.

@@ -223,7 +223,7 @@ const ROWS: &[Row] = &[
                 4 => read(artifacts::OTHER_TYPES),
                 _ => PRECOMPILED.clone(),
             };
-            scene.refuses(format!("file-{n}"), component, "", "found ")
+            scene.refuses(format!("file-{n}"), component, "", "got ")
         })
     },
     Row {
@@ -232,7 +232,7 @@ const ROWS: &[Row] = &[
         ..row("32, one that takes gigabytes to compile", |scene, n| {
             let (limits, words) = (
                 "memory = '256 MiB'",
-                "found a component that takes more than 256 MiB",
+                "got a component that takes more than 256 MiB",
             );
             scene.refuses(format!("large-{n}"), bomb::of_memory(), limits, words)
         })
@@ -241,7 +241,7 @@ const ROWS: &[Row] = &[
         at_once: 1,
         times: 2,
         ..row("32, one that takes minutes", |scene, n| {
-            let (limits, words) = ("cpu = '1s'", "found a component that takes more than 1 s");
+            let (limits, words) = ("cpu = '1s'", "got a component that takes more than 1 s");
             scene.refuses(format!("slow-{n}"), bomb::of_time(), limits, words)
         })
     },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::poll;
 use oneflight::model::{Generation, Resource};
-use oneflight::upstream::Policy;
+use oneflight::upstream::UpstreamPolicy;
 use oneflight::{
     Call, Client, ClientError, ClientMetrics, Engine, Execute, FlightContext, Items, Limits,
     Outcome, Settings, Stack,
@@ -225,11 +225,11 @@ async fn a_panic_in_the_host_under_a_guest_hurts_no_other_flight() {
     let names = [Lookup::Panics, Lookup::of(&["127.0.0.1"])];
     let upstream = Upstream::start(upstream::Answer::Items).await;
     let origin = format!("http://named.example:{}", upstream.address().port());
-    let policy = Policy {
+    let policy = UpstreamPolicy {
         allow: vec![origin.parse().unwrap()],
         nets: vec!["127.0.0.1/32".parse().unwrap()],
         resolver: Arc::new(Script::new(names)),
-        ..Policy::default()
+        ..UpstreamPolicy::default()
     };
     let subject = Subject::misbehaving(Settings {
         policy,

@@ -317,7 +317,7 @@ async fn a_compiler_is_limited_before_it_reads_and_inherits_nothing() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("a compiler that broke off: signal: 9"),
+        said.contains("a failure of the compiler: signal: 9"),
         "{said}"
     );
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
@@ -439,7 +439,7 @@ async fn a_component_past_a_shape_limit_is_refused_before_it_is_compiled() {
         let found = found as u64;
         assert_eq!(refused, LoadError::TooComplex { part, found, limit });
         assert!(refused.found().contains(&found.to_string()), "{refused}");
-        assert!(refused.needed().contains(&limit.to_string()), "{refused}");
+        assert!(refused.expected().contains(&limit.to_string()), "{refused}");
     }
     // At the limits it is compiled, and refused because it is no client.
     let limits = CompileLimits {

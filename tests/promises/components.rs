@@ -87,7 +87,7 @@ async fn the_refusal_of_a_component_says_what_is_expected() {
 
     for error in [other, large, more] {
         let message = error.to_string();
-        for part in [&*error.found(), &*error.needed(), error.fix()] {
+        for part in [&*error.found(), &*error.expected(), error.fix()] {
             assert!(!part.is_empty() && message.contains(part), "{message}");
         }
     }

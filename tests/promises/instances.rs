@@ -206,6 +206,8 @@ async fn no_more_instances_wait_than_may_run_and_none_is_left_of_a_client_that_i
     let (first, second) = failsafe("both answers", both).await;
     assert_eq!((first.result.err(), second.result.err()), (None, None));
     assert_eq!(idle(&subject), 1);
+    // It shares the client, which would not be gone with the subject alone.
+    drop(component);
     subject.gone(before).await;
 }
 
@@ -282,7 +284,11 @@ async fn clients_share_an_engine_as_far_as_its_executions_go() {
     };
     let engine = Engine::new(&of(3)).unwrap();
     let first = load(&engine, of(2)).await.unwrap();
-    let no_room = |what, asked, left| LoadError::NoRoom { what, asked, left };
+    let no_room = |what, requested, available| LoadError::NoRoom {
+        what,
+        requested,
+        available,
+    };
     assert_eq!(
         load(&engine, of(2)).await.unwrap_err(),
         no_room("executions at once", 2, 1)

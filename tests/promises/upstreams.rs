@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::upstream::{Policy, Roots};
+use oneflight::upstream::{UpstreamPolicy, Roots};
 use oneflight::{Client, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::tls::{Event, Http2, Identity};
@@ -27,7 +27,7 @@ async fn connecting(origin: &str) -> Result<String, &'static str> {
 }
 
 /// The result of a call with `key`, after which nothing of the client is left.
-async fn asking_within(limits: Limits, policy: Policy, key: &str) -> Result<String, &'static str> {
+async fn asking_within(limits: Limits, policy: UpstreamPolicy, key: &str) -> Result<String, &'static str> {
     let before = tasks();
     let subject = subject(limits, policy).await;
     let answer = subject.ask(key).await;
@@ -36,7 +36,7 @@ async fn asking_within(limits: Limits, policy: Policy, key: &str) -> Result<Stri
 }
 
 /// The same for a call that only a limit ends, before any request reaches an upstream.
-async fn timing_out(limits: Limits, policy: Policy, key: &str) -> Result<String, &'static str> {
+async fn timing_out(limits: Limits, policy: UpstreamPolicy, key: &str) -> Result<String, &'static str> {
     let before = tasks();
     let subject = subject(limits, policy).await;
     let answer = fast_forward(subject.ask(key)).await;
@@ -60,7 +60,7 @@ async fn stalled(
 }
 
 /// A guest with these limits and this policy.
-async fn subject(limits: Limits, policy: Policy) -> Subject {
+async fn subject(limits: Limits, policy: UpstreamPolicy) -> Subject {
     Subject::misbehaving(Settings {
         policy,
         limits,
@@ -69,19 +69,19 @@ async fn subject(limits: Limits, policy: Policy) -> Subject {
     .await
 }
 
-fn allowing(origins: &[&str]) -> Policy {
-    Policy {
+fn allowing(origins: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         allow: origins
             .iter()
             .map(|origin| origin.parse().unwrap())
             .collect(),
-        ..Policy::default()
+        ..UpstreamPolicy::default()
     }
 }
 
 /// A policy that allows `origin`, a name that `names` resolves, and these networks.
-fn named(origin: &str, names: &Arc<Script>, nets: &[&str]) -> Policy {
-    Policy {
+fn named(origin: &str, names: &Arc<Script>, nets: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
         resolver: Arc::clone(names) as _,
         ..allowing(&[origin])
@@ -804,7 +804,7 @@ async fn a_flight_makes_no_more_requests_than_it_may() {
 async fn only_listed_upstreams_get_the_trace_context() {
     let told = Upstream::start(Answer::Items).await;
     let other = Upstream::start(Answer::Items).await;
-    let policy = Policy {
+    let policy = UpstreamPolicy {
         trace: vec![told.origin().parse().unwrap()],
         ..allowing(&[&told.origin(), &other.origin()])
     };
@@ -847,8 +847,8 @@ async fn only_listed_upstreams_get_the_trace_context() {
     );
 }
 
-fn believing(identity: &Identity, origins: &[&str]) -> Policy {
-    Policy {
+fn believing(identity: &Identity, origins: &[&str]) -> UpstreamPolicy {
+    UpstreamPolicy {
         roots: Roots::from_pem(identity.pem().as_bytes()).unwrap(),
         ..allowing(origins)
     }

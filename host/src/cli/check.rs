@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use oneflight::component::Report;
+use oneflight::component::ComponentReport;
 use oneflight::{LoadError, Settings};
 use serde_json::json;
 
@@ -47,7 +47,7 @@ impl Check {
             }
             Ok(client) => self.fit(client.report()),
             Err(error) if self.json => {
-                let (found, needed, fix) = (error.found(), error.needed(), error.fix());
+                let (found, needed, fix) = (error.found(), error.expected(), error.fix());
                 json!({ "ok": false, "found": found, "needed": needed, "fix": fix }).to_string()
             }
             Err(error) => self.unfit(error),
@@ -60,7 +60,7 @@ impl Check {
         })
     }
 
-    fn fit(&self, report: &Report) -> String {
+    fn fit(&self, report: &ComponentReport) -> String {
         let file = self.file.display();
         let mut text = format!("{file} is a component that oneflight can run\n\n");
         let _ = writeln!(text, "  size     {} bytes", report.bytes);
@@ -77,7 +77,7 @@ impl Check {
             "{} is nothing that oneflight can run\n\n  found    {}\n  needed   {}\n  mend it  {}",
             self.file.display(),
             error.found(),
-            error.needed(),
+            error.expected(),
             error.fix()
         )
     }

@@ -1,194 +1,214 @@
-//! [`Compilation`]: how a component becomes code. It is looked at first, then compiled, in this process
-//! or in a child that its limits hold, and what comes of it is kept for the next start.
+//! [`Compiler`]: from a component to machine code. The component is checked first, then compiled, in this process or
+//! in a child process with limits, and the code is cached for the next start.
 //!
-//! Invariant: the only code that runs here was compiled from the component by this program, in this
-//! process, in its child, or earlier by either, in which case it lay in a folder that nobody else can
-//! write to. A file that was compiled elsewhere is refused, whatever it is named.
+//! Invariant: the only code that runs here was compiled from the component by this program: in this process, in its
+//! child, or earlier by either and then cached in a folder that no other user can write to. A file that was compiled
+//! elsewhere is refused, whatever its name.
 
 mod cache;
 mod child;
 mod preflight;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Component;
 
-use self::cache::Key;
-use super::check::LoadError;
-use super::engine::Engine;
+use self::cache::CacheKey;
+use super::error::LoadError;
+use super::error_mapping::exceeds_pool;
 use crate::settings::CompileLimits;
 
 pub use self::cache::{Cache, CacheError};
-pub use self::child::compile_for_parent;
+pub use self::child::{Program, compile_for_parent};
 
-/// How an engine compiles; by default in this process, with nothing kept.
+/// Components that an engine compiles at once: 2. Each may use its whole memory limit and all processors, so more
+/// would gain nothing; the second keeps one slow component from delaying all others.
+const MAX_COMPILERS: usize = 2;
+
+/// How an engine compiles; by default in this process and without a cache.
 #[derive(Debug, Default)]
 pub struct Compilation {
     /// Which process compiles.
     pub policy: Compile,
-    /// Where code is kept for the next start, if anywhere.
+    /// Where code is cached for the next start, if anywhere.
     pub cache: Option<Cache>,
-    /// What compiling may cost.
+    /// The limits on a component and on the compiler.
     pub limits: CompileLimits,
 }
 
 /// Which process compiles a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Compile {
-    /// This one, on a thread of its own. Of the limits only those on a component's shape hold: a
-    /// hostile component of 200 KB can make the compiler use all of the machine's memory, and this
-    /// process end with it.
+    /// This process, on a thread of its own. Only the limits on a component's shape apply: a hostile component of
+    /// 200 KB can make the compiler use all memory of the machine and so end this process.
     #[default]
     InProcess,
-    /// A child of this process, an execution of this [`Program`] each, which
-    /// [`CompileLimits`] bind and nothing of this process's environment reaches.
+    /// A child process for each component, which runs this [`Program`] within [`CompileLimits`] and inherits nothing
+    /// of this process's environment.
     Child(Program),
 }
 
-/// A program whose `main`, run with these arguments, returns what [`compile_for_parent`] does. It is
-/// trusted as this one is: what it writes is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// The program's file.
-    pub path: PathBuf,
-    /// What it is called with.
-    pub arguments: Vec<String>,
+/// Compiles components. Cloning shares its permits.
+#[derive(Clone)]
+pub(super) struct Compiler {
+    compilation: Arc<Compilation>,
+    /// One permit for each component that is being compiled.
+    permits: Arc<Semaphore>,
 }
 
-/// Compiles `binary`, or finds the code where it was kept. Blocks no thread of the runtime.
-pub(super) async fn compile(engine: &Engine, binary: Arc<[u8]>) -> Result<Component, LoadError> {
-    let compilation = Arc::clone(engine.compilation());
-    let wasmtime = engine.wasmtime().clone();
-    let (limits, policy) = (&compilation.limits, &compilation.policy);
-
-    let looked_up = on_a_thread({
-        let (compilation, wasmtime) = (Arc::clone(&compilation), wasmtime.clone());
-        let binary = Arc::clone(&binary);
-        move || look_up(&compilation, &wasmtime, &binary)
-    });
-    let key = match looked_up.await? {
-        LookedUp::Kept(component) => return Ok(component),
-        LookedUp::ToBeCompiled(key) => key,
-    };
-    let compiler = engine.compiler().await;
-    let code = match policy {
-        Compile::Child(program) => child::compile(program, &binary, limits).await?,
-        Compile::InProcess => {
-            let wasmtime = wasmtime.clone();
-            on_a_thread(move || {
-                let compiled = wasmtime.precompile_component(&binary);
-                compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))
-            })
-            .await?
+impl Default for Compiler {
+    fn default() -> Self {
+        Self {
+            compilation: Arc::default(),
+            permits: Arc::new(Semaphore::new(MAX_COMPILERS)),
         }
-    };
-    drop(compiler);
-    on_a_thread(move || {
-        let component = load(&wasmtime, &code)?;
-        if let (Some(cache), Some(key)) = (&compilation.cache, key) {
-            // Without it the next start takes longer, and that is all.
-            if let Err(error) = cache.put(&key, &code) {
-                let folder = cache.folder().display();
-                tracing::warn!(%error, "could not keep compiled code in {folder}");
+    }
+}
+
+impl Compiler {
+    /// The same compiler with another policy. The permits are shared.
+    pub(super) fn with(&self, compilation: Compilation) -> Self {
+        Self {
+            compilation: Arc::new(compilation),
+            permits: Arc::clone(&self.permits),
+        }
+    }
+
+    /// Compiles `binary`, or loads its code from the cache. Blocks no thread of the runtime.
+    pub(super) async fn compile(
+        &self,
+        wasmtime: &Wasmtime,
+        binary: Arc<[u8]>,
+    ) -> Result<Component, LoadError> {
+        let compilation = Arc::clone(&self.compilation);
+        let wasmtime = wasmtime.clone();
+        let (limits, policy) = (&compilation.limits, &compilation.policy);
+
+        let looked_up = spawn_blocking({
+            let (compilation, wasmtime) = (Arc::clone(&compilation), wasmtime.clone());
+            let binary = Arc::clone(&binary);
+            move || look_up(&compilation, &wasmtime, &binary)
+        });
+        let key = match looked_up.await? {
+            CacheLookup::Hit(component) => return Ok(component),
+            CacheLookup::Miss(key) => key,
+        };
+        let permit = self.permits.acquire().await;
+        let code = match policy {
+            Compile::Child(program) => child::compile(program, &binary, limits).await?,
+            Compile::InProcess => {
+                let wasmtime = wasmtime.clone();
+                spawn_blocking(move || {
+                    let compiled = wasmtime.precompile_component(&binary);
+                    compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))
+                })
+                .await?
             }
-        }
-        Ok(component)
-    })
-    .await
+        };
+        drop(permit);
+        spawn_blocking(move || {
+            let component = deserialize(&wasmtime, &code)?;
+            if let (Some(cache), Some(key)) = (&compilation.cache, key) {
+                // Without an entry the next start takes longer, so this is no reason to fail.
+                if let Err(error) = cache.put(&key, &code) {
+                    let folder = cache.folder().display();
+                    tracing::warn!(%error, "could not cache compiled code in {folder}");
+                }
+            }
+            Ok(component)
+        })
+        .await
+    }
 }
 
-/// What is known of a component before it is compiled.
-enum LookedUp {
-    /// Its code was kept.
-    Kept(Component),
-    /// It has the shape of one that can be compiled, and this is what its code will be kept under.
-    ToBeCompiled(Option<Key>),
+enum CacheLookup {
+    Hit(Component),
+    /// The component has passed the checks and is to be compiled; with a cache, its code is stored under this key.
+    Miss(Option<CacheKey>),
 }
 
 fn look_up(
     compilation: &Compilation,
     wasmtime: &Wasmtime,
     binary: &[u8],
-) -> Result<LookedUp, LoadError> {
-    preflight::is_a_component(binary, &compilation.limits)?;
+) -> Result<CacheLookup, LoadError> {
+    preflight::check_header(binary, &compilation.limits)?;
     let mut key = None;
     if let Some(cache) = &compilation.cache {
-        let key = key.insert(Key::new(binary, wasmtime, &compilation.limits));
-        // What cannot be loaded although it is whole (it says of itself for which version and settings
-        // of wasmtime it was compiled) is compiled anew, which also says why.
+        let key = key.insert(CacheKey::new(binary, wasmtime, &compilation.limits));
+        // Undamaged code that cannot be loaded was compiled for another version or other settings of wasmtime. It
+        // is compiled again, which also reports any error.
         let code = cache.get(key, compilation.limits.max_code_bytes);
-        if let Some(Ok(component)) = code.map(|code| load(wasmtime, &code)) {
-            return Ok(LookedUp::Kept(component));
+        if let Some(Ok(component)) = code.map(|code| deserialize(wasmtime, &code)) {
+            return Ok(CacheLookup::Hit(component));
         }
     }
-    preflight::is_compilable(binary, &compilation.limits)?;
-    Ok(LookedUp::ToBeCompiled(key))
+    preflight::check_shape(binary, &compilation.limits)?;
+    Ok(CacheLookup::Miss(key))
 }
 
-/// Makes a component of `code`, which [`compile`] has from where the module's invariant says.
+/// The component of `code`, which must come from one of the sources that the module's invariant lists.
 #[expect(
     unsafe_code,
-    reason = "wasmtime trusts compiled code, and only its caller can know where it is from"
+    reason = "wasmtime trusts compiled code, and only the caller knows its origin"
 )]
-fn load(wasmtime: &Wasmtime, code: &[u8]) -> Result<Component, LoadError> {
-    // SAFETY: `code` is what `Engine::precompile_component` returned, unchanged: in this process, or
-    // in a child that runs the program which `Compile::Child` names, as trusted as this one, and whose
-    // standard output nobody else holds; or in either at an earlier time, and then `Cache::get` has
-    // read it from a folder and a file that no other user may write to, and has compared its checksum.
-    // That it was compiled by this version of wasmtime, with these settings and for this processor is
-    // checked by `deserialize` itself.
+fn deserialize(wasmtime: &Wasmtime, code: &[u8]) -> Result<Component, LoadError> {
+    // SAFETY: `code` is the unchanged result of `Engine::precompile_component`: in this process; or in a child that
+    // runs the program of `Compile::Child`, which is as trusted as this one, and whose standard output no other
+    // process has open; or in either at an earlier time, and then `Cache::get` has read it from a folder and a
+    // file that no other user may write to, and has compared its checksum. `deserialize` itself checks that it
+    // was compiled by this version of wasmtime, with these settings and for this processor.
     unsafe { Component::deserialize(wasmtime, code) }.map_err(|error| {
         let why = format!("{error:#}");
-        // Wasmtime gives this one no type: a valid component that no slot of the pool can hold.
-        if why.contains("pooling allocator") {
+        if exceeds_pool(&error) {
             LoadError::TooLarge(why)
         } else {
-            LoadError::NotCompiled(format!("whose code cannot be loaded: {why}"))
+            LoadError::NotCompiled(format!("its code cannot be loaded: {why}"))
         }
     })
 }
 
-/// Runs what takes its time, or waits for a disk, where no other task waits for it.
-async fn on_a_thread<T: Send + 'static>(
+/// Runs blocking work on a thread for it.
+async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(LoadError::NotCompiled(format!("that panicked: {panic}"))))
+    done.unwrap_or_else(|panic| Err(LoadError::NotCompiled(format!("it panicked: {panic}"))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::component::engine;
+    use crate::component::codegen::codegen_config;
 
     #[test]
-    fn kept_code_that_was_compiled_with_other_settings_is_not_run() {
+    fn cached_code_that_was_compiled_with_other_settings_is_not_run() {
         let folder = std::env::temp_dir().join(format!("oneflight-stale-{}", std::process::id()));
         let compilation = Compilation {
             cache: Some(Cache::open(&folder, 1 << 30).unwrap()),
             ..Compilation::default()
         };
         let cache = compilation.cache.as_ref().unwrap();
-        let ours = Wasmtime::new(&engine::code()).unwrap();
+        let ours = Wasmtime::new(&codegen_config()).unwrap();
         let component = b"\0asm\x0d\0\x01\0";
-        let key = Key::new(component, &ours, &compilation.limits);
-        let kept = || {
+        let key = CacheKey::new(component, &ours, &compilation.limits);
+        let is_hit = || {
             matches!(
                 look_up(&compilation, &ours, component),
-                Ok(LookedUp::Kept(_))
+                Ok(CacheLookup::Hit(_))
             )
         };
-        assert!(!kept());
-        // Without epochs, nothing would interrupt it.
+        assert!(!is_hit());
+        // It was compiled without epochs, so nothing could interrupt it.
         let other = Wasmtime::default().precompile_component(component).unwrap();
         cache.put(&key, &other).unwrap();
         assert!(cache.get(&key, other.len()).is_some());
-        assert!(!kept());
+        assert!(!is_hit());
         let own = ours.precompile_component(component).unwrap();
         cache.put(&key, &own).unwrap();
-        assert!(kept());
+        assert!(is_hit());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

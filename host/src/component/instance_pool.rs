@@ -1,5 +1,5 @@
-//! [`Instance`]: a guest in its store, for one flight or, where its client chose so, for several; and
-//! [`InstancePool`]: those that wait for their next flight.
+//! [`Instance`]: a guest in its store, for one flight or, if its client chose so, for several; and
+//! [`InstancePool`]: the idle instances of a client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -8,174 +8,177 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::Store;
 
-use super::bindings::exports::oneflight::client::items::{Error, Item};
-use super::bindings::{ItemsClient, ItemsClientPre};
+use super::contract::items::{GuestError, GuestItem, ItemsInstance, ItemsPre};
 use super::output::GuestOutput;
 use super::store::StoreState;
 use crate::flight_context::FlightContext;
 use crate::settings::Instances;
 
-/// A guest in its store. Dropping it ends whatever it has under way.
+/// A guest in its store. Dropping it ends whatever the guest has open.
 pub(super) struct Instance {
     store: Store<StoreState>,
-    /// None before the first call.
-    guest: Option<ItemsClient>,
-    made: Instant,
+    /// `None` before the first call.
+    items: Option<ItemsInstance>,
+    created: Instant,
     calls: u32,
 }
 
 impl Instance {
-    /// One that is instantiated when it is called, as part of that flight.
+    /// An instance that is instantiated by its first call, as part of that flight.
     pub(super) fn new(store: Store<StoreState>) -> Self {
         Self {
             store,
-            guest: None,
-            made: Instant::now(),
+            items: None,
+            created: Instant::now(),
             calls: 0,
         }
     }
 
-    /// Another flight begins, in the current span, with requests and a log of its own. Fuel for what is
-    /// passed to the host begins anew with each call by itself; memory and resources that the guest has
-    /// kept are still its own, and count.
-    fn begin(&mut self, context: &FlightContext, log: usize) {
-        self.output().begin(log, context.metrics());
-        self.store.data_mut().answer_to(context);
+    /// Begins the next flight, in the current span, with its own requests and its own limit of `max_log_bytes`.
+    /// Wasmtime itself resets the fuel for values passed to the host at each call. Memory and resources that the
+    /// guest has kept still count against it.
+    fn begin(&mut self, context: &FlightContext, max_log_bytes: usize) {
+        self.output().begin(max_log_bytes, context.metrics());
+        self.store.data_mut().set_context(context);
     }
 
-    /// What this guest prints.
+    /// The guest's output.
     pub(super) fn output(&self) -> GuestOutput {
         self.store.data().output().clone()
     }
 
-    pub(super) async fn call(
+    /// Calls `get-items` of the guest, which is instantiated from `component` if it is not yet.
+    pub(super) async fn get_items(
         &mut self,
-        component: &ItemsClientPre<StoreState>,
-        key: &str,
-    ) -> Result<Result<Vec<Item>, Error>, CallError> {
+        component: &ItemsPre,
+        x: &str,
+    ) -> Result<Result<Vec<GuestItem>, GuestError>, CallError> {
         self.calls += 1;
-        let guest = match &self.guest {
-            Some(guest) => guest,
+        let items = match &self.items {
+            Some(items) => items,
             None => {
-                let started = component.instantiate_async(&mut self.store).await;
-                self.guest.insert(started.map_err(CallError::NotStarted)?)
+                let started = component.instantiate(&mut self.store).await;
+                self.items.insert(started.map_err(CallError::NotStarted)?)
             }
         };
-        let items = guest.oneflight_client_items();
-        let returned = items.call_get_items(&mut self.store, key).await;
+        let returned = items.get_items(&mut self.store, x).await;
         returned.map_err(CallError::Crashed)
     }
 }
 
 /// Why a guest returned nothing that can be read.
 pub(super) enum CallError {
-    /// It was never called: its instance could not be made.
+    /// The guest could not be instantiated and was not called.
     NotStarted(wasmtime::Error),
-    /// It ended in its call, or what it returned is no value of the contract's types.
+    /// The guest trapped, or its result is not of the contract's types.
     Crashed(wasmtime::Error),
 }
 
-/// The instances of one client that wait for their next flight: none, where each is to be fresh.
+/// The idle instances of one client. Always empty if each flight gets a fresh instance.
 pub(super) struct InstancePool {
-    choice: Instances,
-    /// How many may wait: as many as may run, since each of them has.
-    most: usize,
-    /// What those that wait answer to: no flight.
-    nobody: FlightContext,
-    shelf: Arc<Mutex<Slots>>,
+    policy: Instances,
+    /// The greatest number of idle instances: as many as may run, since each of those may become idle.
+    max_idle: usize,
+    /// The context of idle instances, which belongs to no flight.
+    idle_context: FlightContext,
+    idle: Arc<Mutex<IdleInstances>>,
 }
 
-/// Invariant: while `instances` has any, `sweeper` is the task that drops them at their age.
+/// Invariant: while `instances` is not empty, `sweeper` is the task that drops them at their greatest age.
 #[derive(Default)]
-struct Slots {
-    /// The last one put here is the next one taken: the others can grow old.
+struct IdleInstances {
+    /// A stack: the last one released is the next one acquired, so that the others can reach their greatest age.
     instances: Vec<Instance>,
     sweeper: Option<AbortHandle>,
 }
 
 impl InstancePool {
-    pub(super) fn new(choice: Instances, most: usize) -> Self {
+    pub(super) fn new(policy: Instances, max_idle: usize) -> Self {
         Self {
-            choice,
-            most,
-            nobody: FlightContext::default(),
-            shelf: Arc::default(),
+            policy,
+            max_idle,
+            idle_context: FlightContext::default(),
+            idle: Arc::default(),
         }
     }
 
-    pub(super) fn count(&self) -> usize {
-        lock(&self.shelf).instances.len()
+    /// The number of idle instances.
+    pub(super) fn idle(&self) -> usize {
+        lock(&self.idle).instances.len()
     }
 
-    /// One that is young enough, ready for a flight that has `context` and may print `log` bytes.
-    pub(super) fn take(&self, context: &FlightContext, log: usize) -> Option<Instance> {
-        let Instances::Reused { age, .. } = self.choice else {
+    /// An idle instance below its greatest age, for a flight that has `context` and may print `max_log_bytes`.
+    pub(super) fn acquire(
+        &self,
+        context: &FlightContext,
+        max_log_bytes: usize,
+    ) -> Option<Instance> {
+        let Instances::Reused { age, .. } = self.policy else {
             return None;
         };
-        let mut taken = {
-            let mut shelf = lock(&self.shelf);
-            // The sweeper may be late, and an instance is not too old only when it is told so.
-            let young = |instance: &Instance| instance.made.elapsed() < age;
-            match shelf.instances.iter().rposition(young) {
-                Some(last) => shelf.instances.remove(last),
+        let mut instance = {
+            let mut idle = lock(&self.idle);
+            // The sweeper may run late, so the age is checked here, too.
+            let is_young = |instance: &Instance| instance.created.elapsed() < age;
+            match idle.instances.iter().rposition(is_young) {
+                Some(last) => idle.instances.remove(last),
                 None => {
-                    // They make room for the fresh one that is made now.
-                    shelf.instances.clear();
+                    // The old ones make room in the engine for the fresh instance that is created next.
+                    idle.instances.clear();
                     return None;
                 }
             }
         };
-        taken.begin(context, log);
-        Some(taken)
+        instance.begin(context, max_log_bytes);
+        Some(instance)
     }
 
-    /// Keeps an instance whose flight has ended well, if it may serve another one.
-    pub(super) fn put(&self, mut instance: Instance) {
-        let Instances::Reused { calls, age } = self.choice else {
+    /// Returns an instance whose flight has succeeded, for another flight if it may serve one.
+    pub(super) fn release(&self, mut instance: Instance) {
+        let Instances::Reused { calls, age } = self.policy else {
             return;
         };
-        if instance.calls >= calls || instance.made.elapsed() >= age {
+        if instance.calls >= calls || instance.created.elapsed() >= age {
             return;
         }
-        // The flight's log ends with the flight, and what its requests took is counted then.
+        // The flight's output ends with the flight. Dropping its context counts the flight's cost.
         instance.output().end();
-        instance.store.data_mut().answer_to(&self.nobody);
-        let mut shelf = lock(&self.shelf);
-        if shelf.instances.len() >= self.most {
+        instance.store.data_mut().set_context(&self.idle_context);
+        let mut idle = lock(&self.idle);
+        if idle.instances.len() >= self.max_idle {
             return;
         }
-        shelf.instances.push(instance);
-        // A sweeper can end before its work does: with the runtime that it was started in.
-        if shelf.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
-            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.shelf), age));
-            shelf.sweeper = Some(sweeper.abort_handle());
+        idle.instances.push(instance);
+        // A sweeper ends early if the runtime that spawned it shuts down.
+        if idle.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
+            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.idle), age));
+            idle.sweeper = Some(sweeper.abort_handle());
         }
     }
 }
 
 impl Drop for InstancePool {
     fn drop(&mut self) {
-        if let Some(sweeper) = &lock(&self.shelf).sweeper {
+        if let Some(sweeper) = &lock(&self.idle).sweeper {
             sweeper.abort();
         }
     }
 }
 
 /// Drops instances when they reach `age`, and ends when there are none.
-async fn sweep(shelf: Weak<Mutex<Slots>>, age: Duration) {
+async fn sweep(idle: Weak<Mutex<IdleInstances>>, age: Duration) {
     loop {
         let next = {
-            let Some(shelf) = shelf.upgrade() else {
+            let Some(idle) = idle.upgrade() else {
                 return;
             };
-            let mut shelf = lock(&shelf);
-            shelf
-                .instances
-                .retain(|instance| instance.made.elapsed() < age);
-            let oldest = shelf.instances.iter().map(|instance| instance.made).min();
-            // An age past the end of time is never reached.
-            let Some(next) = oldest.and_then(|made| made.checked_add(age)) else {
-                shelf.sweeper = None;
+            let mut idle = lock(&idle);
+            idle.instances
+                .retain(|instance| instance.created.elapsed() < age);
+            let oldest = idle.instances.iter().map(|instance| instance.created).min();
+            // An age that overflows the clock is never reached.
+            let Some(next) = oldest.and_then(|created| created.checked_add(age)) else {
+                idle.sweeper = None;
                 return;
             };
             next
@@ -184,6 +187,6 @@ async fn sweep(shelf: Weak<Mutex<Slots>>, age: Duration) {
     }
 }
 
-fn lock(shelf: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(idle: &Mutex<IdleInstances>) -> MutexGuard<'_, IdleInstances> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

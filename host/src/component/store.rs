@@ -1,20 +1,19 @@
-//! [`StoreState`]: what an instance owns, from its first instruction to its last. Dropping the store ends
-//! whatever the guest had under way.
+//! [`StoreState`]: what an instance owns from its first instruction to its last, and the imports that it is
+//! linked to. Dropping a store ends whatever its guest has open.
 
 use std::sync::Arc;
 
 use http::HeaderName;
 use tracing::{Instrument, Span};
-use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
 };
 
-use super::engine::Engine;
-use super::output::{GuestOutput, Source};
+use super::output::{GuestOutput, StdStream};
 use crate::flight_context::FlightContext;
 use crate::model::Limit;
 use crate::observability::metrics::ClientMetrics;
@@ -26,27 +25,39 @@ pub(super) struct StoreState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
-    size: SizeLimit,
-    wire: HttpHooks,
+    size: SizeLimiter,
+    hooks: HttpHooks,
     output: GuestOutput,
 }
 
 impl StoreState {
-    /// Where it prints to.
+    /// The guest's output.
     pub(super) fn output(&self) -> &GuestOutput {
         &self.output
     }
 
-    /// From now on its requests are those of `context`'s flight, and so are the limits that it reaches.
-    pub(super) fn answer_to(&mut self, context: &FlightContext) {
-        self.wire.context = context.clone();
-        self.size.untold = context.metrics().clone();
+    /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
+    pub(super) fn set_context(&mut self, context: &FlightContext) {
+        self.hooks.context = context.clone();
+        self.size.refusals = context.metrics().clone();
     }
 }
 
-/// A store for one instance, set up as `settings` say.
+/// The imports that the host provides: WASI 0.2 with wasi:http.
+///
+/// WASI is linked completely, since nearly every guest's toolchain imports all of it. The interfaces that would
+/// reach outside (files, sockets, arguments, standard input) are empty.
+pub(super) fn linker(engine: &Wasmtime) -> Linker<StoreState> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)
+        .and_then(|()| wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker))
+        .expect("no name is defined twice");
+    linker
+}
+
+/// A store for one instance, with the limits and the environment of `settings`.
 pub(super) fn new_store(
-    engine: &Engine,
+    engine: &Wasmtime,
     settings: &Settings,
     upstream: &Arc<Upstream>,
     context: &FlightContext,
@@ -55,45 +66,46 @@ pub(super) fn new_store(
     let output = GuestOutput::new(limits.max_log_bytes, context.metrics());
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
-        .stdout(output.stream(Source::Stdout))
-        .stderr(output.stream(Source::Stderr))
+        .stdout(output.stream(StdStream::Stdout))
+        .stderr(output.stream(StdStream::Stderr))
         .max_random_size(limits.max_random_bytes as u64)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.max_resources);
-    let guest = StoreState {
+    let state = StoreState {
         wasi: wasi.build(),
         http: WasiHttpCtx::new(),
         table,
-        size: SizeLimit {
+        size: SizeLimiter {
             memory: limits.max_memory_bytes,
             elements: limits.max_table_elements,
             modules: limits.max_modules,
             memories: limits.max_memories,
             tables: limits.max_tables,
-            untold: context.metrics().clone(),
+            refusals: context.metrics().clone(),
         },
-        wire: HttpHooks {
+        hooks: HttpHooks {
             upstream: Arc::clone(upstream),
             context: context.clone(),
         },
         output,
     };
-    let mut store = Store::new(engine.wasmtime(), guest);
-    store.limiter(|guest| &mut guest.size);
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.size);
     store.set_hostcall_fuel(limits.max_result_bytes);
     store.set_max_component_handles(limits.max_handles);
-    // Each tick the guest gives up its thread. What ends it is the future around it: the epoch
-    // itself counts waiting for an upstream too, so trapping on it would blame the guest for that.
+    // Each tick the guest yields its thread. Its budget is enforced by the future around it: epochs also pass
+    // while it waits for an upstream, so a trap on an epoch would blame the guest for that time.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
     store
 }
 
-/// Bounds what a store holds: linear memory, all its memories together, and of all else how many.
-struct SizeLimit {
+/// Bounds what a store holds: the sum of its linear memories, the elements of each table, and the number of
+/// everything else.
+struct SizeLimiter {
     /// Bytes that may still be added to memories.
     memory: usize,
     /// Elements of each table.
@@ -101,12 +113,12 @@ struct SizeLimit {
     modules: usize,
     memories: usize,
     tables: usize,
-    /// Told when memory is refused, and taken then: a guest that asks on and on has reached one limit in
-    /// its flight.
-    untold: ClientMetrics,
+    /// Counts the first refusal of memory in a flight. Later refusals of the same flight are not counted: the
+    /// first one replaces this by a default.
+    refusals: ClientMetrics,
 }
 
-impl ResourceLimiter for SizeLimit {
+impl ResourceLimiter for SizeLimiter {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -119,7 +131,7 @@ impl ResourceLimiter for SizeLimit {
         let left = self.memory.checked_sub(desired.saturating_sub(current));
         match left {
             Some(left) => self.memory = left,
-            None => std::mem::take(&mut self.untold).limit(Limit::Memory),
+            None => std::mem::take(&mut self.refusals).limit(Limit::Memory),
         }
         Ok(left.is_some())
     }
@@ -146,13 +158,14 @@ impl ResourceLimiter for SizeLimit {
     }
 }
 
-/// A guest's way out: every request goes through its client's [`Upstream`].
+/// Sends a guest's requests: every one goes through its client's [`Upstream`].
 struct HttpHooks {
     upstream: Arc<Upstream>,
     context: FlightContext,
 }
 
-type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+/// The future that drives the rest of a response.
+type ResponseDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for HttpHooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -164,7 +177,7 @@ impl WasiHttpHooks for HttpHooks {
     }
 
     fn set_host_header(&mut self) -> bool {
-        // It is written with the URL that was checked, and not at all under HTTP/2.
+        // The upstream sets it, from the URL that the policy has checked.
         false
     }
 
@@ -172,20 +185,21 @@ impl WasiHttpHooks for HttpHooks {
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _: Io,
-    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
-        // Open from here, not from when its task first runs: a guest may return before that, and its
-        // instance would be taken for one that has nothing under way.
-        let (upstream, open) = (Arc::clone(&self.upstream), self.context.begin());
-        // It becomes a task of its own, which ends with the store; its log lines are the flight's.
+        _: ResponseDriver,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, ResponseDriver), Error>> + Send>
+    {
+        // The request is open from here and not from the first poll of its task: a guest may return before that
+        // poll, and its instance would be reused with a request in flight.
+        let (upstream, guard) = (Arc::clone(&self.upstream), self.context.begin());
+        // Wasmtime spawns it as a task that ends with the store. Its log lines belong to the flight.
         let sending = async move {
-            let (response, expiry) = upstream.send(request, options, open).await?;
+            let (response, expiry) = upstream.send(request, options, guard).await?;
             let expiry = expiry.instrument(Span::current());
-            let io: Io = Box::new(async {
+            let driver: ResponseDriver = Box::new(async {
                 expiry.await;
                 Ok(())
             });
-            Ok((response, io))
+            Ok((response, driver))
         };
         Box::new(sending.in_current_span())
     }
@@ -203,7 +217,7 @@ impl WasiView for StoreState {
 impl WasiHttpView for StoreState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            hooks: &mut self.wire,
+            hooks: &mut self.hooks,
             table: &mut self.table,
             ctx: &mut self.http,
         }
@@ -214,30 +228,30 @@ impl WasiHttpView for StoreState {
 mod tests {
     use super::*;
 
-    fn limit_of(memory: usize) -> SizeLimit {
-        SizeLimit {
+    fn limiter_of(memory: usize) -> SizeLimiter {
+        SizeLimiter {
             memory,
             elements: 10,
             modules: 1,
             memories: 2,
             tables: 1,
-            untold: ClientMetrics::default(),
+            refusals: ClientMetrics::default(),
         }
     }
 
     #[test]
     fn memory_is_counted_over_all_memories_of_a_store() {
-        let mut limit = limit_of(100);
-        assert!(limit.memory_growing(0, 60, None).unwrap());
-        assert!(!limit.memory_growing(0, 60, None).unwrap());
-        assert!(limit.memory_growing(60, 100, None).unwrap());
-        assert!(!limit.memory_growing(100, 101, None).unwrap());
+        let mut limiter = limiter_of(100);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(60, 100, None).unwrap());
+        assert!(!limiter.memory_growing(100, 101, None).unwrap());
     }
 
     #[test]
-    fn memory_that_a_memory_cannot_have_is_not_counted() {
-        let mut limit = limit_of(100);
-        assert!(!limit.memory_growing(0, 60, Some(50)).unwrap());
-        assert!(limit.memory_growing(0, 100, None).unwrap());
+    fn growth_past_a_memorys_own_maximum_is_not_counted() {
+        let mut limiter = limiter_of(100);
+        assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(limiter.memory_growing(0, 100, None).unwrap());
     }
 }

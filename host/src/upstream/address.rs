@@ -1,27 +1,26 @@
-//! What an IP address is for: the public internet, or something that is nobody's business but this
-//! machine's and its network's.
+//! [`Kind`]: the purpose of an IP address: the public internet, or this machine and its networks.
 //!
-//! It knows the registries (RFC 6890 and IANA's after it) and the addresses of metadata services. What
-//! a name may stand for is the policy's to say.
+//! RFC 6890, section 2: the special-purpose address registries, as IANA maintains them; and the addresses of metadata
+//! services. Which kinds a name may resolve to is up to the policy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is for, as far as a policy cares.
+/// The purpose of an address, as far as a policy distinguishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Given out for the public internet.
+    /// Assigned for the public internet.
     Public,
     /// This machine.
     Loopback,
-    /// A network of somebody's own: RFC 1918, unique local, shared with a carrier.
+    /// A private network: RFC 1918, unique local, or shared with a carrier.
     Private,
-    /// The same cable.
+    /// The same link.
     LinkLocal,
-    /// Gives credentials to whoever asks.
+    /// A cloud metadata service, which gives credentials to every client.
     Metadata,
-    /// Several machines at once.
+    /// A multicast group.
     Multicast,
-    /// Nothing that answers a request: unspecified, broadcast, documentation, benchmarks, unassigned.
+    /// No host: unspecified, broadcast, documentation, benchmarks, unassigned.
     Reserved,
 }
 
@@ -56,7 +55,7 @@ impl Kind {
             _ if ip.is_multicast() => Self::Multicast,
             // This network; protocol assignments; documentation; relays of 6to4; benchmarks.
             [0, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] => Self::Reserved,
-            // Documentation, twice; not given out, and broadcast.
+            // Documentation, twice; unassigned, and broadcast.
             [198, 51, 100, _] | [203, 0, 113, _] | [240..=255, ..] => Self::Reserved,
             _ => Self::Public,
         }
@@ -74,14 +73,12 @@ impl Kind {
         match ip.segments() {
             _ if METADATA.contains(&ip) => Self::Metadata,
             _ if ip.is_loopback() => Self::Loopback,
-            // An IPv4 address in disguise, reached where it would be reached without: mapped,
-            // translated (64:ff9b::/96), 6to4.
+            // An embedded IPv4 address that the IPv6 address leads to: mapped, translated (64:ff9b::/96), 6to4.
             [0, 0, 0, 0, 0, 0xffff, high, low] => Self::of_v4(v4(high, low)),
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Self::of_v4(v4(high, low)),
             [0x2002, high, low, ..] => Self::of_v4(v4(high, low)),
-            // In disguise, in forms that no public upstream has: compatible; translated by a network
-            // of somebody's own (64:ff9b:1::/48); Teredo, with a server, and a client turned inside
-            // out; ISATAP, with any prefix.
+            // Embedded in forms that no public upstream has: compatible; translated by a private network
+            // (64:ff9b:1::/48); Teredo, with a server and an inverted client; ISATAP, with any prefix.
             [0, 0, 0, 0, 0, 0, high, low] => Self::never_public(&[v4(high, low)]),
             [0x64, 0xff9b, 1, .., high, low] => Self::never_public(&[v4(high, low)]),
             [0x2001, 0, a, b, _, _, c, d] => Self::never_public(&[v4(a, b), v4(!c, !d)]),
@@ -92,21 +89,21 @@ impl Kind {
             // Protocol assignments; documentation, twice.
             [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] => Self::Reserved,
             [0x3fff, 0..=0xfff, ..] => Self::Reserved,
-            // Only 2000::/3 is given out for the public internet.
+            // Only 2000::/3 is assigned for the public internet.
             [first, ..] if first & 0xe000 == 0x2000 => Self::Public,
             _ => Self::Reserved,
         }
     }
 
-    /// What the addresses inside are for, the worst of them; nothing that is public.
-    fn never_public(inside: &[Ipv4Addr]) -> Self {
-        let kinds = || inside.iter().map(|ip| Self::of_v4(*ip));
+    /// The kind of the embedded addresses: metadata if one is, else the first that is not public, and never public.
+    fn never_public(embedded: &[Ipv4Addr]) -> Self {
+        let kinds = || embedded.iter().map(|ip| Self::of_v4(*ip));
         let metadata = kinds().find(|kind| *kind == Self::Metadata);
-        let inward = || kinds().find(|kind| *kind != Self::Public);
-        metadata.or_else(inward).unwrap_or(Self::Reserved)
+        let not_public = || kinds().find(|kind| *kind != Self::Public);
+        metadata.or_else(not_public).unwrap_or(Self::Reserved)
     }
 
-    /// What it is called in a denial.
+    /// Its name in a denial.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_range_is_what_its_registry_says() {
+    fn every_range_has_the_kind_of_its_registry() {
         let public = ["93.184.216.34", "100.63.255.255", "100.128.0.0"];
         all_are(Kind::Public, &public);
         all_are(
@@ -166,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_in_disguise_is_what_it_is_without() {
+    fn an_embedded_ipv4_address_has_its_own_kind() {
         all_are(
             Kind::Loopback,
             &[
@@ -175,7 +172,7 @@ mod tests {
                 "64:ff9b::7f00:1",
                 "64:ff9b:1::7f00:1",
                 "2002:7f00:1::",
-                // Teredo: a server, then a client, whose bits are turned over.
+                // Teredo: a server, then a client, whose bits are inverted.
                 "2001:0:7f00:1::",
                 "2001:0:5db8:d822:0:0:80ff:fffe",
                 "2606:2800:220:1:0:5efe:7f00:1",
@@ -189,13 +186,13 @@ mod tests {
             &["::ffff:93.184.216.34", "64:ff9b::5db8:d822"],
         );
         all_are(Kind::Public, &["2002:5db8:d822::1"]);
-        // Of these forms nothing is public, whatever they hold.
+        // These forms are never public, whatever they embed.
         all_are(Kind::Reserved, &["::93.184.216.34", "64:ff9b:1::5db8:d822"]);
         all_are(Kind::Reserved, &["2001:0:5db8:d822::a247:27dd"]);
     }
 
     #[test]
-    fn metadata_services_are_known_in_every_disguise() {
+    fn metadata_services_are_recognised_in_every_embedding() {
         all_are(Kind::Metadata, &["169.254.169.254", "169.254.170.2"]);
         all_are(Kind::Metadata, &["169.254.170.23", "169.254.0.23"]);
         all_are(Kind::Metadata, &["169.254.42.42", "100.100.100.200"]);

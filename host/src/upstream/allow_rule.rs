@@ -1,7 +1,7 @@
-//! Where requests go: [`Target`] is what one asks for, [`AllowRule`] an entry of a list that covers some.
+//! [`Target`]: the scheme, host and port that a request goes to; and [`AllowRule`]: an entry of a list of targets.
 //!
-//! Both are read by the same rules, and what is sent is written anew from what was read: nothing is
-//! dialled or named to an upstream that was not looked at.
+//! Both are parsed by the same rules, and the URL that is sent is built from the parsed target: nothing is dialled or
+//! sent to an upstream that was not checked.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,25 +12,31 @@ use http::uri::{PathAndQuery, Scheme};
 
 use super::denial::Denial;
 
-/// An entry of an allow-list: `[scheme://]host[:port]`.
+/// An entry of a list of targets: `[scheme://]host[:port]`.
 ///
-/// Without a scheme it stands for both; without a port, for the scheme's own. The host is a name or an
-/// address; `*.example.com` is every name below `example.com`, and not that itself.
+/// Without a scheme it covers both; without a port, the default port of the scheme. The host is a name or an address;
+/// `*.example.com` covers every subdomain of `example.com`, and not `example.com` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowRule {
     scheme: Option<Scheme>,
-    host: Pattern,
+    host: HostPattern,
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    Exactly(Host),
-    /// Every name that ends so: `.example.com`.
-    Below(String),
+enum HostPattern {
+    Exact(Host),
+    /// Every name with this suffix: `.example.com`.
+    Subdomains(String),
 }
 
-/// Where a request goes: the parts of its URL that a policy speaks of.
+/// A text is no [`AllowRule`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowRuleError {
+    text: String,
+}
+
+/// The parts of a request's URL that a policy decides on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     scheme: Scheme,
@@ -38,7 +44,7 @@ pub(crate) struct Target {
     port: u16,
 }
 
-/// Addresses are compared as what they are, however they are written.
+/// Addresses are compared by value, not by notation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     /// In lower case.
@@ -47,13 +53,14 @@ enum Host {
 }
 
 impl AllowRule {
+    /// Whether a request to `target` is covered.
     pub(super) fn covers(&self, target: &Target) -> bool {
         let host = match (&self.host, &target.host) {
-            (Pattern::Exactly(host), asked) => host == asked,
-            (Pattern::Below(end), Host::Name(name)) => {
-                name.ends_with(end) && name.len() > end.len()
+            (HostPattern::Exact(host), requested) => host == requested,
+            (HostPattern::Subdomains(suffix), Host::Name(name)) => {
+                name.ends_with(suffix) && name.len() > suffix.len()
             }
-            (Pattern::Below(_), Host::Address(_)) => false,
+            (HostPattern::Subdomains(_), Host::Address(_)) => false,
         };
         let scheme = &self.scheme;
         host && scheme
@@ -64,39 +71,36 @@ impl AllowRule {
 }
 
 impl FromStr for AllowRule {
-    type Err = anyhow::Error;
+    type Err = AllowRuleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted = || {
-            anyhow::anyhow!(
-                "found {text:?}, needed [scheme://]host[:port] with scheme http or https, \
-                 as in https://api.example.com, https://*.example.com or localhost:3000"
-            )
+        let error = || AllowRuleError {
+            text: text.to_owned(),
         };
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(Scheme::HTTP), rest),
             Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
-            Some(_) => return Err(wanted()),
+            Some(_) => return Err(error()),
             None => (None, text),
         };
-        // What a star stands before is read as a name like any other.
-        let (below, rest) = match rest.strip_prefix("*.") {
+        // The part after the star is parsed as any other name.
+        let (subdomains, rest) = match rest.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let uri: Uri = format!("http://{rest}").parse().map_err(|_| wanted())?;
+        let uri: Uri = format!("http://{rest}").parse().map_err(|_| error())?;
         let is_bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
-        let target = Target::of(&uri).map_err(|_| wanted())?;
-        let host = match (below, target.host) {
-            (false, host) => Pattern::Exactly(host),
-            (true, Host::Name(name)) => Pattern::Below(format!(".{name}")),
-            (true, Host::Address(_)) => return Err(wanted()),
+        let target = Target::of(&uri).map_err(|_| error())?;
+        let host = match (subdomains, target.host) {
+            (false, host) => HostPattern::Exact(host),
+            (true, Host::Name(name)) => HostPattern::Subdomains(format!(".{name}")),
+            (true, Host::Address(_)) => return Err(error()),
         };
         let port = uri.port_u16();
         if is_bare {
             Ok(Self { scheme, host, port })
         } else {
-            Err(wanted())
+            Err(error())
         }
     }
 }
@@ -107,8 +111,8 @@ impl fmt::Display for AllowRule {
             write!(f, "{scheme}://")?;
         }
         match &self.host {
-            Pattern::Exactly(host) => host.fmt(f)?,
-            Pattern::Below(end) => write!(f, "*{end}")?,
+            HostPattern::Exact(host) => host.fmt(f)?,
+            HostPattern::Subdomains(suffix) => write!(f, "*{suffix}")?,
         }
         match self.port {
             Some(port) => write!(f, ":{port}"),
@@ -117,14 +121,27 @@ impl fmt::Display for AllowRule {
     }
 }
 
+impl fmt::Display for AllowRuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "expected [scheme://]host[:port] with scheme http or https, got {:?}; write it as in \
+             https://api.example.com, https://*.example.com or localhost:3000",
+            self.text
+        )
+    }
+}
+
+impl std::error::Error for AllowRuleError {}
+
 impl Target {
-    /// Where a request for `uri` goes.
+    /// The target of a request for `uri`.
     pub(super) fn of(uri: &Uri) -> Result<Self, Denial> {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(Denial::BadUrl);
         };
-        // A user before the host is refused: where it has to be sent it is a secret of the upstream's,
-        // and none that a log should show. What follows the host is a port or nothing.
+        // A user before the host is refused: it may contain a password, which must not get into the log. After the
+        // host only a port may follow.
         let user = authority.as_str().contains('@');
         let after = authority.as_str().strip_prefix(authority.host());
         let port = after.is_some_and(|after| after.is_empty() || authority.port_u16().is_some());
@@ -136,7 +153,7 @@ impl Target {
         })
     }
 
-    /// The URL of `path` there.
+    /// The URL of `path` at this target.
     pub(super) fn url(&self, path: Option<PathAndQuery>) -> Result<Uri, Denial> {
         let path = path.unwrap_or(PathAndQuery::from_static("/"));
         let url = Uri::builder()
@@ -154,7 +171,7 @@ impl Target {
         self.port
     }
 
-    /// `host[:port]`, without a port that goes without saying.
+    /// `host[:port]`, without the default port of the scheme.
     fn authority(&self) -> String {
         if self.port == default_port(&self.scheme) {
             self.host.to_string()
@@ -171,8 +188,8 @@ impl fmt::Display for Target {
 }
 
 impl Host {
-    /// A name of the characters that names are made of: what is printed in a denial, and pasted into a
-    /// shell from there, holds nothing else.
+    /// Parses an address, or a name of letters, digits, `-`, `_` and `.`: a denial prints it, and a person may paste
+    /// it into a shell.
     fn of(text: &str) -> Option<Self> {
         if let Some(bare) = text.strip_prefix('[') {
             let address: Ipv6Addr = bare.strip_suffix(']')?.parse().ok()?;
@@ -181,8 +198,9 @@ impl Host {
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Some(Self::Address(address.into()));
         }
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let is_name = !text.is_empty() && text.bytes().all(is_part);
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let is_name = !text.is_empty() && text.bytes().all(is_allowed);
         (is_name && !text.starts_with('.') && !text.contains("..") && !ends_in_a_number(text))
             .then(|| Self::Name(text.to_ascii_lowercase()))
     }
@@ -198,8 +216,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// Whether a resolver takes `name` for an IPv4 address in another notation (`0x7f.1`, `2130706433`), as
-/// no name under a domain of the internet ends so (WHATWG URL, "ends in a number").
+/// Whether a resolver may take `name` for an IPv4 address in another notation (`0x7f.1`, `2130706433`). No top-level
+/// domain is a number (WHATWG URL, "ends in a number").
 fn ends_in_a_number(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -225,12 +243,12 @@ mod tests {
         Target::of(&url.parse().unwrap()).unwrap()
     }
 
-    fn covers(origin: &str, url: &str) -> bool {
-        origin.parse::<AllowRule>().unwrap().covers(&target(url))
+    fn covers(rule: &str, url: &str) -> bool {
+        rule.parse::<AllowRule>().unwrap().covers(&target(url))
     }
 
     #[test]
-    fn an_origin_is_printed_as_it_is_written() {
+    fn a_rule_is_printed_as_it_is_written() {
         for text in [
             "a.example",
             "https://*.a.example:8443",
@@ -242,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_covers_its_scheme_host_and_port_and_nothing_else() {
-        for (origin, url) in [
+    fn a_rule_covers_its_scheme_host_and_port_and_nothing_else() {
+        for (rule, url) in [
             ("https://api.example.com", "https://api.example.com/a?b"),
             ("https://api.example.com", "https://API.example.com:443/"),
             ("both.example:8080", "http://both.example:8080/"),
@@ -253,9 +271,9 @@ mod tests {
             ("[::1]:9", "http://[::1]:9/"),
             ("[::1]:9", "http://[0:0:0:0:0:0:0:1]:9/"),
         ] {
-            assert!(covers(origin, url), "{origin} {url}");
+            assert!(covers(rule, url), "{rule} {url}");
         }
-        for (origin, url) in [
+        for (rule, url) in [
             ("https://api.example.com", "http://api.example.com/"),
             ("https://api.example.com", "https://api.example.com:444/"),
             (
@@ -267,15 +285,15 @@ mod tests {
             ("both.example:8080", "http://both.example/"),
             ("both.example", "http://both.example:443/"),
             ("[::1]:9", "http://[::2]:9/"),
-            // The same machine in disguise is another literal.
+            // The same address, mapped to IPv6, is another literal.
             ("169.254.169.254", "http://[::ffff:169.254.169.254]/"),
         ] {
-            assert!(!covers(origin, url), "{origin} {url}");
+            assert!(!covers(rule, url), "{rule} {url}");
         }
     }
 
     #[test]
-    fn a_star_stands_for_every_name_below_and_for_no_other() {
+    fn a_star_covers_every_subdomain_and_no_other_name() {
         for url in ["https://a.example.com/", "https://A.B.Example.com:443/x"] {
             assert!(covers("https://*.example.com", url), "{url}");
         }
@@ -288,12 +306,12 @@ mod tests {
         ] {
             assert!(!covers("https://*.example.com", url), "{url}");
         }
-        // An address has no names below it.
+        // An address has no subdomains.
         assert!(!covers("*.0.0.x", "http://127.0.0.1/"));
     }
 
     #[test]
-    fn what_is_sent_is_written_anew_from_what_was_read() {
+    fn the_url_that_is_sent_is_built_from_the_parsed_target() {
         let rewritten = |url: &str| {
             let uri: Uri = url.parse().unwrap();
             let path = uri.path_and_query().cloned();
@@ -316,7 +334,7 @@ mod tests {
             "http://u:p@host/",
             "http://a,b/",
             "http://a..b/",
-            // Loopback, to those who read addresses as they were once written.
+            // Loopback, to a resolver that accepts the notations of inet_aton.
             "http://0x7f.1/",
             "http://2130706433/",
             "http://0177.0.0.1/",
@@ -330,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_of_another_form_is_refused_with_the_form_that_is_needed() {
+    fn a_rule_of_another_form_is_refused_with_the_expected_form() {
         for bad in [
             "",
             "ftp://host",
@@ -355,7 +373,7 @@ mod tests {
         ] {
             let error = bad.parse::<AllowRule>().unwrap_err().to_string();
             assert!(
-                error.contains("needed [scheme://]host[:port]"),
+                error.contains("expected [scheme://]host[:port]"),
                 "{bad:?}: {error}"
             );
         }

@@ -1,5 +1,5 @@
-//! Bodies on their way: an upstream's to a guest, capped in size, bounded in time, and counted as an
-//! open request until it has ended; and a guest's to an upstream, held to the length it announced.
+//! [`CappedBody`], the body of a response: limited in size and time, and an open request until it has ended; and
+//! [`LengthCheckedBody`], the body of a request: checked against its `Content-Length`.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,56 +12,59 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::{Failure, chain, late};
+use super::failure::RequestFailure;
+use super::timeouts::Timeouts;
 use crate::flight_context::RequestGuard;
-use crate::model::ClientError;
 
-/// An upstream's body.
+/// The body of a response.
 pub(super) struct CappedBody {
-    state: Arc<Mutex<State>>,
-    /// Bytes that may still come.
+    state: Arc<Mutex<BodyState>>,
+    /// Bytes that may still arrive.
     left: usize,
     limit: usize,
     /// When the next frame is due.
     due: Instant,
-    /// Ready then. Made by the first wait: most bodies are there when they are asked for, and a timer that
-    /// ends before all others interrupts the wait of the whole runtime.
+    /// Fires at `due`. Created by the first wait: most bodies have arrived when they are read, and registering a timer
+    /// that is due before all others wakes the runtime.
     timer: Option<Pin<Box<Sleep>>>,
     deadline: Instant,
-    between: Duration,
+    between_bytes: Duration,
 }
 
-/// Written by the body, and by its [`Expiry`] at the deadline: a guest that does not read is no reason
-/// for a request to go on.
-enum State {
+/// Written by the body, and by its [`Expiry`] at the deadline: a guest that does not read must not keep its request
+/// open.
+enum BodyState {
     /// Dropping these closes the connection, or resets the stream, and ends the request.
     Open(Incoming, RequestGuard),
-    /// Its time was over while nobody read it. The guest is told when it does.
+    /// The deadline has passed between two reads. The next read returns the error.
     Expired,
-    /// Read to its end, or failed; from then on the flight waits for its guest alone.
+    /// Read to its end, or failed. The request is no longer open.
     Ended,
 }
 
-/// Ends a body at its deadline, whether or not it is read.
+/// Ends a body at its deadline, whether or not it is being read.
 pub(super) struct Expiry {
-    state: Weak<Mutex<State>>,
+    state: Weak<Mutex<BodyState>>,
     deadline: Instant,
 }
 
 impl CappedBody {
-    /// `incoming`, of at most `limit` bytes, whole at `deadline`, and with no longer pauses than
-    /// `between`; and what ends it at the deadline, to be run beside it.
+    /// Limits `incoming` to `limit` bytes and to `timeouts`. The [`Expiry`] must be polled beside the body.
     pub(super) fn new(
         incoming: Incoming,
         limit: usize,
-        deadline: Instant,
-        between: Duration,
-        request: RequestGuard,
+        timeouts: &Timeouts,
+        guard: RequestGuard,
     ) -> (Self, Expiry) {
+        let Timeouts {
+            deadline,
+            between_bytes,
+            ..
+        } = *timeouts;
         let state = if incoming.is_end_stream() {
-            State::Ended
+            BodyState::Ended
         } else {
-            State::Open(incoming, request)
+            BodyState::Open(incoming, guard)
         };
         let state = Arc::new(Mutex::new(state));
         let expiry = Expiry {
@@ -72,10 +75,10 @@ impl CappedBody {
             state,
             left: limit,
             limit,
-            due: due(deadline, between),
+            due: due(deadline, between_bytes),
             timer: None,
             deadline,
-            between,
+            between_bytes,
         };
         (body, expiry)
     }
@@ -86,26 +89,28 @@ impl Expiry {
         sleep_until(self.deadline).await;
         if let Some(state) = self.state.upgrade() {
             let mut state = lock(&state);
-            if matches!(*state, State::Open(..)) {
-                state.fail(late(REST, Error::HttpResponseTimeout));
-                *state = State::Expired;
+            if matches!(*state, BodyState::Open(..)) {
+                state.fail(rest_timed_out());
+                *state = BodyState::Expired;
             }
         }
     }
 }
 
-const REST: &str = "the rest of the body";
+fn rest_timed_out() -> RequestFailure {
+    RequestFailure::timed_out("the rest of the body", Error::HttpResponseTimeout)
+}
 
-impl State {
-    /// Ends the body with a failure; what is left is for the guest.
-    fn fail(&mut self, failure: Failure) -> Error {
+impl BodyState {
+    /// Ends the body with a failure, and returns the guest's error.
+    fn fail(&mut self, failure: RequestFailure) -> Error {
         match std::mem::replace(self, Self::Ended) {
-            Self::Open(_, request) => failure.end(request),
-            Self::Expired | Self::Ended => failure.error,
+            Self::Open(_, guard) => failure.end(guard),
+            Self::Expired | Self::Ended => failure.into_error(),
         }
     }
 
-    /// What comes next, if it does before `overdue` is ready.
+    /// The next frame, or an error if `overdue` is ready before it.
     fn poll_frame(
         &mut self,
         overdue: impl FnOnce(&mut Context<'_>) -> Poll<()>,
@@ -123,8 +128,7 @@ impl State {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(overdue(cx));
-                let failure = late(REST, Error::HttpResponseTimeout);
-                return Poll::Ready(Some(Err(self.fail(failure))));
+                return Poll::Ready(Some(Err(self.fail(rest_timed_out()))));
             }
         };
         Poll::Ready(match frame {
@@ -132,11 +136,10 @@ impl State {
                 *self = Self::Ended;
                 None
             }
-            Some(Err(error)) => Some(Err(self.fail(Failure {
-                named: ClientError::UpstreamUnavailable,
-                error: Error::HttpResponseIncomplete,
-                why: format!("the body broke off: {}", chain(&error)),
-            }))),
+            Some(Err(error)) => {
+                let failure = RequestFailure::incomplete_body(&error);
+                Some(Err(self.fail(failure)))
+            }
             Some(Ok(frame)) => Some(Ok(frame)),
         })
     }
@@ -167,49 +170,44 @@ impl Body for CappedBody {
         };
         let length = frame.data_ref().map_or(0, Bytes::len);
         let Some(left) = this.left.checked_sub(length) else {
-            let limit = this.limit;
-            let failure = Failure {
-                named: ClientError::UpstreamResponseTooLarge,
-                error: Error::HttpResponseBodySize(Some(limit as u64)),
-                why: format!("the body has more than {limit} bytes"),
-            };
+            let failure = RequestFailure::body_too_large(this.limit);
             return Poll::Ready(Some(Err(state.fail(failure))));
         };
         this.left = left;
-        this.due = due(this.deadline, this.between);
+        this.due = due(this.deadline, this.between_bytes);
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &*lock(&self.state) {
-            State::Open(incoming, _) => incoming.is_end_stream(),
-            State::Expired => false,
-            State::Ended => true,
+            BodyState::Open(incoming, _) => incoming.is_end_stream(),
+            BodyState::Expired => false,
+            BodyState::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &*lock(&self.state) {
-            State::Open(incoming, _) => incoming.size_hint(),
-            State::Expired | State::Ended => SizeHint::default(),
+            BodyState::Open(incoming, _) => incoming.size_hint(),
+            BodyState::Expired | BodyState::Ended => SizeHint::default(),
         }
     }
 }
 
-/// When the next part of a body is due.
-fn due(deadline: Instant, between: Duration) -> Instant {
-    deadline.min(Instant::now() + between)
+/// When the next frame is due.
+fn due(deadline: Instant, between_bytes: Duration) -> Instant {
+    deadline.min(Instant::now() + between_bytes)
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<BodyState>) -> MutexGuard<'_, BodyState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A guest's body. One of another length than was announced fails, with the connection under it: what
-/// there is of it must not be taken for a request, nor what is too much for the next one.
+/// The body of a request. If its length differs from its `Content-Length` it fails, and with it the connection: the
+/// upstream must not take a part for the whole request, nor the excess for the next one.
 pub(super) struct LengthCheckedBody {
     inner: WasiBody,
-    /// Bytes that are still to come, where a length was announced.
+    /// Bytes that are still expected, if there is a `Content-Length`.
     left: Option<u64>,
 }
 
@@ -264,11 +262,13 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
+    use wasmtime_wasi_http::RequestOptions;
 
     use super::*;
     use crate::flight_context::FlightContext;
+    use crate::model::Limits;
 
-    /// Sends a head and the first byte of three; then, after `pauses`, one more each.
+    /// Sends a header section and the first of three bytes, then one more byte after each of `pauses`.
     async fn send_in_parts(mut server: DuplexStream, pauses: [Duration; 2]) -> io::Result<()> {
         server.read_u8().await?;
         let first = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n1";
@@ -277,11 +277,11 @@ mod tests {
             sleep(pause).await;
             server.write_all(b"2").await?;
         }
-        // Until the other side has what it wants.
+        // Until the client closes the connection.
         server.read_to_end(&mut Vec::new()).await.map(drop)
     }
 
-    async fn asked(server: DuplexStream) -> Response<Incoming> {
+    async fn request(server: DuplexStream) -> Response<Incoming> {
         let (mut http, connection) = http1::handshake(TokioIo::new(server)).await.unwrap();
         tokio::spawn(connection);
         let request = Request::new(Empty::<Bytes>::new());
@@ -289,9 +289,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_within_a_body_is_limited_and_not_all_of_them_together() {
-        let (second, forever) = (Duration::from_secs(1), Duration::from_secs(3_600));
+    async fn each_pause_within_a_body_is_limited_and_not_their_sum() {
+        let second = Duration::from_secs(1);
         let between = second + Duration::from_millis(1);
+        let hour = Duration::from_secs(3_600);
+        let limits = Limits {
+            request_timeout: hour,
+            between_bytes_timeout: hour,
+            ..Limits::default()
+        };
         for (pauses, whole) in [
             ([second, second], true),
             ([second, 2 * second], false),
@@ -299,18 +305,23 @@ mod tests {
         ] {
             let (client, server) = duplex(1_024);
             let sending = tokio::spawn(send_in_parts(server, pauses));
-            let incoming = asked(client).await.into_body();
-            let request = FlightContext::default().begin();
-            let deadline = Instant::now() + forever;
-            let (body, _expiry) = CappedBody::new(incoming, 3, deadline, between, request);
+            let incoming = request(client).await.into_body();
+            let guard = FlightContext::default().begin();
+            let options = RequestOptions {
+                connect_timeout: None,
+                first_byte_timeout: None,
+                between_bytes_timeout: Some(between),
+            };
+            let timeouts = Timeouts::new(options, &limits);
+            let (body, _expiry) = CappedBody::new(incoming, 3, &timeouts, guard);
             let read = body.collect().await.map(|body| body.to_bytes().len());
             assert_eq!(read.ok(), whole.then_some(3), "{pauses:?}");
             sending.abort();
         }
     }
 
-    /// What a body of `parts` comes to, of which `length` was announced.
-    async fn announced(length: Option<u64>, parts: &[&'static str]) -> Result<usize, ()> {
+    /// The length of a body of `parts` with a `Content-Length` of `length`, or its failure.
+    async fn checked(length: Option<u64>, parts: &[&'static str]) -> Result<usize, ()> {
         let frames = parts
             .iter()
             .map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))));
@@ -320,20 +331,20 @@ mod tests {
         collected.map(|body| body.to_bytes().len()).map_err(drop)
     }
 
-    // Under HTTP/1.1 hyper finds the same; under HTTP/2 nobody else does before the upstream.
+    // Under HTTP/1.1 hyper checks this, too; under HTTP/2 only this body does.
     #[tokio::test]
-    async fn a_body_is_as_long_as_was_announced_or_fails() {
-        assert_eq!(announced(Some(5), &["ab", "cde"]).await, Ok(5));
-        assert_eq!(announced(Some(0), &[]).await, Ok(0));
-        assert_eq!(announced(None, &["ab", "cde"]).await, Ok(5));
-        assert_eq!(announced(Some(6), &["ab", "cde"]).await, Err(()));
-        assert_eq!(announced(Some(4), &["ab", "cde"]).await, Err(()));
-        assert_eq!(announced(Some(0), &["a"]).await, Err(()));
-        assert_eq!(announced(Some(1), &[]).await, Err(()));
+    async fn a_body_has_its_content_length_or_fails() {
+        assert_eq!(checked(Some(5), &["ab", "cde"]).await, Ok(5));
+        assert_eq!(checked(Some(0), &[]).await, Ok(0));
+        assert_eq!(checked(None, &["ab", "cde"]).await, Ok(5));
+        assert_eq!(checked(Some(6), &["ab", "cde"]).await, Err(()));
+        assert_eq!(checked(Some(4), &["ab", "cde"]).await, Err(()));
+        assert_eq!(checked(Some(0), &["a"]).await, Err(()));
+        assert_eq!(checked(Some(1), &[]).await, Err(()));
     }
 
     #[test]
-    fn a_body_is_not_over_before_its_length_was_reached() {
+    fn a_body_does_not_end_before_its_content_length() {
         let empty = || {
             Full::<Bytes>::default()
                 .map_err(|never| match never {})

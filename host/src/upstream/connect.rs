@@ -1,8 +1,8 @@
-//! Connections to upstreams: a name is resolved once, what the policy admits is dialled and nothing
-//! else, TLS is spoken where the scheme says so, and all that within one time limit, for no more
-//! connections than a client may have.
+//! [`Connector`]: opens connections to upstreams. A name is resolved once, only addresses that the policy admits are
+//! dialled, and `https` gets a TLS handshake. One timeout covers all steps, and the number of a client's connections
+//! is limited.
 //!
-//! Dialling itself (several addresses, IPv4 beside IPv6) is hyper-util's, and so is the pool.
+//! Dialling (several addresses, IPv4 and IPv6 in parallel) and pooling are hyper-util's.
 
 use std::error::Error;
 use std::io;
@@ -24,179 +24,119 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::denial::Denial;
-use super::policy::Policy;
-use super::{causes, chain};
+use super::failure::ConnectError;
+use super::policy::UpstreamPolicy;
 use crate::model::Limits;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// Why there is no connection.
-#[derive(Clone, Debug)]
-pub(super) enum ConnectError {
-    Denied(Denial),
-    Lookup(String),
-    Dial(String),
-    Tls(String),
-    TimedOut,
-}
-
-impl std::fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Denied(denial) => denial.fmt(f),
-            Self::Lookup(why) => write!(f, "its name was not found: {why}"),
-            Self::Dial(why) => write!(f, "it did not accept a connection: {why}"),
-            Self::Tls(why) => write!(f, "TLS failed: {why}"),
-            Self::TimedOut => f.write_str("connecting took too long"),
-        }
-    }
-}
-
-impl Error for ConnectError {}
-
-impl ConnectError {
-    /// What went wrong, from what the connectors below report.
-    fn from_below(error: &(dyn Error + Send + Sync + 'static)) -> Self {
-        // Only TLS reports a bare I/O error; what the handshake said is inside of that, or deeper.
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            let innermost = std::iter::successors(Some(error), |error| {
-                error.get_ref()?.downcast_ref::<io::Error>()
-            });
-            let tls = innermost
-                .last()
-                .and_then(io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            return Self::Tls(match tls {
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    format!("{error}; if it speaks plain HTTP, ask it with http://")
-                }
-                Some(rustls::Error::InvalidCertificate(_)) => {
-                    format!("{error}; if it is to be trusted, give its root with --ca-file")
-                }
-                _ => error.to_string(),
-            });
-        }
-        for cause in causes(error) {
-            if let Some(named) = cause.downcast_ref::<Self>() {
-                return named.clone();
-            }
-            // The last of several addresses had its share of the time.
-            let io = cause.downcast_ref::<io::Error>();
-            if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-                return Self::TimedOut;
-            }
-        }
-        Self::Dial(chain(error))
-    }
-}
-
-/// Requests under way at once: `limits.connections`, as far as they can be counted.
-pub(super) fn most_requests(limits: &Limits) -> usize {
+/// The greatest number of requests in flight: `limits.max_connections`, clamped to what a semaphore can count.
+pub(super) fn max_requests_in_flight(limits: &Limits) -> usize {
     limits.max_connections.clamp(1, Semaphore::MAX_PERMITS / 2)
 }
 
-/// Makes a client's connections.
+/// Opens a client's connections.
 ///
-/// Invariant: with `limits.connections` requests under way at most, a request never waits for a
-/// connection that somebody keeps idle. There are twice as many permits; a connection that is made
-/// while more than half of them are given out is for one request and is not kept. So what is kept is
-/// half at most, and what is in use is the other half.
+/// Invariant: with at most `limits.max_connections` requests in flight, a request never waits for a connection that is
+/// idle in the pool. There are twice as many permits. A connection that is opened while more than half of them are in
+/// use serves one request and does not return to the pool. So at most half of the permits belong to pooled
+/// connections, and the other half suffices for all requests.
 ///
-/// The permits are here and not with the requests, because a connection is not always its request's: one
-/// that lost against another that came free is completed in the background, and kept.
+/// The permits belong to connections and not to requests, because hyper-util may open a connection for one request
+/// and give that request another one that has become idle; the new one is then completed in the background and
+/// pooled.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    kept: HttpsConnector<HttpConnector<Resolver>>,
-    /// Without HTTP/2, of which the pool keeps every connection.
-    for_one: HttpsConnector<HttpConnector<Resolver>>,
+    pooled: HttpsConnector<HttpConnector<PolicyResolver>>,
+    /// Without HTTP/2, since the pool keeps every HTTP/2 connection.
+    single_use: HttpsConnector<HttpConnector<PolicyResolver>>,
     permits: Arc<Semaphore>,
-    most: usize,
-    limit: Duration,
+    max_permits: usize,
+    timeout: Duration,
 }
 
 impl Connector {
-    /// Connections to what `policy` admits, each within `limits.connect`: its permit, name lookup,
-    /// dialling and TLS.
-    pub(super) fn new(policy: Arc<Policy>, limits: &Limits) -> Self {
-        let most = most_requests(limits) * 2;
+    /// A connector to what `policy` admits. `limits.connect_timeout` covers the wait for a permit, the name lookup,
+    /// dialling and the TLS handshake.
+    pub(super) fn new(policy: Arc<UpstreamPolicy>, limits: &Limits) -> Self {
+        let max_permits = max_requests_in_flight(limits) * 2;
         let tls = policy.roots.config();
-        let mut http = HttpConnector::new_with_resolver(Resolver { policy });
+        let mut http = HttpConnector::new_with_resolver(PolicyResolver { policy });
         http.enforce_http(false);
         http.set_connect_timeout(Some(limits.connect_timeout));
-        // Requests are written whole, so waiting to fill a packet would only delay them.
+        // Requests are written in one piece, so waiting to fill a packet would only delay them.
         http.set_nodelay(true);
         let https = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
         Self {
-            kept: https()
+            pooled: https()
                 .https_or_http()
                 .enable_all_versions()
                 .wrap_connector(http.clone()),
-            for_one: https().https_or_http().enable_http1().wrap_connector(http),
-            permits: Arc::new(Semaphore::new(most)),
-            most,
-            limit: limits.connect_timeout,
+            single_use: https().https_or_http().enable_http1().wrap_connector(http),
+            permits: Arc::new(Semaphore::new(max_permits)),
+            max_permits,
+            timeout: limits.connect_timeout,
         }
     }
 
-    /// Connections that are open or being made.
-    pub(super) fn open(&self) -> usize {
-        self.most - self.permits.available_permits()
+    /// Connections that are open or being opened.
+    pub(super) fn connections(&self) -> usize {
+        self.max_permits - self.permits.available_permits()
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<Stream, BoxError> {
-        // The semaphore is never closed, so there is always a permit in the end.
+    async fn connect(mut self, uri: Uri) -> Result<UpstreamConnection, BoxError> {
+        // The semaphore is never closed, so this is never an error.
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
-        let keep = self.open() <= self.most / 2;
-        let connector = if keep {
-            &mut self.kept
+        let is_pooled = self.connections() <= self.max_permits / 2;
+        let connector = if is_pooled {
+            &mut self.pooled
         } else {
-            &mut self.for_one
+            &mut self.single_use
         };
         let inner = connector.call(uri).await;
-        Ok(Stream {
-            inner: inner.map_err(|error| ConnectError::from_below(&*error))?,
-            keep,
+        Ok(UpstreamConnection {
+            inner: inner.map_err(|error| ConnectError::from_connector(&*error))?,
+            is_pooled,
             _permit: permit,
         })
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = UpstreamConnection;
     type Error = BoxError;
-    type Future = Boxed<Self::Response, BoxError>;
+    type Future = BoxFuture<Self::Response, BoxError>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = timeout(self.limit, self.clone().connect(uri));
+        let connecting = timeout(self.timeout, self.clone().connect(uri));
         Box::pin(async { connecting.await.map_err(|_| ConnectError::TimedOut)? })
     }
 }
 
 /// A connection, with its permit.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct UpstreamConnection {
     inner: MaybeHttpsStream<TokioIo<TcpStream>>,
-    keep: bool,
+    is_pooled: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Connection for Stream {
+impl Connection for UpstreamConnection {
     fn connected(&self) -> Connected {
         let connected = self.inner.connected();
-        if !self.keep {
+        if !self.is_pooled {
             connected.poison();
         }
         connected
     }
 }
 
-impl Read for Stream {
+impl Read for UpstreamConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -206,7 +146,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for UpstreamConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -236,20 +176,20 @@ impl Write for Stream {
     }
 }
 
-/// Resolves names, once for a connection, to the addresses that the policy admits. Literal addresses
-/// are no names: they do not come here, and whoever allowed one knew what it is.
+/// Resolves a name, once for each connection, to the addresses that the policy admits. Literal addresses in a URL are
+/// not resolved: an allow rule that names one admits it.
 ///
-/// The addresses that were checked are the ones that are dialled: the name is not looked up again, so
-/// an answer that changes in between changes nothing.
+/// Exactly the addresses that were checked are dialled. The name is not looked up again, so a DNS answer that changes
+/// in between has no effect (DNS rebinding).
 #[derive(Clone, Debug)]
-struct Resolver {
-    policy: Arc<Policy>,
+struct PolicyResolver {
+    policy: Arc<UpstreamPolicy>,
 }
 
-impl Service<Name> for Resolver {
+impl Service<Name> for PolicyResolver {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = ConnectError;
-    type Future = Boxed<Self::Response, ConnectError>;
+    type Future = BoxFuture<Self::Response, ConnectError>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
@@ -261,11 +201,11 @@ impl Service<Name> for Resolver {
             let resolved = policy.resolver.resolve(name.as_str()).await;
             let resolved = resolved.map_err(|error| ConnectError::Lookup(error.to_string()))?;
             if resolved.is_empty() {
-                return Err(ConnectError::Lookup("it has no address".to_owned()));
+                return Err(ConnectError::Lookup("the name has no address".to_owned()));
             }
             let admitted = policy.admit(name.as_str(), resolved);
             let admitted = admitted.map_err(ConnectError::Denied)?;
-            // The port is set by whoever dials.
+            // The connector sets the port.
             let addresses = admitted.into_iter().map(|ip| SocketAddr::new(ip, 0));
             Ok(addresses.collect::<Vec<_>>().into_iter())
         })
@@ -281,9 +221,9 @@ mod tests {
 
     use super::*;
 
-    /// Whoever makes a connection and whether it uses it in the end: here nobody uses any.
+    // No request uses these connections: the limit counts connections, not requests.
     #[tokio::test]
-    async fn connections_are_capped_whoever_makes_them() {
+    async fn connections_are_limited_even_if_no_request_uses_them() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri: Uri = format!("http://{}", listener.local_addr().unwrap())
             .parse()
@@ -294,20 +234,20 @@ mod tests {
             ..Limits::default()
         };
         let mut connector = Connector::new(Arc::default(), &limits);
-        assert_eq!(connector.open(), 0);
+        assert_eq!(connector.connections(), 0);
         let first = connector.call(uri.clone()).await.unwrap();
         let second = connector.call(uri.clone()).await.unwrap();
-        assert_eq!(connector.open(), 2);
-        assert!(first.keep && !second.keep);
+        assert_eq!(connector.connections(), 2);
+        assert!(first.is_pooled && !second.is_pooled);
         let mut third = connector.call(uri.clone());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
         let third = third.await.unwrap();
-        assert_eq!(connector.open(), 2);
+        assert_eq!(connector.connections(), 2);
         drop((second, third));
-        assert_eq!(connector.open(), 0);
-        assert!(connector.call(uri).await.unwrap().keep);
-        // Three, and one more: nothing was dialled while there was no permit.
+        assert_eq!(connector.connections(), 0);
+        assert!(connector.call(uri).await.unwrap().is_pooled);
+        // Four in all: nothing was dialled while there was no permit.
         for _ in 0..4 {
             listener.accept().await.unwrap();
         }
@@ -316,23 +256,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_is_given_up_gives_its_permit_back() {
+    async fn a_connection_that_is_abandoned_returns_its_permit() {
         let limits = Limits {
             connect_timeout: Duration::from_millis(100),
             ..Limits::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // It accepts and says nothing, which in TLS is no connection.
+        // It accepts and sends nothing, so the TLS handshake does not end.
         let uri = format!("https://{}", listener.local_addr().unwrap());
         let mut connector = Connector::new(Arc::default(), &limits);
-        let mut given_up = connector.call(uri.parse().unwrap());
-        assert!(given_up.as_mut().now_or_never().is_none());
-        assert_eq!(connector.open(), 1);
-        drop(given_up);
-        assert_eq!(connector.open(), 0);
+        let mut abandoned = connector.call(uri.parse().unwrap());
+        assert!(abandoned.as_mut().now_or_never().is_none());
+        assert_eq!(connector.connections(), 1);
+        drop(abandoned);
+        assert_eq!(connector.connections(), 0);
         let late = connector.call(uri.parse().unwrap()).await.unwrap_err();
         let late = late.downcast_ref::<ConnectError>();
         assert!(matches!(late, Some(ConnectError::TimedOut)), "{late:?}");
-        assert_eq!(connector.open(), 0);
+        assert_eq!(connector.connections(), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! [`Denial`]: why the host refused a request of the guest. Its message names hosts and addresses, and
-//! the flag that would permit the request: it is for the log, and reaches nobody else.
+//! [`Denial`]: why the host refused a request of the guest. Its message names hosts and addresses, and the flag that
+//! would permit the request. It is for the log only: neither the guest nor a caller gets it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,30 +7,29 @@ use std::net::IpAddr;
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Denial {
-    /// No entry of the allow-list names this origin.
+    /// No allow rule covers the request's target.
     NotAllowed {
-        /// `scheme://host:port`, as the guest asked for it.
+        /// `scheme://host[:port]`, as an allow rule would name it.
         origin: String,
     },
-    /// The name is on the allow-list, and resolves to an address that such a name may not reach.
+    /// An allow rule covers the name, and it resolves to an address that the policy does not admit.
     Address {
         /// The name.
         host: String,
-        /// What it resolves to.
+        /// An address of it.
         address: IpAddr,
-        /// What kind of address that is.
+        /// The kind of that address.
         kind: &'static str,
     },
     /// The request's URL is not of the form `http[s]://host[:port]/…`.
     BadUrl,
-    /// The request asks for a tunnel (the method CONNECT), through which nobody would see what goes
-    /// where.
+    /// The request's method is CONNECT. The policy cannot check what goes through a tunnel.
     Tunnel,
-    /// The request's body is longer or shorter than the request said.
+    /// The request's body is longer or shorter than its `Content-Length`, or was not finished.
     Framing,
-    /// The flight has made as many requests as one may.
+    /// The flight has sent as many requests as it may.
     TooManyRequests {
-        /// How many that is: `Limits::requests`.
+        /// `Limits::max_requests`.
         limit: usize,
     },
 }
@@ -40,8 +39,8 @@ impl fmt::Display for Denial {
         match self {
             Self::NotAllowed { origin } => write!(
                 f,
-                "the client asked for {origin}, which is not on its allow-list; \
-                 if that is meant, add --allow {origin}"
+                "expected a target that an allow rule covers, got {origin}; \
+                 to permit it, add --allow {origin}"
             ),
             Self::Address {
                 host,
@@ -49,8 +48,8 @@ impl fmt::Display for Denial {
                 kind: kind @ "metadata",
             } => write!(
                 f,
-                "{host} resolves to {address}, a {kind} address, which no name may reach; \
-                 if that is meant, name the address itself in the URL and in --allow"
+                "expected {host} to resolve to a public address, got {address}, a {kind} address, which no name \
+                 may reach; to permit it, use the address itself in the URL and in --allow"
             ),
             Self::Address {
                 host,
@@ -58,21 +57,23 @@ impl fmt::Display for Denial {
                 kind,
             } => write!(
                 f,
-                "{host} resolves to {address}, a {kind} address; \
-                 if that is meant, add --allow-net {address}/{}",
+                "expected {host} to resolve to a public address, got {address}, a {kind} address; \
+                 to permit it, add --allow-net {address}/{}",
                 if address.is_ipv4() { 32 } else { 128 }
             ),
             Self::BadUrl => {
-                f.write_str("the client asked for a URL that is not http[s]://host[:port]/…")
+                f.write_str("expected a URL http[s]://host[:port]/path without a user, got another form")
             }
-            Self::Tunnel => f.write_str("the client asked for a tunnel, which no client may have"),
+            Self::Tunnel => {
+                f.write_str("expected another method than CONNECT, as clients may not open tunnels")
+            }
             Self::Framing => f.write_str(
-                "the client sent a body of another length than it said, or did not end it",
+                "expected a finished body of the length in Content-Length, got another length or no end",
             ),
             Self::TooManyRequests { limit } => write!(
                 f,
-                "the client made more than the {limit} requests that one flight may make; \
-                 if that is meant, raise the limit of requests"
+                "expected at most {limit} requests in one flight, got more; \
+                 to permit them, raise max_requests"
             ),
         }
     }

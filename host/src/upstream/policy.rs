@@ -1,7 +1,7 @@
-//! What a guest may reach: which origins, and which addresses their names may stand for.
+//! [`UpstreamPolicy`]: which targets a guest may reach, and which addresses their names may resolve to.
 //!
-//! It decides and dials nothing. Names are resolved elsewhere, once, and exactly the addresses that
-//! [`Policy::admit`] lets through are dialled.
+//! It only decides. Names are resolved elsewhere, once, and exactly the addresses that [`UpstreamPolicy::admit`]
+//! returns are dialled.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use super::denial::Denial;
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
 
-/// What one client's guest may reach, and how. By default that is nothing.
+/// What the guest of one client may reach, and how. By default it may reach nothing.
 #[derive(Clone, Debug)]
-pub struct Policy {
-    /// The origins it may ask.
+pub struct UpstreamPolicy {
+    /// The targets that it may send requests to.
     pub allow: Vec<AllowRule>,
     /// Networks beyond the public internet that an allowed name may resolve into.
     pub nets: Vec<IpNet>,
-    /// Origins that are told the flight's trace context, as a `traceparent` header (W3C Trace Context).
-    /// Nobody else is: who asks what at the same time is not every upstream's business.
+    /// Targets that get the flight's trace context, as a `traceparent` header (W3C Trace Context). By default none
+    /// gets it, since it lets upstreams correlate requests.
     pub trace: Vec<AllowRule>,
-    /// Whose certificates are believed.
+    /// The root certificates that are trusted.
     pub roots: Roots,
-    /// Looks up names. What it answers is checked, whoever it is.
+    /// Resolves names. Its answers are checked.
     pub resolver: Arc<dyn Resolve>,
 }
 
-impl Default for Policy {
+impl Default for UpstreamPolicy {
     fn default() -> Self {
         Self {
             allow: Vec::new(),
@@ -42,10 +42,10 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// Whether `target` is on the allow-list.
+impl UpstreamPolicy {
+    /// Refuses `target` unless an allow rule covers it.
     pub(super) fn permit(&self, target: &Target) -> Result<(), Denial> {
-        if self.allow.iter().any(|origin| origin.covers(target)) {
+        if self.allow.iter().any(|rule| rule.covers(target)) {
             return Ok(());
         }
         Err(Denial::NotAllowed {
@@ -53,26 +53,26 @@ impl Policy {
         })
     }
 
-    /// Whether `target` is told the flight's trace context.
+    /// Whether `target` gets the flight's trace context.
     pub(super) fn traces(&self, target: &Target) -> bool {
-        self.trace.iter().any(|origin| origin.covers(target))
+        self.trace.iter().any(|rule| rule.covers(target))
     }
 
-    /// The addresses among `resolved` that `name` may stand for; an error where that leaves none.
+    /// The addresses among `resolved` that `name` may resolve to, or an error if there are none.
     ///
-    /// `localhost` may stand for this machine, since whoever allowed it knew what it is. Any name may
-    /// stand for public addresses and for those in `nets`; metadata services give credentials to
-    /// whoever asks, so those no name may stand for.
+    /// `localhost` may resolve to loopback addresses: an allow rule that names it means this machine. Any name may
+    /// resolve to public addresses and to those in `nets`. No name may resolve to the address of a metadata service,
+    /// which gives credentials to every client.
     pub(super) fn admit(&self, name: &str, resolved: Vec<IpAddr>) -> Result<Vec<IpAddr>, Denial> {
         let mut denial = None;
         let mut admitted = Vec::new();
         for address in resolved {
             let address = address.to_canonical();
             let kind = Kind::of(address);
-            let itself = kind == Kind::Loopback && name.eq_ignore_ascii_case("localhost");
+            let is_localhost = kind == Kind::Loopback && name.eq_ignore_ascii_case("localhost");
             let in_nets =
                 kind != Kind::Metadata && self.nets.iter().any(|net| net.contains(&address));
-            if itself || kind == Kind::Public || in_nets {
+            if is_localhost || kind == Kind::Public || in_nets {
                 admitted.push(address);
             } else {
                 denial = Some(Denial::Address {
@@ -93,15 +93,15 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn policy(allow: &[&str], nets: &[&str]) -> Policy {
-        Policy {
-            allow: allow.iter().map(|origin| origin.parse().unwrap()).collect(),
+    fn policy(allow: &[&str], nets: &[&str]) -> UpstreamPolicy {
+        UpstreamPolicy {
+            allow: allow.iter().map(|rule| rule.parse().unwrap()).collect(),
             nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
-            ..Policy::default()
+            ..UpstreamPolicy::default()
         }
     }
 
-    fn admits(policy: &Policy, name: &str, address: &str) -> bool {
+    fn admits(policy: &UpstreamPolicy, name: &str, address: &str) -> bool {
         policy.admit(name, vec![address.parse().unwrap()]).is_ok()
     }
 
@@ -109,8 +109,8 @@ mod tests {
     fn the_denial_prints_the_flag_that_would_permit_it() {
         let target = Target::of(&"http://localhost:3000/x".parse().unwrap()).unwrap();
         let denial = policy(&[], &[]).permit(&target).unwrap_err().to_string();
-        let (_, origin) = denial.split_once("add --allow ").unwrap();
-        assert_eq!(policy(&[origin], &[]).permit(&target), Ok(()));
+        let (_, rule) = denial.split_once("add --allow ").unwrap();
+        assert_eq!(policy(&[rule], &[]).permit(&target), Ok(()));
 
         let names = policy(&["db.example"], &[]);
         for address in [
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn localhost_stands_for_this_machine_and_no_other() {
+    fn localhost_resolves_to_this_machine_and_no_other() {
         let none = policy(&[], &[]);
         assert!(admits(&none, "localhost", "127.0.0.1"));
         assert!(admits(&none, "LOCALHOST", "::1"));
@@ -173,7 +173,7 @@ mod tests {
         ] {
             let denial = all.admit("name.example", vec![metadata.parse().unwrap()]);
             let denial = denial.unwrap_err().to_string();
-            assert!(denial.ends_with("name the address itself in the URL and in --allow"));
+            assert!(denial.ends_with("use the address itself in the URL and in --allow"));
         }
         let nets = policy(&[], &["10.0.0.0/8", "169.254.0.0/16"]);
         assert!(admits(&nets, "name.example", "10.9.9.9"));

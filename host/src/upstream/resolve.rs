@@ -1,7 +1,7 @@
-//! [`Resolve`]: from a name to addresses, by the system or by whatever an embedder or a test brings.
+//! [`Resolve`]: from a name to addresses, by the system, or by a resolver of an embedder or a test.
 //!
-//! It is asked once for a connection and believed in nothing: what it answers is checked, and what was
-//! checked is dialled.
+//! It is called once for each connection and not trusted: its answer is checked, and exactly the checked addresses are
+//! dialled.
 
 use std::fmt::Debug;
 use std::io;
@@ -12,27 +12,27 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Names that the system's resolver looks up at once for one client: 16. Each lookup holds a thread that nothing
-/// can stop, and a process has 512 threads for everything that blocks.
-const LOOKUPS: usize = 16;
+/// Lookups that the system's resolver runs at once for one client: 16. Each holds a thread that cannot be interrupted,
+/// and a process has 512 threads for everything that blocks.
+const MAX_LOOKUPS: usize = 16;
 
 /// Looks up names for the connections of a client.
 pub trait Resolve: Debug + Send + Sync {
-    /// The addresses that `name` stands for now.
+    /// The addresses of `name` now.
     ///
-    /// Called once for each connection that is made to a name on the allow-list, many at a time, and
-    /// never for an address. The future is dropped when the time to connect is over, or its flight.
+    /// Called once for each connection that is opened to an allowed name, concurrently, and never for an address. The
+    /// future is dropped when connecting times out or the flight ends.
     ///
     /// # Errors
     ///
-    /// When there is no such name, or nobody to ask.
+    /// When the name does not exist, or the lookup fails.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
-/// What the system says (`getaddrinfo`): its hosts file and its name servers.
+/// The system's resolver (`getaddrinfo`): its hosts file and its name servers.
 ///
-/// The system's call blocks a thread and cannot be stopped. One that hangs holds up nobody who waits
-/// for it longer than they have time, and no more than 16 threads of the process.
+/// The system's call blocks a thread and cannot be interrupted. A request that waits for a lookup still times out, and
+/// lookups that hang hold at most 16 threads of the process for each client.
 #[derive(Clone, Debug)]
 pub struct SystemResolver {
     lookups: Arc<Semaphore>,
@@ -40,7 +40,7 @@ pub struct SystemResolver {
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        let lookups = Arc::new(Semaphore::new(MAX_LOOKUPS));
         Self { lookups }
     }
 }
@@ -51,7 +51,7 @@ impl Resolve for SystemResolver {
         Box::pin(async move {
             let permit = lookups.acquire_owned().await.map_err(io::Error::other)?;
             let lookup = move || {
-                // Given back when the thread is free, which may be long after nobody waits any more.
+                // Returned when the thread is free, which may be long after the future was dropped.
                 let _permit = permit;
                 let found = (name.as_str(), 0).to_socket_addrs()?;
                 Ok(found.map(|address| address.ip()).collect())
@@ -66,18 +66,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_system_knows_addresses_and_gives_every_permit_back() {
+    async fn the_system_resolves_addresses_and_returns_every_permit() {
         let system = SystemResolver::default();
         let found = system.resolve("127.0.0.1").await.unwrap();
         assert_eq!(found, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
         assert!(system.resolve("no such name").await.is_err());
-        assert_eq!(system.lookups.available_permits(), LOOKUPS);
+        assert_eq!(system.lookups.available_permits(), MAX_LOOKUPS);
     }
 
     #[tokio::test]
-    async fn names_wait_while_every_thread_is_taken() {
+    async fn a_lookup_waits_while_all_permits_are_in_use() {
         let system = SystemResolver::default();
-        let taken = system.lookups.try_acquire_many(LOOKUPS as u32).unwrap();
+        let taken = system.lookups.try_acquire_many(MAX_LOOKUPS as u32).unwrap();
         let mut waiting = system.resolve("127.0.0.1");
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         drop(taken);

@@ -1,23 +1,32 @@
-//! Whose certificates are believed, and how TLS is spoken: by rustls, with ring.
+//! [`Roots`]: which root certificates are trusted, and the TLS configuration: rustls with ring.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use anyhow::Context;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Whose certificates are believed.
+/// The root certificates that are trusted.
 #[derive(Clone, Default)]
 pub enum Roots {
-    /// The system's, read once. Where a system has none, every https upstream is refused by its
-    /// handshake; http goes on.
+    /// The system's, read once. If the system has none, every TLS handshake fails; `http` is not affected.
     #[default]
     System,
     /// These, and none of the system's.
     Given(Arc<RootCertStore>),
+}
+
+/// Why a PEM file cannot be used for [`Roots`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootsError {
+    /// A section of it is not PEM.
+    NotPem(String),
+    /// It has no certificate.
+    NoCertificate,
+    /// A certificate of it cannot be decoded.
+    BadCertificate(String),
 }
 
 impl Roots {
@@ -25,24 +34,22 @@ impl Roots {
     ///
     /// # Errors
     ///
-    /// When `pem` holds no certificate, or one that cannot be read.
-    pub fn from_pem(pem: &[u8]) -> anyhow::Result<Self> {
+    /// When `pem` has no certificate, or one that cannot be decoded.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, RootsError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.context("found a section that is no PEM")?;
+            let certificate = certificate.map_err(|error| RootsError::NotPem(error.to_string()))?;
             roots
                 .add(certificate)
-                .context("found a certificate that cannot be read")?;
+                .map_err(|error| RootsError::BadCertificate(error.to_string()))?;
         }
         if roots.is_empty() {
-            anyhow::bail!(
-                "found no certificate; needed PEM: -----BEGIN CERTIFICATE----- and so on"
-            );
+            return Err(RootsError::NoCertificate);
         }
         Ok(Self::Given(Arc::new(roots)))
     }
 
-    /// How TLS is spoken to those.
+    /// The TLS configuration that trusts them.
     #[must_use]
     pub fn config(&self) -> ClientConfig {
         match self {
@@ -51,6 +58,19 @@ impl Roots {
         }
     }
 }
+
+impl fmt::Display for RootsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected PEM certificates (-----BEGIN CERTIFICATE-----), got ")?;
+        match self {
+            Self::NotPem(why) => write!(f, "a section that is not PEM: {why}"),
+            Self::NoCertificate => f.write_str("no certificate"),
+            Self::BadCertificate(why) => write!(f, "a certificate that cannot be decoded: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for RootsError {}
 
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,17 +85,17 @@ static SYSTEM: LazyLock<ClientConfig> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a root certificate of this system was not read");
+        tracing::warn!(%error, "could not read a root certificate of this system");
     }
     roots.add_parsable_certificates(found.certs);
     config(Arc::new(roots))
 });
 
 fn config(roots: Arc<RootCertStore>) -> ClientConfig {
-    // The provider by name: an embedder may have brought another into the same process.
+    // The provider is explicit: an embedder may have installed another one as the process's default.
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring speaks the versions that rustls calls safe")
+        .expect("ring supports the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth()
 }
@@ -87,9 +107,9 @@ mod tests {
     #[test]
     fn a_file_without_a_certificate_is_refused() {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for (pem, found) in [("", "no certificate"), (broken, "cannot be read")] {
-            let refused = Roots::from_pem(pem.as_bytes()).unwrap_err().to_string();
-            assert!(refused.contains(found), "{refused}");
+        for (pem, found) in [("", "no certificate"), (broken, "cannot be decoded")] {
+            let error = Roots::from_pem(pem.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(found), "{error}");
         }
     }
 }

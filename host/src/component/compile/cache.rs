@@ -66,9 +66,9 @@ pub enum CacheError {
 
 /// What an entry is found by: all that code depends on, in one digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct CacheKey([u8; 32]);
 
-impl Key {
+impl CacheKey {
     /// Of the component, wasmtime's version and settings, and ours.
     pub(super) fn new(binary: &[u8], wasmtime: &Wasmtime, limits: &CompileLimits) -> Self {
         let mut hasher = Sha256(Context::new(&SHA256));
@@ -173,7 +173,7 @@ impl Cache {
 
     /// The code under `key`, of `most` bytes or less. An entry that is damaged, or anything but a plain
     /// file of ours, counts as none.
-    pub(super) fn get(&self, key: &Key, most: usize) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, key: &CacheKey, most: usize) -> Option<Vec<u8>> {
         // Non-blocking, as opening a pipe would wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.folder, key.name(), flags, Mode::empty()).ok()?;
@@ -198,7 +198,7 @@ impl Cache {
     }
 
     /// Keeps `code` under `key`, and drops what there is no more room for.
-    pub(super) fn put(&self, key: &Key, code: &[u8]) -> io::Result<()> {
+    pub(super) fn put(&self, key: &CacheKey, code: &[u8]) -> io::Result<()> {
         if (HEADER + code.len()) as u64 > self.most {
             return Ok(());
         }
@@ -257,7 +257,7 @@ fn is_private(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
-fn header(key: &Key, code: &[u8]) -> [u8; HEADER] {
+fn header(key: &CacheKey, code: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     let (magic, rest) = header.split_at_mut(MAGIC.len());
     let (named, checksum) = rest.split_at_mut(32);
@@ -401,8 +401,8 @@ mod tests {
         }
     }
 
-    fn key(byte: u8) -> Key {
-        Key([byte; 32])
+    fn key(byte: u8) -> CacheKey {
+        CacheKey([byte; 32])
     }
 
     /// Sets the time of an entry's last use, in seconds after some time.
@@ -523,11 +523,11 @@ mod tests {
             max_functions: 1,
             ..limits.clone()
         };
-        let key = Key::new(b"a", &engine(true), &limits);
-        assert_eq!(key, Key::new(b"a", &engine(true), &limits));
-        assert_ne!(key, Key::new(b"b", &engine(true), &limits));
-        assert_ne!(key, Key::new(b"a", &engine(false), &limits));
-        assert_ne!(key, Key::new(b"a", &engine(true), &others));
+        let key = CacheKey::new(b"a", &engine(true), &limits);
+        assert_eq!(key, CacheKey::new(b"a", &engine(true), &limits));
+        assert_ne!(key, CacheKey::new(b"b", &engine(true), &limits));
+        assert_ne!(key, CacheKey::new(b"a", &engine(false), &limits));
+        assert_ne!(key, CacheKey::new(b"a", &engine(true), &others));
     }
 
     #[test]

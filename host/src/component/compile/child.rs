@@ -1,16 +1,17 @@
-//! A compiler in a process of its own, seen from both ends of its pipes.
+//! The compiler in a child process: the parent's side and the child's side.
 //!
-//! The parent writes an [`CompileRequest`] and the component to the child's standard input, which it then keeps
-//! open; the child writes the code to its standard output, or says on standard error why there is none,
-//! and ends. The child binds itself before it reads a byte of the component: after that it can open
-//! no file and no socket, write no file, and use no more memory and processor time than its order says.
+//! The parent writes a [`CompileRequest`] and the component to the child's standard input, and keeps it open. The
+//! child writes the code to its standard output, or an error to standard error, and exits. The child limits itself
+//! before it reads a byte of the component: after that it can open no file and no socket, write no file, and use
+//! at most the memory and processor time of its request.
 //!
-//! Neither outlives the other. The parent kills the child where its wait ends, and reaps it; the child
-//! ends when its standard input does, which the system closes however the parent ends.
+//! Neither process outlives the other. The parent kills the child when it stops waiting, and reaps it. The child
+//! exits when its standard input is closed, which the system does however the parent ends.
 
 use std::fmt;
 use std::io::{self, Read, Write, stderr, stdin, stdout};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::thread::{self, available_parallelism};
 
@@ -19,20 +20,29 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Program;
-use crate::component::check::{CompileBudget, LoadError};
-use crate::component::engine;
-use crate::component::output::printable;
+use crate::component::codegen::codegen_config;
+use crate::component::error::{CompileBudget, LoadError};
+use crate::component::printable::{MAX_TEXT_BYTES, printable};
 use crate::settings::CompileLimits;
 
-/// What a child is told before the component, each a little-endian number of 64 bits.
+/// A program whose `main`, called with these arguments, returns the result of [`compile_for_parent`]. It is trusted
+/// as this one is: its output is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program's file.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// What the child reads before the component: three little-endian numbers of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CompileRequest {
-    /// The address space that it may use, in bytes.
+    /// The limit of address space, in bytes.
     memory: u64,
-    /// The processor time that it may use, in seconds.
+    /// The limit of processor time, in seconds.
     cpu: u64,
-    /// The bytes of the component.
+    /// The length of the component, in bytes.
     length: u64,
 }
 
@@ -56,22 +66,19 @@ impl CompileRequest {
     }
 }
 
-/// How a child ends that has no code to give: exit codes as `sysexits.h` has them.
+/// The exit codes of a child that returns no code, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum CompilerExit {
     /// The component is not valid: `EX_DATAERR`.
     Invalid = 65,
-    /// The address space does not suffice: `EX_OSERR`.
+    /// The limit of address space is exceeded: `EX_OSERR`.
     NoMemory = 71,
-    /// It could not read its order or bind itself: `EX_IOERR`.
-    Unable = 74,
+    /// It could not read its request or limit itself: `EX_IOERR`.
+    Failed = 74,
 }
 
-/// How much is kept of what a child says on standard error, in bytes.
-const MOST_WORDS: usize = 4 << 10;
-
-/// The parent's end: the code that a child makes of `binary`.
+/// The parent's side: compiles `binary` in a child that runs `program`.
 ///
 /// # Cancel safety
 ///
@@ -91,24 +98,26 @@ pub(super) async fn compile(
         .spawn()
         .map_err(|error| {
             let program = program.path.display();
-            LoadError::NotCompiled(format!("that did not start: {program}: {error}"))
+            LoadError::NotCompiled(format!("could not start {program}: {error}"))
         })?;
-    let order = CompileRequest {
+    let request = CompileRequest {
         memory: limits.max_memory_bytes,
-        // A limit of the system of 0 s is one of 1 s.
+        // The system takes a limit of 0 s as 1 s.
         cpu: limits.max_cpu_time.as_secs().max(1),
         length: binary.len() as u64,
     };
     match timeout(
         limits.compile_timeout,
-        converse(&mut child, order, binary, limits.max_code_bytes),
+        exchange(&mut child, request, binary, limits.max_code_bytes),
     )
     .await
     {
-        Ok(Ok(ended)) => ended.judge(limits),
-        Ok(Err(error)) => Err(LoadError::NotCompiled(format!("that was lost: {error}"))),
+        Ok(Ok(output)) => output.into_code(limits),
+        Ok(Err(error)) => Err(LoadError::NotCompiled(format!(
+            "lost the connection to its process: {error}"
+        ))),
         Err(_) => {
-            // Fails where the child has ended by itself meanwhile, and is reaped in either case.
+            // Fails if the child has exited meanwhile. It is reaped in either case.
             let _ = child.kill().await;
             Err(LoadError::TooCostly(CompileBudget::Time(
                 limits.compile_timeout,
@@ -117,67 +126,67 @@ pub(super) async fn compile(
     }
 }
 
-/// How a child ended, and what it left.
+/// The exit status and the output of a child.
 #[derive(Debug)]
-struct Ended {
+struct CompilerOutput {
     status: ExitStatus,
     code: Vec<u8>,
-    words: String,
+    stderr: String,
 }
 
-/// Writes and reads all at once, as a child that cannot write does not read. No more than one byte
-/// over `most_code` is taken: a child that has more to write finds its output closed.
-async fn converse(
+/// Writes the request and reads the output concurrently, since a child that cannot write does not read. At most one
+/// byte more than `max_code_bytes` is read: a child that writes more finds its output closed.
+async fn exchange(
     child: &mut Child,
-    order: CompileRequest,
+    request: CompileRequest,
     binary: &[u8],
-    most_code: usize,
-) -> io::Result<Ended> {
+    max_code_bytes: usize,
+) -> io::Result<CompilerOutput> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
-    let tell = async {
-        // A child that ended before it was told everything says why as it ends.
-        let _ = stdin.write_all(&order.write()).await;
+    let write = async {
+        // These fail if the child exits early, and then its exit status has the reason.
+        let _ = stdin.write_all(&request.write()).await;
         let _ = stdin.write_all(binary).await;
         stdin
     };
-    let (stdin, code, words) = tokio::join!(
-        tell,
-        at_most(most_code.saturating_add(1), stdout),
-        at_most(MOST_WORDS, stderr)
+    let (stdin, code, stderr) = tokio::join!(
+        write,
+        read_up_to(max_code_bytes.saturating_add(1), stdout),
+        read_up_to(MAX_TEXT_BYTES, stderr)
     );
-    // Not before: the child takes the end of its input for the end of this process.
+    // Not before: the child takes the end of its input as the end of this process.
     drop(stdin);
-    Ok(Ended {
+    Ok(CompilerOutput {
         status: child.wait().await?,
         code: code?,
-        words: printable(&String::from_utf8_lossy(&words?)),
+        stderr: printable(&String::from_utf8_lossy(&stderr?)),
     })
 }
 
-/// The first bytes of `stream`, which is closed after them.
-async fn at_most(bytes: usize, stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+/// Reads the first `bytes` of `stream`, and closes it.
+async fn read_up_to(bytes: usize, stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     stream.take(bytes as u64).read_to_end(&mut read).await?;
     Ok(read)
 }
 
-impl Ended {
-    fn judge(self, limits: &CompileLimits) -> Result<Vec<u8>, LoadError> {
-        /// What the standard library says before it aborts a process that gets no memory.
+impl CompilerOutput {
+    fn into_code(self, limits: &CompileLimits) -> Result<Vec<u8>, LoadError> {
+        /// What the standard library prints before it aborts a process that is out of memory.
         const NO_MEMORY: &str = "memory allocation of";
-        let ended_by = |code: CompilerExit| self.status.code() == Some(code as i32);
+        let exited = |code: CompilerExit| self.status.code() == Some(code as i32);
         if self.code.len() > limits.max_code_bytes {
             Err(LoadError::TooCostly(CompileBudget::Code(
                 limits.max_code_bytes,
             )))
         } else if self.status.success() {
             Ok(self.code)
-        } else if ended_by(CompilerExit::Invalid) {
-            Err(LoadError::Invalid(self.words))
-        } else if ended_by(CompilerExit::NoMemory) || self.words.contains(NO_MEMORY) {
+        } else if exited(CompilerExit::Invalid) {
+            Err(LoadError::Invalid(self.stderr))
+        } else if exited(CompilerExit::NoMemory) || self.stderr.contains(NO_MEMORY) {
             Err(LoadError::TooCostly(CompileBudget::Memory(
                 limits.max_memory_bytes,
             )))
@@ -186,57 +195,56 @@ impl Ended {
                 limits.max_cpu_time,
             )))
         } else {
-            let said = match &*self.words {
+            let stderr = match &*self.stderr {
                 "" => String::new(),
-                words => format!("; it said: {words}"),
+                stderr => format!("; stderr: {stderr}"),
             };
-            let ended = format!("that broke off: {}{said}", self.status);
-            Err(LoadError::NotCompiled(ended))
+            Err(LoadError::NotCompiled(format!("{}{stderr}", self.status)))
         }
     }
 }
 
-/// The child's end: the `main` of a [`Program`]. Reads a component from standard input and writes its
-/// code to standard output, within the limits that its parent, [`Compile::Child`], has set.
+/// The child's side: the `main` of a [`Program`]. Reads a component from standard input and writes its code to
+/// standard output, within the limits that its parent, [`Compile::Child`], has set.
 ///
-/// The process has nothing else to do before or after: it can open no file any more. Its threads, its
-/// memory and its exit code are this function's.
+/// The process must do nothing else before or after: it can no longer open a file, and this function uses all
+/// of its threads and memory and sets its exit code.
 ///
 /// [`Compile::Child`]: super::Compile::Child
 #[must_use]
 pub fn compile_for_parent() -> ExitCode {
-    match obey() {
+    match compile_from_stdin() {
         Ok(()) => ExitCode::SUCCESS,
-        Err((end, why)) => {
-            // The parent may be gone.
+        Err((exit, why)) => {
+            // Fails if the parent is gone.
             let _ = writeln!(stderr(), "{why}");
-            ExitCode::from(end as u8)
+            ExitCode::from(exit as u8)
         }
     }
 }
 
-fn obey() -> Result<(), (CompilerExit, String)> {
-    let unable = |what: &'static str| {
-        move |error: &dyn fmt::Display| (CompilerExit::Unable, format!("could not {what}: {error}"))
+fn compile_from_stdin() -> Result<(), (CompilerExit, String)> {
+    let failed = |what: &'static str| {
+        move |error: &dyn fmt::Display| (CompilerExit::Failed, format!("could not {what}: {error}"))
     };
     let mut stdin = stdin().lock();
-    let order =
-        CompileRequest::read(&mut stdin).map_err(|error| unable("read the order")(&error))?;
-    bind(order)?;
+    let request =
+        CompileRequest::read(&mut stdin).map_err(|error| failed("read the request")(&error))?;
+    limit_process(request)?;
 
     let mut binary = Vec::new();
     stdin
         .by_ref()
-        .take(order.length)
+        .take(request.length)
         .read_to_end(&mut binary)
-        .map_err(|error| unable("read the component")(&error))?;
-    if binary.len() as u64 != order.length {
-        return Err(unable("read the component")(&"it is cut short"));
+        .map_err(|error| failed("read the component")(&error))?;
+    if binary.len() as u64 != request.length {
+        return Err(failed("read the component")(&"it is truncated"));
     }
     drop(stdin);
     thread::Builder::new()
         .name(PARENT_WATCH.into())
-        .spawn(end_with_the_parent)
+        .spawn(exit_with_parent)
         .map_err(|error| {
             (
                 CompilerExit::NoMemory,
@@ -244,42 +252,42 @@ fn obey() -> Result<(), (CompilerExit, String)> {
             )
         })?;
 
-    let engine = wasmtime::Engine::new(&engine::code())
-        .map_err(|error| unable("start the compiler")(&format!("{error:#}")))?;
+    let engine = wasmtime::Engine::new(&codegen_config())
+        .map_err(|error| failed("start the compiler")(&format!("{error:#}")))?;
     let code = engine.precompile_component(&binary).map_err(|error| {
-        let end = if error.is::<wasmtime::error::OutOfMemory>() {
+        let exit = if error.is::<wasmtime::error::OutOfMemory>() {
             CompilerExit::NoMemory
         } else {
             CompilerExit::Invalid
         };
-        (end, format!("{error:#}"))
+        (exit, format!("{error:#}"))
     })?;
     let mut stdout = stdout().lock();
     let written = stdout.write_all(&code).and_then(|()| stdout.flush());
-    written.map_err(|error| unable("write the code")(&error))
+    written.map_err(|error| failed("write the code")(&error))
 }
 
-/// Binds this process, for good, and starts the compiler's threads.
-fn bind(order: CompileRequest) -> Result<(), (CompilerExit, String)> {
-    /// Each has a stack and an arena of address space; past this many they would need more of it than
-    /// the compiler itself, and most components have no more large functions.
-    const MOST_THREADS: usize = 8;
-    // Where the machine runs out of memory before this process has used up its own, the kernel ends
-    // this process and no other. Not every system has this file.
+/// Sets the limits of this process, which cannot be raised again, and starts the compiler's threads.
+fn limit_process(request: CompileRequest) -> Result<(), (CompilerExit, String)> {
+    /// Each thread has a stack and an arena of address space. More threads would need more of it than the compiler
+    /// itself, and most components have fewer large functions.
+    const MAX_THREADS: usize = 8;
+    // If the machine runs out of memory before this process reaches its limit, the kernel kills this process and no
+    // other. Not every system has this file.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    // Reads files, so it comes before the limits.
-    let threads = available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
+    // Before the limits, as it reads files.
+    let threads = available_parallelism().map_or(1, |threads| threads.get().min(MAX_THREADS));
     for (resource, limit) in [
-        (Resource::As, order.memory),
-        (Resource::Cpu, order.cpu),
-        // A process that aborts would write all of its memory to a file.
+        (Resource::As, request.memory),
+        (Resource::Cpu, request.cpu),
+        // An abort would write all memory of the process to a file.
         (Resource::Core, 0),
         (Resource::Fsize, 0),
         // Standard input, output and error are the first three.
         (Resource::Nofile, 3),
     ] {
-        // At the soft limit of processor time the system sends SIGXCPU, which names the reason; at the
-        // hard limit it just kills.
+        // At the soft limit of processor time the system sends SIGXCPU, which tells the parent the reason; at
+        // the hard limit it sends SIGKILL.
         let maximum = limit + u64::from(matches!(resource, Resource::Cpu));
         let rlimit = Rlimit {
             current: Some(limit),
@@ -287,7 +295,7 @@ fn bind(order: CompileRequest) -> Result<(), (CompilerExit, String)> {
         };
         setrlimit(resource, rlimit).map_err(|error| {
             let limited = format!("could not limit {resource:?} to {limit}: {error}");
-            (CompilerExit::Unable, limited)
+            (CompilerExit::Failed, limited)
         })?;
     }
     rayon::ThreadPoolBuilder::new()
@@ -301,11 +309,11 @@ fn bind(order: CompileRequest) -> Result<(), (CompilerExit, String)> {
         })
 }
 
-/// The thread that outlives no parent. Where it is seen, the component has been read.
+/// The name of the thread that watches for the parent's end. While it runs, the component has been read.
 const PARENT_WATCH: &str = "parent-watch";
 
-/// Waits for the end of standard input, then ends the process.
-fn end_with_the_parent() {
+/// Waits for the end of standard input, then exits.
+fn exit_with_parent() {
     let _ = stdin().lock().read(&mut [0]);
-    std::process::exit(CompilerExit::Unable as i32);
+    std::process::exit(CompilerExit::Failed as i32);
 }

@@ -1,17 +1,17 @@
-//! What can be told of a file before it is compiled, by reading it once: whether it is a component, and
-//! whether it is larger or more entangled than any that a toolchain makes.
+//! The checks of a component before it is compiled, by reading it once: whether it is a component at all, and
+//! whether its size and shape are within [`CompileLimits`].
 //!
-//! It spares the compiler what cannot end well, and has a better message for it. It does not stand
-//! for the compiler's own limits: what a component costs cannot be read off it.
+//! They reject early, and with a better message, what the compiler would fail on. They do not replace the limits of
+//! the compiler process: the cost of compiling a component cannot be predicted from its shape.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 use wasmtime::Engine as Wasmtime;
 
-use crate::component::check::{LoadError, ShapeLimit};
+use crate::component::error::{LoadError, ShapeLimit};
 use crate::settings::CompileLimits;
 
-/// What the first bytes and the size say, without reading further.
-pub(super) fn is_a_component(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
+/// Checks the header and the size.
+pub(super) fn check_header(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
     match binary {
         [] => return Err(LoadError::Empty),
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => {}
@@ -22,35 +22,32 @@ pub(super) fn is_a_component(binary: &[u8], limits: &CompileLimits) -> Result<()
         }
         _ => return Err(LoadError::NotWasm),
     }
-    within(
+    check_limit(
         ShapeLimit::Component,
         binary.len(),
         limits.max_component_bytes,
     )
 }
 
-/// What its functions say, those of components within it included. Takes time in proportion to its
-/// size, and next to no memory.
-pub(super) fn is_compilable(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
+/// Checks all functions, including those of nested components. Takes time in proportion to the size, and next to no
+/// memory.
+pub(super) fn check_shape(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
     let mut functions = 0_usize;
     for payload in Parser::new(0).parse_all(binary) {
         match payload.map_err(invalid)? {
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count as usize);
-                within(ShapeLimit::Functions, functions, limits.max_functions)?;
+                check_limit(ShapeLimit::Functions, functions, limits.max_functions)?;
             }
-            Payload::CodeSectionEntry(function) => is_compilable_function(&function, limits)?,
+            Payload::CodeSectionEntry(function) => check_function(&function, limits)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn is_compilable_function(
-    function: &FunctionBody<'_>,
-    limits: &CompileLimits,
-) -> Result<(), LoadError> {
-    within(
+fn check_function(function: &FunctionBody<'_>, limits: &CompileLimits) -> Result<(), LoadError> {
+    check_limit(
         ShapeLimit::Function,
         function.range().len(),
         limits.max_function_bytes,
@@ -59,7 +56,7 @@ fn is_compilable_function(
     for declared in function.get_locals_reader().map_err(invalid)? {
         let (count, _) = declared.map_err(invalid)?;
         locals += u64::from(count);
-        within(ShapeLimit::Locals, locals, limits.max_locals)?;
+        check_limit(ShapeLimit::Locals, locals, limits.max_locals)?;
     }
     let mut nesting = 0_usize;
     for operator in function.get_operators_reader().map_err(invalid)? {
@@ -69,7 +66,7 @@ fn is_compilable_function(
             | Operator::If { .. }
             | Operator::TryTable { .. } => {
                 nesting += 1;
-                within(ShapeLimit::Nesting, nesting, limits.max_nesting)?;
+                check_limit(ShapeLimit::Nesting, nesting, limits.max_nesting)?;
             }
             Operator::End => nesting = nesting.saturating_sub(1),
             _ => {}
@@ -78,7 +75,7 @@ fn is_compilable_function(
     Ok(())
 }
 
-fn within<N: TryInto<u64> + PartialOrd>(
+fn check_limit<N: TryInto<u64> + PartialOrd>(
     part: ShapeLimit,
     found: N,
     limit: N,

@@ -14,14 +14,22 @@ mod denial;
 #[path = "../../../../host/src/upstream/policy.rs"]
 mod policy;
 
+/// Where the policy's file looks for the resolver.
+mod resolve {
+    pub(super) use oneflight::upstream::{Resolve, SystemResolver};
+}
+
+/// Where the policy's file looks for root certificates.
+mod tls {
+    pub(super) use oneflight::upstream::Roots;
+}
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use http::Uri;
 use ipnet::IpNet;
 use oneflight::config::Config;
-use oneflight::upstream as resolve;
-use oneflight::upstream as tls;
 
 use self::allow_rule::{AllowRule, Target};
 use self::denial::Denial;

@@ -1,0 +1,137 @@
+//! The interface `oneflight:client/items`: the check that a component exports it, the call of its
+//! `get-items`, and the conversion of what a guest returns.
+//!
+//! Its bindings are static: calls of `get-items` are the common case, and dynamic values cost about 1.4
+//! times as much.
+
+use std::time::Duration;
+
+use wasmtime::Store;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Instance, InstancePre};
+
+use super::bindings::{ItemsClient, ItemsClientPre};
+use super::signature::signature;
+use crate::component::error::{ITEMS, LoadError};
+use crate::component::printable::printable;
+use crate::component::store::StoreState;
+use crate::model::{ClientError, Item, Items, MalformedItems};
+
+pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
+    Error as GuestError, Item as GuestItem,
+};
+
+/// A component that exports the interface, linked and ready to be instantiated.
+pub(in crate::component) struct ItemsPre(ItemsClientPre<StoreState>);
+
+/// The interface of one instance.
+pub(in crate::component) struct ItemsInstance(ItemsClient);
+
+impl ItemsPre {
+    /// Looks up the interface among the exports of `component`, of which `linked` is the linked form. The
+    /// types of its functions are compared by [`ItemsPre::check_types`], which needs an instance.
+    pub(in crate::component) fn new(
+        component: &Component,
+        linked: InstancePre<StoreState>,
+        exports: &[String],
+    ) -> Result<Self, LoadError> {
+        if component.get_export_index(None, ITEMS).is_none() {
+            return Err(LoadError::NoItems {
+                exports: exports.to_owned(),
+            });
+        }
+        match ItemsClientPre::new(linked) {
+            Ok(pre) => Ok(Self(pre)),
+            Err(_) => Err(other_types(component)),
+        }
+    }
+
+    /// Compares the types of `instance`, an instance of `component`, with the interface.
+    pub(in crate::component) fn check_types(
+        component: &Component,
+        store: &mut Store<StoreState>,
+        instance: &Instance,
+    ) -> Result<(), LoadError> {
+        match ItemsClient::new(store, instance) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(other_types(component)),
+        }
+    }
+
+    pub(in crate::component) async fn instantiate(
+        &self,
+        store: &mut Store<StoreState>,
+    ) -> wasmtime::Result<ItemsInstance> {
+        self.0.instantiate_async(store).await.map(ItemsInstance)
+    }
+}
+
+impl ItemsInstance {
+    /// Calls `get-items`. The outer error is a trap, or a result that cannot be lifted.
+    pub(in crate::component) async fn get_items(
+        &self,
+        store: &mut Store<StoreState>,
+        x: &str,
+    ) -> wasmtime::Result<Result<Vec<GuestItem>, GuestError>> {
+        let items = self.0.oneflight_client_items();
+        items.call_get_items(store, x).await
+    }
+}
+
+/// The guest's items, if there are at most `max_items` and they keep the contract.
+pub(in crate::component) fn to_items(
+    items: Vec<GuestItem>,
+    max_items: usize,
+) -> Result<Items, ClientError> {
+    let count = items.len();
+    if count > max_items {
+        tracing::warn!(count, max_items, "the guest returned too many items");
+        return Err(ClientError::ResultTooLarge);
+    }
+    let items: Result<Vec<_>, MalformedItems> = items
+        .into_iter()
+        .map(|item| Item::new(item.id, item.body))
+        .collect();
+    items.and_then(Items::new).map_err(|reason| {
+        tracing::warn!(%reason, "the guest returned items that break the contract");
+        ClientError::GuestMalformed
+    })
+}
+
+/// The guest's error by its case. Its text goes to the log, never to a caller.
+pub(in crate::component) fn to_client_error(error: GuestError) -> ClientError {
+    let (error, text) = match error {
+        GuestError::InvalidKey(text) => (ClientError::InvalidKey, text),
+        GuestError::NotFound => (ClientError::NotFound, String::new()),
+        GuestError::UpstreamStatus(status) => (ClientError::UpstreamStatus(status), String::new()),
+        GuestError::UpstreamUnavailable(text) => (ClientError::UpstreamUnavailable, text),
+        GuestError::UpstreamMalformed(text) => (ClientError::UpstreamMalformed, text),
+        GuestError::Denied(text) => (ClientError::UpstreamDenied, text),
+        GuestError::RateLimited(seconds) => {
+            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            (ClientError::RateLimited { retry_after }, String::new())
+        }
+        GuestError::Other(text) => (ClientError::Other, text),
+    };
+    if !text.is_empty() {
+        let (code, text) = (error.code(), printable(&text));
+        tracing::warn!(target: "oneflight::guest", code, "{text}");
+    }
+    error
+}
+
+fn other_types(component: &Component) -> LoadError {
+    LoadError::OtherTypes {
+        found: get_items_of(component),
+    }
+}
+
+/// The `get-items` that `component` exports, as WIT.
+fn get_items_of(component: &Component) -> String {
+    let items = component.get_export_index(None, ITEMS);
+    match component.get_export(items.as_ref(), "get-items") {
+        Some((ComponentItem::ComponentFunc(func), _)) => format!("get-items: {}", signature(&func)),
+        Some(_) => "a get-items that is no function".into(),
+        None => "no get-items".into(),
+    }
+}

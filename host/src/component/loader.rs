@@ -1,0 +1,103 @@
+//! [`Loader`]: from a component's bytes to a component that can be instantiated.
+//!
+//! The steps are: check the bytes, compile, link, look up the interface, and instantiate once. Whatever is
+//! wrong with a component is found here, and not by its first caller.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre, Linker};
+
+use super::contract::items::ItemsPre;
+use super::cpu_budget::CpuBudget;
+use super::engine::Engine;
+use super::error::LoadError;
+use super::printable::printable;
+use super::report::ComponentReport;
+use super::store::{StoreState, linker, new_store};
+use crate::flight_context::FlightContext;
+use crate::model::Limits;
+use crate::settings::Settings;
+use crate::upstream::Upstream;
+
+/// Loads components for an engine.
+pub(super) struct Loader<'e> {
+    engine: &'e Engine,
+    linker: Linker<StoreState>,
+}
+
+/// A component that has been checked and started once.
+pub(super) struct LoadedComponent {
+    pub(super) items: ItemsPre,
+    pub(super) report: ComponentReport,
+    pub(super) upstream: Arc<Upstream>,
+}
+
+impl<'e> Loader<'e> {
+    pub(super) fn new(engine: &'e Engine) -> Self {
+        let linker = linker(engine.wasmtime());
+        Self { engine, linker }
+    }
+
+    /// Loads the component in `binary` for a client with `settings`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the load.
+    pub(super) async fn load(
+        &self,
+        binary: Arc<[u8]>,
+        settings: &Settings,
+    ) -> Result<LoadedComponent, LoadError> {
+        let (wasmtime, bytes) = (self.engine.wasmtime(), binary.len());
+        let component = self.engine.compiler().compile(wasmtime, binary).await?;
+        let report = ComponentReport::new(wasmtime, &component, bytes);
+        let _slot = self.engine.load_slot().await;
+        let linked = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
+        let items = ItemsPre::new(&component, linked.clone(), &report.exports)?;
+        let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
+        let store = new_store(wasmtime, settings, &upstream, &FlightContext::default());
+        let (mut store, instance) = instantiate(&linked, store, &settings.limits).await?;
+        ItemsPre::check_types(&component, &mut store, &instance)?;
+        Ok(LoadedComponent {
+            items,
+            report,
+            upstream,
+        })
+    }
+}
+
+/// Instantiates `linked` in `store` within `limits`, for no flight: the types of functions can only be compared
+/// in an instance.
+async fn instantiate(
+    linked: &InstancePre<StoreState>,
+    mut store: Store<StoreState>,
+    limits: &Limits,
+) -> Result<(Store<StoreState>, Instance), LoadError> {
+    let context = FlightContext::default();
+    let starting =
+        CpuBudget::new(limits.max_cpu_time).run(&context, linked.instantiate_async(&mut store));
+    let started = match timeout(limits.flight_timeout, starting).await {
+        Ok(Ok(Ok(instance))) => Ok(instance),
+        Ok(Ok(Err(error))) => Err(format!("{error:#}")),
+        Ok(Err(exceeded)) => Err(exceeded.to_string()),
+        Err(_) => Err(format!(
+            "the guest exceeded its time of {:?}",
+            limits.flight_timeout
+        )),
+    };
+    match started {
+        Ok(instance) => Ok((store, instance)),
+        Err(why) => {
+            let stderr = match store.data().output().stderr_tail() {
+                tail if tail.is_empty() => String::new(),
+                tail => format!("; stderr: {tail}"),
+            };
+            Err(LoadError::DoesNotStart(printable(&why) + &stderr))
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! [`RequestFailure`]: how a request failed on the host's side, from the errors of hyper, h2 and rustls.
+//!
+//! Their errors are classified here and nowhere else, by type.
+
+use std::error::Error as StdError;
+use std::{fmt, io, iter};
+
+use hyper_util::client::legacy;
+use wasmtime_wasi_http::Error;
+
+use super::denial::Denial;
+use crate::flight_context::RequestGuard;
+use crate::model::ClientError;
+
+/// A failure on the host's side.
+#[derive(Debug)]
+pub(super) struct RequestFailure {
+    /// The flight's error, if its guest gives up because of this failure.
+    code: ClientError,
+    /// The guest's error.
+    error: Error,
+    /// The reason, for the log.
+    reason: String,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug)]
+pub(super) enum ConnectError {
+    Denied(Denial),
+    Lookup(String),
+    Dial(String),
+    Tls(String),
+    TimedOut,
+}
+
+impl RequestFailure {
+    /// Ends the request of `guard` with this failure, and returns the guest's error.
+    pub(super) fn end(self, guard: RequestGuard) -> Error {
+        guard.fail(self.code, &self.reason);
+        self.error
+    }
+
+    /// The guest's error, of a request that has ended already.
+    pub(super) fn into_error(self) -> Error {
+        self.error
+    }
+
+    /// The failure of a request that got no response.
+    pub(super) fn no_response(error: &legacy::Error) -> Self {
+        for cause in causes(error) {
+            if let Some(cause) = cause.downcast_ref::<ConnectError>() {
+                return Self::not_connected(cause, chain(error));
+            }
+            if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+                if hyper.is_parse_too_large() {
+                    return Self::header_too_large(chain(error));
+                } else if hyper.is_parse() {
+                    return Self::malformed(chain(error));
+                } else if hyper.is_user() {
+                    // The body is the only part of the request that the guest controls.
+                    return Self::denied(&Denial::Framing);
+                }
+            }
+            // h2 itself has found an error, so the upstream's frames are at fault.
+            if let Some(h2) = cause
+                .downcast_ref::<h2::Error>()
+                .filter(|h2| h2.is_library())
+            {
+                return match h2.reason() {
+                    // h2 reports these two for a header section without end, and for nothing else.
+                    Some(h2::Reason::ENHANCE_YOUR_CALM | h2::Reason::COMPRESSION_ERROR) => {
+                        Self::header_too_large(chain(error))
+                    }
+                    _ => Self::malformed(chain(error)),
+                };
+            }
+        }
+        Self::unavailable(Error::ConnectionTerminated, chain(error))
+    }
+
+    fn not_connected(error: &ConnectError, reason: String) -> Self {
+        match error {
+            ConnectError::Denied(denial) => Self::denied(denial),
+            ConnectError::TimedOut => Self::timed_out("connecting", Error::ConnectionTimeout),
+            ConnectError::Lookup(_) => {
+                let (rcode, info_code) = (None, None);
+                Self::unavailable(Error::DnsError { rcode, info_code }, reason)
+            }
+            ConnectError::Dial(_) => Self::unavailable(Error::ConnectionRefused, reason),
+            ConnectError::Tls(_) => Self::unavailable(Error::TlsProtocolError, reason),
+        }
+    }
+
+    /// The failure of a response whose body ended with `error`.
+    pub(super) fn incomplete_body(error: &hyper::Error) -> Self {
+        let reason = format!("the body is incomplete: {}", chain(error));
+        Self::unavailable(Error::HttpResponseIncomplete, reason)
+    }
+
+    fn unavailable(error: Error, reason: String) -> Self {
+        Self {
+            code: ClientError::UpstreamUnavailable,
+            error,
+            reason,
+        }
+    }
+
+    /// The failure of a response that is not HTTP.
+    pub(super) fn malformed(reason: String) -> Self {
+        Self {
+            code: ClientError::UpstreamMalformed,
+            error: Error::HttpProtocolError,
+            reason,
+        }
+    }
+
+    /// The failure of a response whose header section exceeds its limit.
+    pub(super) fn header_too_large(reason: String) -> Self {
+        Self {
+            code: ClientError::UpstreamResponseTooLarge,
+            error: Error::HttpResponseHeaderSectionSize(None),
+            reason,
+        }
+    }
+
+    /// The failure of a response whose body has more than `limit` bytes.
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        Self {
+            code: ClientError::UpstreamResponseTooLarge,
+            error: Error::HttpResponseBodySize(Some(limit as u64)),
+            reason: format!("the body has more than {limit} bytes"),
+        }
+    }
+
+    /// The failure of a request that was not sent.
+    pub(super) fn denied(denial: &Denial) -> Self {
+        Self {
+            code: ClientError::UpstreamDenied,
+            error: Error::HttpRequestDenied,
+            reason: denial.to_string(),
+        }
+    }
+
+    /// The failure of a request of which `part` timed out.
+    pub(super) fn timed_out(part: &str, error: Error) -> Self {
+        Self {
+            code: ClientError::UpstreamTimeout,
+            error,
+            reason: format!("{part} timed out"),
+        }
+    }
+}
+
+impl ConnectError {
+    /// The error of hyper-util's and hyper-rustls' connectors.
+    pub(super) fn from_connector(error: &(dyn StdError + Send + Sync + 'static)) -> Self {
+        // Only TLS reports a bare I/O error. The error of the handshake is inside of it, or deeper.
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let innermost = iter::successors(Some(error), |error| {
+                error.get_ref()?.downcast_ref::<io::Error>()
+            });
+            let tls = innermost
+                .last()
+                .and_then(io::Error::get_ref)
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            return Self::Tls(match tls {
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    format!("{error}; if the upstream expects plain HTTP, use http://")
+                }
+                Some(rustls::Error::InvalidCertificate(_)) => {
+                    format!("{error}; to trust its certificate, give its root with --ca-file")
+                }
+                _ => error.to_string(),
+            });
+        }
+        for cause in causes(error) {
+            if let Some(named) = cause.downcast_ref::<Self>() {
+                return named.clone();
+            }
+            // Each of several addresses has a part of the time; the last one has used its part up.
+            let io = cause.downcast_ref::<io::Error>();
+            if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                return Self::TimedOut;
+            }
+        }
+        Self::Dial(chain(error))
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(denial) => denial.fmt(f),
+            Self::Lookup(why) => write!(f, "the name lookup failed: {why}"),
+            Self::Dial(why) => write!(f, "the connection was refused: {why}"),
+            Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
+            Self::TimedOut => f.write_str("connecting timed out"),
+        }
+    }
+}
+
+impl StdError for ConnectError {}
+
+/// An error and its sources, outermost first.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
+}
+
+/// An error and its sources, on one line.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
+    texts.join(": ")
+}

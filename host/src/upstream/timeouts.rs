@@ -1,0 +1,96 @@
+//! [`Timeouts`]: the timeouts of one request.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::CaptureConnection;
+use tokio::time::{Instant, timeout_at};
+use wasmtime_wasi_http::{Error, RequestOptions};
+
+use super::failure::RequestFailure;
+use crate::model::Limits;
+
+/// The timeouts of one request. A guest may lower the host's, and never raise them.
+pub(super) struct Timeouts {
+    /// When a connection is due. It covers the wait for a permit, too. The host's own limit on connecting is the
+    /// connector's, since a connection may serve another request than the one that opened it.
+    connect: Instant,
+    first_byte: Duration,
+    /// Between two parts of the body.
+    pub(super) between_bytes: Duration,
+    /// When the whole response is due.
+    pub(super) deadline: Instant,
+}
+
+impl Timeouts {
+    /// Those of a request that starts now, with what its guest has set in `options`.
+    pub(super) fn new(options: RequestOptions, limits: &Limits) -> Self {
+        let now = Instant::now();
+        let least = |set: Option<Duration>, limit| set.map_or(limit, |set| set.min(limit));
+        Self {
+            connect: now + least(options.connect_timeout, limits.request_timeout),
+            first_byte: least(options.first_byte_timeout, limits.first_byte_timeout),
+            between_bytes: least(options.between_bytes_timeout, limits.between_bytes_timeout),
+            deadline: now + limits.request_timeout,
+        }
+    }
+
+    /// The response of `exchange`, if it gets a connection in time and, from then on, its first byte.
+    pub(super) async fn enforce(
+        &self,
+        exchange: impl Future<Output = Result<Response<Incoming>, RequestFailure>>,
+        mut connection: CaptureConnection,
+    ) -> Result<Response<Incoming>, RequestFailure> {
+        let mut exchange = pin!(exchange);
+        let connected = async {
+            tokio::select! {
+                biased;
+                response = &mut exchange => Some(response),
+                _ = connection.wait_for_connection_metadata() => None,
+            }
+        };
+        match timeout_at(self.connect, connected).await {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(_) => {
+                let error = Error::ConnectionTimeout;
+                return Err(RequestFailure::timed_out("connecting", error));
+            }
+        }
+        let first_byte = self.deadline.min(Instant::now() + self.first_byte);
+        match timeout_at(first_byte, exchange).await {
+            Ok(response) => response,
+            Err(_) => {
+                let error = Error::HttpResponseTimeout;
+                Err(RequestFailure::timed_out("the first byte", error))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_lowers_timeouts_and_cannot_raise_them() {
+        let limits = Limits::default();
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        let all = |time| RequestOptions {
+            connect_timeout: Some(time),
+            first_byte_timeout: Some(time),
+            between_bytes_timeout: Some(time),
+        };
+        let lowered = Timeouts::new(all(short), &limits);
+        assert_eq!((lowered.first_byte, lowered.between_bytes), (short, short));
+        assert!(lowered.connect < lowered.deadline);
+        for options in [all(long), RequestOptions::default()] {
+            let timeouts = Timeouts::new(options, &limits);
+            assert_eq!(timeouts.first_byte, limits.first_byte_timeout);
+            assert_eq!(timeouts.between_bytes, limits.between_bytes_timeout);
+            assert_eq!(timeouts.connect, timeouts.deadline);
+        }
+    }
+}
