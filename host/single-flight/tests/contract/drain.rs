@@ -124,3 +124,21 @@ fn a_drain_ends_after_every_observer_call() {
     assert_eq!(ready(drain.poll()), 0);
     assert_eq!(reported.load(Ordering::Relaxed), 1);
 }
+
+// contract 7, 23
+#[test]
+fn while_draining_a_call_past_another_limit_gets_draining() {
+    let executor = Executor::new();
+    let group: Group<&str, u32> = Group::new(Policy {
+        max_executions_per_key: Some(2),
+        ..Policy::default()
+    });
+    let mut callers = [(); 2].map(|()| ManualFuture::new(group.call_fresh("k", endless)));
+    for caller in &mut callers {
+        assert!(executor.poll(caller).is_pending());
+    }
+    let mut drain = ManualFuture::new(group.drain(pending()));
+    assert!(drain.poll().is_pending());
+    let mut refused = ManualFuture::new(group.call_fresh("k", never));
+    assert_eq!(error(executor.poll(&mut refused)), Error::Draining);
+}
