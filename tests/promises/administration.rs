@@ -118,13 +118,15 @@ async fn a_page_in_a_browser_reaches_nothing() {
         let answer = ask(&serving, method, path, &rebound).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
         assert_eq!(code(&answer), "bad-request");
-        assert!(String::from_utf8_lossy(answer.body()).contains("needed localhost"));
+        assert!(String::from_utf8_lossy(answer.body()).contains("use localhost"));
     }
     // By a request that browsers send anywhere, and by asking whether it may send another.
     let home = ("host", "127.0.0.1");
     let answer = ask(&serving, Method::POST, FORGET, &[home]).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert!(String::from_utf8_lossy(answer.body()).contains("found no X-Oneflight header"));
+    assert!(
+        String::from_utf8_lossy(answer.body()).contains("expected an X-Oneflight header, got none")
+    );
     let preflight = [
         home,
         ("origin", "http://page.example"),

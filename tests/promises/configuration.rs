@@ -233,7 +233,7 @@ async fn on_sighup_callers_are_shown_the_certificate_that_the_files_hold_now() {
     let before = old.connect(service.address, &["http/1.1"]).await;
     hold(&new, &old);
     service.hang_up();
-    service.logged("not the certificate's").await;
+    service.logged("got the key of another one").await;
     ask(old.connect(service.address, &["http/1.1"]).await).await;
     hold(&new, &new);
     service.hang_up();

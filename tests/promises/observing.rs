@@ -23,7 +23,7 @@ async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
 fn describing(upstream: &Upstream, more: &str) -> String {
     let origin = upstream.origin();
     format!(
-        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight = '1h'\n{more}"
+        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight_timeout = '1h'\n{more}"
     )
 }
 
@@ -167,7 +167,7 @@ async fn a_report_for_people_has_hashes_for_keys_and_says_how_to_share() {
         "a: 2 callers, 2 guest calls, 2 upstream requests\n",
         "  sharing would save 1 of 2 upstream requests (50 %), ",
         "  of the answers that would have been shared, 1 of 1 were equal\n",
-        "  To share: take sharing = \"observed\" out of [clients.a] and send the service SIGHUP; or, where\n",
+        "  To share: remove sharing = \"observed\" from [clients.a] and send the service SIGHUP; or,\n",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -179,7 +179,7 @@ async fn answers_that_are_not_equal_are_told() {
     let said = said_of_two(Answer::Numbered, "42").await;
     for part in [
         "  of the answers that would have been shared, 0 of 1 were equal\n",
-        "  Do not share yet: where answers differ, the key leaves something out, ",
+        "  Do not share yet: if answers differ, the key is incomplete, ",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -227,7 +227,10 @@ async fn an_observation_that_nobody_waits_for_any_more_ends() {
     // And one whose time has passed.
     let output = run(&["observe", "--for", "1ms", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("no flight ended: nobody asked"), "{said}");
+    assert!(
+        said.contains("no flight ended: there were no callers"),
+        "{said}"
+    );
     going_on(0.0).await;
 }
 
@@ -238,14 +241,14 @@ async fn where_no_service_is_the_commands_say_how_to_find_one() {
         let output = run(&[command, &["--admin", "127.0.0.1:1"]].concat()).await;
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
-        let complaint = "could not reach the administration of a service at 127.0.0.1:1; start oneflight \
-                         serve, or say with --admin where it is";
+        let complaint = "could not reach the admin API of a service at 127.0.0.1:1; start oneflight serve, \
+                         or set its admin address with --admin";
         assert!(said.contains(complaint), "{said}");
     }
     for (time, complaint) in [
-        ("60", "needed a number with ms, s, m or h"),
-        ("2h", "needed more than nothing, and at most 1h"),
-        ("0s", "needed more than nothing, and at most 1h"),
+        ("60", "expected a number with ms, s, m or h"),
+        ("2h", "expected more than zero and at most 1h"),
+        ("0s", "expected more than zero and at most 1h"),
     ] {
         let output = run(&["observe", "--for", time]).await;
         assert_eq!(output.status.code(), Some(2));
@@ -266,11 +269,11 @@ async fn a_service_that_is_not_the_one_that_was_meant_is_told_from_it() {
     for (address, complaint) in [
         (
             &callers,
-            "is where callers ask, or an older service; say with --admin",
+            "got the listener for callers or an older service; set the admin address",
         ),
         (
             &admin,
-            "found 2 clients: a, b; say with --client which is meant",
+            "expected a service with one client, got 2: a, b; choose one with --client",
         ),
     ] {
         let output = run(&["explain", "42", "--admin", address]).await;
@@ -293,7 +296,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let limits =
-        "limits.max_callers = 2\nlimits.flights = 1\njoin_window = '1h'\nallow_fresh = true";
+        "limits.max_callers = 2\nlimits.max_flights = 1\njoin_window = '1h'\nallow_fresh = true";
     let service = serving(&upstream, &folder, limits).await;
     let before = explained(&service, "a b&c").await;
     assert_eq!(
@@ -358,18 +361,15 @@ async fn an_explanation_for_people_begins_with_what_happens() {
     let output = run(&["explain", "42", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("A caller who asks now opens a flight, and is answered within 3600 s.\n"),
+        said.starts_with("A caller now opens a flight, and gets its reply within 3600 s.\n"),
         "{said}"
     );
-    assert!(
-        said.contains("\nthis key   no flight under way\n"),
-        "{said}"
-    );
+    assert!(said.contains("\nthis key   no open flight\n"), "{said}");
     let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;
     assert_eq!(unknown.status.code(), Some(1));
     let said = String::from_utf8(unknown.stderr).unwrap();
     assert!(
-        said.contains("no client is named \"b\" here (unknown-client)"),
+        said.contains("there is no client named \"b\" (unknown-client)"),
         "{said}"
     );
 }

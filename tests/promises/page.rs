@@ -23,8 +23,8 @@ const LIVE: &str = "/v1/live";
 /// All files of the page.
 const FILES: [(&str, &str); 4] = [
     ("/", "text/html; charset=utf-8"),
-    ("/page.css", "text/css; charset=utf-8"),
-    ("/page.js", "text/javascript; charset=utf-8"),
+    ("/dashboard.css", "text/css; charset=utf-8"),
+    ("/dashboard.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
 ];
 
@@ -92,7 +92,7 @@ async fn what_a_page_of_another_site_asks_for_is_refused_whatever_it_is() {
     let serving = serving(&upstream, ServerLimits::default()).await;
     let paths = [
         "/",
-        "/page.js",
+        "/dashboard.js",
         "/metrics",
         "/v1/flights",
         LIVE,

@@ -24,7 +24,7 @@ async fn tracing(upstream: &Upstream, traces: &str) -> Service {
     let (folder, origin) = (Folder::new(), upstream.origin());
     let text = format!(
         "limits.shutdown_delay = '0s'\n[traces]\n{traces}\n[clients.a]\nbase_url = '{origin}/items'\n\
-         settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight = '1h'\n"
+         settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight_timeout = '1h'\n"
     );
     Service::start(&["--config", &folder.write("a.toml", text.as_bytes())]).await
 }
@@ -229,7 +229,7 @@ async fn a_flag_names_another_receiver_which_gets_the_headers_that_the_file_says
     let folder = Folder::new();
     let key = folder.write("key", b"k3y-of-the-receiver\n");
     let text = format!(
-        "[traces]\notlp = '{}'\nheaders.X-Api-Call = {{ file = '{key}' }}\n\
+        "[traces]\notlp = '{}'\nheaders.X-Api-Key = {{ file = '{key}' }}\n\
          [clients.a]\nbase_url = '{}/items'\n",
         written.url(),
         upstream.origin()
@@ -284,7 +284,7 @@ async fn what_a_receiver_that_is_gone_does_not_get_is_counted_in_the_log_and_not
         .filter(|line| line.contains("are lost"))
         .collect();
     assert_eq!(lines.len(), 2, "{log}");
-    assert!(lines[0].contains("it was not reached"), "{log}");
+    assert!(lines[0].contains("the receiver was not reached"), "{log}");
     let lost = lines.iter().map(|line| {
         let (_, count) = line.split_once("spans=").unwrap();
         count.split(' ').next().unwrap().parse::<usize>().unwrap()
@@ -308,5 +308,8 @@ async fn a_receiver_that_says_nothing_holds_up_neither_callers_nor_the_end() {
     // Which has less time than this test waits for anything.
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0), "{log}");
-    assert!(log.contains("it did not answer in time"), "{log}");
+    assert!(
+        log.contains("the receiver did not respond in time"),
+        "{log}"
+    );
 }

@@ -273,7 +273,7 @@ impl Metrics {
                     .set(level(read(now)));
             }
         }
-        self.observations.set(level(self.observers.going_on()));
+        self.observations.set(level(self.observers.len()));
         self.families.tasks.set(level(tasks));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a text has room for more");
@@ -365,7 +365,7 @@ impl ClientMetrics {
             equal,
             ..
         } = flight.record;
-        figures.observers.note(&figures.client, &flight.record);
+        figures.observers.record(&figures.client, &flight.record);
         figures
             .flight_callers
             .observe(u32::try_from(callers).unwrap_or(u32::MAX).into());
