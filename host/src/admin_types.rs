@@ -217,3 +217,94 @@ pub struct ProblemDetails {
     /// One sentence for people.
     pub detail: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Asserts that `document` is written as `json`, and read back from it.
+    #[track_caller]
+    fn assert_json<T>(document: &T, json: serde_json::Value)
+    where
+        T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        assert_eq!(serde_json::to_value(document).unwrap(), json);
+        assert_eq!(&serde_json::from_value::<T>(json).unwrap(), document);
+    }
+
+    #[test]
+    fn a_flight_is_one_object_with_its_key() {
+        let flight = KeyedFlight {
+            key: "00ff".to_owned(),
+            flight: FlightStatus {
+                flight: "17".to_owned(),
+                age_ms: Some(1_240),
+                callers: 12,
+                joinable: true,
+            },
+        };
+        assert_json(
+            &flight,
+            json!({ "key": "00ff", "flight": "17", "age_ms": 1240, "callers": 12, "joinable": true }),
+        );
+    }
+
+    #[test]
+    fn a_prediction_is_one_object_with_its_kind() {
+        let joins = NextCall::Joins {
+            flight: "17".to_owned(),
+            within_ms: 8_760,
+        };
+        assert_json(
+            &joins,
+            json!({ "what": "joins", "flight": "17", "within_ms": 8760 }),
+        );
+        let opens = NextCall::Opens {
+            waits: false,
+            would_have_joined: None,
+            within_ms: 10_000,
+        };
+        assert_json(
+            &opens,
+            json!({ "what": "opens", "waits": false, "would_have_joined": null, "within_ms": 10000 }),
+        );
+    }
+
+    #[test]
+    fn a_report_has_its_stats_beside_the_name() {
+        let nothing = json!({ "calls": 0, "upstream_requests": 0, "upstream_seconds": 0.0, "guest_seconds": 0.0 });
+        let client = ClientStats {
+            client: "orders".to_owned(),
+            stats: Stats::default(),
+            keys_seen: 0,
+            keys: vec![],
+        };
+        assert_json(
+            &client,
+            json!({
+                "client": "orders", "callers": 0, "flights": 0, "cost": nothing, "saved": nothing,
+                "would_save": nothing, "equal": 0, "unequal": 0, "keys_seen": 0, "keys": [],
+            }),
+        );
+    }
+
+    #[test]
+    fn problem_details_are_read_with_unknown_members() {
+        let problem = ProblemDetails {
+            title: "Not Found".into(),
+            status: 404,
+            code: "not-found".into(),
+            detail: "there is nothing".to_owned(),
+        };
+        let mut json = json!({ "title": "Not Found", "status": 404, "code": "not-found", "detail": "there is nothing" });
+        assert_json(&problem, json.clone());
+        json["instance"] = "/1".into();
+        assert_eq!(
+            serde_json::from_value::<ProblemDetails>(json).unwrap(),
+            problem
+        );
+    }
+}

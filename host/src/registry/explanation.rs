@@ -136,3 +136,116 @@ fn refused(error: &ClientError) -> NextCall {
 fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ExplainedLimits = ExplainedLimits {
+        flights: Some(2),
+        callers: 3,
+        flights_of_key: Some(2),
+        running: 1,
+        queue_ms: 1_000,
+        flight_ms: 10_000,
+    };
+
+    fn flight(number: u8, callers: usize, joinable: bool) -> FlightStatus {
+        FlightStatus {
+            flight: number.to_string(),
+            age_ms: Some(4_000),
+            callers,
+            joinable,
+        }
+    }
+
+    fn state(flights_of_key: &[FlightStatus]) -> TableState<'_> {
+        TableState {
+            flights_of_key,
+            flights: flights_of_key.len(),
+            is_draining: false,
+            is_full: false,
+        }
+    }
+
+    fn code_of(next: NextCall) -> String {
+        match next {
+            NextCall::Refused { code, .. } => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn opens(waits: bool, would_have_joined: Option<&str>) -> NextCall {
+        NextCall::Opens {
+            waits,
+            would_have_joined: would_have_joined.map(str::to_owned),
+            within_ms: 10_000,
+        }
+    }
+
+    #[test]
+    fn a_caller_joins_the_joinable_flight_even_while_the_table_drains() {
+        let flights = [flight(1, 1, false), flight(2, 2, true)];
+        let joins = NextCall::Joins {
+            flight: "2".to_owned(),
+            within_ms: 6_000,
+        };
+        let mut state = state(&flights);
+        assert_eq!(state.next(&LIMITS), joins);
+        state.is_draining = true;
+        assert_eq!(state.next(&LIMITS), joins);
+    }
+
+    #[test]
+    fn a_caller_of_a_full_flight_is_refused() {
+        let flights = [flight(1, 3, true)];
+        assert_eq!(code_of(state(&flights).next(&LIMITS)), "overloaded");
+    }
+
+    #[test]
+    fn a_caller_opens_a_flight_up_to_the_limits() {
+        assert_eq!(state(&[]).next(&LIMITS), opens(false, None));
+        let full = TableState {
+            is_full: true,
+            ..state(&[])
+        };
+        assert_eq!(full.next(&LIMITS), opens(true, None));
+        let draining = TableState {
+            is_draining: true,
+            ..state(&[])
+        };
+        assert_eq!(code_of(draining.next(&LIMITS)), "cancelled");
+        let at_limit = TableState {
+            flights: 2,
+            ..state(&[])
+        };
+        assert_eq!(code_of(at_limit.next(&LIMITS)), "overloaded");
+        let of_key = [flight(1, 1, false), flight(2, 1, false)];
+        let at_limit_of_key = TableState {
+            flights: 0,
+            ..state(&of_key)
+        };
+        assert_eq!(code_of(at_limit_of_key.next(&LIMITS)), "overloaded");
+        let no_callers = ExplainedLimits {
+            callers: 0,
+            ..LIMITS
+        };
+        assert_eq!(code_of(state(&[]).next(&no_callers)), "overloaded");
+    }
+
+    #[test]
+    fn if_nothing_is_shared_the_oldest_flight_is_the_one_that_would_be_joined() {
+        let unshared = ExplainedLimits {
+            flights: None,
+            flights_of_key: None,
+            ..LIMITS
+        };
+        let flights = [
+            flight(1, 1, false),
+            flight(2, 1, false),
+            flight(3, 1, false),
+        ];
+        assert_eq!(state(&flights).next(&unshared), opens(false, Some("1")));
+        assert_eq!(state(&flights[..1]).next(&LIMITS), opens(false, None));
+    }
+}

@@ -152,7 +152,7 @@ impl<H: Handler> Connection<H> {
     /// builder for both versions allocates a read buffer of twice the size, and its connection is more than twice
     /// as large.
     async fn serve<I>(
-        self,
+        &self,
         io: I,
         first: Bytes,
         protocol: DetectedProtocol,

@@ -78,3 +78,31 @@ impl Listener {
         permits.acquire_owned().await.expect("it is never closed")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_past_the_limit_is_accepted_when_a_permit_is_dropped() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let (sender, mut accepted) = mpsc::unbounded_channel();
+        let listener = Listener::new(tcp, "test", 1);
+        let running = tokio::spawn(listener.run(move |stream, permit| {
+            sender.send((stream, permit)).unwrap();
+        }));
+        let one = TcpStream::connect(address).await.unwrap();
+        let (first, permit) = accepted.recv().await.unwrap();
+        assert_eq!(first.peer_addr().unwrap(), one.local_addr().unwrap());
+        let other = TcpStream::connect(address).await.unwrap();
+        assert!(poll!(Box::pin(accepted.recv())).is_pending());
+        drop(permit);
+        let (second, _permit) = accepted.recv().await.unwrap();
+        assert_eq!(second.peer_addr().unwrap(), other.local_addr().unwrap());
+        running.abort();
+    }
+}

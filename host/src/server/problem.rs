@@ -138,3 +138,44 @@ fn problem(status: StatusCode, code: &'static str, detail: &dyn Display) -> Resp
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     respond_with(status, "application/problem+json", body.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(response: &Response<Body>) -> ProblemDetails {
+        let Body::Whole(bytes) = response.body() else {
+            panic!("a stream");
+        };
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_request_error_has_a_status_and_a_code() {
+        use RequestError as E;
+        for (error, status, code) in [
+            (E::UnknownPath { expected: "GET /" }, 404, "bad-request"),
+            (E::Method { allow: "GET" }, 405, "bad-request"),
+            (E::UnknownClient("a".into()), 404, "unknown-client"),
+            (E::Loading, 503, "overloaded"),
+            (E::Malformed("x"), 400, "bad-request"),
+            (E::Forbidden("x"), 403, "bad-request"),
+            (E::TooManyObservations, 503, "overloaded"),
+            (E::TooManyHeaders { limit: 1 }, 431, "bad-request"),
+            (E::KeyTooLong { limit: 1 }, 414, "key-too-long"),
+            (E::CallerDeadline, 504, "caller-deadline"),
+        ] {
+            let response = error.response();
+            assert_eq!(response.status().as_u16(), status, "{error:?}");
+            let expected = ProblemDetails {
+                title: response.status().canonical_reason().unwrap().into(),
+                status,
+                code: code.into(),
+                detail: error.to_string(),
+            };
+            assert_eq!(details(&response), expected);
+            let retry_after = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(retry_after.is_some(), status == 503, "{error:?}");
+        }
+    }
+}

@@ -187,3 +187,20 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
         Role::Follower => "oneflight; fwd=miss; collapsed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_status_says_whether_the_request_was_collapsed_or_could_not_be() {
+        assert_eq!(cache_status(Role::Leader, false), "oneflight; fwd=miss");
+        assert_eq!(
+            cache_status(Role::Follower, false),
+            "oneflight; fwd=miss; collapsed"
+        );
+        for role in [Role::Leader, Role::Follower] {
+            assert_eq!(cache_status(role, true), "oneflight; fwd=bypass");
+        }
+    }
+}

@@ -124,4 +124,36 @@ mod tests {
         assert!(!is_local_request("/", &["localhost", "rebound.example"]));
         assert!(!is_local_request("http://rebound.example/", &["localhost"]));
     }
+
+    #[test]
+    fn a_post_needs_the_header_that_no_web_page_can_send() {
+        let head = |method: Method, name: &str| {
+            let request = Request::builder().method(method).header(name, "1");
+            request.body(()).unwrap().into_parts().0
+        };
+        assert!(require_post(&head(Method::POST, "x-oneflight")).is_ok());
+        let refused = require_post(&head(Method::POST, "x-other"));
+        assert!(matches!(refused, Err(RequestError::Forbidden(_))));
+        let refused = require_post(&head(Method::GET, "x-oneflight"));
+        assert!(matches!(
+            refused,
+            Err(RequestError::Method { allow: "POST" })
+        ));
+    }
+
+    #[test]
+    fn only_the_user_and_the_same_origin_are_no_other_site() {
+        let is_other = |sites: &[&str]| {
+            let request = sites.iter().fold(Request::get("/"), |request, site| {
+                request.header(SEC_FETCH_SITE, *site)
+            });
+            is_from_other_site(&request.body(()).unwrap().into_parts().0)
+        };
+        for sites in [&[][..], &["none"], &["same-origin"]] {
+            assert!(!is_other(sites), "{sites:?}");
+        }
+        for sites in [&["cross-site"][..], &["same-site"], &["none", "cross-site"]] {
+            assert!(is_other(sites), "{sites:?}");
+        }
+    }
 }

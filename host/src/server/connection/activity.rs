@@ -45,3 +45,33 @@ impl Drop for InFlightGuard {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_when_nothing_happened_since_the_last_check() {
+        let monitor = Arc::<ActivityMonitor>::default();
+        assert!(monitor.take_idle());
+        let _ = monitor.record_write(Poll::Pending);
+        assert!(monitor.take_idle());
+        let _ = monitor.record_write(Poll::Ready(Ok(1)));
+        assert!(!monitor.take_idle());
+        assert!(monitor.take_idle());
+    }
+
+    #[test]
+    fn a_connection_with_a_request_in_flight_is_not_idle() {
+        let monitor = Arc::<ActivityMonitor>::default();
+        let [one, other] = [(); 2].map(|()| ActivityMonitor::begin(&monitor));
+        assert!(!monitor.take_idle());
+        drop(one);
+        assert!(!monitor.take_idle());
+        drop(other);
+        assert!(monitor.take_idle());
+        // A request that ends between two checks is activity, too.
+        drop(ActivityMonitor::begin(&monitor));
+        assert!(!monitor.take_idle());
+    }
+}

@@ -52,3 +52,32 @@ pub(super) async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_three_bytes_tell_http1_from_the_preface_of_http2() {
+        let is_http1 = |first: &str| {
+            let protocol = DetectedProtocol::from_first_bytes(first.as_bytes());
+            matches!(protocol, DetectedProtocol::Http1)
+        };
+        for first in ["GET / HTTP/1.1\r\n", "POST", "PUT", "PRO", "G", "PA"] {
+            assert!(is_http1(first), "{first}");
+        }
+        for first in ["PRI * HTTP/2.0\r\n", "PRI", "PR", "P"] {
+            assert!(!is_http1(first), "{first}");
+        }
+    }
+
+    #[test]
+    fn only_a_negotiated_http1_excludes_http2() {
+        let http1 = DetectedProtocol::from_alpn(Some(b"http/1.1"));
+        assert!(matches!(http1, DetectedProtocol::Http1));
+        for protocol in [None, Some(&b"h2"[..])] {
+            let either = DetectedProtocol::from_alpn(protocol);
+            assert!(matches!(either, DetectedProtocol::Either));
+        }
+    }
+}

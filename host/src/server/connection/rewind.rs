@@ -77,3 +77,40 @@ impl<I: AsyncWrite + Unpin> Write for RewindIo<I> {
         self.activity.record_write(written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_bytes_are_read_again_in_parts_and_then_the_rest() {
+        let (mut caller, io) = duplex(64);
+        caller.write_all(b"rest").await.unwrap();
+        drop(caller);
+        let io = RewindIo::new(Bytes::from_static(b"first "), io, Arc::default());
+        let mut io = TokioIo::new(io);
+        let mut part = [0; 2];
+        io.read_exact(&mut part).await.unwrap();
+        assert_eq!(&part, b"fi");
+        let mut text = String::new();
+        io.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "rst rest");
+    }
+
+    #[tokio::test]
+    async fn writes_are_activity_and_reads_are_not() {
+        let (mut caller, io) = duplex(64);
+        caller.write_all(b"request").await.unwrap();
+        let activity = Arc::<ActivityMonitor>::default();
+        let io = RewindIo::new(Bytes::new(), io, Arc::clone(&activity));
+        let mut io = TokioIo::new(io);
+        io.read_exact(&mut [0; 7]).await.unwrap();
+        assert!(activity.take_idle());
+        io.write_all(b"response").await.unwrap();
+        assert!(!activity.take_idle());
+        io.write_vectored(&[IoSlice::new(b"more")]).await.unwrap();
+        assert!(!activity.take_idle());
+    }
+}
