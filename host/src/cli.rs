@@ -1,4 +1,5 @@
-//! The commands, one a file, and what they have in common: the log, and the flags of a client.
+//! The command line: its arguments, and which command runs in what runtime and with what log. One file a command,
+//! and below them what several commands use.
 
 mod admin_client;
 mod allocator;
@@ -10,36 +11,31 @@ mod demo;
 mod explain;
 mod format;
 mod get;
+mod loading;
 mod log;
+mod network;
 mod observe;
 mod progress;
 mod serve;
+mod shutdown;
 mod traces;
 
-use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use oneflight::component::ShapeLimit;
 use oneflight::config::LogFormat;
-use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 
-use self::progress::{Shown, with_progress};
-
-/// Runs your client as a WebAssembly component. Callers who ask for the same thing at the same time
+/// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    /// What the log on stderr shows: off, error, warn, info, debug or trace.
+    /// The level of the log on stderr: off, error, warn, info, debug or trace.
     ///
-    /// One line per flight is at info, or at warn where it failed. Keys are shown as hashes.
-    /// [default: info for serve, or what its file says; warn for the others]
+    /// Each flight is one line, at info, or at warn if it failed. Keys are logged as hashes.
+    /// [default: info for serve, or the level of its configuration; warn for the other commands]
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<LevelFilter>,
 
@@ -52,15 +48,15 @@ Start here:
   oneflight demo                                     see what it does, in a second
   oneflight get 42 --base-url 'http://localhost:3000/items?id={x}'
   oneflight serve --base-url 'http://localhost:3000/items?id={x}'
-  oneflight observe --for 60s                        who asks a running service twice?
-  oneflight explain 42                               what would happen to a caller of it now?
-  oneflight check my-client.wasm                     will this component run?
-  oneflight config check oneflight.toml              will this configuration do?
+  oneflight observe --for 60s                        find duplicate calls of a running service
+  oneflight explain 42                               predict what happens to a caller of key 42
+  oneflight check my-client.wasm                     check that a component can run
+  oneflight config check oneflight.toml              check a configuration file
 
 Exit codes:
-  0  all went well
+  0  success
   1  a call failed, the component cannot run, or the command failed
-  2  the command line was not understood";
+  2  the command line is invalid";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -76,8 +72,8 @@ enum Command {
 }
 
 impl Arguments {
-    /// Runs the command that is a process for another one, if it is that: it has no log and no
-    /// runtime, as both would count as the compiler's.
+    /// Runs the command if it is the child process of another command. It has neither log nor runtime: their memory
+    /// and threads would count against the limits of the compiler.
     pub(crate) fn run_as_child(&self) -> Option<ExitCode> {
         match &self.command {
             Command::Compile(compile) => Some(compile.run()),
@@ -85,21 +81,21 @@ impl Arguments {
         }
     }
 
-    /// The threads that the command needs.
+    /// The runtime that the command needs.
     pub(crate) fn runtime(&self) -> Builder {
         match self.command {
-            // On one thread all callers have asked before the first flight takes off. On several, a
-            // fast upstream could answer the first caller before the last has come.
+            // On one thread all callers have called before the first flight starts. On several, a fast upstream could
+            // answer the first caller before the last one calls.
             Command::Get(_) => Builder::new_current_thread(),
             _ => Builder::new_multi_thread(),
         }
     }
 
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        // A service's log is as its configuration says, which it has yet to read.
+        // The log of `serve` depends on its configuration, which it reads first.
         if !matches!(self.command, Command::Serve(_)) {
-            let shown = self.log.map_or_else(log::quiet, log::from);
-            log::start(shown, LogFormat::default(), None);
+            let targets = self.log.map_or_else(log::quiet, log::at_level);
+            log::start(targets, LogFormat::default(), None);
         }
         match self.command {
             Command::Demo(demo) => demo.run().await,
@@ -111,57 +107,5 @@ impl Arguments {
             Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),
         }
-    }
-}
-
-/// Loads the component in `file`. The inner result is the component's own: whether it can be run.
-async fn load_file(
-    engine: &Engine,
-    file: &Path,
-    settings: Settings,
-) -> anyhow::Result<Result<ComponentClient, LoadError>> {
-    let unread = || format!("could not read {}", file.display());
-    // Before it is read into memory.
-    let (found, limit) = (
-        file.metadata().with_context(unread)?.len(),
-        CompileLimits::default().max_component_bytes as u64,
-    );
-    if found > limit {
-        let part = ShapeLimit::Component;
-        return Ok(Err(LoadError::TooComplex { part, found, limit }));
-    }
-    let binary = std::fs::read(file).with_context(unread)?;
-    Ok(load(engine, &file.display().to_string(), binary, settings).await)
-}
-
-/// Loads the built-in client.
-async fn load_builtin(engine: &Engine, settings: Settings) -> Result<ComponentClient, LoadError> {
-    load(engine, "the built-in client", BUILTIN, settings).await
-}
-
-/// Loads `binary`; where that takes longer than a person expects, says so on stderr.
-async fn load(
-    engine: &Engine,
-    name: &str,
-    binary: impl Into<Arc<[u8]>>,
-    settings: Settings,
-) -> Result<ComponentClient, LoadError> {
-    let binary = binary.into();
-    let what = format!("compiling {name} ({} KB)", binary.len() / 1_000);
-    let loading = ComponentClient::load(engine, binary, settings);
-    let stderr = std::io::stderr();
-    let shown = if stderr.is_terminal() {
-        Shown::Live
-    } else {
-        Shown::Logged
-    };
-    with_progress(&what, loading, shown, stderr).await
-}
-
-/// `1 flight`, `2 flights`.
-fn count(number: impl Into<u64>, what: &str) -> String {
-    match number.into() {
-        1 => format!("1 {what}"),
-        number => format!("{number} {what}s"),
     }
 }

@@ -50,6 +50,7 @@
 //! | [`settings`] | what can be set, and every default |
 //! | [`FlightContext`] | what the layers of one flight report to each other |
 //! | [`observability`] | metrics, observations and trace context |
+//! | [`admin_types`] | the JSON documents of the admin API |
 //! | [`model`] | calls, outcomes, errors and limits: what all of them share |
 //!
 //! # Invariants
@@ -63,6 +64,7 @@
 //!
 //! Deliberately absent: caching, retrying, identifying callers.
 
+pub mod admin_types;
 pub mod client;
 pub mod component;
 pub mod config;

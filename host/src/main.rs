@@ -1,4 +1,4 @@
-//! The command line of oneflight: parse, build, run, exit code.
+//! The program: parses the command line, builds a runtime, runs the command, returns its exit code.
 
 mod cli;
 
@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
-/// Writes nothing beside its blocks, so that the pages of a buffer that nobody has used take no memory: with
-/// the system's allocator each caller that waits takes 4 KiB more.
+/// It keeps no metadata beside its blocks, so that unused pages of a buffer take no memory: with the system's allocator
+/// each waiting caller takes 4 KiB more.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -25,11 +25,11 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(arguments.run());
-    // Not waited for: a name lookup that hangs, a component that is still compiling.
+    // Does not wait for blocking tasks, such as a name lookup that hangs or a component that is still compiling.
     runtime.shutdown_background();
     match ended {
         Ok(code) => code,
-        // Whoever read our output has seen enough, as `head` does.
+        // The reader of the output has closed it, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

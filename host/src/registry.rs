@@ -1,8 +1,7 @@
-//! [`ClientRegistry`]: the clients of a service by their names, replaced one by one or all at once while it
-//! runs.
+//! [`ClientRegistry`]: the clients of a service by their names, replaced one by one or all at once while it runs.
 //!
-//! Who has found a client keeps it, so a flight ends on the load of the component that it began on;
-//! whoever asks later finds the new one. It compiles and loads nothing itself.
+//! A lookup returns a shared pointer, so a flight ends on the load of the component that it began on; later lookups
+//! return the new load. The registry compiles and loads nothing itself.
 
 mod explanation;
 mod loaded_client;
@@ -13,138 +12,138 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use futures_util::future::{FutureExt, join_all};
 use tokio::sync::watch;
 
-pub use self::explanation::{Bounds, Explained, Explanation, Next};
 pub use self::loaded_client::LoadedClient;
 
 use crate::client::Execute;
 
-/// A client by its name, at one moment.
+/// The result of [`ClientRegistry::find`].
 #[derive(Debug)]
-pub enum Found<C> {
-    /// It answers.
-    LoadedClient(Arc<LoadedClient<C>>),
-    /// It is still being loaded.
+pub enum ClientLookup<C> {
+    /// The client is ready for callers.
+    Loaded(Arc<LoadedClient<C>>),
+    /// The client is being loaded for the first time.
     Loading,
-    /// There is none of that name.
+    /// There is no client of that name.
     Unknown,
 }
 
 /// The clients of a service.
 #[derive(Debug)]
 pub struct ClientRegistry<C> {
-    /// By name; `None` while it is being loaded for the first time.
+    /// By name; `None` while a client is being loaded for the first time.
     current: RwLock<BTreeMap<String, Option<Arc<LoadedClient<C>>>>>,
-    /// Those that were replaced and still have callers, who keep them alive.
+    /// Clients that were replaced, each kept alive by its callers alone.
     retired: Mutex<Vec<Weak<LoadedClient<C>>>>,
-    /// Set once, when the end begins.
-    leaving: watch::Sender<bool>,
+    /// Set to true once, when the shutdown starts.
+    is_shutting_down: watch::Sender<bool>,
 }
 
 impl<C: Execute> ClientRegistry<C> {
-    /// ClientRegistry of these names, all of which are still to be [put](ClientRegistry::put).
+    /// A registry of these names, for all of which a client is still to be [put](ClientRegistry::put).
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(|name| (name.to_owned(), None));
         Self {
             current: RwLock::new(names.collect()),
             retired: Mutex::default(),
-            leaving: watch::Sender::new(false),
+            is_shutting_down: watch::Sender::new(false),
         }
     }
 
-    /// These clients, each under the name in its settings.
-    pub fn of(served: impl IntoIterator<Item = LoadedClient<C>>) -> Self {
+    /// A registry of these clients, each under the name in its settings.
+    pub fn of(loaded: impl IntoIterator<Item = LoadedClient<C>>) -> Self {
         let clients = Self::named([]);
-        clients.replace(served);
+        clients.replace(loaded);
         clients
     }
 
-    /// The client that `name` stands for now.
-    pub fn find(&self, name: &str) -> Found<C> {
+    /// The current client of this name.
+    pub fn find(&self, name: &str) -> ClientLookup<C> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         match current.get(name) {
-            Some(Some(served)) => Found::LoadedClient(Arc::clone(served)),
-            Some(None) => Found::Loading,
-            None => Found::Unknown,
+            Some(Some(client)) => ClientLookup::Loaded(Arc::clone(client)),
+            Some(None) => ClientLookup::Loading,
+            None => ClientLookup::Unknown,
         }
     }
 
-    /// All clients that answer now, in the order of their names.
+    /// All current clients that are loaded, in the order of their names.
     pub fn all(&self) -> Vec<Arc<LoadedClient<C>>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.values().flatten().cloned().collect()
     }
 
-    /// All clients that may have flights under way: those that answer now, and then those that were
-    /// replaced and still have callers.
+    /// All clients that may have open flights: the current ones, then those that were replaced and still have
+    /// callers.
     pub fn all_and_retired(&self) -> Vec<Arc<LoadedClient<C>>> {
-        let mut served = self.all();
-        served.extend(self.retired().iter().filter_map(Weak::upgrade));
-        served
+        let mut clients = self.all();
+        clients.extend(self.retired().iter().filter_map(Weak::upgrade));
+        clients
     }
 
-    /// Lets `served` answer under its name from now on.
-    pub fn put(&self, served: LoadedClient<C>) {
-        let name = served.settings().name.clone();
-        let served = Some(Arc::new(served));
+    /// Adds `client` under its name, and retires the one that had the name.
+    pub fn put(&self, client: LoadedClient<C>) {
+        let name = client.settings().name.clone();
+        let client = Some(Arc::new(client));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let replaced = current.insert(name, served);
+        let replaced = current.insert(name, client);
         drop(current);
         self.retire(replaced.flatten());
     }
 
-    /// Lets these answer from now on, and no others.
-    pub fn replace(&self, served: impl IntoIterator<Item = LoadedClient<C>>) {
+    /// Replaces all clients by `loaded` in one step.
+    pub fn replace(&self, loaded: impl IntoIterator<Item = LoadedClient<C>>) {
         let by_name =
-            |served: LoadedClient<C>| (served.settings().name.clone(), Some(Arc::new(served)));
-        let next = served.into_iter().map(by_name).collect();
+            |client: LoadedClient<C>| (client.settings().name.clone(), Some(Arc::new(client)));
+        let next = loaded.into_iter().map(by_name).collect();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let replaced = std::mem::replace(&mut *current, next);
         drop(current);
         self.retire(replaced.into_values().flatten());
     }
 
-    /// Whether every client answers, and the end has not begun.
+    /// Whether every client is loaded, and the shutdown has not started.
     pub fn is_ready(&self) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        !*self.leaving.borrow() && current.values().all(Option::is_some)
+        !*self.is_shutting_down.borrow() && current.values().all(Option::is_some)
     }
 
-    /// From now on they are not [ready](ClientRegistry::is_ready), and answer all the same.
-    pub fn leave(&self) {
-        self.leaving.send_replace(true);
+    /// Starts the shutdown: the registry is no longer [ready](ClientRegistry::is_ready). Its clients still accept
+    /// calls, until [`ClientRegistry::drain`].
+    pub fn begin_shutdown(&self) {
+        self.is_shutting_down.send_replace(true);
     }
 
-    /// Ready when the end has begun: whatever goes on for as long as somebody looks is to end then.
+    /// Ready when the shutdown has started, so that streams and observations end.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn left(&self) {
-        let mut leaving = self.leaving.subscribe();
+    pub async fn shutdown_started(&self) {
+        let mut is_shutting_down = self.is_shutting_down.subscribe();
         // The sender lives as long as `self`.
-        let _ = leaving.wait_for(|leaving| *leaving).await;
+        let _ = is_shutting_down.wait_for(|started| *started).await;
     }
 
-    /// Opens no flight any more, not even for those that were replaced; ends when all that are open have
-    /// landed, or cancels them when `deadline` is ready. Returns how many were cancelled.
+    /// Opens no flight any more, on retired clients neither, and waits until all open flights have landed. When
+    /// `deadline` is ready, the remaining ones are cancelled. Returns how many were.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the flights as they are, and the tables closed.
     pub async fn drain(&self, deadline: impl Future<Output = ()>) -> usize {
-        let served = self.all_and_retired();
+        let clients = self.all_and_retired();
         let deadline = deadline.shared();
-        let drained = served
+        let drained = clients
             .iter()
-            .map(|served| served.control().drain(deadline.clone()));
+            .map(|client| client.control().drain(deadline.clone()));
         join_all(drained).await.into_iter().sum()
     }
 
     fn retire(&self, replaced: impl IntoIterator<Item = Arc<LoadedClient<C>>>) {
-        let replaced = replaced.into_iter().map(|served| Arc::downgrade(&served));
+        let replaced = replaced.into_iter().map(|client| Arc::downgrade(&client));
         let mut retired = self.retired();
         retired.extend(replaced);
-        retired.retain(|served| served.strong_count() > 0);
+        retired.retain(|client| client.strong_count() > 0);
     }
 
     fn retired(&self) -> MutexGuard<'_, Vec<Weak<LoadedClient<C>>>> {
@@ -165,7 +164,7 @@ mod tests {
     use crate::observability::metrics::ClientMetrics;
     use crate::settings::Settings;
 
-    /// Answers the key `now`, and no other.
+    /// Completes for the key `now`, and for no other.
     #[derive(Debug)]
     struct Half(Generation);
 
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    fn served(name: &str) -> LoadedClient<Half> {
+    fn loaded(name: &str) -> LoadedClient<Half> {
         LoadedClient::new(
             Half(Generation::next()),
             Settings::new(name),
@@ -192,54 +191,54 @@ mod tests {
 
     fn found(clients: &ClientRegistry<Half>, name: &str) -> Arc<LoadedClient<Half>> {
         match clients.find(name) {
-            Found::LoadedClient(served) => served,
+            ClientLookup::Loaded(client) => client,
             other => panic!("{other:?}"),
         }
     }
 
     #[tokio::test]
-    async fn a_client_that_is_being_loaded_is_known_and_does_not_answer_yet() {
+    async fn a_client_that_is_being_loaded_is_found_as_such_and_keeps_the_registry_unready() {
         let clients = ClientRegistry::named(["a", "b"]);
-        clients.put(served("a"));
-        assert!(matches!(clients.find("b"), Found::Loading));
-        assert!(matches!(clients.find("c"), Found::Unknown));
+        clients.put(loaded("a"));
+        assert!(matches!(clients.find("b"), ClientLookup::Loading));
+        assert!(matches!(clients.find("c"), ClientLookup::Unknown));
         assert!(!clients.is_ready());
-        clients.put(served("b"));
+        clients.put(loaded("b"));
         assert!(clients.is_ready());
-        let mut left = Box::pin(clients.left());
-        assert!(poll!(&mut left).is_pending());
-        clients.leave();
+        let mut started = Box::pin(clients.shutdown_started());
+        assert!(poll!(&mut started).is_pending());
+        clients.begin_shutdown();
         assert!(!clients.is_ready());
-        assert!(poll!(left).is_ready());
+        assert!(poll!(started).is_ready());
     }
 
     #[tokio::test]
-    async fn a_flight_ends_on_the_client_that_it_began_on_and_nobody_finds_that_any_more() {
-        let clients = ClientRegistry::of([served("a"), served("b")]);
+    async fn a_flight_ends_on_the_load_that_it_began_on_and_lookups_find_the_new_one() {
+        let clients = ClientRegistry::of([loaded("a"), loaded("b")]);
         let old = found(&clients, "a");
         let mut call = Box::pin(old.client().call("later".into()));
         assert!(poll!(&mut call).is_pending());
-        clients.replace([served("a")]);
+        clients.replace([loaded("a")]);
         let new = found(&clients, "a");
         assert_ne!(new.client().generation(), old.client().generation());
-        assert!(matches!(clients.find("b"), Found::Unknown));
+        assert!(matches!(clients.find("b"), ClientLookup::Unknown));
         assert!(new.client().call("now".into()).await.result.is_ok());
         assert_eq!(old.control().flights(), 1);
     }
 
     #[tokio::test]
-    async fn those_that_were_replaced_are_drained_too_and_live_no_longer_than_their_callers() {
-        let clients = ClientRegistry::of([served("a")]);
+    async fn replaced_clients_are_drained_too_and_live_no_longer_than_their_callers() {
+        let clients = ClientRegistry::of([loaded("a")]);
         let old = found(&clients, "a");
         let mut call = Box::pin(async move { old.client().call("later".into()).await });
         assert!(poll!(&mut call).is_pending());
-        clients.put(served("a"));
-        clients.put(served("a"));
+        clients.put(loaded("a"));
+        clients.put(loaded("a"));
         assert_eq!(clients.retired().len(), 1);
         assert_eq!(clients.drain(ready(())).await, 1);
-        let told = call.await.result.unwrap_err();
-        assert_eq!(told, ClientError::Cancelled);
-        clients.put(served("a"));
+        let error = call.await.result.unwrap_err();
+        assert_eq!(error, ClientError::Cancelled);
+        clients.put(loaded("a"));
         assert_eq!(clients.retired().len(), 0);
     }
 }

@@ -1,12 +1,13 @@
-//! HTTP in, and the only code that knows status codes: [`Service`] answers callers at one address and
-//! its operator at another, until it is told to end.
+//! HTTP in, and the only code that knows status codes: [`Service`] serves callers at one address and
+//! administration at another, until it is shut down.
 //!
-//! # The life of a service
+//! # Shutdown
 //!
-//! Told to end, it says that it is not ready and goes on as before for [`ServerLimits::leave`], so that
-//! balancers look elsewhere first. Then it opens no flight any more; those that are open may still be
-//! joined, and land. At the end of the grace the rest are cancelled, and their callers told. When nobody
-//! waits any more, it accepts no more connections, answers what it has read, and returns.
+//! When the shutdown starts, `/readyz` fails and everything else continues for [`ServerLimits::shutdown_delay`], so
+//! that balancers stop sending callers first. Then no flight is opened any more; open flights may still be joined,
+//! and land. After [`ServerLimits::shutdown_grace`] the remaining flights are cancelled, and their callers get that
+//! error. When no caller waits any more, the service accepts no more connections, responds to the requests that it
+//! has read, and returns.
 
 mod admin_api;
 mod body;
@@ -14,32 +15,35 @@ mod connection;
 mod dashboard;
 mod dashboard_stream;
 mod listener;
-mod observe;
 mod preferences;
+mod probe;
 mod problem;
 mod proxy_status;
 mod public_api;
 mod query;
+mod response;
+mod target;
 mod tls;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-pub use self::tls::Tls;
+pub use self::tls::{Tls, TlsError};
 
-use self::body::Body;
-use self::listener::{Audience, Listener};
+use self::admin_api::AdminApi;
+use self::connection::{Handler, HttpServer};
+use self::listener::Listener;
+use self::public_api::PublicApi;
 use crate::client::Execute;
 use crate::observability::metrics::Metrics;
 use crate::registry::ClientRegistry;
 use crate::settings::ServerLimits;
 
-/// What answers callers, and their operator.
+/// A service of clients over HTTP.
 #[derive(Debug)]
 pub struct Service<C> {
     clients: Arc<ClientRegistry<C>>,
@@ -47,31 +51,31 @@ pub struct Service<C> {
     limits: ServerLimits,
 }
 
-/// Where a service is reached.
+/// The sockets that a service listens on.
 #[derive(Debug)]
 pub struct Listeners {
-    /// Callers ask here, in HTTP/1.1 or HTTP/2.
+    /// For callers, in HTTP/1.1 or HTTP/2.
     pub callers: TcpListener,
-    /// How callers are spoken to in TLS; without, they are spoken to in the clear.
+    /// With it, the connections of callers use TLS; without, they are unencrypted.
     pub tls: Option<Tls>,
-    /// The operator asks here, if anywhere, in the clear.
-    pub operator: Option<TcpListener>,
+    /// For administration, if there is any; never encrypted.
+    pub admin: Option<TcpListener>,
 }
 
 impl Listeners {
-    /// One door, for callers, in the clear.
+    /// Callers only, without TLS.
     #[must_use]
     pub fn new(callers: TcpListener) -> Self {
         Self {
             callers,
             tls: None,
-            operator: None,
+            admin: None,
         }
     }
 }
 
 impl<C: Execute> Service<C> {
-    /// A service of `clients`, which may be replaced while it runs. Its operator is shown `metrics`.
+    /// A service of `clients`, which may be replaced while it runs. Its admin API exports `metrics`.
     pub fn new(
         clients: Arc<ClientRegistry<C>>,
         metrics: Arc<Metrics>,
@@ -84,82 +88,76 @@ impl<C: Execute> Service<C> {
         }
     }
 
-    /// Answers whoever comes through `doors`, until `shutdown` is ready; then ends as the module says.
+    /// Serves `listeners` until `shutdown` is ready, and then shuts down as the module describes.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes all connections at once.
-    pub async fn run(&self, doors: Listeners, shutdown: impl Future<Output = ()>) {
-        // Every connection holds a receiver. They are told to finish what they have begun, and are cut
-        // where the sender is gone.
+    pub async fn run(&self, listeners: Listeners, shutdown: impl Future<Output = ()>) {
+        let Listeners {
+            callers,
+            tls,
+            admin,
+        } = listeners;
+        // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed at
+        // once when the sender is dropped.
         let (finish, _) = watch::channel(());
-        let door = |audience, tls: Option<Tls>| {
-            Listener::new(
-                audience,
-                Arc::clone(&self.clients),
-                Arc::clone(&self.metrics),
-                &self.limits,
-                tls,
-            )
+        let accept_callers = {
+            let api = PublicApi::new(Arc::clone(&self.clients), &self.limits);
+            let server = HttpServer::new(api, &self.limits, tls);
+            let limit = self.limits.max_connections;
+            accept(Listener::new(callers, "callers", limit), server, &finish)
         };
-        let accepting = async {
-            let operator = async {
-                if let Some(listener) = doors.operator {
-                    let door = door(Audience::Admin, None);
-                    door.accept(listener, &finish).await;
-                }
-            };
-            let callers = door(Audience::Callers, doors.tls);
-            tokio::join!(callers.accept(doors.callers, &finish), operator);
-        };
-        let ending = async {
-            shutdown.await;
-            self.clients.leave();
-            sleep(self.limits.shutdown_delay).await;
-            let cancelled = self.clients.drain(sleep(self.limits.shutdown_grace)).await;
-            if cancelled > 0 {
-                tracing::warn!(
-                    cancelled,
-                    "flights were still under way at the end of the grace"
-                );
+        let accept_admin = admin.map(|admin| {
+            let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
+            let api = AdminApi::new(clients, metrics, &self.limits);
+            let server = HttpServer::new(api, &self.limits, None);
+            let limit = self.limits.max_admin_connections;
+            accept(Listener::new(admin, "admin", limit), server, &finish)
+        });
+        let accept_all = async {
+            match accept_admin {
+                Some(accept_admin) => tokio::join!(accept_callers, accept_admin).0,
+                None => accept_callers.await,
             }
         };
+        let end = async {
+            shutdown.await;
+            self.drain().await;
+        };
         tokio::select! {
-            () = accepting => (),
-            () = ending => (),
+            never = accept_all => match never {},
+            () = end => {}
         }
         finish.send_replace(());
         if timeout(self.limits.shutdown_write_timeout, finish.closed())
             .await
             .is_err()
         {
-            tracing::warn!("some connections were still open at the end, and are cut");
+            tracing::warn!("the shutdown write timeout has passed; open connections are closed");
+        }
+    }
+
+    /// From the start of the shutdown until no flight is open.
+    async fn drain(&self) {
+        self.clients.begin_shutdown();
+        sleep(self.limits.shutdown_delay).await;
+        let cancelled = self.clients.drain(sleep(self.limits.shutdown_grace)).await;
+        if cancelled > 0 {
+            tracing::warn!(
+                cancelled,
+                "the shutdown grace has passed; open flights are cancelled"
+            );
         }
     }
 }
 
-/// `/livez`: there is a process that answers. `/readyz`: it is good to send it callers.
-fn probe<C: Execute>(clients: &ClientRegistry<C>, path: &str) -> Response<Body> {
-    if path == "/livez" || clients.is_ready() {
-        text(StatusCode::OK, "ok\n")
-    } else {
-        text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-    }
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond_with(
-        status,
-        "text/plain; charset=utf-8",
-        Bytes::from_static(text.as_bytes()),
-    )
-}
-
-fn respond_with(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+async fn accept(
+    listener: Listener,
+    server: Arc<HttpServer<impl Handler>>,
+    finish: &watch::Sender<()>,
+) -> Infallible {
+    listener
+        .run(|stream, permit| server.spawn(stream, permit, finish.subscribe()))
+        .await
 }

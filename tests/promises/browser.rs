@@ -86,12 +86,12 @@ async fn a_herd_shows_as_many_callers_one_flight_and_one_request() {
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     let browser = looking_at(&service).await;
     browser
-        .shows(&text("headline"), "Nobody has asked yet.")
+        .shows(&text("headline"), "There have been no callers yet.")
         .await;
     browser
         .shows(
             "document.querySelector('#flights caption').innerText",
-            "No flight is under way.",
+            "No flight is open.",
         )
         .await;
 
@@ -130,7 +130,7 @@ async fn a_herd_shows_as_many_callers_one_flight_and_one_request() {
     browser
         .shows(
             &text("joined"),
-            "24 callers joined a flight that was under way, and shared its answer.",
+            "24 callers joined an open flight, and shared its answer.",
         )
         .await;
     browser.shows(&text("callers-minute"), "25").await;
@@ -183,12 +183,12 @@ async fn in_observe_mode_the_dashboard_shows_what_sharing_would_save() {
             "Sharing would have saved 75 % of the upstream requests.",
         )
         .await;
-    browser.shows(&text("observed"), "Only observed, nothing is shared: stock. 3 answers would have been shared, of which 3 were equal.").await;
+    browser.shows(&text("observed"), "Observed only, nothing is shared: stock. 3 answers would have been shared, of which 3 were equal.").await;
     browser.shows(&text("would-minute"), "3").await;
     browser
         .shows(
             &rows("clients"),
-            json!(["stock only observed | 4 | 4 | would: 3"]),
+            json!(["stock observed only | 4 | 4 | would: 3"]),
         )
         .await;
 }
@@ -201,7 +201,7 @@ async fn the_end_of_the_service_is_shown_and_not_delayed() {
     assert_eq!(browser.console().await, [] as [Value; 0]);
     service.terminate();
     let state = format!("{}.slice(0, 26)", text("state"));
-    browser.shows(&state, "Not connected; this is how").await;
+    browser.shows(&state, "Not connected; last update").await;
     assert_eq!(service.ended().await.0, Some(0));
 }
 
@@ -223,13 +223,13 @@ async fn the_dashboard_starts_over_with_another_service_at_its_address() {
     let state = "document.getElementById('state').dataset.state";
     browser.shows(state, "lost").await;
 
-    let doors = Listeners {
-        operator: Some(TcpListener::bind(operator).await.unwrap()),
+    let listeners = Listeners {
+        admin: Some(TcpListener::bind(operator).await.unwrap()),
         ..Listeners::new(TcpListener::bind("127.0.0.1:0").await.unwrap())
     };
     let clients = Arc::new(ClientRegistry::of([served(&subject().await)]));
     let service = server::Service::new(clients, Arc::default(), ServerLimits::default());
-    let running = tokio::spawn(async move { service.run(doors, pending()).await });
+    let running = tokio::spawn(async move { service.run(listeners, pending()).await });
     browser.shows(state, "live").await;
     browser.shows(&text("callers"), "0").await;
     running.abort();
@@ -320,7 +320,7 @@ async fn the_dashboard_works_in_dark_mode_on_a_narrow_screen_and_by_keyboard() {
     }
     assert_eq!(
         reached,
-        ["Pause", "figures for Prometheus", "all flights as JSON"]
+        ["Pause", "metrics for Prometheus", "all flights as JSON"]
     );
     upstream.release();
     for callers in callers {
@@ -387,17 +387,17 @@ async fn the_dashboard_has_roles_and_names_for_screen_readers() {
         ("button", "Pause"),
         ("region", "Since the service started"),
         ("region", "Callers and upstream requests, per second"),
-        ("region", "Flights under way"),
-        ("region", "ClientRegistry"),
+        ("region", "Open flights"),
+        ("region", "Clients"),
         ("region", "Latency"),
         ("region", "Outcomes"),
         ("image", "0 callers and 0 upstream requests in the last 1 s"),
-        ("table", "No flight is under way."),
+        ("table", "No flight is open."),
         ("table", "Since the service started"),
         ("columnheader", "Upstream requests"),
         ("rowheader", "orders shared"),
         ("rowheader", "orders"),
-        ("link", "figures for Prometheus"),
+        ("link", "metrics for Prometheus"),
     ] {
         assert!(seen.contains(&expected), "{expected:?} of {seen:?}");
     }

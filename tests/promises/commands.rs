@@ -75,8 +75,8 @@ async fn demo_open_goes_on_as_a_service_with_a_dashboard_and_two_fetchers() {
     let line = failsafe("the demo's figures", lines.next_line()).await;
     let document: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
     assert_eq!(document["runs"].as_array().unwrap().len(), 4);
-    let page = document["service"]["page"].as_str().unwrap();
-    let admin = page
+    let dashboard = document["service"]["dashboard"].as_str().unwrap();
+    let admin = dashboard
         .strip_prefix("http://")
         .and_then(|url| url.strip_suffix('/'));
     let admin = admin.unwrap().parse().unwrap();
@@ -351,10 +351,13 @@ async fn the_effective_limits_are_logged_in_one_line_at_the_start() {
     let args = ["get", "a", "--base-url", &base_url, "--log", "info"];
     let reusing = [&args[..], &["--reuse-instances", "--deadline", "7"]].concat();
     for (args, limits) in [
-        (&args[..], ["instances=Fresh", "flight: 10s"]),
+        (&args[..], ["instances=Fresh", "flight_timeout: 10s"]),
         (
             &reusing,
-            ["instances=Reused { calls: 1000, age: 60s }", "flight: 7s"],
+            [
+                "instances=Reused { calls: 1000, age: 60s }",
+                "flight_timeout: 7s",
+            ],
         ),
     ] {
         let log = err(&run(args).await);

@@ -237,7 +237,7 @@ async fn on_sighup_the_certificate_is_replaced() {
     let before = old.connect(service.address, &["http/1.1"]).await;
     hold(&new, &old);
     service.hang_up();
-    service.logged("not the certificate's").await;
+    service.logged("got the key of another one").await;
     ask(old.connect(service.address, &["http/1.1"]).await).await;
     hold(&new, &new);
     service.hang_up();

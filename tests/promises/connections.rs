@@ -325,18 +325,24 @@ fn a_certificate_and_a_key_that_do_not_match_are_refused_and_never_printed() {
     };
     let (chain, key) = (one.pem(), one.key_pem());
     for (message, expected) in [
-        (refused("", &key), "found no certificate"),
-        (refused(&key, &key), "found no certificate"),
-        (refused(&chain, ""), "found no private key"),
-        (refused(&chain, &chain), "found no private key"),
-        (refused(&chain, &other.key_pem()), "not the certificate's"),
+        (refused("", &key), "expected a certificate as PEM, got none"),
+        (
+            refused(&key, &key),
+            "expected a certificate as PEM, got none",
+        ),
+        (refused(&chain, ""), "expected a private key as PEM"),
+        (refused(&chain, &chain), "expected a private key as PEM"),
+        (
+            refused(&chain, &other.key_pem()),
+            "got the key of another one",
+        ),
         (
             refused(&chain.replace("MI", "!!"), &key),
-            "found a section that is no PEM",
+            "got a malformed section",
         ),
         (
             refused(&chain, &key.replace("MI", "s3cret!")),
-            "found no private key",
+            "expected a private key as PEM",
         ),
     ] {
         assert!(message.contains(expected), "{message}");

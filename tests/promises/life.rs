@@ -119,7 +119,7 @@ async fn during_shutdown_open_flights_can_be_joined_and_no_other_is_opened() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let text = format!(
-        "{PATIENT}leave = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
+        "{PATIENT}shutdown_delay = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
     );
     let file = folder.write("a.toml", text.as_bytes());

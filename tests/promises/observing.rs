@@ -167,7 +167,7 @@ async fn the_text_report_shows_hashed_keys_and_how_to_share() {
         "a: 2 callers, 2 guest calls, 2 upstream requests\n",
         "  sharing would save 1 of 2 upstream requests (50 %), ",
         "  of the answers that would have been shared, 1 of 1 were equal\n",
-        "  To share: take sharing = \"observed\" out of [clients.a] and send the service SIGHUP; or, where\n",
+        "  To share: remove sharing = \"observed\" from [clients.a] and send the service SIGHUP; or,\n",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -179,7 +179,7 @@ async fn unequal_answers_are_reported() {
     let said = said_of_two(Answer::Numbered, "42").await;
     for part in [
         "  of the answers that would have been shared, 0 of 1 were equal\n",
-        "  Do not share yet: where answers differ, the key leaves something out, ",
+        "  Do not share yet: if answers differ, the key is incomplete, ",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -227,7 +227,10 @@ async fn an_observation_ends_with_its_connection() {
     // An observation also ends when its time has passed.
     let output = run(&["observe", "--for", "1ms", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("no flight ended: nobody asked"), "{said}");
+    assert!(
+        said.contains("no flight ended: there were no callers"),
+        "{said}"
+    );
     going_on(0.0).await;
 }
 
@@ -238,14 +241,14 @@ async fn without_a_service_the_commands_say_how_to_reach_one() {
         let output = run(&[command, &["--admin", "127.0.0.1:1"]].concat()).await;
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
-        let complaint = "could not reach the administration of a service at 127.0.0.1:1; start oneflight \
-                         serve, or say with --admin where it is";
+        let complaint = "could not reach the admin API of a service at 127.0.0.1:1; start oneflight serve, \
+                         or set its admin address with --admin";
         assert!(said.contains(complaint), "{said}");
     }
     for (time, complaint) in [
-        ("60", "needed a number with ms, s, m or h"),
-        ("2h", "needed more than nothing, and at most 1h"),
-        ("0s", "needed more than nothing, and at most 1h"),
+        ("60", "expected a number with ms, s, m or h"),
+        ("2h", "expected more than zero and at most 1h"),
+        ("0s", "expected more than zero and at most 1h"),
     ] {
         let output = run(&["observe", "--for", time]).await;
         assert_eq!(output.status.code(), Some(2));
@@ -266,11 +269,11 @@ async fn a_wrong_address_or_client_is_reported_as_such() {
     for (address, complaint) in [
         (
             &callers,
-            "is where callers ask, or an older service; say with --admin",
+            "got the listener for callers or an older service; set the admin address",
         ),
         (
             &admin,
-            "found 2 clients: a, b; say with --client which is meant",
+            "expected a service with one client, got 2: a, b; choose one with --client",
         ),
     ] {
         let output = run(&["explain", "42", "--admin", address]).await;
@@ -358,18 +361,15 @@ async fn the_text_explanation_begins_with_what_happens() {
     let output = run(&["explain", "42", "--admin", &admin]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("A caller who asks now opens a flight, and is answered within 3600 s.\n"),
+        said.starts_with("A caller now opens a flight, and gets its reply within 3600 s.\n"),
         "{said}"
     );
-    assert!(
-        said.contains("\nthis key   no flight under way\n"),
-        "{said}"
-    );
+    assert!(said.contains("\nthis key   no open flight\n"), "{said}");
     let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;
     assert_eq!(unknown.status.code(), Some(1));
     let said = String::from_utf8(unknown.stderr).unwrap();
     assert!(
-        said.contains("no client is named \"b\" here (unknown-client)"),
+        said.contains("there is no client named \"b\" (unknown-client)"),
         "{said}"
     );
 }

@@ -24,8 +24,8 @@ const LIVE: &str = "/v1/live";
 /// All files of the dashboard.
 const FILES: [(&str, &str); 4] = [
     ("/", "text/html; charset=utf-8"),
-    ("/page.css", "text/css; charset=utf-8"),
-    ("/page.js", "text/javascript; charset=utf-8"),
+    ("/dashboard.css", "text/css; charset=utf-8"),
+    ("/dashboard.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
 ];
 
@@ -94,7 +94,7 @@ async fn requests_from_pages_of_other_sites_are_refused() {
     let serving = serving(&upstream, ServerLimits::default()).await;
     let paths = [
         "/",
-        "/page.js",
+        "/dashboard.js",
         "/metrics",
         "/v1/flights",
         LIVE,

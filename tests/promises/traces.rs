@@ -230,7 +230,7 @@ async fn a_flag_overrides_the_receiver_and_keeps_the_headers_of_the_file() {
     let folder = Folder::new();
     let key = folder.write("key", b"k3y-of-the-receiver\n");
     let text = format!(
-        "[traces]\notlp = '{}'\nheaders.X-Api-Call = {{ file = '{key}' }}\n\
+        "[traces]\notlp = '{}'\nheaders.X-Api-Key = {{ file = '{key}' }}\n\
          [clients.a]\nbase_url = '{}/items'\n",
         written.url(),
         upstream.origin()
@@ -289,7 +289,7 @@ async fn spans_lost_to_an_unreachable_receiver_are_counted_and_not_logged_per_re
         .filter(|line| line.contains("are lost"))
         .collect();
     assert_eq!(lines.len(), 2, "{log}");
-    assert!(lines[0].contains("it was not reached"), "{log}");
+    assert!(lines[0].contains("the receiver was not reached"), "{log}");
     let lost = lines.iter().map(|line| {
         let (_, count) = line.split_once("spans=").unwrap();
         count.split(' ').next().unwrap().parse::<usize>().unwrap()
@@ -314,5 +314,8 @@ async fn a_silent_receiver_delays_neither_callers_nor_the_shutdown() {
     // The exporter gives up long before the failsafe of this test.
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0), "{log}");
-    assert!(log.contains("it did not answer in time"), "{log}");
+    assert!(
+        log.contains("the receiver did not respond in time"),
+        "{log}"
+    );
 }

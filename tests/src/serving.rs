@@ -64,12 +64,12 @@ impl Serving {
         let at = (address(&callers), address(&operator));
         let service = Service::new(Arc::clone(&clients), Arc::default(), limits);
         let running = tokio::spawn(async move {
-            let doors = Listeners {
+            let listeners = Listeners {
                 callers,
                 tls,
-                operator: Some(operator),
+                admin: Some(operator),
             };
-            service.run(doors, async { drop(ended.await) }).await;
+            service.run(listeners, async { drop(ended.await) }).await;
         });
         Self {
             subject,

@@ -1,4 +1,4 @@
-//! Asking a running service at its address for administration.
+//! [`AdminClient`]: requests to the admin API of a running service.
 
 use std::net::SocketAddr;
 
@@ -9,35 +9,28 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use oneflight::admin_types::ProblemDetails;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
-use super::serve::address;
+use super::network::address;
 
-/// What an answer may have: 64 MiB. A report of all keys that are told apart, shown in full, has about 40.
-const ANSWER: usize = 64 << 20;
+/// The longest response: 64 MiB. A report of as many keys as an observation counts, with keys shown, has about 40.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// Which running service is meant.
+/// The flag that names the service.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct AdminClient {
-    /// The address for administration of a running service.
+    /// The admin address of the running service.
     #[arg(
         long = "admin", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address
     )]
     pub(super) address: SocketAddr,
 }
 
-/// What is wrong, as the service says it (RFC 9457).
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
-}
-
 impl AdminClient {
-    /// Asks, and reads what is answered.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    /// Sends a request, and reads the JSON document of the response.
+    pub(super) async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -45,15 +38,15 @@ impl AdminClient {
         let address = self.address;
         let stream = TcpStream::connect(address).await.with_context(|| {
             format!(
-                "could not reach the administration of a service at {address}; start oneflight serve, or \
-                 say with --admin where it is"
+                "could not reach the admin API of a service at {address}; start oneflight serve, or set its \
+                 admin address with --admin"
             )
         })?;
-        let unlike =
-            || format!("{address} does not answer as the administration of oneflight does");
+        let unexpected =
+            || format!("expected the admin API of oneflight at {address}, got another response");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
-            .with_context(unlike)?;
+            .with_context(unexpected)?;
         let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -61,22 +54,28 @@ impl AdminClient {
             .header(header::HOST, address.to_string())
             .header("x-oneflight", "1")
             .body(Empty::<Bytes>::new())?;
-        let response = sender.send_request(request).await.with_context(unlike)?;
+        let response = sender
+            .send_request(request)
+            .await
+            .with_context(unexpected)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER).collect().await;
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
+            .collect()
+            .await;
         connection.abort();
         let body = body
             .map_err(|error| anyhow::anyhow!(error))
-            .with_context(unlike)?
+            .with_context(unexpected)?
             .to_bytes();
         if status.is_success() {
-            return serde_json::from_slice(&body).with_context(unlike);
+            return serde_json::from_slice(&body).with_context(unexpected);
         }
-        let Problem { code, detail } = serde_json::from_slice(&body).with_context(unlike)?;
+        let ProblemDetails { code, detail, .. } =
+            serde_json::from_slice(&body).with_context(unexpected)?;
         if status == StatusCode::NOT_FOUND && code == "bad-request" {
             bail!(
-                "{address} is where callers ask, or an older service; say with --admin where the \
-                 administration is, as the service does when it starts"
+                "expected an admin API at {address}, got the listener for callers or an older service; set the \
+                 admin address, which the service prints when it starts, with --admin"
             );
         }
         bail!("{detail} ({code})")

@@ -1,29 +1,29 @@
-//! What becomes of memory that is free while a service runs.
+//! How long the allocator of a service keeps free memory.
 
 use std::env;
 
 use tikv_jemalloc_ctl::{Access, AsName, Mib, Result, arenas, background_thread};
 
-/// Milliseconds within which free memory goes back, bit by bit: half of it is there after 30 s. What herds ask
-/// for expires, so they often come some seconds apart; for each page that is gone when the next one comes a
-/// caller pays some microseconds of processor time.
-const KEPT: isize = 60_000;
+/// Milliseconds within which free memory is gradually returned to the system: half of it is left after 30 s. Herds
+/// often come some seconds apart, when what they request expires; each page that was returned by then costs a caller
+/// some microseconds of processor time.
+const DIRTY_DECAY_MS: isize = 60_000;
 
-/// Has free memory kept for the next herd, and given back though nobody calls. Not for each command: a
-/// compiler's threads take address space, of which it has little. Whoever sets options of the allocator's
-/// own (`_RJEM_MALLOC_CONF`) has chosen how long.
+/// Keeps free memory for the next herd, and returns it in the background even without calls. For `serve` only: the
+/// background threads take address space, which is limited in a compiler's process. An environment that sets the
+/// allocator's own options (`_RJEM_MALLOC_CONF`) takes precedence.
 pub(super) fn configure() -> Result<()> {
     background_thread::write(true)?;
     if env::var_os("_RJEM_MALLOC_CONF").is_some() {
         return Ok(());
     }
-    "arenas.dirty_decay_ms\0".name().write(KEPT)?;
-    // Arenas that there are keep what they were made with.
+    "arenas.dirty_decay_ms\0".name().write(DIRTY_DECAY_MS)?;
+    // Existing arenas keep the value that they were created with.
     let mut arena: Mib<[usize; 3]> = "arena.0.dirty_decay_ms\0".name().mib()?;
     for index in 0..arenas::narenas::read()? {
         arena[1] = index as usize;
-        // Fails where there is none yet.
-        let _ = arena.write(KEPT);
+        // Fails for an arena that is not created yet.
+        let _ = arena.write(DIRTY_DECAY_MS);
     }
     Ok(())
 }

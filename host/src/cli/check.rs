@@ -1,4 +1,4 @@
-//! `oneflight check`: can the host run this component, and if not, what to do about it.
+//! `oneflight check`: whether the host can run a component, and if not, how to fix it.
 
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
@@ -11,11 +11,11 @@ use oneflight::{LoadError, Settings};
 use serde_json::json;
 
 use super::compile::CompileFlags;
-use super::load_file;
+use super::loading::load_file;
 
-/// Says whether a file is a component that oneflight can run, and if not, how to mend it.
+/// Checks whether oneflight can run a component, and prints how to fix it if not.
 ///
-/// It is compiled and started as `get` and `serve` would, and not called.
+/// The component is compiled and instantiated as by `get` and `serve`, but not called.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
@@ -41,18 +41,18 @@ impl Check {
         settings.limits.max_executions = 1;
         let engine = self.compile.engine(&settings.limits)?;
         let loaded = load_file(&engine, &self.file, settings).await?;
-        let said = match &loaded {
+        let text = match &loaded {
             Ok(client) if self.json => {
                 json!({ "ok": true, "component": client.report() }).to_string()
             }
-            Ok(client) => self.fit(client.report()),
+            Ok(client) => self.describe(client.report()),
             Err(error) if self.json => {
                 let (found, needed, fix) = (error.found(), error.expected(), error.fix());
                 json!({ "ok": false, "found": found, "needed": needed, "fix": fix }).to_string()
             }
-            Err(error) => self.unfit(error),
+            Err(error) => self.explain(error),
         };
-        writeln!(stdout(), "{said}")?;
+        writeln!(stdout(), "{text}")?;
         Ok(if loaded.is_ok() {
             ExitCode::SUCCESS
         } else {
@@ -60,9 +60,9 @@ impl Check {
         })
     }
 
-    fn fit(&self, report: &ComponentReport) -> String {
+    fn describe(&self, report: &ComponentReport) -> String {
         let file = self.file.display();
-        let mut text = format!("{file} is a component that oneflight can run\n\n");
+        let mut text = format!("oneflight can run {file}\n\n");
         let _ = writeln!(text, "  size     {} bytes", report.bytes);
         for (label, names) in [("exports", &report.exports), ("imports", &report.imports)] {
             for (nth, name) in names.iter().enumerate() {
@@ -72,9 +72,9 @@ impl Check {
         text + &format!("\nTry it:  oneflight get KEY --component {file}")
     }
 
-    fn unfit(&self, error: &LoadError) -> String {
+    fn explain(&self, error: &LoadError) -> String {
         format!(
-            "{} is nothing that oneflight can run\n\n  found    {}\n  needed   {}\n  mend it  {}",
+            "oneflight cannot run {}\n\n  found    {}\n  needed   {}\n  fix      {}",
             self.file.display(),
             error.found(),
             error.expected(),

@@ -13,7 +13,7 @@ use oneflight::upstream::AllowRule;
 use oneflight::{ComponentClient, Engine, Instances, Sharing};
 
 use super::compile::CompileFlags;
-use super::{load_builtin, load_file};
+use super::loading::{load_builtin, load_file};
 
 /// The name of the client that flags describe.
 pub(super) const NAME: &str = "default";

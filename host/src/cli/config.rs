@@ -9,7 +9,7 @@ use oneflight::config::{ClientConfig, Component, Config as File};
 
 use super::client::load_client;
 use super::compile::engine;
-use super::count;
+use super::format::count;
 
 /// Checks or prints a configuration file, as `serve --config` reads it.
 #[derive(Args, Debug)]

@@ -1,7 +1,8 @@
-//! `oneflight demo`: the duplicates, seen; and the same with one shared call.
+//! `oneflight demo`: shows duplicate calls, and the same callers with one shared call.
 
 mod live;
 mod recorder;
+mod run;
 mod showcase;
 mod timeline;
 mod upstream;
@@ -21,40 +22,41 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use self::live::{can_show, live};
-use self::recorder::{Lane, Recorded, Recorder, Span, milliseconds};
-use self::showcase::{Addresses, Showcase};
-use self::timeline::{LINE, Paint, draw, figures};
-use self::upstream::Upstream;
+use self::recorder::{Lane, Recorded, Recorder, milliseconds};
+use self::run::{DemoRun, Mode};
+use self::showcase::{Addresses, Showcase, ShowcaseOptions};
+use self::timeline::{LINE_WIDTH, Style, draw, table};
+use self::upstream::DemoUpstream;
 use super::client::NAME;
 use super::compile::{CompileFlags, engine};
-use super::load_builtin;
-use super::serve::address;
+use super::loading::load_builtin;
+use super::network::address;
 
-/// Shows the duplicates and their cure: two fetchers, then 100 callers, ask a small upstream for the
-/// same items, first straight through, then with one shared call.
+/// Shows duplicate calls and their cure: two fetchers, then 100 callers, request the same items from a small upstream,
+/// first straight through, then with one shared call.
 #[derive(Args, Debug)]
 pub(super) struct Demo {
-    /// How long the upstream takes to answer, in milliseconds.
+    /// How long the upstream takes to respond, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=5_000))]
     delay: u64,
 
-    /// Afterwards keeps the service and its upstream running, to play with by curl.
+    /// Keeps a service and its upstream running afterwards, to try with curl.
     #[arg(long)]
     serve: bool,
 
-    /// The same, with two fetchers that go on asking, and prints the address of a page that shows them.
+    /// The same, with two fetchers that keep calling, and prints the address of the dashboard.
     #[arg(long)]
     open: bool,
 
-    /// The address for --serve and --open; port 0 takes a free one.
+    /// The address for callers, with --serve and --open; port 0 chooses a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
 
-    /// The address for administration, and so of the page.
+    /// The admin address, where the dashboard is.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
     admin: SocketAddr,
 
-    /// Prints one JSON object with all figures and times.
+    /// Prints one JSON object with all counts and times.
     #[arg(long)]
     json: bool,
 
@@ -62,78 +64,47 @@ pub(super) struct Demo {
     compile: CompileFlags,
 }
 
-/// What --json prints.
+/// The output of --json.
 #[derive(Debug, Serialize)]
-struct Document {
+struct DemoReport {
     upstream_delay_ms: u64,
-    runs: Vec<Run>,
-    /// Where the service is, with --serve and --open.
+    runs: Vec<DemoRun>,
+    /// The addresses of the service, with --serve and --open.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<Addresses>,
 }
 
-/// One way of asking, by a number of callers at once, and what it came to.
-#[derive(Debug, Serialize)]
-struct Run {
-    way: Way,
-    callers: usize,
-    guest_calls: usize,
-    upstream_requests: u64,
-    milliseconds: f64,
-    /// When each caller, guest call and upstream request began and ended.
-    #[serde(rename = "timeline")]
-    spans: Vec<Span>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Way {
-    /// Every caller calls the component.
-    StraightThrough,
-    /// The same component, decorated.
-    SingleFlight,
-}
-
-impl Way {
-    fn name(self) -> &'static str {
-        match self {
-            Self::StraightThrough => "straight through",
-            Self::SingleFlight => "single flight",
-        }
-    }
-}
-
-/// Where the picture goes.
+/// How the timeline is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Show {
-    /// A terminal, which sees it grow.
+enum Output {
+    /// To a terminal, redrawn while it grows.
     Live,
-    /// Anything else, which gets it when it is whole.
-    Whole,
-    /// Nowhere.
-    Nothing,
+    /// Once, when the run has ended.
+    Complete,
+    /// Not at all.
+    Hidden,
 }
 
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let recorder = Arc::new(Recorder::default());
         let delay = Duration::from_millis(self.delay);
-        let upstream = Upstream::start(delay, Arc::clone(&recorder)).await?;
+        let upstream = DemoUpstream::start(delay, Arc::clone(&recorder)).await?;
         let settings = Settings::new(NAME)
             .env("BASE_URL", &format!("{}/items", upstream.origin()))
             .allow(&upstream.origin())?;
-        // Room for the two clients of the showcase.
+        // For the two clients of the showcase.
         let limits = [&settings.limits; 2];
         let engine = engine(limits, &self.compile.over(CompileConfig::default()))?;
         let component = load_builtin(&engine, settings.clone()).await?;
-        let show = if self.json {
-            Show::Nothing
-        } else if can_show(LINE) {
-            Show::Live
+        let output = if self.json {
+            Output::Hidden
+        } else if can_show(LINE_WIDTH) {
+            Output::Live
         } else {
-            Show::Whole
+            Output::Complete
         };
-        if show != Show::Nothing {
+        if output != Output::Hidden {
             writeln!(
                 stdout(),
                 "An upstream that takes {} ms, and the built-in client: a component of {} KB.\n",
@@ -142,103 +113,108 @@ impl Demo {
             )?;
         }
 
-        let stage = Stage {
+        let harness = DemoHarness {
             recorder: Arc::clone(&recorder),
             upstream: &upstream,
-            show,
+            output,
         };
         let bare = Recorded::new(component.clone(), recorder);
         let mut runs = Vec::new();
         for callers in [2, 100] {
-            for way in [Way::StraightThrough, Way::SingleFlight] {
-                // A new key each time, as if nobody had asked before.
-                let call = Call::from(format!("{callers}-{}", way.name()));
-                runs.push(match way {
-                    Way::StraightThrough => {
-                        stage
-                            .run(way, Unshared::new(bare.clone()), callers, &call)
+            for mode in [Mode::StraightThrough, Mode::SingleFlight] {
+                // A new key for each run.
+                let call = Call::from(format!("{callers}-{}", mode.name()));
+                runs.push(match mode {
+                    Mode::StraightThrough => {
+                        harness
+                            .run(mode, Unshared::new(bare.clone()), callers, &call)
                             .await?
                     }
-                    Way::SingleFlight => {
+                    Mode::SingleFlight => {
                         let metrics = ClientMetrics::default();
                         let client = Stack::new(bare.clone(), &settings, metrics);
-                        stage.run(way, client, callers, &call).await?
+                        harness.run(mode, client, callers, &call).await?
                     }
                 });
             }
         }
-        stage.recorder.stop();
+        harness.recorder.stop();
         let showcase = if self.open || self.serve {
-            Some(Showcase::new(&self, &engine, component, settings).await?)
+            let options = ShowcaseOptions {
+                callers: self.listen,
+                admin: self.admin,
+                fetchers: self.open,
+            };
+            Some(Showcase::new(options, &engine, component, settings).await?)
         } else {
             None
         };
-        if show == Show::Nothing {
-            let document = Document {
+        if output == Output::Hidden {
+            let document = DemoReport {
                 upstream_delay_ms: self.delay,
                 runs,
                 service: showcase.as_ref().map(Showcase::addresses),
             };
             writeln!(stdout(), "{}", serde_json::to_string(&document)?)?;
         } else {
-            write!(stdout(), "{}", figures(&runs))?;
+            write!(stdout(), "{}", table(&runs))?;
         }
         match showcase {
             Some(showcase) => showcase.run(&upstream).await?,
-            None if show == Show::Nothing => {}
+            None if output == Output::Hidden => {}
             None => writeln!(
                 stdout(),
-                "Play with it:        oneflight demo --serve\n\
-                 See it in a browser: oneflight demo --open"
+                "Try it with curl:         oneflight demo --serve\n\
+                 Open it in a browser:     oneflight demo --open"
             )?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What all runs have in common.
-struct Stage<'a> {
+/// What all runs share.
+struct DemoHarness<'a> {
     recorder: Arc<Recorder>,
-    upstream: &'a Upstream,
-    show: Show,
+    upstream: &'a DemoUpstream,
+    output: Output,
 }
 
-impl Stage<'_> {
-    /// Lets `callers` tasks ask `client` for `key` at once, and shows it.
+impl DemoHarness<'_> {
+    /// Has `callers` tasks make the same `call` at the same time, and prints the timeline.
     async fn run<C: Client + Clone>(
         &self,
-        way: Way,
+        mode: Mode,
         client: C,
         callers: usize,
         call: &Call,
-    ) -> anyhow::Result<Run> {
+    ) -> anyhow::Result<DemoRun> {
         let before = self.upstream.requests();
         let began = Instant::now();
-        let asking = self.ask(client, callers, call);
-        if self.show == Show::Live {
-            // A little more than it takes, so that the picture keeps its scale while it grows.
-            let least = milliseconds(self.upstream.delay()) * 1.1;
+        let calls = self.call_all(client, callers, call);
+        if self.output == Output::Live {
+            // A little more than the run takes, so that the scale does not change while the timeline grows.
+            let min_length = milliseconds(self.upstream.delay()) * 1.1;
             let frame = || {
                 let spans = self.recorder.so_far(began);
-                draw(way, callers, &spans, least, Paint::Coloured)
+                draw(mode, callers, &spans, min_length, Style::Coloured)
             };
-            live(asking, frame, stdout()).await?;
+            live(calls, frame, stdout()).await?;
         } else {
-            asking.await?;
+            calls.await?;
         }
         let milliseconds = milliseconds(began.elapsed());
         let spans = self.recorder.take(began);
-        let paint = match self.show {
-            Show::Live => Some(Paint::Coloured),
-            Show::Whole => Some(Paint::Plain),
-            Show::Nothing => None,
+        let style = match self.output {
+            Output::Live => Some(Style::Coloured),
+            Output::Complete => Some(Style::Plain),
+            Output::Hidden => None,
         };
-        if let Some(paint) = paint {
-            let picture = draw(way, callers, &spans, milliseconds, paint);
-            writeln!(stdout(), "{picture}")?;
+        if let Some(style) = style {
+            let timeline = draw(mode, callers, &spans, milliseconds, style);
+            writeln!(stdout(), "{timeline}")?;
         }
-        Ok(Run {
-            way,
+        Ok(DemoRun {
+            mode,
             callers,
             guest_calls: spans
                 .iter()
@@ -250,7 +226,7 @@ impl Stage<'_> {
         })
     }
 
-    async fn ask<C: Client + Clone>(
+    async fn call_all<C: Client + Clone>(
         &self,
         client: C,
         callers: usize,
@@ -266,7 +242,7 @@ impl Stage<'_> {
             });
         }
         while let Some(result) = tasks.join_next().await {
-            result?.context("the demo's own upstream did not answer")?;
+            result?.context("the demo's own upstream failed")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `oneflight explain`: what would happen to a caller of a running service now, and why.
+//! `oneflight explain`: predicts what would happen to a caller of a running service now.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,27 +8,26 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use http::Method;
-use oneflight::registry::{Explained, Explanation, Next};
+use oneflight::admin_types::{Explanation, FlightStatus, FlightsReport, NextCall};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 
 use super::admin_client::AdminClient;
-use super::{count, format};
+use super::format::{self, count};
 
-/// Says of a running service what would happen to a caller who asked for KEY now: which client answers,
-/// whether a flight is open that it would join, and which limits decide. It asks for nothing itself.
+/// Predicts what would happen to a caller of KEY now: whether it would join an open flight of the running service,
+/// open one or be refused, and which limits decide. It calls no client.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
-    /// What would be asked for.
+    /// The key of the call.
     key: String,
 
-    /// The client that would be asked; it may be left out where there is only one.
+    /// The client; may be omitted if the service has only one.
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
 
     #[command(flatten)]
-    administration: AdminClient,
+    admin: AdminClient,
 
     /// Prints one JSON object.
     #[arg(long)]
@@ -50,19 +49,19 @@ impl Explain {
         };
         let key = encoded(&self.key);
         let path = format!("/v1/{client}/explain?x={key}");
-        let explanation: Explanation = self.administration.ask(Method::GET, &path).await?;
+        let explanation: Explanation = self.admin.request(Method::GET, &path).await?;
         if self.json {
             writeln!(stdout(), "{}", serde_json::to_string(&explanation)?)?;
         } else {
-            write!(stdout(), "{}", told(&self.key, &explanation))?;
+            write!(stdout(), "{}", describe(&self.key, &explanation))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     /// The name of the client of a service that has one.
     async fn only_client(&self) -> anyhow::Result<String> {
-        let FlightsReport { clients } = self.administration.ask(Method::GET, "/v1/flights").await?;
-        // One that was replaced and still has callers stands there, too.
+        let FlightsReport { clients } = self.admin.request(Method::GET, "/v1/flights").await?;
+        // A load that was replaced and still has callers is listed, too.
         let names: BTreeSet<_> = clients.into_iter().map(|of| of.client).collect();
         let mut names = names.into_iter();
         match (names.next(), names.len()) {
@@ -70,7 +69,7 @@ impl Explain {
             (first, _) => {
                 let names: Vec<_> = first.into_iter().chain(names).collect();
                 bail!(
-                    "found {} clients: {}; say with --client which is meant",
+                    "expected a service with one client, got {}: {}; choose one with --client",
                     names.len(),
                     names.join(", ")
                 )
@@ -79,33 +78,19 @@ impl Explain {
     }
 }
 
-/// What is under way, as far as its clients' names go.
-#[derive(Deserialize)]
-struct FlightsReport {
-    clients: Vec<OfClient>,
-}
-
-#[derive(Deserialize)]
-struct OfClient {
-    client: String,
-}
-
-/// The explanation for people: first what happens, then why.
-fn told(key: &str, explanation: &Explanation) -> String {
+/// The explanation for people: first what happens, then the reasons.
+fn describe(key: &str, explanation: &Explanation) -> String {
     let Explanation { limits, .. } = explanation;
-    let mut text = format!("A caller who asks now {}.\n\n", next(explanation));
+    let mut text = format!("A caller now {}.\n\n", next(explanation));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<10} {value}");
     };
     let (client, generation) = (&explanation.client, &explanation.generation);
-    line(
-        "client",
-        format!("{client}, the load numbered {generation}"),
-    );
-    line("key", format!("{key:?}, in the log {}", explanation.key));
+    line("client", format!("{client}, generation {generation}"));
+    line("key", format!("{key:?}, hash {}", explanation.key));
     line("sharing", sharing(explanation));
     if explanation.flights_of_key.is_empty() {
-        line("this key", "no flight under way".to_owned());
+        line("this key", "no open flight".to_owned());
     }
     for (place, flight) in explanation.flights_of_key.iter().enumerate() {
         let name = if place == 0 { "this key" } else { "" };
@@ -116,7 +101,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
     line(
         "flights",
         format!(
-            "{}{} under way, {} of {} running, {} waiting (each at most {})",
+            "{}{} open, {} of {} running, {} waiting (each at most {})",
             explanation.flights,
             at_most(limits.flights),
             explanation.running,
@@ -131,7 +116,7 @@ fn told(key: &str, explanation: &Explanation) -> String {
     line(
         "limits",
         format!(
-            "{} for a flight, {} on one{of_key}",
+            "{} for a flight, {} of one flight{of_key}",
             format::milliseconds(limits.flight_ms),
             count(limits.callers as u64, "caller"),
         ),
@@ -141,49 +126,53 @@ fn told(key: &str, explanation: &Explanation) -> String {
 
 fn next(explanation: &Explanation) -> String {
     match &explanation.next {
-        Next::Joins { flight, within_ms } => {
+        NextCall::Joins { flight, within_ms } => {
             let within = format::milliseconds(*within_ms);
-            format!("joins flight {flight}, and is answered within {within}")
+            format!("joins flight {flight}, and gets its reply within {within}")
         }
-        Next::Opens {
+        NextCall::Opens {
             waits,
             would_have_joined,
             within_ms,
         } => {
             let within = format::milliseconds(*within_ms);
-            let wait = if *waits { " when it is its turn" } else { "" };
+            let wait = if *waits {
+                " that waits for its turn"
+            } else {
+                ""
+            };
             let would = would_have_joined.as_ref().map_or(String::new(), |flight| {
                 format!("; if flights were shared, it would join flight {flight}")
             });
-            format!("opens a flight{wait}, and is answered within {within}{would}")
+            format!("opens a flight{wait}, and gets its reply within {within}{would}")
         }
-        Next::Refused { code, reason } => format!("is refused: {reason} ({code})"),
+        NextCall::Refused { code, reason } => format!("is refused: {reason} ({code})"),
     }
 }
 
 fn sharing(explanation: &Explanation) -> String {
     if !explanation.shares {
-        return "observed: every caller has a flight of its own".to_owned();
+        return "observed only: every caller has its own flight".to_owned();
     }
     let window = explanation.join_window_ms.map_or_else(
         || "of any age".to_owned(),
         |window| format!("up to {} old", format::milliseconds(window)),
     );
-    let anew = if explanation.allow_fresh {
-        "; with Cache-Control: no-cache they get one of their own"
+    let fresh = if explanation.allow_fresh {
+        "; with Cache-Control: no-cache they open one"
     } else {
         ""
     };
-    format!("callers join a flight {window}{anew}")
+    format!("callers join a flight {window}{fresh}")
 }
 
-fn of_key(flight: &Explained, explanation: &Explanation) -> String {
+fn of_key(flight: &FlightStatus, explanation: &Explanation) -> String {
     let age = flight.age_ms.map_or(String::new(), |age| {
         format!(", {} old", format::milliseconds(age))
     });
     let joined = match (flight.joinable, explanation.shares) {
-        (true, _) => ", open to join",
-        (false, true) => ", joined no more",
+        (true, _) => ", joinable",
+        (false, true) => ", no longer joinable",
         (false, false) => "",
     };
     let callers = count(flight.callers as u64, "caller");
@@ -192,11 +181,11 @@ fn of_key(flight: &Explained, explanation: &Explanation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oneflight::registry::Bounds;
+    use oneflight::admin_types::ExplainedLimits;
 
     use super::*;
 
-    fn explanation(next: Next) -> Explanation {
+    fn explanation(next: NextCall) -> Explanation {
         Explanation {
             client: "orders".to_owned(),
             generation: "3".to_owned(),
@@ -204,7 +193,7 @@ mod tests {
             shares: true,
             join_window_ms: Some(2_000),
             allow_fresh: true,
-            flights_of_key: vec![Explained {
+            flights_of_key: vec![FlightStatus {
                 flight: "17".to_owned(),
                 age_ms: Some(1_240),
                 callers: 12,
@@ -213,7 +202,7 @@ mod tests {
             flights: 3,
             running: 2,
             waiting: 1,
-            limits: Bounds {
+            limits: ExplainedLimits {
                 flights: Some(1_024),
                 callers: 100,
                 flights_of_key: Some(8),
@@ -226,35 +215,34 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_comes_first_and_then_by_what_it_is_decided() {
-        let joins = Next::Joins {
+    fn the_prediction_comes_first_and_then_its_reasons() {
+        let joins = NextCall::Joins {
             flight: "17".to_owned(),
             within_ms: 8_760,
         };
         assert_eq!(
-            told("42", &explanation(joins)),
-            "A caller who asks now joins flight 17, and is answered within 8.76 s.\n\
+            describe("42", &explanation(joins)),
+            "A caller now joins flight 17, and gets its reply within 8.76 s.\n\
              \n\
-             client     orders, the load numbered 3\n\
-             key        \"42\", in the log 00ff\n\
-             sharing    callers join a flight up to 2 s old; with Cache-Control: no-cache they get one of \
-             their own\n\
-             this key   flight 17, 1.24 s old, 12 callers, open to join\n\
-             flights    3 of 1024 under way, 2 of 256 running, 1 waiting (each at most 1 s)\n\
-             limits     10 s for a flight, 100 callers on one, 8 flights of one key\n"
+             client     orders, generation 3\n\
+             key        \"42\", hash 00ff\n\
+             sharing    callers join a flight up to 2 s old; with Cache-Control: no-cache they open one\n\
+             this key   flight 17, 1.24 s old, 12 callers, joinable\n\
+             flights    3 of 1024 open, 2 of 256 running, 1 waiting (each at most 1 s)\n\
+             limits     10 s for a flight, 100 callers of one flight, 8 flights of one key\n"
         );
     }
 
     #[test]
-    fn where_nothing_is_shared_it_says_what_would_be() {
-        let opens = Next::Opens {
+    fn if_nothing_is_shared_it_names_the_flight_that_would_be_joined() {
+        let opens = NextCall::Opens {
             waits: true,
             would_have_joined: Some("17".to_owned()),
             within_ms: 10_000,
         };
         assert_eq!(
             next(&explanation(opens)),
-            "opens a flight when it is its turn, and is answered within 10 s; if flights were shared, it \
+            "opens a flight that waits for its turn, and gets its reply within 10 s; if flights were shared, it \
              would join flight 17"
         );
     }

@@ -1,6 +1,14 @@
-//! Amounts as people read them.
+//! Numbers for people.
 
-/// `12 ms`, `1.24 s`: what is finer than that says nothing.
+/// `1 flight`, `2 flights`.
+pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
+/// `12 ms`, `1.24 s`.
 pub(super) fn milliseconds(milliseconds: u64) -> String {
     if milliseconds < 1_000 {
         return format!("{milliseconds} ms");
@@ -12,12 +20,12 @@ pub(super) fn milliseconds(milliseconds: u64) -> String {
     }
 }
 
-/// The same of seconds, and microseconds where they are fewer than a millisecond.
+/// Seconds in the same form; in microseconds below a millisecond.
 pub(super) fn seconds(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a time that was measured: not negative, and far below 2^64"
+        reason = "a measured time: not negative, and far below 2^64"
     )]
     let microseconds = (seconds * 1_000_000.0).round() as u64;
     match microseconds {
@@ -27,21 +35,21 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// `50 %`, `0.4 %`; nothing of nothing.
+/// `50 %`, `0.4 %`; `0 %` of zero.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "0 %".to_owned();
     }
     #[expect(
         clippy::cast_precision_loss,
-        reason = "a share, and shown to a digit or two"
+        reason = "a share, printed with a digit or two"
     )]
     let share = part as f64 * 100.0 / whole as f64;
     match share {
         0.0 => "0 %".to_owned(),
         share if share < 0.1 => "under 0.1 %".to_owned(),
         share if share < 1.0 => format!("{share:.1} %"),
-        // All is said of all alone.
+        // 100 % means all, without rounding.
         share => format!(
             "{:.0} %",
             if part < whole { share.min(99.0) } else { share }
@@ -54,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_shown_as_finely_as_they_matter() {
+    fn times_have_up_to_three_significant_digits() {
         let shown = [0, 999, 1_000, 1_240, 1_500, 10_005, 60_000].map(milliseconds);
         assert_eq!(
             shown,
@@ -65,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_shown_in_percent_and_never_as_none_or_all_where_they_are_not() {
+    fn percentages_are_0_or_100_only_if_they_are_exact() {
         let shown = [
             (1, 2),
             (1, 300),

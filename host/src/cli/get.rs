@@ -14,21 +14,21 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
-use super::count;
+use super::format::count;
 
-/// Asks for the items of each KEY, and prints them: id, tab, item; before them the key, where there
-/// are several. What the calls came to goes to stderr.
+/// Gets the items of each KEY and prints a line for each: id, tab, item; with several keys, the key first. A summary
+/// of the calls goes to stderr.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Get {
-    /// What to ask for.
+    /// The keys of the calls.
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
 
     #[command(flatten)]
     client: ClientFlags,
 
-    /// How many callers ask for each key, all at once.
+    /// How many callers each key has, all at the same time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     callers: u32,
 
@@ -44,28 +44,28 @@ Examples:
       --set ITEMS_AT=/data --set-from-env HEADER_AUTHORIZATION
   oneflight get 42 --component my-client.wasm --allow https://api.example.com";
 
-/// What the callers of one key got.
-struct OfKey<'a> {
+/// The replies to the callers of one key.
+struct KeyReplies<'a> {
     key: &'a str,
-    answers: Vec<Reply>,
+    replies: Vec<Reply>,
 }
 
-impl OfKey<'_> {
-    /// The first failure, where there was one. With coalescing all got the same; without, each its own.
+impl KeyReplies<'_> {
+    /// The first failure, if there was one. With coalescing all callers got the same result.
     fn outcome(&self) -> &Result<Outcome, ClientError> {
-        let failed = self.answers.iter().find(|answer| answer.result.is_err());
-        &failed.unwrap_or(&self.answers[0]).result
+        let failed = self.replies.iter().find(|reply| reply.result.is_err());
+        &failed.unwrap_or(&self.replies[0]).result
     }
 
     fn failures(&self) -> usize {
-        self.answers
+        self.replies
             .iter()
-            .filter(|answer| answer.result.is_err())
+            .filter(|reply| reply.result.is_err())
             .count()
     }
 }
 
-/// What the calls came to.
+/// The totals of all calls.
 #[derive(Serialize)]
 struct Summary {
     callers: usize,
@@ -75,13 +75,13 @@ struct Summary {
 }
 
 impl Summary {
-    fn new(keys: &[OfKey<'_>], upstream_requests: u64, time: Duration) -> Self {
-        let answers = || keys.iter().flat_map(|of| &of.answers);
-        let flights = answers()
-            .filter_map(|answer| answer.flight)
+    fn new(keys: &[KeyReplies<'_>], upstream_requests: u64, time: Duration) -> Self {
+        let replies = || keys.iter().flat_map(|of| &of.replies);
+        let flights = replies()
+            .filter_map(|reply| reply.flight)
             .map(|info| info.flight);
         Self {
-            callers: answers().count(),
+            callers: replies().count(),
             flights: flights.collect::<HashSet<_>>().len(),
             upstream_requests,
             seconds: time.as_secs_f64(),
@@ -106,18 +106,18 @@ impl Get {
             component.settings(),
             ClientMetrics::default(),
         );
-        let ask = |key: &str| {
+        let call_all = |key: &str| {
             let call = Call::from(key);
             join_all((0..self.callers).map(|_| client.call(call.clone().into())))
         };
         let began = Instant::now();
-        let asked = join_all(self.keys.iter().map(|key| ask(key))).await;
+        let replies = join_all(self.keys.iter().map(|key| call_all(key))).await;
         let time = began.elapsed();
-        let keys: Vec<OfKey<'_>> = self
+        let keys: Vec<KeyReplies<'_>> = self
             .keys
             .iter()
-            .zip(asked)
-            .map(|(key, answers)| OfKey { key, answers })
+            .zip(replies)
+            .map(|(key, replies)| KeyReplies { key, replies })
             .collect();
         let summary = Summary::new(&keys, component.usage().upstream_requests, time);
         if self.json {
@@ -135,7 +135,7 @@ impl Get {
     }
 }
 
-fn print(keys: &[OfKey<'_>]) -> anyhow::Result<()> {
+fn print(keys: &[KeyReplies<'_>]) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     for of in keys {
         let key = of.key;
@@ -155,7 +155,7 @@ fn print(keys: &[OfKey<'_>]) -> anyhow::Result<()> {
                 }
             }
             Err(error) => {
-                let (failures, callers) = (of.failures(), of.answers.len());
+                let (failures, callers) = (of.failures(), of.replies.len());
                 let some = if failures < callers {
                     format!(", {failures} of {callers} callers")
                 } else {
@@ -168,8 +168,7 @@ fn print(keys: &[OfKey<'_>]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A JSON document without the white space between its parts. What stands in strings stays, and so do
-/// the digits of numbers: it is not read and written anew.
+/// A JSON document without the white space outside of strings. It is not parsed, so numbers keep their digits.
 fn without_spaces(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     json.chars()
@@ -185,8 +184,7 @@ fn without_spaces(json: &str) -> String {
         .collect()
 }
 
-/// Control characters as JSON escapes them, so that an upstream can neither break a line nor write on
-/// the terminal.
+/// Escapes control characters as in JSON, so that an upstream can neither break a line nor control the terminal.
 fn visible(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
@@ -199,7 +197,7 @@ fn visible(text: &str) -> String {
     line
 }
 
-fn as_json(keys: &[OfKey<'_>], summary: &Summary) -> anyhow::Result<String> {
+fn as_json(keys: &[KeyReplies<'_>], summary: &Summary) -> anyhow::Result<String> {
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Entry<'a> {
@@ -244,13 +242,13 @@ mod tests {
     use super::{visible, without_spaces};
 
     #[test]
-    fn an_item_loses_its_spaces_and_keeps_its_strings_and_numbers() {
+    fn an_item_loses_its_white_space_and_keeps_its_strings_and_numbers() {
         let json = "{\n  \"a \\\" b\": [ 1.00, \"\\\\\" , true ]\r\n}";
         assert_eq!(without_spaces(json), r#"{"a \" b":[1.00,"\\",true]}"#);
     }
 
     #[test]
-    fn what_an_upstream_says_can_neither_break_a_line_nor_write_on_the_terminal() {
+    fn an_upstream_can_neither_break_a_line_nor_control_the_terminal() {
         assert_eq!(
             visible("a\x1b[31m\nb\tü\u{9b}"),
             r"a\u001b[31m\u000ab\u0009ü\u009b"

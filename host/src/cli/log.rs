@@ -1,4 +1,4 @@
-//! The log: what it shows, and how its lines look. Beside it, the spans for traces.
+//! The log on stderr, and the layer that records spans for traces.
 
 use std::io::IsTerminal;
 
@@ -13,65 +13,65 @@ use tracing_subscriber::layer::{Filter, Layer, Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Only what oneflight itself says: at the finer levels the crates below it print calls with their
-/// arguments, and keys and settings are among those.
-pub(super) fn from(level: LevelFilter) -> Targets {
+/// Only oneflight's own events: at finer levels its dependencies log calls with their arguments, which include keys
+/// and settings.
+pub(super) fn at_level(level: LevelFilter) -> Targets {
     Targets::new().with_target("oneflight", level)
 }
 
-/// For commands that print themselves what came of each call, so that a line per flight says it twice.
+/// For commands that print the results of calls themselves, so that a line per flight would repeat them.
 pub(super) fn quiet() -> Targets {
-    from(LevelFilter::WARN).with_target("oneflight::client::telemetry", LevelFilter::OFF)
+    at_level(LevelFilter::WARN).with_target("oneflight::client::telemetry", LevelFilter::OFF)
 }
 
-/// Starts the log on stderr, coloured only on a terminal; and traces, where there is a tracer.
-pub(super) fn start(shown: Targets, format: LogFormat, tracer: Option<SdkTracer>) {
+/// Starts the log on stderr, with colours only on a terminal; and traces, if there is a tracer.
+pub(super) fn start(targets: Targets, format: LogFormat, tracer: Option<SdkTracer>) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    subscriber(lines, shown, tracer).init();
+    subscriber(lines, targets, tracer).init();
 }
 
-/// What takes the `lines` that are `shown`, and spans where there is a tracer. A list of layers, because a span
-/// that none of them takes would be made all the same where one of them may be no layer.
+/// Writes events of `targets` to `lines`, and records spans if there is a tracer. It has a list of layers: an `Option`
+/// of a layer that is `None` would enable every span, even if no layer records it.
 fn subscriber(
     lines: impl Layer<Registry> + Send + Sync,
-    shown: Targets,
+    targets: Targets,
     tracer: Option<SdkTracer>,
 ) -> Layered<Vec<Box<dyn Layer<Registry> + Send + Sync>>, Registry> {
-    let mut layers = vec![lines.with_filter(in_lines(shown)).boxed()];
+    let mut layers = vec![lines.with_filter(without_callers(targets)).boxed()];
     layers.extend(tracer.map(|tracer| spans(tracer).boxed()));
     tracing_subscriber::registry().with(layers)
 }
 
-/// What is `shown`, but for the spans of callers: no line stands in one of them, and the log would write down
-/// the fields of each for nothing.
-fn in_lines<S: Subscriber>(shown: Targets) -> impl Filter<S> {
-    shown.and(only(|metadata| {
+/// All `targets` except the spans of callers: no event is logged within them, and the log would format their fields
+/// in vain.
+fn without_callers<S: Subscriber>(targets: Targets) -> impl Filter<S> {
+    targets.and(only(|metadata| {
         !(metadata.is_span() && metadata.name() == "caller")
     }))
 }
 
-/// The spans of oneflight's own, whatever the log shows. No events: what a guest says and why something
-/// failed is for the log.
+/// Records oneflight's own spans, independently of the log's level. It records no events: a guest's messages and the
+/// reasons of failures are for the log.
 fn spans<S: Subscriber + for<'a> LookupSpan<'a>>(tracer: SdkTracer) -> impl Layer<S> {
     OpenTelemetryLayer::new(tracer)
         .with_location(false)
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
-        // A span's parent is the span that it is made in. OpenTelemetry's own idea of what is current is
-        // left to what a caller says.
+        // A span's parent is the span that it is created in. OpenTelemetry's current context is only set from a
+        // caller's trace context.
         .with_context_activation(false)
-        .with_filter(from(LevelFilter::DEBUG).and(only(|metadata| metadata.is_span())))
+        .with_filter(at_level(LevelFilter::DEBUG).and(only(|metadata| metadata.is_span())))
 }
 
-/// What `shown` says yes to. A filter that does not say which levels it lets through would have every span
-/// of every crate looked at each time, also where nothing is shown at all.
-fn only(shown: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
-    filter_fn(shown).with_max_level_hint(LevelFilter::TRACE)
+/// A filter of this predicate. Without a level hint, every span of every crate would be checked each time, even if
+/// none is enabled.
+fn only(predicate: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(predicate).with_max_level_hint(LevelFilter::TRACE)
 }
 
 #[cfg(test)]
@@ -81,16 +81,16 @@ mod tests {
 
     use super::*;
 
-    /// Calls `look` where the log shows info, beside traces where there is a tracer.
-    fn within(tracer: Option<SdkTracer>, look: impl FnOnce()) {
+    /// Calls `check` with a log at level info, and with traces if there is a tracer.
+    fn within(tracer: Option<SdkTracer>, check: impl FnOnce()) {
         let lines = tracing_subscriber::fmt::layer();
-        let subscriber = subscriber(lines, from(LevelFilter::INFO), tracer);
-        tracing::subscriber::with_default(subscriber, look);
+        let subscriber = subscriber(lines, at_level(LevelFilter::INFO), tracer);
+        tracing::subscriber::with_default(subscriber, check);
     }
 
-    // One test, and each place looked at once: whether a place is enabled is kept for it by the process.
+    // One test, in which each callsite is used once: the process caches whether a callsite is enabled.
     #[test]
-    fn traces_take_spans_that_the_log_does_not_show_and_no_lines() {
+    fn traces_record_spans_below_the_logs_level_and_no_events() {
         let tracer = SdkTracerProvider::builder().build().tracer("oneflight");
         within(Some(tracer), || {
             assert!(!tracing::debug_span!("upstream request").is_disabled());

@@ -1,5 +1,4 @@
-//! `oneflight observe`: who asks a running service for what somebody has just asked it for, and what
-//! sharing saves or would save.
+//! `oneflight observe`: finds duplicate calls of a running service, and what sharing saves or would save.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -8,32 +7,33 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Method;
+use oneflight::admin_types::{ClientStats, ObservationReport, Stats};
 use oneflight::config::{A_DURATION, duration};
-use oneflight::observability::observation::{ClientStats, MAX_DURATION, Report, Stats};
+use oneflight::observability::observation::MAX_DURATION;
 
 use super::admin_client::AdminClient;
-use super::progress::{Shown, with_progress};
-use super::{count, format};
+use super::format::{self, count};
+use super::progress::{ProgressStyle, with_progress};
 
-/// Watches a running service for a time, and reports who asked twice: the busiest keys, and what sharing
-/// saves, or would save where a client only observes (sharing = "observed", or --no-coalescing).
+/// Observes a running service for a time, and reports duplicate calls: the keys with the most of them, and what
+/// sharing saves, or would save if a client only observes (sharing = "observed", or --no-coalescing).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Observe {
-    /// How long to watch, up to 1h.
+    /// How long to observe, up to 1h.
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = time)]
     time: Duration,
 
-    /// How many keys to show for each client.
+    /// How many keys to print for each client.
     #[arg(long, value_name = "N", default_value_t = 10)]
     keys: usize,
 
-    /// Shows keys as they are. Without, they are shown as hashes, as in the log.
+    /// Prints the keys themselves. Without it, they are printed as hashes, as in the log.
     #[arg(long)]
     show_keys: bool,
 
     #[command(flatten)]
-    administration: AdminClient,
+    admin: AdminClient,
 
     /// Prints one JSON object.
     #[arg(long)]
@@ -47,9 +47,9 @@ Examples:
   oneflight observe --for 10s --json | jq '.clients[].would_save'";
 
 fn time(text: &str) -> Result<Duration, String> {
-    let time = duration(text).ok_or_else(|| format!("needed {A_DURATION}"))?;
+    let time = duration(text).ok_or_else(|| format!("expected {A_DURATION}"))?;
     if time.is_zero() || time > MAX_DURATION {
-        return Err("needed more than nothing, and at most 1h".to_owned());
+        return Err("expected more than zero and at most 1h".to_owned());
     }
     Ok(time)
 }
@@ -62,40 +62,40 @@ impl Observe {
             self.time.as_millis(),
             self.keys
         );
-        let asking = self.administration.ask(Method::POST, &path);
-        let report: Report = if stderr().is_terminal() {
-            let what = format!(
-                "watching {} for {}",
-                self.administration.address,
+        let request = self.admin.request(Method::POST, &path);
+        let report: ObservationReport = if stderr().is_terminal() {
+            let task = format!(
+                "observing {} for {}",
+                self.admin.address,
                 format::seconds(self.time.as_secs_f64())
             );
-            with_progress(&what, asking, Shown::Live, stderr()).await?
+            with_progress(&task, request, ProgressStyle::Terminal, stderr()).await?
         } else {
-            asking.await?
+            request.await?
         };
         if self.json {
             writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
         } else {
-            write!(stdout(), "{}", told(&report))?;
+            write!(stdout(), "{}", describe(&report))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The report for people: of each client what it comes to, and then its busiest keys.
-fn told(report: &Report) -> String {
+/// The report for people: each client's totals, then its keys.
+fn describe(report: &ObservationReport) -> String {
     let time = format::seconds(report.seconds);
     if report.clients.is_empty() {
-        return format!("In {time} no flight ended: nobody asked, or all still wait.\n");
+        return format!("In {time} no flight ended: there were no callers, or all still wait.\n");
     }
     let mut text = format!("In {time}:\n");
     for of_client in &report.clients {
-        let _ = write!(text, "\n{}", of_one(of_client));
+        let _ = write!(text, "\n{}", describe_client(of_client));
     }
     text
 }
 
-fn of_one(of_client: &ClientStats) -> String {
+fn describe_client(of_client: &ClientStats) -> String {
     let stats = &of_client.stats;
     let requests = stats.cost.upstream_requests;
     let mut text = format!(
@@ -105,7 +105,7 @@ fn of_one(of_client: &ClientStats) -> String {
         count(stats.flights, "guest call"),
         count(requests, "upstream request"),
     );
-    for (what, amount, whole) in [
+    for (label, amount, whole) in [
         (
             "sharing saved",
             stats.saved,
@@ -116,7 +116,7 @@ fn of_one(of_client: &ClientStats) -> String {
         if amount.calls > 0 {
             let _ = writeln!(
                 text,
-                "  {what} {} of {} ({}), {} of upstream time, {} of guest time",
+                "  {label} {} of {} ({}), {} of upstream time, {} of guest time",
                 amount.upstream_requests,
                 count(whole, "upstream request"),
                 format::percent(amount.upstream_requests, whole),
@@ -126,9 +126,9 @@ fn of_one(of_client: &ClientStats) -> String {
         }
     }
     if stats.duplicates() == 0 {
-        text += "  no two callers asked for the same key at the same time\n";
+        text += "  no two callers requested the same key at the same time\n";
     }
-    if let Some(line) = equality(stats) {
+    if let Some(line) = comparison(stats) {
         let _ = writeln!(text, "  {line}");
     }
     text.push('\n');
@@ -139,28 +139,28 @@ fn of_one(of_client: &ClientStats) -> String {
     text
 }
 
-fn equality(stats: &Stats) -> Option<String> {
+fn comparison(stats: &Stats) -> Option<String> {
     let (equal, compared) = (stats.equal, stats.equal + stats.unequal);
     (compared > 0).then(|| {
         format!("of the answers that would have been shared, {equal} of {compared} were equal")
     })
 }
 
-/// What to do next, where nothing is shared yet.
+/// What to do next, if nothing is shared yet.
 fn advice(of_client: &ClientStats) -> Option<String> {
     let (client, stats) = (&of_client.client, &of_client.stats);
     if stats.would_save.calls == 0 {
         None
     } else if stats.unequal > 0 {
         Some(
-            "  Do not share yet: where answers differ, the key leaves something out, or the upstream's data\n  \
-             changes between two calls. --show-keys says which keys those are.\n"
+            "  Do not share yet: if answers differ, the key is incomplete, or the upstream's data changes between\n  \
+             two calls. --show-keys prints the keys.\n"
                 .to_owned(),
         )
     } else {
         Some(format!(
-            "  To share: take sharing = \"observed\" out of [clients.{client}] and send the service SIGHUP; or, \
-             where\n  it was started with --no-coalescing, start it without.\n"
+            "  To share: remove sharing = \"observed\" from [clients.{client}] and send the service SIGHUP; or,\n  \
+             if it was started with --no-coalescing, start it without.\n"
         ))
     }
 }
@@ -208,7 +208,7 @@ fn table(of_client: &ClientStats) -> String {
     if more > 0 {
         let _ = writeln!(
             text,
-            "  and {} (--keys N shows more)",
+            "  and {} (--keys N prints more)",
             count(more as u64, "more key")
         );
     }
@@ -217,7 +217,7 @@ fn table(of_client: &ClientStats) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oneflight::observability::observation::{Amount, KeyStats};
+    use oneflight::admin_types::{Amount, KeyStats};
 
     use super::*;
 
@@ -232,12 +232,12 @@ mod tests {
         }
     }
 
-    fn report(stats: Stats) -> Report {
+    fn report(stats: Stats) -> ObservationReport {
         let of_key = KeyStats {
             key: "8c1d".to_owned(),
             stats,
         };
-        Report {
+        ObservationReport {
             seconds: 60.0,
             clients: vec![ClientStats {
                 client: "orders".to_owned(),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_shared_it_says_what_sharing_would_save_and_how_to_begin() {
+    fn if_nothing_is_shared_the_report_has_what_sharing_would_save_and_how_to_start() {
         let observed = Stats {
             callers: 312,
             flights: 312,
@@ -259,7 +259,7 @@ mod tests {
             ..Stats::default()
         };
         assert_eq!(
-            told(&report(observed)),
+            describe(&report(observed)),
             "In 60 s:\n\
              \n\
              orders: 312 callers, 312 guest calls, 312 upstream requests\n\
@@ -269,26 +269,26 @@ mod tests {
              \n\
              \x20 key    callers     calls  requests  would save    equal\n\
              \x20 8c1d       312       312       312         156    156 of 156\n\
-             \x20 and 2 more keys (--keys N shows more)\n\
+             \x20 and 2 more keys (--keys N prints more)\n\
              \n\
-             \x20 To share: take sharing = \"observed\" out of [clients.orders] and send the service SIGHUP; \
-             or, where\n  it was started with --no-coalescing, start it without.\n"
+             \x20 To share: remove sharing = \"observed\" from [clients.orders] and send the service SIGHUP; \
+             or,\n  if it was started with --no-coalescing, start it without.\n"
         );
         let unequal = Stats {
             equal: 154,
             unequal: 2,
             ..observed
         };
-        let told = told(&report(unequal));
-        assert!(told.contains("154 of 156 were equal\n"), "{told}");
+        let text = describe(&report(unequal));
+        assert!(text.contains("154 of 156 were equal\n"), "{text}");
         assert!(
-            told.contains("Do not share yet") && !told.contains("SIGHUP"),
-            "{told}"
+            text.contains("Do not share yet") && !text.contains("SIGHUP"),
+            "{text}"
         );
     }
 
     #[test]
-    fn where_callers_share_it_says_what_that_saved() {
+    fn if_callers_share_the_report_has_what_that_saved() {
         let shared = Stats {
             callers: 312,
             flights: 156,
@@ -296,33 +296,33 @@ mod tests {
             saved: amount(156),
             ..Stats::default()
         };
-        let told = told(&report(shared));
+        let text = describe(&report(shared));
         let line = "  sharing saved 156 of 312 upstream requests (50 %), 15.6 s of upstream time";
-        assert!(told.contains(line), "{told}");
+        assert!(text.contains(line), "{text}");
         assert!(
-            !told.contains("SIGHUP") && !told.contains("were equal"),
-            "{told}"
+            !text.contains("SIGHUP") && !text.contains("were equal"),
+            "{text}"
         );
     }
 
     #[test]
-    fn where_nobody_asked_it_says_so() {
-        let nothing = Report {
+    fn a_report_without_callers_or_duplicates_says_that() {
+        let nothing = ObservationReport {
             seconds: 5.0,
             clients: vec![],
         };
         assert_eq!(
-            told(&nothing),
-            "In 5 s no flight ended: nobody asked, or all still wait.\n"
+            describe(&nothing),
+            "In 5 s no flight ended: there were no callers, or all still wait.\n"
         );
-        let alone = told(&report(Stats {
+        let alone = describe(&report(Stats {
             callers: 1,
             flights: 1,
             cost: amount(1),
             ..Stats::default()
         }));
         assert!(
-            alone.contains("no two callers asked for the same key"),
+            alone.contains("no two callers requested the same key"),
             "{alone}"
         );
     }

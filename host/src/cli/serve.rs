@@ -1,6 +1,5 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,16 +8,17 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
+use oneflight::config::{ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
 use oneflight::registry::{ClientRegistry, LoadedClient};
 use oneflight::server::{Listeners, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
+use super::network::{address, listen};
+use super::shutdown::shutdown;
 use super::traces::Traces;
 use super::{allocator, log};
 
@@ -70,14 +70,14 @@ Examples:
 impl Serve {
     pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
         let config = self.config()?;
-        let shown = log::from(level.unwrap_or(config.log.level));
+        let targets = log::at_level(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
-        log::start(shown, config.log.format, tracer);
+        log::start(targets, config.log.format, tracer);
         if let Err(error) = allocator::configure() {
-            tracing::warn!(%error, "free memory is kept for longer or shorter than it should be");
+            tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
-        // From here on no signal ends the process in the middle of something.
+        // From here on the process handles these signals itself.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
         let listener = listen(config.listen, "--listen")?;
         let admin = config.admin.map(|address| listen(address, "--admin"));
@@ -97,27 +97,27 @@ impl Serve {
         );
         let loading = async {
             let mut loaded = load(&config, &metrics)?;
-            while let Some(served) = loaded.try_next().await? {
-                let name = served.settings().name.clone();
-                clients.put(served);
+            while let Some(client) = loaded.try_next().await? {
+                let name = client.settings().name.clone();
+                clients.put(client);
                 eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
             }
             self.reload(hangup, &config, &clients, &metrics, tls.as_ref())
                 .await
         };
-        let doors = Listeners {
+        let listeners = Listeners {
             callers: listener,
             tls: tls.clone(),
-            operator: admin,
+            admin,
         };
-        // In a task: accepting is not to wait while files are read here.
-        let serving = tokio::spawn(async move { service.run(doors, shutdown).await });
+        // In a task, so that reading files here does not delay accepting.
+        let serving = tokio::spawn(async move { service.run(listeners, shutdown).await });
         let ended = tokio::select! {
             ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             failed = loading => failed,
         };
         if let Some(traces) = traces {
-            traces.end().await;
+            traces.shutdown().await;
         }
         ended
     }
@@ -157,7 +157,7 @@ impl Serve {
         Ok(config)
     }
 
-    /// On each hangup lets what the files say now take over from what they said, whole or not at all.
+    /// On each SIGHUP reads the files again, and replaces clients, certificate and key; all of them, or none on an error.
     async fn reload(
         &self,
         mut hangup: Signal,
@@ -170,23 +170,23 @@ impl Serve {
             let Some(()) = hangup.recv().await else {
                 std::future::pending().await
             };
-            match self.loaded_anew(started, metrics).await {
-                Ok((served, renewed)) => {
-                    let count = served.len();
-                    clients.replace(served);
+            match self.load_again(started, metrics).await {
+                Ok((loaded, renewed)) => {
+                    let count = loaded.len();
+                    clients.replace(loaded);
                     if let (Some(tls), Some(renewed)) = (tls, renewed) {
                         tls.renew(&renewed);
                     }
                     tracing::info!(clients = count, "reloaded");
                 }
                 Err(error) => {
-                    tracing::error!("could not reload, nothing has changed: {error:#}");
+                    tracing::error!("could not reload; nothing has changed: {error:#}");
                 }
             }
         }
     }
 
-    async fn loaded_anew(
+    async fn load_again(
         &self,
         started: &Config,
         metrics: &Metrics,
@@ -206,16 +206,16 @@ impl Serve {
         };
         if kept(&config) != kept(started) {
             tracing::warn!(
-                "addresses, whether TLS is spoken, [limits], [log] and [traces] stay as they are until a restart"
+                "changes of the addresses, of whether TLS is used, of [limits], [log] and [traces] need a restart"
             );
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
-        // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
+        // With an engine and a pool of their own, so that the running clients keep their instances.
         Ok((load(&config, metrics)?.try_collect().await?, tls))
     }
 }
 
-/// Loads all clients, each of which comes out when it is ready.
+/// Loads all clients; the stream yields each when it is ready.
 fn load<'a>(
     config: &'a Config,
     metrics: &'a Metrics,
@@ -239,7 +239,7 @@ fn load<'a>(
         .collect())
 }
 
-/// What callers are spoken to in TLS with.
+/// The certificate and key of the callers' listener.
 fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
     let read = |file: &Path| {
         std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
@@ -249,65 +249,9 @@ fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
         .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
-/// Connections that wait to be accepted: 4,096, the most that Linux grants unless it is told otherwise.
-/// A herd comes at once, and whoever finds the queue full tries again only after a second.
-const QUEUE: u32 = 4_096;
-
-/// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had
-/// otherwise.
-pub(super) fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    let listener = bind(address).with_context(|| {
-        format!("could not listen on {address}; choose another address with {flag}")
-    })?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            %address,
-            "listening beyond loopback: oneflight does not ask who calls, \
-             and every caller spends its clients' credentials"
-        );
-    }
-    Ok(listener)
-}
-
-/// What [`TcpListener::bind`] does, but for its queue of 128.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(QUEUE)
-}
-
-/// An address to listen on.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("needed {AN_ADDRESS}"))
-}
-
 fn admin(text: &str) -> Result<Admin, String> {
     match text {
         "off" => Ok(Admin::Off),
         text => Ok(Admin::At(address(text)?)),
     }
-}
-
-/// Ready on the first SIGINT or SIGTERM; the second ends the process.
-pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut next = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-        }
-    };
-    Ok(async move {
-        next().await;
-        tracing::info!("ending: flights under way may land");
-        tokio::spawn(async move {
-            next().await;
-            std::process::exit(130);
-        });
-    })
 }

@@ -1,16 +1,20 @@
 //! [`Traces`]: the spans of callers, flights and upstream requests, exported by OTLP over HTTP.
 //!
-//! Invariant: nobody waits for it. A span that ends is put into a queue, and is lost where that is full;
-//! one task empties the queue, a request at a time, and what a request does not deliver in time is lost.
-//! How much is lost is logged, now and then.
+//! Invariant: no call waits for the export. A span that ends is put into a bounded queue, and is lost if that is full;
+//! one task sends the queue's spans, one request at a time, and the spans of a failed request are lost. Lost spans are
+//! counted and logged, at most once a minute.
 //!
-//! The messages, the ids and the sampling are OpenTelemetry's own; the sending is not. The batch processor of
-//! its SDK is not for HTTP clients that are asynchronous, loses spans without a number, and takes
-//! settings from the environment, as the exporter of `opentelemetry-otlp` does: what a service does would then
-//! not be what its configuration says.
+//! Messages, ids and sampling are OpenTelemetry's. The queue and the sending are not, because `BatchSpanProcessor` of
+//! `opentelemetry_sdk` 0.33 does not fit:
 //!
-//! A span's kind is said here, by its name. As a field of the span it would stand on each of its lines in
-//! the log.
+//! - It exports on a thread of its own by `futures_executor::block_on`, outside of any runtime, so an asynchronous
+//!   HTTP client does not work there. Its variant for runtimes is experimental.
+//! - Its counter of dropped spans is private, and logged once, at the shutdown. Spans after the shutdown are not
+//!   counted. A processor around it cannot count either: `on_end` does not return whether the queue was full.
+//! - Its default configuration reads `OTEL_BSP_*` from the environment, and the exporter of `opentelemetry-otlp` reads
+//!   `OTEL_EXPORTER_OTLP_*`. What a service does would then depend on more than its configuration.
+//!
+//! A span's kind is derived from its name here. As a field of the span it would be on each of its lines in the log.
 
 use std::mem;
 use std::sync::Arc;
@@ -44,44 +48,44 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// Spans that wait: as many as a herd of ten thousand callers leaves at once, about 10 MB.
-const QUEUE: usize = 16_384;
+/// Queued spans: more than a herd of ten thousand callers ends at the same time, about 10 MB.
+const MAX_QUEUED: usize = 16_384;
 
-/// Spans in one request: what collectors are used to, a few hundred kilobytes.
-const BATCH: usize = 512;
+/// Spans in one request: the default of collectors, a few hundred kilobytes.
+const MAX_BATCH: usize = 512;
 
-/// A request that is not full goes out so long after its first span.
-const DELAY: Duration = Duration::from_secs(1);
+/// The time after its first span at which an incomplete batch is sent.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One request, connecting included.
-const REQUEST: Duration = Duration::from_secs(3);
+/// One request, including its connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Sending the rest, at the end.
-const FLUSH: Duration = Duration::from_secs(5);
+/// Sending the remaining spans, at the shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between one line about lost spans and the next.
-const QUIET: Duration = Duration::from_secs(60);
+/// The time between two log lines about lost spans.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a receiver answers is no longer than this.
-const ANSWER: usize = 64 << 10;
+/// The longest response that is read.
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
-/// Traces that are being exported.
+/// The export of traces.
 pub(super) struct Traces {
-    /// Open as long as this is here.
+    /// The exporter ends when it is dropped.
     queue: mpsc::Sender<SpanData>,
-    spans: Arc<Spans>,
+    spans: Arc<SpanCounts>,
     exporting: JoinHandle<()>,
 }
 
-/// What is known of spans that are recorded. Written where they begin and end, read by the exporter.
+/// Counts recorded spans. Written when they begin and end, read by the exporter.
 #[derive(Debug, Default)]
-struct Spans {
-    /// A span begins here when somebody asks for its context: a flight's with its first request, a caller's
-    /// when it ends. The end of the service waits for callers by itself.
+struct SpanCounts {
+    /// Open spans. A span begins here when its context is first read: a flight's with its first request, a caller's when
+    /// it ends. The shutdown of the service waits for callers by itself.
     open: AtomicUsize,
-    /// Told when none is open any more.
+    /// Notified when no span is open any more.
     closed: Notify,
-    /// Since somebody last looked.
+    /// Lost since the exporter last read it.
     lost: AtomicU64,
 }
 
@@ -92,22 +96,22 @@ impl Traces {
             .with_service_name("oneflight")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let (queue, queued) = mpsc::channel(QUEUE);
-        let spans = Arc::<Spans>::default();
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let spans = Arc::<SpanCounts>::default();
         let exporter = Exporter {
             queued,
-            receiver: Receiver::new(config),
+            receiver: OtlpReceiver::new(config),
             resource: ResourceAttributesWithSchema::from(&resource),
             spans: Arc::clone(&spans),
             lost: 0,
-            why: None,
-            told: None,
+            reason: None,
+            last_logged: None,
         };
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
                 config.sample,
             ))))
-            .with_span_processor(Queue {
+            .with_span_processor(QueueingProcessor {
                 queue: queue.downgrade(),
                 spans: Arc::clone(&spans),
             })
@@ -120,26 +124,26 @@ impl Traces {
         (provider.tracer("oneflight"), traces)
     }
 
-    /// Sends what there is, if that can be done in time. The flights have landed by then.
-    pub(super) async fn end(self) {
+    /// Sends the remaining spans, within a time limit. The flights have landed by then.
+    pub(super) async fn shutdown(self) {
         let Self {
             queue,
             spans,
             exporting,
         } = self;
-        let sent = timeout(FLUSH, async {
+        let sent = timeout(FLUSH_TIMEOUT, async {
             spans.all_closed().await;
             drop(queue);
             exporting.await
         });
         if sent.await.is_err() {
-            tracing::warn!("not all traces could be sent in the end");
+            tracing::warn!("not all spans could be sent within the flush timeout");
         }
     }
 }
 
-impl Spans {
-    /// Waits until the tasks that still hold one have let go of it.
+impl SpanCounts {
+    /// Waits until no task holds a span.
     async fn all_closed(&self) {
         while self.open.load(Ordering::Acquire) > 0 {
             self.closed.notified().await;
@@ -147,14 +151,14 @@ impl Spans {
     }
 }
 
-/// Takes what ends.
+/// Puts ended spans into the queue.
 #[derive(Debug)]
-struct Queue {
+struct QueueingProcessor {
     queue: mpsc::WeakSender<SpanData>,
-    spans: Arc<Spans>,
+    spans: Arc<SpanCounts>,
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for QueueingProcessor {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {
         self.spans.open.fetch_add(1, Ordering::Relaxed);
     }
@@ -183,88 +187,92 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// Empties the queue.
+/// Sends the spans of the queue.
 struct Exporter {
     queued: mpsc::Receiver<SpanData>,
-    receiver: Receiver,
+    receiver: OtlpReceiver,
     resource: ResourceAttributesWithSchema,
-    spans: Arc<Spans>,
-    /// Lost with requests, and not told of.
+    spans: Arc<SpanCounts>,
+    /// Lost with failed requests, and not logged yet.
     lost: u64,
-    /// Why the last of them failed.
-    why: Option<String>,
-    /// When somebody was last told.
-    told: Option<Instant>,
+    /// Why the last of these failed.
+    reason: Option<String>,
+    last_logged: Option<Instant>,
 }
 
 impl Exporter {
-    /// Until the queue is closed and empty.
+    /// Runs until the queue is closed and empty.
     async fn run(mut self) {
         loop {
             let batch = self.batch().await;
             let count = batch.len() as u64;
             if count == 0 {
-                return self.tell("they came after the end");
+                return self.log_lost("they ended after the shutdown");
             }
             let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
             let request = ExportTraceServiceRequest { resource_spans };
-            let sent = timeout(REQUEST, self.receiver.post(request.encode_to_vec())).await;
-            let sent = sent.context("it did not answer in time").flatten();
+            let sent = timeout(REQUEST_TIMEOUT, self.receiver.post(request.encode_to_vec())).await;
+            let sent = sent
+                .context("the receiver did not respond in time")
+                .flatten();
             match sent {
                 Ok(0) => {}
-                Ok(rejected) => self.lose(rejected, "the receiver rejects them".to_owned()),
+                Ok(rejected) => self.lose(rejected, "the receiver rejected them".to_owned()),
                 Err(error) => self.lose(count, format!("{error:#}")),
             }
-            if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
-                self.tell("there are more than can be sent");
+            if self
+                .last_logged
+                .is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL)
+            {
+                self.log_lost("the queue was full");
             }
         }
     }
 
-    /// Spans that end at about the same time; none where there will be none any more.
+    /// The next spans; empty when the queue is closed and empty.
     async fn batch(&mut self) -> Vec<SpanData> {
         let mut batch = Vec::new();
-        self.queued.recv_many(&mut batch, BATCH).await;
+        self.queued.recv_many(&mut batch, MAX_BATCH).await;
         let filled = async {
-            while batch.len() < BATCH {
-                let room = BATCH - batch.len();
+            while batch.len() < MAX_BATCH {
+                let room = MAX_BATCH - batch.len();
                 if self.queued.recv_many(&mut batch, room).await == 0 {
                     return;
                 }
             }
         };
-        // What came until then is there.
-        let _ = timeout(DELAY, filled).await;
+        // A timeout leaves the spans that were received by then.
+        let _ = timeout(BATCH_TIMEOUT, filled).await;
         batch
     }
 
-    fn lose(&mut self, spans: u64, why: String) {
+    fn lose(&mut self, spans: u64, reason: String) {
         self.lost += spans;
-        self.why = Some(why);
+        self.reason = Some(reason);
     }
 
-    /// Says what was lost since this was last said, if anything was: why the last requests failed, or else
-    /// `otherwise`.
-    fn tell(&mut self, otherwise: &str) {
-        let why = self.why.take();
-        let why = why.as_deref().unwrap_or(otherwise);
+    /// Logs how many spans were lost since the last time, if any: with the reason of the last failed request, or with
+    /// `default_reason`.
+    fn log_lost(&mut self, default_reason: &str) {
+        let reason = self.reason.take();
+        let reason = reason.as_deref().unwrap_or(default_reason);
         let spans = mem::take(&mut self.lost) + self.spans.lost.swap(0, Ordering::Relaxed);
         if spans > 0 {
             let receiver = &self.receiver.url;
-            tracing::warn!(spans, %receiver, why, "spans are lost to traces");
-            self.told = Some(Instant::now());
+            tracing::warn!(spans, %receiver, reason, "spans of traces are lost");
+            self.last_logged = Some(Instant::now());
         }
     }
 }
 
-/// Who takes traces.
-struct Receiver {
+/// The receiver of traces, by OTLP over HTTP.
+struct OtlpReceiver {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     headers: HeaderMap,
 }
 
-impl Receiver {
+impl OtlpReceiver {
     fn new(config: &TracesConfig) -> Self {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(Roots::System.config())
@@ -281,7 +289,7 @@ impl Receiver {
         }
     }
 
-    /// Posts one request; how many of its spans were rejected.
+    /// Posts one request. Returns how many of its spans the receiver rejected.
     async fn post(&self, request: Vec<u8>) -> anyhow::Result<u64> {
         let mut post = Request::post(&self.url).body(Full::from(request))?;
         post.headers_mut().clone_from(&self.headers);
@@ -289,14 +297,19 @@ impl Receiver {
             .http
             .request(post)
             .await
-            .context("it was not reached")?;
+            .context("the receiver was not reached")?;
         let status = response.status();
-        anyhow::ensure!(status.is_success(), "it answered {status}");
-        let body = Limited::new(response.into_body(), ANSWER).collect().await;
-        let body = body.map_err(|_| anyhow::anyhow!("its answer was not read"))?;
-        // Whatever else it says, it has taken them.
-        let answer = ExportTraceServiceResponse::decode(body.to_bytes()).unwrap_or_default();
-        let rejected = answer.partial_success.map(|partly| partly.rejected_spans);
+        anyhow::ensure!(status.is_success(), "the receiver responded {status}");
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
+            .collect()
+            .await;
+        let body =
+            body.map_err(|_| anyhow::anyhow!("the receiver's response could not be read"))?;
+        // Any other body of a successful response means that all were accepted.
+        let response = ExportTraceServiceResponse::decode(body.to_bytes()).unwrap_or_default();
+        let rejected = response
+            .partial_success
+            .map(|partial| partial.rejected_spans);
         Ok(rejected.unwrap_or_default().try_into().unwrap_or_default())
     }
 }
@@ -310,9 +323,9 @@ mod tests {
 
     use super::*;
 
-    /// What ends of this tracer's goes into `queue`.
-    fn tracer(queue: &mpsc::Sender<SpanData>, spans: &Arc<Spans>) -> SdkTracer {
-        let queue = Queue {
+    /// A tracer whose ended spans go into `queue`.
+    fn tracer(queue: &mpsc::Sender<SpanData>, spans: &Arc<SpanCounts>) -> SdkTracer {
+        let queue = QueueingProcessor {
             queue: queue.downgrade(),
             spans: Arc::clone(spans),
         };
@@ -321,9 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn a_span_that_finds_the_queue_full_or_closed_is_lost_and_counted() {
+    fn a_span_is_lost_and_counted_if_the_queue_is_full_or_closed() {
         let (queue, queued) = mpsc::channel(2);
-        let spans = Arc::<Spans>::default();
+        let spans = Arc::<SpanCounts>::default();
         let tracer = tracer(&queue, &spans);
         let lost = || spans.lost.load(Ordering::Relaxed);
         (0..5).for_each(|_| drop(tracer.start("flight")));
@@ -334,19 +347,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_span_that_is_open_when_the_end_begins_is_waited_for() {
+    async fn the_shutdown_waits_for_open_spans() {
         let (queue, mut queued) = mpsc::channel(2);
-        let spans = Arc::<Spans>::default();
+        let spans = Arc::<SpanCounts>::default();
         let open = tracer(&queue, &spans).start("flight");
         let traces = Traces {
             queue,
             spans: Arc::clone(&spans),
             exporting: tokio::spawn(async move { while queued.recv().await.is_some() {} }),
         };
-        let mut end = pin!(traces.end());
-        assert!(poll!(end.as_mut()).is_pending());
+        let mut shutdown = pin!(traces.shutdown());
+        assert!(poll!(shutdown.as_mut()).is_pending());
         drop(open);
-        end.await;
+        shutdown.await;
         assert_eq!(spans.lost.load(Ordering::Relaxed), 0);
     }
 }

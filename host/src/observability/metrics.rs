@@ -117,7 +117,7 @@ impl Metrics {
                     .set(gauge_value(read(of_client)));
             }
         }
-        let observations = self.observers.in_progress();
+        let observations = self.observers.len();
         families.observations.set(gauge_value(observations));
         families.tasks.set(gauge_value(tasks));
         let mut text = String::new();

@@ -1,8 +1,11 @@
-//! The trace context (W3C Trace Context, level 1): what callers say of the span that they ask from, and
-//! what upstreams are told of the span that asks them.
+//! Trace context (W3C Trace Context, level 1): read from the `traceparent` of callers, and sent to upstreams.
 //!
-//! Of what a caller sends, its own span takes the ids over, and nothing else does: `tracestate` and
-//! `baggage` are not read, and a flight, which has many callers, is a trace of its own.
+//! Only the span of a caller continues the caller's trace. A flight has many callers and is a trace of its own.
+//! `tracestate` and `baggage` are not read.
+//!
+//! The parser is our own. `TraceContextPropagator` of `opentelemetry_sdk` 0.33 accepts what the standard's grammar
+//! excludes: ids and flags with fewer digits or a plus sign, white space around the value, and a dash at its end. It
+//! also takes `tracestate` over. A check of the grammar in front of it would be this parser.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -16,7 +19,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The header that says it.
+/// The header with a trace context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The ids of one span, and whether it is recorded.
@@ -28,23 +31,23 @@ pub(crate) struct TraceContext {
 }
 
 impl TraceContext {
-    /// Ids that no other span has, of this process or of another. They count as recorded: a client names
-    /// an upstream in order to find its calls there.
+    /// New ids, unique across processes. The span counts as sampled: a client lists an upstream in `trace` in order to
+    /// find its calls there.
     pub(crate) fn new() -> Self {
-        // Keyed by the system's randomness, so nobody outside can tell one id from another.
+        // With random keys of the system, so that ids cannot be predicted.
         static KEYS: LazyLock<[RandomState; 3]> = LazyLock::new(Default::default);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let [high, low, span] = KEYS.each_ref().map(|key| key.hash_one(number));
         Self {
-            // All zeros stand for no trace at all.
+            // All zeros mean no trace.
             trace: (u128::from(high) << 64 | u128::from(low)).max(1),
             span: span.max(1),
             sampled: true,
         }
     }
 
-    /// That of `span`, where spans are traced.
+    /// The context of `span`, if spans are traced.
     pub(crate) fn of(span: &Span) -> Option<Self> {
         let context = span.context();
         let traced = context.span();
@@ -56,10 +59,10 @@ impl TraceContext {
         })
     }
 
-    /// What a request says. What is not of the standard's form, or is said twice, is not said.
-    pub(crate) fn said_in(headers: &HeaderMap) -> Option<Self> {
-        let mut said = headers.get_all(TRACEPARENT).iter();
-        match (said.next(), said.next()) {
+    /// The context in a request's headers. A `traceparent` that is malformed or repeated is ignored.
+    pub(crate) fn extract(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.to_str().ok()?),
             _ => None,
         }
@@ -73,7 +76,7 @@ impl TraceContext {
             span: u64::try_from(hex(parts.next()?, 16).filter(|span| *span != 0)?).ok()?,
             sampled: hex(parts.next()?, 2)? & 1 == 1,
         };
-        // A later version may say more after this; 255 is none.
+        // A later version may have more fields; 255 is invalid.
         let well_formed = match version {
             0 => parts.next().is_none(),
             version => version != 0xff,
@@ -92,8 +95,8 @@ impl TraceContext {
         HeaderValue::try_from(text).expect("digits and dashes")
     }
 
-    /// Calls `make`. Where spans are traced, one that it makes is a child of this one.
-    fn around<T>(self, make: impl FnOnce() -> T) -> T {
+    /// Calls `make`. If spans are traced, a span that it creates is a child of this one.
+    fn attach<T>(self, make: impl FnOnce() -> T) -> T {
         let context = SpanContext::new(
             TraceId::from_bytes(self.trace.to_be_bytes()),
             SpanId::from_bytes(self.span.to_be_bytes()),
@@ -106,16 +109,16 @@ impl TraceContext {
     }
 }
 
-/// Calls `make`, around which the caller's context stands, where there is one. In a box, because the
-/// requests that wait have to carry it until then, and most have none.
-pub(crate) fn under<T>(parent: Option<Box<TraceContext>>, make: impl FnOnce() -> T) -> T {
+/// Calls `make` with the caller's context, if there is one, as the parent of the spans that it creates. In a box,
+/// because a request keeps it until then, and most have none.
+pub(crate) fn with_parent<T>(parent: Option<Box<TraceContext>>, make: impl FnOnce() -> T) -> T {
     match parent {
-        Some(parent) => parent.around(make),
+        Some(parent) => parent.attach(make),
         None => make(),
     }
 }
 
-/// The number that is written in so many hexadecimal digits, in lower case.
+/// A number in exactly this many hexadecimal digits, in lower case.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (text.len() == digits && text.bytes().all(is_digit))
@@ -123,7 +126,7 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
         .flatten()
 }
 
-/// The trace's id, as it stands in the header.
+/// The trace's id, as in the header.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.trace)
@@ -134,7 +137,7 @@ impl fmt::Display for TraceContext {
 mod tests {
     use super::*;
 
-    fn said(lines: &[&str]) -> Option<TraceContext> {
+    fn extract(lines: &[&str]) -> Option<TraceContext> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(
@@ -142,15 +145,15 @@ mod tests {
                 HeaderValue::from_bytes(line.as_bytes()).unwrap(),
             );
         }
-        TraceContext::said_in(&headers)
+        TraceContext::extract(&headers)
     }
 
     #[test]
-    fn a_context_is_of_the_form_that_the_standard_asks_for_and_never_the_same() {
+    fn a_context_has_the_form_of_the_standard_and_is_unique() {
         let (one, other) = (TraceContext::new(), TraceContext::new());
         assert_ne!(one.trace, other.trace);
         assert_ne!(one.span, other.span);
-        assert_eq!(said(&[one.header().to_str().unwrap()]), Some(one));
+        assert_eq!(extract(&[one.header().to_str().unwrap()]), Some(one));
         let least = TraceContext {
             trace: 1,
             span: 1,
@@ -168,13 +171,13 @@ mod tests {
         for (text, sampled) in [
             (format!("00-{TRACE}-{SPAN}-01"), true),
             (format!("00-{TRACE}-{SPAN}-00"), false),
-            // Flags that are not known are passed over.
+            // Unknown flags are ignored.
             (format!("00-{TRACE}-{SPAN}-fe"), false),
             (format!("00-{TRACE}-{SPAN}-03"), true),
             (format!("cc-{TRACE}-{SPAN}-01"), true),
             (format!("cc-{TRACE}-{SPAN}-01-and-more"), true),
         ] {
-            let context = said(&[&text]).unwrap();
+            let context = extract(&[&text]).unwrap();
             assert_eq!(context.to_string(), TRACE, "{text}");
             assert_eq!(format!("{:016x}", context.span), SPAN, "{text}");
             assert_eq!(context.sampled, sampled, "{text}");
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_of_another_form_is_none() {
+    fn a_malformed_or_repeated_context_is_ignored() {
         let (none, short) = ("0".repeat(32), &TRACE[1..]);
         for text in [
             String::new(),
@@ -205,10 +208,10 @@ mod tests {
             format!("00-{TRACE}-{SPAN}-01, 00-{TRACE}-{SPAN}-01"),
             format!("00-{TRACE}-{SPAN}-\u{e9}1"),
         ] {
-            assert_eq!(said(&[&text]), None, "{text:?}");
+            assert_eq!(extract(&[&text]), None, "{text:?}");
         }
-        assert_eq!(said(&[]), None);
+        assert_eq!(extract(&[]), None);
         let good = format!("00-{TRACE}-{SPAN}-01");
-        assert_eq!(said(&[&good, &good]), None);
+        assert_eq!(extract(&[&good, &good]), None);
     }
 }

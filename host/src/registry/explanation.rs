@@ -1,105 +1,62 @@
-//! [`Explanation`]: what would happen to a caller who asked now, and by what that is decided.
+//! Fills an [`Explanation`]: what would happen to a caller now, and which limits decide.
 //!
-//! It is what the table and the limits would say, as far as they can be looked at without asking: flights
-//! open and land while it is made, and a guest may do what it likes.
+//! It reads the table and the limits without a call. Flights open and land while it does, and a guest may do what it
+//! likes, so it is a prediction.
 
-use serde::{Deserialize, Serialize};
-
+use crate::admin_types::{ExplainedLimits, Explanation, FlightStatus, NextCall};
 use crate::client::FlightControl;
 use crate::model::{
     Call, ClientError, FlightSnapshot, Generation, Limits, Resource, Sharing, Usage,
 };
 use crate::settings::Settings;
 
-/// What would happen to a caller who asked for a key now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// Who answers.
-    pub client: String,
-    /// Which load of it.
-    pub generation: String,
-    /// The key's hash, as it stands in the log.
-    pub key: String,
-    /// Whether callers share flights.
-    pub shares: bool,
-    /// The greatest age of a flight that a caller joins, in milliseconds; any where there is none.
-    pub join_window_ms: Option<u64>,
-    /// Whether a caller may have a flight that nobody opened before.
-    pub allow_fresh: bool,
-    /// The key's flights that are under way, the oldest first.
-    pub flights_of_key: Vec<Explained>,
-    /// The client's flights that are under way.
-    pub flights: usize,
-    /// Those that run.
-    pub running: usize,
-    /// Those that wait for their turn to run.
-    pub waiting: usize,
-    /// What these are held to.
-    pub limits: Bounds,
-    /// What would happen.
-    pub next: Next,
+pub(super) fn explain(
+    call: &Call,
+    settings: &Settings,
+    control: &FlightControl,
+    generation: Generation,
+    usage: Usage,
+) -> Explanation {
+    let (mut flights_of_key, mut flights) = (Vec::new(), 0);
+    control.visit(|of, flight| {
+        flights += 1;
+        if of == call {
+            flights_of_key.push(FlightStatus::from(flight));
+        }
+    });
+    flights_of_key.sort_by_key(|flight| std::cmp::Reverse(flight.age_ms));
+    let (shares, join_window, allow_fresh) = match settings.sharing {
+        Sharing::Coalesced {
+            join_window,
+            allow_fresh,
+        } => (true, join_window, allow_fresh),
+        Sharing::Observed => (false, None, false),
+    };
+    let limits = explained(&settings.limits, shares);
+    let state = TableState {
+        flights_of_key: &flights_of_key,
+        flights,
+        is_draining: control.is_draining(),
+        is_full: usage.running + usage.waiting >= limits.running,
+    };
+    let next = state.next(&limits);
+    Explanation {
+        client: settings.name.clone(),
+        generation: generation.to_string(),
+        key: call.to_string(),
+        shares,
+        join_window_ms: join_window.map(milliseconds),
+        allow_fresh,
+        flights_of_key,
+        flights,
+        running: usage.running,
+        waiting: usage.waiting,
+        limits,
+        next,
+    }
 }
 
-/// A flight that is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explained {
-    /// As the log names it.
-    pub flight: String,
-    /// Its age, in milliseconds.
-    pub age_ms: Option<u64>,
-    /// Callers that wait for it.
-    pub callers: usize,
-    /// Whether a caller joins it.
-    pub joinable: bool,
-}
-
-/// The limits that decide over a caller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bounds {
-    /// Flights open at once; none where nothing is shared.
-    pub flights: Option<usize>,
-    /// Callers of one flight.
-    pub callers: usize,
-    /// Flights of one key under way at once; none where nothing is shared.
-    pub flights_of_key: Option<usize>,
-    /// Flights that run at once.
-    pub running: usize,
-    /// The wait for a turn to run, in milliseconds.
-    pub queue_ms: u64,
-    /// A flight in all, in milliseconds.
-    pub flight_ms: u64,
-}
-
-/// What happens to a caller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Next {
-    /// It joins a flight.
-    Joins {
-        /// Which.
-        flight: String,
-        /// Until it is answered at the latest, in milliseconds.
-        within_ms: u64,
-    },
-    /// It opens a flight.
-    Opens {
-        /// Whether that one has to wait for its turn to run.
-        waits: bool,
-        /// The flight that it would join, were they shared.
-        would_have_joined: Option<String>,
-        /// Until it is answered at the latest, in milliseconds.
-        within_ms: u64,
-    },
-    /// It is refused.
-    Refused {
-        /// With this code.
-        code: String,
-        /// And these words.
-        reason: String,
-    },
-}
-
-impl From<&FlightSnapshot> for Explained {
+impl From<&FlightSnapshot> for FlightStatus {
     fn from(flight: &FlightSnapshot) -> Self {
         Self {
             flight: flight.flight.to_string(),
@@ -110,119 +67,185 @@ impl From<&FlightSnapshot> for Explained {
     }
 }
 
-impl Explanation {
-    pub(super) fn new(
-        call: &Call,
-        settings: &Settings,
-        control: &FlightControl,
-        generation: Generation,
-        usage: Usage,
-    ) -> Self {
-        let (mut flights_of_key, mut flights) = (Vec::new(), 0);
-        control.visit(|of, flight| {
-            flights += 1;
-            if of == call {
-                flights_of_key.push(Explained::from(flight));
-            }
-        });
-        flights_of_key.sort_by_key(|flight| std::cmp::Reverse(flight.age_ms));
-        let (shares, join_window, allow_fresh) = match settings.sharing {
-            Sharing::Coalesced {
-                join_window,
-                allow_fresh,
-            } => (true, join_window, allow_fresh),
-            Sharing::Observed => (false, None, false),
-        };
-        let limits = Bounds::of(&settings.limits, shares);
-        let next = Next::of(
-            &flights_of_key,
-            flights,
-            &limits,
-            control.is_draining(),
-            usage.running + usage.waiting >= limits.running,
-        );
-        Self {
-            client: settings.name.clone(),
-            generation: generation.to_string(),
-            key: call.to_string(),
-            shares,
-            join_window_ms: join_window.map(milliseconds),
-            allow_fresh,
-            flights_of_key,
-            flights,
-            running: usage.running,
-            waiting: usage.waiting,
-            limits,
-            next,
-        }
+fn explained(limits: &Limits, shares: bool) -> ExplainedLimits {
+    ExplainedLimits {
+        flights: shares.then_some(limits.max_flights),
+        callers: limits.max_callers,
+        // At least two: the table always lets a fresh flight supersede another one.
+        flights_of_key: shares.then_some(limits.max_executions_per_key.max(2)),
+        running: limits.max_executions,
+        queue_ms: milliseconds(limits.queue_timeout),
+        flight_ms: milliseconds(limits.flight_timeout),
     }
 }
 
-impl Bounds {
-    fn of(limits: &Limits, shares: bool) -> Self {
-        Self {
-            flights: shares.then_some(limits.max_flights),
-            callers: limits.max_callers,
-            // The table lets one be superseded by another at least.
-            flights_of_key: shares.then_some(limits.max_executions_per_key.max(2)),
-            running: limits.max_executions,
-            queue_ms: milliseconds(limits.queue_timeout),
-            flight_ms: milliseconds(limits.flight_timeout),
-        }
-    }
+/// What a prediction is made from.
+struct TableState<'a> {
+    /// The oldest first.
+    flights_of_key: &'a [FlightStatus],
+    flights: usize,
+    is_draining: bool,
+    /// Whether all permits to run are taken.
+    is_full: bool,
 }
 
-impl Next {
-    /// `is_full` says that as many run as may.
-    fn of(
-        of_key: &[Explained],
-        flights: usize,
-        limits: &Bounds,
-        is_draining: bool,
-        is_full: bool,
-    ) -> Self {
-        let open = of_key.iter().find(|flight| flight.joinable);
+impl TableState<'_> {
+    /// In the order in which the table checks.
+    fn next(&self, limits: &ExplainedLimits) -> NextCall {
         let has_reached =
             |count: usize, limit: Option<usize>| limit.is_some_and(|limit| count >= limit);
-        if let Some(open) = open {
+        let mut of_key = self.flights_of_key.iter();
+        if let Some(open) = of_key.clone().find(|flight| flight.joinable) {
             if open.callers >= limits.callers {
-                return Self::refused(&ClientError::Overloaded(Resource::Callers));
+                return refused(&ClientError::Overloaded(Resource::Callers));
             }
-            return Self::Joins {
+            let age = open.age_ms.unwrap_or_default();
+            return NextCall::Joins {
                 flight: open.flight.clone(),
-                within_ms: limits
-                    .flight_ms
-                    .saturating_sub(open.age_ms.unwrap_or_default()),
+                within_ms: limits.flight_ms.saturating_sub(age),
             };
         }
-        if is_draining {
-            return Self::refused(&ClientError::Cancelled);
+        if self.is_draining {
+            return refused(&ClientError::Cancelled);
         }
         if limits.callers == 0 {
-            return Self::refused(&ClientError::Overloaded(Resource::Callers));
+            return refused(&ClientError::Overloaded(Resource::Callers));
         }
-        if has_reached(of_key.len(), limits.flights_of_key) {
-            return Self::refused(&ClientError::Overloaded(Resource::FlightsOfKey));
+        if has_reached(self.flights_of_key.len(), limits.flights_of_key) {
+            return refused(&ClientError::Overloaded(Resource::FlightsOfKey));
         }
-        if has_reached(flights, limits.flights) {
-            return Self::refused(&ClientError::Overloaded(Resource::Flights));
+        if has_reached(self.flights, limits.flights) {
+            return refused(&ClientError::Overloaded(Resource::Flights));
         }
-        let oldest = of_key.first().filter(|_| limits.flights.is_none());
-        Self::Opens {
-            waits: is_full,
+        let oldest = of_key.next().filter(|_| limits.flights.is_none());
+        NextCall::Opens {
+            waits: self.is_full,
             would_have_joined: oldest.map(|flight| flight.flight.clone()),
             within_ms: limits.flight_ms,
         }
     }
+}
 
-    fn refused(error: &ClientError) -> Self {
-        Self::Refused {
-            code: error.code().to_owned(),
-            reason: error.to_string(),
-        }
+fn refused(error: &ClientError) -> NextCall {
+    NextCall::Refused {
+        code: error.code().to_owned(),
+        reason: error.to_string(),
     }
 }
 
 fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ExplainedLimits = ExplainedLimits {
+        flights: Some(2),
+        callers: 3,
+        flights_of_key: Some(2),
+        running: 1,
+        queue_ms: 1_000,
+        flight_ms: 10_000,
+    };
+
+    fn flight(number: u8, callers: usize, joinable: bool) -> FlightStatus {
+        FlightStatus {
+            flight: number.to_string(),
+            age_ms: Some(4_000),
+            callers,
+            joinable,
+        }
+    }
+
+    fn state(flights_of_key: &[FlightStatus]) -> TableState<'_> {
+        TableState {
+            flights_of_key,
+            flights: flights_of_key.len(),
+            is_draining: false,
+            is_full: false,
+        }
+    }
+
+    fn code_of(next: NextCall) -> String {
+        match next {
+            NextCall::Refused { code, .. } => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn opens(waits: bool, would_have_joined: Option<&str>) -> NextCall {
+        NextCall::Opens {
+            waits,
+            would_have_joined: would_have_joined.map(str::to_owned),
+            within_ms: 10_000,
+        }
+    }
+
+    #[test]
+    fn a_caller_joins_the_joinable_flight_even_while_the_table_drains() {
+        let flights = [flight(1, 1, false), flight(2, 2, true)];
+        let joins = NextCall::Joins {
+            flight: "2".to_owned(),
+            within_ms: 6_000,
+        };
+        let mut state = state(&flights);
+        assert_eq!(state.next(&LIMITS), joins);
+        state.is_draining = true;
+        assert_eq!(state.next(&LIMITS), joins);
+    }
+
+    #[test]
+    fn a_caller_of_a_full_flight_is_refused() {
+        let flights = [flight(1, 3, true)];
+        assert_eq!(code_of(state(&flights).next(&LIMITS)), "overloaded");
+    }
+
+    #[test]
+    fn a_caller_opens_a_flight_up_to_the_limits() {
+        assert_eq!(state(&[]).next(&LIMITS), opens(false, None));
+        let full = TableState {
+            is_full: true,
+            ..state(&[])
+        };
+        assert_eq!(full.next(&LIMITS), opens(true, None));
+        let draining = TableState {
+            is_draining: true,
+            ..state(&[])
+        };
+        assert_eq!(code_of(draining.next(&LIMITS)), "cancelled");
+        let at_limit = TableState {
+            flights: 2,
+            ..state(&[])
+        };
+        assert_eq!(code_of(at_limit.next(&LIMITS)), "overloaded");
+        let of_key = [flight(1, 1, false), flight(2, 1, false)];
+        let at_limit_of_key = TableState {
+            flights: 0,
+            ..state(&of_key)
+        };
+        assert_eq!(code_of(at_limit_of_key.next(&LIMITS)), "overloaded");
+        let no_callers = ExplainedLimits {
+            callers: 0,
+            ..LIMITS
+        };
+        assert_eq!(code_of(state(&[]).next(&no_callers)), "overloaded");
+    }
+
+    #[test]
+    fn if_nothing_is_shared_the_oldest_flight_is_the_one_that_would_be_joined() {
+        let unshared = ExplainedLimits {
+            flights: None,
+            flights_of_key: None,
+            ..LIMITS
+        };
+        let flights = [
+            flight(1, 1, false),
+            flight(2, 1, false),
+            flight(3, 1, false),
+        ];
+        assert_eq!(state(&flights).next(&unshared), opens(false, Some("1")));
+        assert_eq!(state(&flights[..1]).next(&LIMITS), opens(false, None));
+    }
 }

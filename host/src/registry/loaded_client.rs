@@ -1,6 +1,7 @@
-//! [`LoadedClient`]: a client that callers can be answered by.
+//! [`LoadedClient`]: a client that is ready for callers.
 
-use super::explanation::Explanation;
+use super::explanation::explain;
+use crate::admin_types::Explanation;
 use crate::client::{Client, Execute, FlightControl};
 use crate::model::{Call, Sharing};
 use crate::observability::metrics::ClientMetrics;
@@ -16,13 +17,13 @@ pub struct LoadedClient<E> {
 }
 
 impl<E: Execute> LoadedClient<E> {
-    /// Decorates `component` as `settings` say. `metrics` counts its callers and flights.
+    /// Decorates `component` by `settings`. `metrics` counts its callers and flights.
     pub fn new(component: E, settings: Settings, metrics: ClientMetrics) -> Self {
         let client = Stack::new(component, &settings, metrics.clone());
         Self::from_stack(client, settings, metrics)
     }
 
-    /// A client that is decorated already, as `settings` say, and counted by `metrics`.
+    /// A client that is decorated already, by `settings`, and counted by `metrics`.
     pub fn from_stack(client: Stack<E>, settings: Settings, metrics: ClientMetrics) -> Self {
         Self {
             client,
@@ -31,7 +32,7 @@ impl<E: Execute> LoadedClient<E> {
         }
     }
 
-    /// What callers call.
+    /// The decorated component.
     pub fn client(&self) -> &Stack<E> {
         &self.client
     }
@@ -41,20 +42,20 @@ impl<E: Execute> LoadedClient<E> {
         self.client.control()
     }
 
-    /// What it was decorated with.
+    /// The settings that it was decorated by.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What counts its callers and flights.
+    /// The counters of its callers and flights.
     pub fn metrics(&self) -> &ClientMetrics {
         &self.metrics
     }
 
-    /// What would happen to a caller that requested `call` now, and why.
+    /// Predicts what would happen to a caller of `call` now.
     pub fn explain(&self, call: &Call) -> Explanation {
         let client = &self.client;
-        Explanation::new(
+        explain(
             call,
             &self.settings,
             client.control(),

@@ -1,4 +1,4 @@
-//! [`Body`]: of every answer there is.
+//! [`Body`]: the body of every response.
 
 use std::convert::Infallible;
 use std::mem::take;
@@ -9,12 +9,11 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// What is written after a response's head. Connections have room for one, so it is no larger than what
-/// callers need of it.
+/// The body of a response. Every connection has room for one, so it is no larger than a complete body.
 pub(super) enum Body {
-    /// All that there is, in one piece; empty when it is written.
+    /// A complete body; empty once it is written.
     Whole(Bytes),
-    /// What comes while somebody looks.
+    /// A body that is produced while it is read.
     Stream(UnsyncBoxBody<Bytes, Infallible>),
 }
 
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_no_larger_than_one_that_is_always_whole() {
+    fn it_is_no_larger_than_a_body_that_is_always_complete() {
         assert_eq!(size_of::<Body>(), size_of::<Full<Bytes>>());
     }
 }

@@ -1,162 +1,192 @@
-//! [`Connection`]: one caller's connection, from its acceptance to its end.
+//! [`HttpServer`]: serves one listener's connections, each in a task of its own from its acceptance to its end.
 //!
-//! Who says nothing at first is given [`ServerLimits::head_time`](crate::ServerLimits::head_time), and hyper's
-//! timer ends an HTTP/1 connection whose next head does not come. All other ways of holding one for nothing are
-//! seen by its [`ActivityMonitor`]: half of HTTP/2's preface, HTTP/2 without requests, and not reading the answer.
+//! A connection that sends nothing at first is closed after
+//! [`ServerLimits::header_timeout`](crate::ServerLimits::header_timeout), and hyper's timer closes an HTTP/1
+//! connection whose next request head does not arrive. The [`ActivityMonitor`] detects every other connection that
+//! is held for nothing: half of HTTP/2's preface, HTTP/2 without requests, and a response that is not read.
+
+mod activity;
+mod builders;
+mod detect;
+mod rewind;
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::Either;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
+use self::activity::ActivityMonitor;
+use self::builders::HttpBuilders;
+use self::detect::{DetectedProtocol, first_bytes};
+use self::rewind::RewindIo;
 use super::body::Body;
-use super::listener::{Audience, Listener};
 use super::tls::Tls;
-use super::{admin_api, public_api};
-use crate::client::Execute;
+use crate::settings::ServerLimits;
 
-/// Bytes that are read at most to see what is spoken: as many as hyper reads at first.
-const MOST_SAID: usize = 8 << 10;
+/// Responds to the requests of a listener.
+pub(super) trait Handler: Send + Sync + 'static {
+    /// Called once for each request, with the local address of its connection. The future is dropped when the
+    /// caller is gone.
+    ///
+    /// The call itself, before the first poll, must not panic: over HTTP/2 that would end all requests of the
+    /// connection. The future of a request that waits should not hold `head`: while that lives, hyper cannot use
+    /// the buffer again that it was read into, and allocates another one.
+    fn respond(
+        &self,
+        head: Parts,
+        local: Option<SocketAddr>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<Self>;
+}
 
-/// A connection's own, shared by its requests.
-pub(super) struct Connection<C> {
-    door: Arc<Listener<C>>,
-    /// Where it came in.
+/// What all connections of a listener share.
+pub(super) struct HttpServer<H> {
+    handler: H,
+    limits: ServerLimits,
+    tls: Option<Tls>,
+    builders: HttpBuilders,
+}
+
+impl<H: Handler> HttpServer<H> {
+    pub(super) fn new(handler: H, limits: &ServerLimits, tls: Option<Tls>) -> Arc<Self> {
+        Arc::new(Self {
+            handler,
+            limits: limits.clone(),
+            tls,
+            builders: HttpBuilders::new(limits),
+        })
+    }
+
+    /// Serves `stream` in a task of its own. A value in `shutdown` lets it finish what it has begun; without a
+    /// sender it is closed at once.
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        shutdown: watch::Receiver<()>,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let connection = Connection {
+            server: Arc::clone(self),
+            local: stream.local_addr().ok(),
+            activity: Arc::default(),
+            _permit: permit,
+        };
+        // Tasks of two types: the one without TLS has no room for it.
+        match self.tls.as_ref().map(Tls::acceptor) {
+            None => drop(tokio::spawn(connection.serve_clear(stream, shutdown))),
+            Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, shutdown))),
+        }
+    }
+}
+
+/// One caller's connection, owned by its task.
+struct Connection<H> {
+    server: Arc<HttpServer<H>>,
     local: Option<SocketAddr>,
-    pulse: ActivityMonitor,
+    activity: Arc<ActivityMonitor>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl<C: Execute> Connection<C> {
-    /// Serves `stream` in a task of its own, until `finish` says to end it or has no sender any more.
-    pub(super) fn spawn(
-        door: &Arc<Listener<C>>,
-        stream: TcpStream,
-        permit: OwnedSemaphorePermit,
-        finish: watch::Receiver<()>,
-    ) {
-        let _ = stream.set_nodelay(true);
-        let connection = Arc::new(Self {
-            door: Arc::clone(door),
-            local: stream.local_addr().ok(),
-            pulse: ActivityMonitor::default(),
-            _permit: permit,
-        });
-        // Tasks of two kinds, so that the one without TLS has no room for it.
-        match door.tls.as_ref().map(Tls::acceptor) {
-            None => drop(tokio::spawn(connection.serve_clear(stream, finish))),
-            Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, finish))),
-        }
-    }
-
-    async fn serve_clear(self: Arc<Self>, mut stream: TcpStream, mut finish: watch::Receiver<()>) {
-        let mut look = pin!(sleep(self.door.limits.header_timeout));
-        let said = tokio::select! {
+impl<H: Handler> Connection<H> {
+    async fn serve_clear(self, mut stream: TcpStream, mut shutdown: watch::Receiver<()>) {
+        let mut timer = pin!(sleep(self.server.limits.header_timeout));
+        let first = tokio::select! {
             biased;
-            said = said_first(&mut stream) => said,
-            _ = finish.changed() => return,
-            () = &mut look => return tracing::debug!("a connection said nothing"),
+            first = first_bytes(&mut stream) => first,
+            _ = shutdown.changed() => return,
+            () = &mut timer => return tracing::debug!("a connection sent nothing within the header timeout"),
         };
-        match said {
-            Ok(said) if said.is_empty() => {
-                tracing::debug!("a connection was closed before it said anything");
+        match first {
+            Ok(first) if first.is_empty() => {
+                tracing::debug!("a connection was closed before it sent anything");
             }
-            Ok(said) => {
-                let version = DetectedProtocol::begun(&said);
-                self.serve(stream, said, version, look, finish).await;
+            Ok(first) => {
+                let protocol = DetectedProtocol::from_first_bytes(&first);
+                self.serve(stream, first, protocol, timer, shutdown).await;
             }
             Err(error) => tracing::debug!(%error, "a connection ended early"),
         }
     }
 
     async fn serve_tls(
-        self: Arc<Self>,
+        self,
         tls: TlsAcceptor,
         stream: TcpStream,
-        mut finish: watch::Receiver<()>,
+        mut shutdown: watch::Receiver<()>,
     ) {
-        let mut look = pin!(sleep(self.door.limits.header_timeout));
-        let shaken = tokio::select! {
+        let mut timer = pin!(sleep(self.server.limits.header_timeout));
+        let handshake = tokio::select! {
             biased;
-            shaken = tls.accept(stream) => shaken,
-            _ = finish.changed() => return,
-            () = &mut look => return tracing::debug!("a TLS handshake took too long"),
+            handshake = tls.accept(stream) => handshake,
+            _ = shutdown.changed() => return,
+            () = &mut timer => return tracing::debug!("a TLS handshake did not end within the header timeout"),
         };
-        match shaken {
+        match handshake {
             Ok(stream) => {
-                let version = DetectedProtocol::agreed(stream.get_ref().1.alpn_protocol());
-                self.serve(stream, Bytes::new(), version, look, finish)
+                let protocol = DetectedProtocol::from_alpn(stream.get_ref().1.alpn_protocol());
+                self.serve(stream, Bytes::new(), protocol, timer, shutdown)
                     .await;
             }
             Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
         }
     }
 
-    /// Serves `io`, of which `said` has been read, and with `look` looks at its pulse.
+    /// Serves `io`, of which `first` has been read already; `timer` is used again to check its activity.
     ///
-    /// Most connections are HTTP/1, and wait for one answer at a time. Those have room for no more: what
-    /// finds out the version by itself has hyper take a buffer of twice the size, and is more than twice as
-    /// large.
+    /// Most connections are HTTP/1 with one request at a time, and their tasks have room for no more: hyper's
+    /// builder for both versions allocates a read buffer of twice the size, and its connection is more than twice
+    /// as large.
     async fn serve<I>(
-        self: Arc<Self>,
+        &self,
         io: I,
-        said: Bytes,
-        version: DetectedProtocol,
-        look: Pin<&mut Sleep>,
-        finish: watch::Receiver<()>,
+        first: Bytes,
+        protocol: DetectedProtocol,
+        timer: Pin<&mut Sleep>,
+        shutdown: watch::Receiver<()>,
     ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let io = Observed {
-            said,
-            io: TokioIo::new(io),
-            connection: Arc::clone(&self),
-        };
-        let service = service_fn(|request| Arc::clone(&self).respond(request));
-        match version {
+        let io = RewindIo::new(first, io, Arc::clone(&self.activity));
+        let service = service_fn(|request| self.respond(request));
+        let builders = &self.server.builders;
+        match protocol {
             DetectedProtocol::Http1 => {
-                let connection = pin!(self.door.http1.serve_connection(io, service));
-                self.until_its_end(connection, look, finish).await;
+                let connection = pin!(builders.http1.serve_connection(io, service));
+                self.drive(connection, timer, shutdown).await;
             }
             DetectedProtocol::Either => {
-                let mut connection = Box::pin(self.door.either.serve_connection(io, service));
-                self.until_its_end(connection.as_mut(), look, finish).await;
+                let mut connection = Box::pin(builders.either.serve_connection(io, service));
+                self.drive(connection.as_mut(), timer, shutdown).await;
             }
         }
     }
 
-    async fn until_its_end(
+    /// Polls `connection` until it ends, is closed by the shutdown, or has been idle for too long.
+    async fn drive(
         &self,
         mut connection: Pin<&mut impl GracefulConnection<Error: Display>>,
-        mut look: Pin<&mut Sleep>,
-        mut finish: watch::Receiver<()>,
+        mut timer: Pin<&mut Sleep>,
+        mut shutdown: watch::Receiver<()>,
     ) {
-        let limits = &self.door.limits;
-        look.as_mut().reset(Instant::now() + limits.header_timeout);
-        let mut quiet = Duration::ZERO;
-        let mut finishing = false;
+        let limits = &self.server.limits;
+        timer.as_mut().reset(Instant::now() + limits.header_timeout);
+        let mut idle = Duration::ZERO;
+        let mut is_finishing = false;
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -165,57 +195,46 @@ impl<C: Execute> Connection<C> {
                     }
                     return;
                 }
-                told = finish.changed() => {
-                    if told.is_err() {
+                changed = shutdown.changed() => {
+                    if changed.is_err() {
                         return;
                     }
                     connection.as_mut().graceful_shutdown();
-                    finishing = true;
+                    is_finishing = true;
                 }
-                () = &mut look => {
-                    look.as_mut().reset(Instant::now() + limits.header_timeout);
-                    quiet = if self.pulse.is_quiet() {
-                        quiet + limits.header_timeout
+                () = &mut timer => {
+                    timer.as_mut().reset(Instant::now() + limits.header_timeout);
+                    idle = if self.activity.take_idle() {
+                        idle + limits.header_timeout
                     } else {
                         Duration::ZERO
                     };
-                    if quiet >= limits.write_stall_timeout {
+                    if idle >= limits.write_stall_timeout {
                         return;
                     }
-                    // An answer that is not read yet may still be, when nothing new is begun.
-                    if !quiet.is_zero() && !finishing {
+                    // A response that was not read yet may still be, if nothing new is begun.
+                    if !idle.is_zero() && !is_finishing {
                         connection.as_mut().graceful_shutdown();
-                        finishing = true;
+                        is_finishing = true;
                     }
                 }
             }
         }
     }
 
-    /// Reads what is asked at once: a caller who waits holds nothing of the request. It must not panic before it
-    /// returns, which over HTTP/2 would end all requests of the connection.
+    /// Calls the handler at once, so that a caller that waits holds nothing of its request.
     fn respond(
-        self: Arc<Self>,
+        &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<C> {
-        // No request has a meaning for its body: it is dropped unread, and the connection with it where
-        // it has not all come yet.
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H> {
+        // The body of a request has no meaning here: it is dropped unread, and ends the connection if it has not
+        // arrived in full yet.
         let (head, _) = request.into_parts();
         let with_body = head.method != Method::HEAD;
-        let door = &self.door;
-        let response = match door.audience {
-            Audience::Callers => {
-                Either::Left(public_api::respond(&door.clients, &door.limits, head))
-            }
-            Audience::Admin => {
-                let (door, local) = (Arc::clone(door), self.local);
-                let response = async move { admin_api::respond(&door, local, &head).await };
-                Either::Right(Box::pin(response))
-            }
-        };
-        let answering = InFlightGuard::new(self);
+        let response = self.server.handler.respond(head, self.local);
+        let in_flight = ActivityMonitor::begin(&self.activity);
         response.map(move |response| {
-            drop(answering);
+            drop(in_flight);
             Ok(if with_body {
                 response
             } else {
@@ -225,46 +244,7 @@ impl<C: Execute> Connection<C> {
     }
 }
 
-/// What a caller is known to speak.
-#[derive(Clone, Copy)]
-enum DetectedProtocol {
-    Http1,
-    Either,
-}
-
-impl DetectedProtocol {
-    /// By what was said first. A request of HTTP/1 differs from HTTP/2's preface in its first three bytes, of
-    /// which there may be fewer yet.
-    fn begun(said: &[u8]) -> Self {
-        if b"PRI".starts_with(&said[..said.len().min(3)]) {
-            Self::Either
-        } else {
-            Self::Http1
-        }
-    }
-
-    /// By what was agreed upon in a TLS handshake, if anything was.
-    fn agreed(protocol: Option<&[u8]>) -> Self {
-        match protocol {
-            Some(b"http/1.1") => Self::Http1,
-            _ => Self::Either,
-        }
-    }
-}
-
-/// What comes first over a connection, most often a whole request; nothing where that is its end.
-async fn said_first(stream: &mut TcpStream) -> io::Result<Bytes> {
-    poll_fn(|cx| {
-        // Not kept while it waits: a connection that says nothing holds no room for it.
-        let mut room = [MaybeUninit::uninit(); MOST_SAID];
-        let mut said = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut *stream).poll_read(cx, &mut said))?;
-        Poll::Ready(Ok(Bytes::copy_from_slice(said.filled())))
-    })
-    .await
-}
-
-/// The answer to HEAD, where `response` is the answer to GET.
+/// The response to HEAD, where `response` is the response to GET.
 fn without_body(mut response: Response<Body>) -> Response<Body> {
     if let Some(length) = response.body().size_hint().exact() {
         response
@@ -272,99 +252,4 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     response.map(|_| Body::Whole(Bytes::new()))
-}
-
-/// Whether anything goes on over a connection.
-#[derive(Default)]
-struct ActivityMonitor {
-    /// Requests that are being answered: up when one begins, down when its response does.
-    answering: AtomicUsize,
-    /// Set when a request begins or something is written, taken back when somebody looks.
-    stirred: AtomicBool,
-}
-
-impl ActivityMonitor {
-    /// Whether nothing has gone on since this was last asked.
-    fn is_quiet(&self) -> bool {
-        !self.stirred.swap(false, Ordering::Relaxed) && self.answering.load(Ordering::Relaxed) == 0
-    }
-
-    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stirred.store(true, Ordering::Relaxed);
-        }
-        written
-    }
-}
-
-/// A request that is being answered, for as long as this lives.
-struct InFlightGuard<C>(Arc<Connection<C>>);
-
-impl<C> InFlightGuard<C> {
-    fn new(connection: Arc<Connection<C>>) -> Self {
-        let pulse = &connection.pulse;
-        pulse.stirred.store(true, Ordering::Relaxed);
-        pulse.answering.fetch_add(1, Ordering::Relaxed);
-        Self(connection)
-    }
-}
-
-impl<C> Drop for InFlightGuard<C> {
-    fn drop(&mut self) {
-        self.0.pulse.answering.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Gives back what was read of it already, and tells the pulse of its connection what is written.
-struct Observed<I, C> {
-    said: Bytes,
-    io: TokioIo<I>,
-    connection: Arc<Connection<C>>,
-}
-
-impl<I: AsyncRead + Unpin, C> Read for Observed<I, C> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.said.is_empty() {
-            let length = self.said.len().min(buffer.remaining());
-            buffer.put_slice(&self.said.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl<I: AsyncWrite + Unpin, C> Write for Observed<I, C> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.connection.pulse.written(written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
-        self.connection.pulse.written(written)
-    }
 }

@@ -1,17 +1,17 @@
-//! The page of the administration: three files and a picture, as they lie in `page/`.
+//! The dashboard: three files and an icon, as they are in `dashboard/`.
 //!
-//! They load nothing from anywhere else, and may not: the page is of use where there is no other network,
-//! and what it shows stays here.
+//! They load nothing from another address, and must not: the dashboard works where there is no other network, and
+//! what it shows stays here.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::body::Body;
-use super::respond_with;
+use super::response::respond_with;
 
-/// What a browser holds the page to. It runs no script and asks for nothing but at this address, and no
-/// other page can have it inside.
-const RULES: [(HeaderName, &str); 2] = [
+/// Restricts the page in the browser: it runs no other script, requests nothing from another address, and no other
+/// page can embed it.
+const SECURITY_HEADERS: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -21,26 +21,27 @@ const RULES: [(HeaderName, &str); 2] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The file at this path, if the page has one there.
+/// The file at this path, if there is one.
 pub(super) fn file(path: &str) -> Option<Response<Body>> {
-    let (kind, text) = match path {
+    let (content_type, text) = match path {
         "/" => (
             "text/html; charset=utf-8",
             include_str!("dashboard/index.html"),
         ),
-        "/page.css" => (
+        "/dashboard.css" => (
             "text/css; charset=utf-8",
-            include_str!("dashboard/page.css"),
+            include_str!("dashboard/dashboard.css"),
         ),
-        "/page.js" => (
+        "/dashboard.js" => (
             "text/javascript; charset=utf-8",
-            include_str!("dashboard/page.js"),
+            include_str!("dashboard/dashboard.js"),
         ),
         "/icon.svg" => ("image/svg+xml", include_str!("dashboard/icon.svg")),
         _ => return None,
     };
-    let mut response = respond_with(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
-    for (name, value) in RULES {
+    let body = Bytes::from_static(text.as_bytes());
+    let mut response = respond_with(StatusCode::OK, content_type, body);
+    for (name, value) in SECURITY_HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
     }

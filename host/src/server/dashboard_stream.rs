@@ -1,8 +1,8 @@
-//! [`DashboardStream`]: what the page shows while somebody looks at it, as events that the server sends.
+//! [`DashboardStream`]: what an open dashboard shows, as server-sent events.
 //!
-//! Nothing is done where nobody looks: each page's stream ticks for itself, and all of them are told of
-//! one [`Snapshot`], which is taken by the first to ask for a newer one. A page that reads slowly is told
-//! less often, and nothing is kept for it.
+//! Without an open dashboard it costs nothing: each subscriber has its own ticks, and all of them share one
+//! [`Snapshot`], which is taken by the first that needs a newer one. A subscriber that reads slowly gets fewer
+//! events, and nothing is buffered for it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,41 +20,40 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::body::Body;
 use crate::client::{Client, Execute};
-use crate::model::FlightSnapshot;
-use crate::model::Sharing;
+use crate::model::{FlightSnapshot, Sharing};
 use crate::observability::metrics::{LATENCIES, STEPS, Totals};
 use crate::registry::ClientRegistry;
 
-/// How often a page is told what is new.
+/// The time between two events of a subscriber, at least.
 const TICK: Duration = Duration::from_secs(1);
 
-/// For how long a snapshot is new: for less than a tick, or a page that ticks a little early would be
-/// told every second one.
-const FRESH: Duration = Duration::from_millis(500);
+/// The greatest age of a snapshot that is sent. Less than a tick, or a subscriber whose tick comes a little early
+/// would get only every second snapshot.
+const MAX_SNAPSHOT_AGE: Duration = Duration::from_millis(500);
 
-/// The least time between two looks of a page.
-const LEAST_TICK: Duration = Duration::from_millis(10);
+/// The smallest tick.
+const MIN_TICK: Duration = Duration::from_millis(10);
 
-/// Flights in a snapshot: more than anybody reads, and few enough to send each second.
-const FLIGHTS: usize = 50;
+/// Flights in a snapshot: more than a person reads, and few enough to send each second.
+const MAX_FLIGHTS: usize = 50;
 
-/// What a service's pages are told.
+/// The source of events for all subscribers.
 pub(super) struct DashboardStream<C> {
     clients: Arc<ClientRegistry<C>>,
-    /// Told from other services at this address by it.
+    /// By it a dashboard recognises that another service runs at its address.
     started: SystemTime,
-    /// The time that snapshots and flights are placed in begins here.
+    /// The origin of the times in events.
     origin: Instant,
     latest: Mutex<Option<Snapshot>>,
 }
 
-/// How things stood, as all pages are told.
+/// What all subscribers get.
 struct Snapshot {
-    /// Counts up where something is new.
+    /// Incremented with each change.
     number: u64,
     taken: Instant,
-    figures: Figures,
-    /// The figures as they are sent.
+    state: DashboardState,
+    /// The state as it is sent.
     json: Arc<RawValue>,
 }
 
@@ -68,155 +67,155 @@ impl<C: Execute> DashboardStream<C> {
         }
     }
 
-    /// Server-sent events, until the service's end begins: one at once, then one for each change, at most
-    /// one each [`TICK`]; and a comment where nothing was said for as long as `heartbeat`.
+    /// Server-sent events until the shutdown starts: one at once, then one for each change, at most one each
+    /// [`TICK`]; and a comment after `heartbeat` without an event.
     pub(super) fn events(self: Arc<Self>, heartbeat: Duration) -> Body {
-        let mut ticks = interval(heartbeat.clamp(LEAST_TICK, TICK));
+        let mut ticks = interval(heartbeat.clamp(MIN_TICK, TICK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let page = Page {
-            live: self,
+        let subscriber = Subscriber {
+            source: self,
             ticks,
-            told: 0,
+            last_number: 0,
             heartbeat,
-            spoke: Instant::now(),
+            last_sent: Instant::now(),
         };
-        let events = stream::unfold(page, |mut page| async {
-            let event = page.event().await?;
-            Some((Ok::<_, Infallible>(Frame::data(event)), page))
+        let events = stream::unfold(subscriber, |mut subscriber| async {
+            let event = subscriber.next().await?;
+            Some((Ok::<_, Infallible>(Frame::data(event)), subscriber))
         });
         Body::Stream(StreamBody::new(events).boxed_unsync())
     }
 
-    /// The number of the latest snapshot, and what is in it.
+    /// The latest snapshot: its number and state.
     fn snapshot(&self) -> (u64, Arc<RawValue>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let number = match &mut *latest {
-            Some(latest) if latest.taken.elapsed() < FRESH => {
+            Some(latest) if latest.taken.elapsed() < MAX_SNAPSHOT_AGE => {
                 return (latest.number, Arc::clone(&latest.json));
             }
             Some(latest) => latest.number + 1,
             None => 1,
         };
-        let figures = Figures::of(&self.clients, self.origin);
+        let state = DashboardState::of(&self.clients, self.origin);
         let taken = Instant::now();
         match &mut *latest {
-            Some(latest) if latest.figures == figures => {
+            Some(latest) if latest.state == state => {
                 latest.taken = taken;
                 (latest.number, Arc::clone(&latest.json))
             }
             latest => {
-                let json: Arc<RawValue> = to_raw_value(&figures).unwrap_or_default().into();
-                let told = (number, Arc::clone(&json));
+                let json: Arc<RawValue> = to_raw_value(&state).unwrap_or_default().into();
                 *latest = Some(Snapshot {
                     number,
                     taken,
-                    figures,
-                    json,
+                    state,
+                    json: Arc::clone(&json),
                 });
-                told
+                (number, json)
             }
         }
     }
 }
 
-/// One page that somebody looks at.
-struct Page<C> {
-    live: Arc<DashboardStream<C>>,
+/// One open dashboard.
+struct Subscriber<C> {
+    source: Arc<DashboardStream<C>>,
     ticks: Interval,
-    /// The last snapshot that it was told of.
-    told: u64,
+    /// The number of the snapshot that was sent last.
+    last_number: u64,
     heartbeat: Duration,
-    /// When it was last told anything.
-    spoke: Instant,
+    /// When an event or a comment was sent last.
+    last_sent: Instant,
 }
 
-impl<C: Execute> Page<C> {
-    /// The next event; `None` when the service's end begins.
-    async fn event(&mut self) -> Option<Bytes> {
+impl<C: Execute> Subscriber<C> {
+    /// The next event; `None` when the shutdown starts.
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
             tokio::select! {
                 biased;
-                () = self.live.clients.left() => return None,
+                () = self.source.clients.shutdown_started() => return None,
                 _ = self.ticks.tick() => {}
             }
-            let (number, figures) = self.live.snapshot();
-            if number != self.told {
-                self.told = number;
-                self.spoke = Instant::now();
-                return Some(self.render(number, &figures));
+            let (number, state) = self.source.snapshot();
+            if number != self.last_number {
+                self.last_number = number;
+                self.last_sent = Instant::now();
+                return Some(self.render(number, &state));
             }
-            if self.spoke.elapsed() >= self.heartbeat {
-                self.spoke = Instant::now();
+            if self.last_sent.elapsed() >= self.heartbeat {
+                self.last_sent = Instant::now();
                 return Some(Bytes::from_static(b":\n\n"));
             }
         }
     }
 
-    fn render(&self, number: u64, figures: &RawValue) -> Bytes {
-        let started = self.live.started.duration_since(SystemTime::UNIX_EPOCH);
-        let event = Event {
+    fn render(&self, number: u64, state: &RawValue) -> Bytes {
+        let started = self.source.started.duration_since(SystemTime::UNIX_EPOCH);
+        let event = DashboardEvent {
             started_ms: started.unwrap_or_default().as_millis(),
-            now_ms: self.live.origin.elapsed().as_millis(),
+            now_ms: self.source.origin.elapsed().as_millis(),
             number,
             bounds: &LATENCIES,
             steps: STEPS,
-            figures,
+            state,
         };
         let json = serde_json::to_string(&event).unwrap_or_default();
         format!("data: {json}\n\n").into()
     }
 }
 
-/// What one page is told.
+/// The data of an event.
 #[derive(Serialize)]
-struct Event<'a> {
-    /// Milliseconds since 1970. Another one is another service, whose counts begin anew.
+struct DashboardEvent<'a> {
+    /// Milliseconds since 1970. Another value means another service, whose counts start from zero.
     started_ms: u128,
-    /// Milliseconds since then, by a clock that is never set.
+    /// Milliseconds since then, by a monotonic clock.
     now_ms: u128,
     number: u64,
-    /// Upper bounds of the ranges of times, in seconds.
+    /// Upper bounds of the latency buckets, in seconds.
     bounds: &'a [f64],
-    /// Parts that times are counted in, for each of those ranges.
+    /// Parts of each bucket in which latencies are counted.
     steps: usize,
-    figures: &'a RawValue,
+    #[serde(rename = "figures")]
+    state: &'a RawValue,
 }
 
-/// What there is to see.
+/// The state of all clients.
 #[derive(PartialEq, Eq, Serialize)]
-struct Figures {
-    clients: Vec<OfClient>,
-    /// The most crowded, and of these the oldest; [`FLIGHTS`] at most.
-    flights: Vec<Flight>,
+struct DashboardState {
+    clients: Vec<DashboardClient>,
+    /// Those with the most callers, the oldest first among equals; [`MAX_FLIGHTS`] at most.
+    flights: Vec<DashboardFlight>,
 }
 
-/// Of all loads of one client.
+/// All loads of one client.
 #[derive(PartialEq, Eq, Serialize)]
-struct OfClient {
+struct DashboardClient {
     client: String,
     /// `shared`, or `observed`.
     sharing: &'static str,
     totals: Totals,
     /// Callers that wait now.
     waiting: usize,
-    /// Flights that are under way now.
+    /// Open flights.
     flights: usize,
 }
 
 #[derive(Serialize)]
-struct Flight {
+struct DashboardFlight {
     client: String,
     generation: String,
     flight: String,
     key: String,
-    /// As [`Event::now_ms`] counts.
+    /// On the scale of [`DashboardEvent::now_ms`].
     opened_ms: u128,
     callers: usize,
     joinable: bool,
 }
 
-/// A flight has one key and opens once: it is another one, or it has changed in these.
-impl PartialEq for Flight {
+/// A flight's key and time never change; the time is left out because it is derived from its age, and so varies.
+impl PartialEq for DashboardFlight {
     fn eq(&self, other: &Self) -> bool {
         let changing = |flight: &Self| (flight.callers, flight.joinable);
         self.generation == other.generation
@@ -225,52 +224,55 @@ impl PartialEq for Flight {
     }
 }
 
-impl Eq for Flight {}
+impl Eq for DashboardFlight {}
 
-impl Figures {
+impl DashboardState {
     fn of<C: Execute>(clients: &ClientRegistry<C>, origin: Instant) -> Self {
         let loads = clients.all_and_retired();
-        let mut by_name = BTreeMap::<&str, OfClient>::new();
+        let mut by_name = BTreeMap::<&str, DashboardClient>::new();
         let mut flights = Vec::new();
-        for served in &loads {
-            let settings = served.settings();
-            let table = served.control();
-            let client = by_name.entry(&settings.name).or_insert_with(|| OfClient {
-                client: settings.name.clone(),
-                sharing: match settings.sharing {
-                    Sharing::Coalesced { .. } => "shared",
-                    Sharing::Observed => "observed",
-                },
-                // Before those who wait: a caller that is told meanwhile is missed once, and not
-                // counted twice.
-                totals: served.metrics().totals(),
-                waiting: 0,
-                flights: 0,
-            });
-            table.visit(|key, flight| {
+        for load in &loads {
+            let settings = load.settings();
+            let client = by_name
+                .entry(&settings.name)
+                .or_insert_with(|| DashboardClient {
+                    client: settings.name.clone(),
+                    sharing: match settings.sharing {
+                        Sharing::Coalesced { .. } => "shared",
+                        Sharing::Observed => "observed",
+                    },
+                    // Read before the waiting callers: a caller that gets its reply in between is missed once, and
+                    // not counted twice.
+                    totals: load.metrics().totals(),
+                    waiting: 0,
+                    flights: 0,
+                });
+            load.control().visit(|call, flight| {
                 client.waiting += flight.callers;
                 client.flights += 1;
-                flights.push((served, key.clone(), *flight));
+                flights.push((load, call.clone(), *flight));
             });
         }
         let order = |(_, _, flight): &(_, _, FlightSnapshot)| Reverse((flight.callers, flight.age));
-        if flights.len() > FLIGHTS {
-            flights.select_nth_unstable_by_key(FLIGHTS, order);
-            flights.truncate(FLIGHTS);
+        if flights.len() > MAX_FLIGHTS {
+            flights.select_nth_unstable_by_key(MAX_FLIGHTS, order);
+            flights.truncate(MAX_FLIGHTS);
         }
         flights.sort_by_key(order);
         let now = origin.elapsed();
-        let flights = flights.into_iter().map(|(served, key, flight)| Flight {
-            client: served.settings().name.clone(),
-            generation: served.client().generation().to_string(),
-            flight: flight.flight.to_string(),
-            key: key.to_string(),
-            opened_ms: now
-                .saturating_sub(flight.age.unwrap_or_default())
-                .as_millis(),
-            callers: flight.callers,
-            joinable: flight.joinable,
-        });
+        let flights = flights
+            .into_iter()
+            .map(|(load, call, flight)| DashboardFlight {
+                client: load.settings().name.clone(),
+                generation: load.client().generation().to_string(),
+                flight: flight.flight.to_string(),
+                key: call.to_string(),
+                opened_ms: now
+                    .saturating_sub(flight.age.unwrap_or_default())
+                    .as_millis(),
+                callers: flight.callers,
+                joinable: flight.joinable,
+            });
         Self {
             flights: flights.collect(),
             clients: by_name.into_values().collect(),
@@ -307,29 +309,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pages_share_a_snapshot_until_it_is_old_and_then_for_as_long_as_nothing_has_changed() {
-        let served = LoadedClient::new(
+    async fn subscribers_share_a_snapshot_until_it_is_old_and_then_as_long_as_nothing_has_changed()
+    {
+        let load = LoadedClient::new(
             Silent(Generation::next()),
             Settings::new("a"),
             ClientMetrics::default(),
         );
-        let client = served.client().clone();
-        let live = DashboardStream::new(Arc::new(ClientRegistry::of([served])));
-        let (number, first) = live.snapshot();
+        let client = load.client().clone();
+        let source = DashboardStream::new(Arc::new(ClientRegistry::of([load])));
+        let (number, first) = source.snapshot();
         assert_eq!(number, 1);
 
         let mut caller = pin!(client.call("key".into()));
         assert!(poll!(caller.as_mut()).is_pending());
-        let (number, shared) = live.snapshot();
+        let (number, shared) = source.snapshot();
         assert!(number == 1 && Arc::ptr_eq(&shared, &first));
 
-        advance(FRESH).await;
-        let (number, second) = live.snapshot();
+        advance(MAX_SNAPSHOT_AGE).await;
+        let (number, second) = source.snapshot();
         assert!(number == 2 && second.get() != first.get());
 
-        // The flight is older, and nothing else.
-        advance(FRESH).await;
-        let (number, shared) = live.snapshot();
+        // The flight is older, and nothing else has changed.
+        advance(MAX_SNAPSHOT_AGE).await;
+        let (number, shared) = source.snapshot();
         assert!(number == 2 && Arc::ptr_eq(&shared, &second));
     }
 }

@@ -1,4 +1,4 @@
-//! [`RequestPreferences`]: what a caller may ask for beside its key. None of it reaches the client.
+//! [`RequestPreferences`]: headers by which a caller chooses how it is served. None of them reaches the client.
 
 use std::time::Duration;
 
@@ -7,35 +7,37 @@ use http::{HeaderMap, HeaderName};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// What the head of a request asks for.
+/// The preferences in a request's head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RequestPreferences {
-    /// `Prefer: wait=SECONDS` (RFC 7240): to be answered by then, whatever the answer.
+    /// RFC 7240, section 4.3: `Prefer: wait=SECONDS` is the time within which the caller expects a response.
     pub(super) wait: Option<Duration>,
-    /// `Cache-Control: no-cache` (RFC 9111): an answer that was not on its way before it was asked for.
-    pub(super) anew: bool,
+    /// RFC 9111, section 5.2.1.4: with `Cache-Control: no-cache` the caller accepts no stored response; here, none
+    /// of a flight that was opened before.
+    pub(super) fresh: bool,
 }
 
 impl RequestPreferences {
-    /// A wish that is not known or not understood is none: neither RFC lets it fail the request.
+    /// RFC 7240, section 2: an unknown or malformed preference is ignored. RFC 9111, section 5.2.3: so is an unknown
+    /// directive.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        // Of two that have one name the first counts.
+        // RFC 7240, section 2: of two preferences with the same name the first counts.
         let wait = members(headers, &PREFER).find(|member| has_name(member, "wait"));
         Self {
             wait: wait.and_then(|(_, value)| seconds(value?)),
-            anew: members(headers, &CACHE_CONTROL).any(|member| has_name(&member, "no-cache")),
+            fresh: members(headers, &CACHE_CONTROL).any(|member| has_name(&member, "no-cache")),
         }
     }
 }
 
-/// A member of a list: its name, and its value where it has one. Parameters are left out.
+/// A member of a list: its name, and its value if it has one, without parameters.
 type Member<'a> = (&'a [u8], Option<&'a [u8]>);
 
-fn has_name((name, _): &Member<'_>, wanted: &str) -> bool {
-    name.eq_ignore_ascii_case(wanted.as_bytes())
+fn has_name((name, _): &Member<'_>, expected: &str) -> bool {
+    name.eq_ignore_ascii_case(expected.as_bytes())
 }
 
-/// The members of a header that is a list, in order, on however many lines it stands.
+/// RFC 9110, section 5.3: the members of a list, in order, whether it is on one line or on several.
 fn members<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -50,7 +52,7 @@ fn members<'a>(
     })
 }
 
-/// What stands between separators that are in no quoted string.
+/// The parts between separators outside of quoted strings.
 fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |byte| {
@@ -63,8 +65,7 @@ fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A number of seconds, bare or quoted. One that is too large to count is for ever in practice, and the
-/// largest that can be counted stands for it.
+/// A number of seconds, bare or quoted. A number beyond `u32` counts as its maximum, about 136 years.
 fn seconds(value: &[u8]) -> Option<Duration> {
     let bare = value
         .strip_prefix(b"\"")
@@ -86,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    fn wishes(name: HeaderName, lines: &[&str]) -> RequestPreferences {
+    fn preferences(name: HeaderName, lines: &[&str]) -> RequestPreferences {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(&name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
@@ -95,11 +96,11 @@ mod tests {
     }
 
     fn wait(lines: &[&str]) -> Option<u64> {
-        wishes(PREFER, lines).wait.map(|wait| wait.as_secs())
+        preferences(PREFER, lines).wait.map(|wait| wait.as_secs())
     }
 
     #[test]
-    fn a_deadline_is_found_wherever_it_stands() {
+    fn a_wait_is_read_from_any_position_in_the_list() {
         for lines in [
             &["wait=5"][..],
             &["WAIT = 5"],
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_no_number_of_seconds_is_none() {
+    fn a_wait_that_is_no_number_of_seconds_is_ignored() {
         for lines in [
             &[][..],
             &[""],
@@ -140,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_its_own_is_asked_for_by_no_cache() {
-        let anew = |lines: &[&str]| wishes(CACHE_CONTROL, lines).anew;
-        assert!(anew(&["no-cache"]));
-        assert!(anew(&["max-age=0", "max-stale, No-Cache=\"x\""]));
-        assert!(!anew(&[]));
-        assert!(!anew(&["no-store, max-age=0, foo=\"no-cache, no-cache\""]));
+    fn no_cache_requests_a_fresh_flight() {
+        let fresh = |lines: &[&str]| preferences(CACHE_CONTROL, lines).fresh;
+        assert!(fresh(&["no-cache"]));
+        assert!(fresh(&["max-age=0", "max-stale, No-Cache=\"x\""]));
+        assert!(!fresh(&[]));
+        assert!(!fresh(&["no-store, max-age=0, foo=\"no-cache, no-cache\""]));
     }
 }

@@ -1,53 +1,53 @@
-//! Status codes and problem documents (RFC 9457): what a caller is told when there are no items.
+//! Errors as responses: the status, and RFC 9457, section 3: problem details.
 
 use std::fmt::{self, Display};
 
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::{Serialize, Serializer};
 
 use super::body::Body;
+use super::response::respond_with;
+use crate::admin_types::ProblemDetails;
 use crate::model::ClientError;
 
-/// Why a request came to no answer of a client.
+/// Why a request led to no call.
 #[derive(Debug)]
 pub(super) enum RequestError {
-    /// Another path than those.
-    NoSuchPath {
-        paths: &'static str,
+    UnknownPath {
+        expected: &'static str,
     },
-    /// Another method than those in `allow`.
     Method {
         allow: &'static str,
     },
     UnknownClient(String),
     /// The client is being loaded for the first time.
     Loading,
-    /// What was found, and what was needed.
+    /// With what was expected, and what was sent.
     Malformed(&'static str),
-    /// What was found, and what was needed, so that no page in a browser can ask.
+    /// Web pages must not send it. With what was expected, and what was sent.
     Forbidden(&'static str),
-    /// As many observations go on as may.
-    Observed,
-    HeadersTooMany {
+    TooManyObservations,
+    TooManyHeaders {
         limit: usize,
     },
     KeyTooLong {
         limit: usize,
     },
-    /// The caller's own deadline has passed. What it waited for goes on for the others.
+    /// The caller's own deadline has passed. Its flight continues for the others.
     CallerDeadline,
 }
 
 impl RequestError {
     pub(super) fn response(&self) -> Response<Body> {
         let (status, code) = match self {
-            Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
+            Self::UnknownPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
             Self::UnknownClient(_) => (StatusCode::NOT_FOUND, "unknown-client"),
-            Self::Loading | Self::Observed => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Loading | Self::TooManyObservations => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "bad-request"),
-            Self::HeadersTooMany { .. } => {
+            Self::TooManyHeaders { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "bad-request")
             }
             Self::KeyTooLong { .. } => (StatusCode::URI_TOO_LONG, "key-too-long"),
@@ -57,9 +57,10 @@ impl RequestError {
         let headers = response.headers_mut();
         match self {
             Self::Method { allow } => {
+                // RFC 9110, section 15.5.6: a 405 response has an Allow header.
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Loading | Self::Observed => {
+            Self::Loading | Self::TooManyObservations => {
                 headers.insert(header::RETRY_AFTER, 1.into());
             }
             _ => (),
@@ -71,24 +72,28 @@ impl RequestError {
 impl Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchPath { paths } => write!(f, "no such path; ask {paths}"),
-            Self::Method { allow } => write!(f, "found another method; needed {allow}"),
-            Self::UnknownClient(name) => write!(f, "no client is named {name:?} here"),
+            Self::UnknownPath { expected } => write!(f, "expected {expected}, got another path"),
+            Self::Method { allow } => write!(f, "expected the method {allow}, got another one"),
+            Self::UnknownClient(name) => write!(f, "there is no client named {name:?}"),
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
-            Self::Observed => f.write_str(
-                "found as many observations going on as may; end one, or try again later",
+            Self::TooManyObservations => f.write_str(
+                "the limit of observations at the same time is reached; end one, or try again later",
             ),
-            Self::HeadersTooMany { limit } => write!(f, "a request has {limit} headers at most"),
-            Self::KeyTooLong { limit } => write!(f, "a key has {limit} bytes at most"),
+            Self::TooManyHeaders { limit } => {
+                write!(f, "expected at most {limit} header lines, got more; send fewer")
+            }
+            Self::KeyTooLong { limit } => {
+                write!(f, "expected a key of at most {limit} bytes, got a longer one")
+            }
             Self::CallerDeadline => {
-                f.write_str("no answer came within the time that the request preferred to wait")
+                f.write_str("there was no answer within the time that the request prefers to wait")
             }
         }
     }
 }
 
-/// The answer to a call that brought no items.
+/// The response to a call that failed.
 pub(super) fn failure(error: &ClientError) -> Response<Body> {
     let status = match error {
         ClientError::InvalidKey => StatusCode::BAD_REQUEST,
@@ -123,29 +128,54 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
     response
 }
 
-/// The document itself.
-#[derive(Serialize)]
-struct Problem<'a> {
-    title: &'a str,
-    status: u16,
-    code: &'a str,
-    #[serde(serialize_with = "text")]
-    detail: &'a dyn Display,
-}
-
-/// Written where it stands, without a copy of its own.
-fn text<S: Serializer>(text: &&dyn Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(text)
-}
-
-fn problem(status: StatusCode, code: &str, detail: &dyn Display) -> Response<Body> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let problem = Problem {
-        title,
+fn problem(status: StatusCode, code: &'static str, detail: &dyn Display) -> Response<Body> {
+    let problem = ProblemDetails {
+        title: status.canonical_reason().unwrap_or_default().into(),
         status: status.as_u16(),
-        code,
-        detail,
+        code: code.into(),
+        detail: detail.to_string(),
     };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    super::respond_with(status, "application/problem+json", body.into())
+    respond_with(status, "application/problem+json", body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(response: &Response<Body>) -> ProblemDetails {
+        let Body::Whole(bytes) = response.body() else {
+            panic!("a stream");
+        };
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_request_error_has_a_status_and_a_code() {
+        use RequestError as E;
+        for (error, status, code) in [
+            (E::UnknownPath { expected: "GET /" }, 404, "bad-request"),
+            (E::Method { allow: "GET" }, 405, "bad-request"),
+            (E::UnknownClient("a".into()), 404, "unknown-client"),
+            (E::Loading, 503, "overloaded"),
+            (E::Malformed("x"), 400, "bad-request"),
+            (E::Forbidden("x"), 403, "bad-request"),
+            (E::TooManyObservations, 503, "overloaded"),
+            (E::TooManyHeaders { limit: 1 }, 431, "bad-request"),
+            (E::KeyTooLong { limit: 1 }, 414, "key-too-long"),
+            (E::CallerDeadline, 504, "caller-deadline"),
+        ] {
+            let response = error.response();
+            assert_eq!(response.status().as_u16(), status, "{error:?}");
+            let expected = ProblemDetails {
+                title: response.status().canonical_reason().unwrap().into(),
+                status,
+                code: code.into(),
+                detail: error.to_string(),
+            };
+            assert_eq!(details(&response), expected);
+            let retry_after = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(retry_after.is_some(), status == 503, "{error:?}");
+        }
+    }
 }

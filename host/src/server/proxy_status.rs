@@ -1,14 +1,13 @@
-//! `Proxy-Status` (RFC 9209): which part of the way failed, in words that are registered for all proxies.
-//!
-//! The problem document says more, in our own.
+//! RFC 9209, section 2: the `Proxy-Status` of a response names the part that failed, by the error types that are
+//! registered for all proxies. The problem details have a more precise code of our own.
 
 use http::HeaderValue;
 
 use super::problem::RequestError;
 use crate::model::ClientError;
 
-/// Of the answer to a call that brought no items. None where nothing failed: the upstream's answer is
-/// that there is nothing, or that it is asked too often.
+/// Of a call that failed; `None` for what the upstream itself answered: that there is nothing, or that there are too
+/// many requests.
 pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
     let status = match error {
         ClientError::NotFound | ClientError::RateLimited { .. } => return None,
@@ -19,12 +18,12 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
         ClientError::UpstreamUnavailable => "oneflight; error=destination_unavailable",
         ClientError::UpstreamMalformed => "oneflight; error=http_protocol_error",
         ClientError::UpstreamDenied => "oneflight; error=http_request_denied",
-        // Its head, perhaps; that has another name there, and not here.
+        // The registry has another type for a head that is too large; this error covers both.
         ClientError::UpstreamResponseTooLarge => "oneflight; error=http_response_body_size",
         ClientError::UpstreamTimeout => "oneflight; error=http_response_timeout",
-        // Nobody tried the upstream for it.
+        // No request was sent to the upstream for it.
         ClientError::Overloaded(_) => "oneflight; error=proxy_internal_response",
-        // The guest is a part of this proxy.
+        // The guest is part of this proxy.
         ClientError::GuestTrap
         | ClientError::GuestMalformed
         | ClientError::GuestDeadline
@@ -36,19 +35,19 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
     Some(HeaderValue::from_static(status))
 }
 
-/// Of the answer to a request that came to no answer of a client.
-pub(super) fn of_refusal(refusal: &RequestError) -> HeaderValue {
-    HeaderValue::from_static(match refusal {
+/// Of a request that led to no call.
+pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
+    HeaderValue::from_static(match error {
         RequestError::UnknownClient(_) => "oneflight; error=destination_not_found",
-        RequestError::Loading | RequestError::Observed => {
+        RequestError::Loading | RequestError::TooManyObservations => {
             "oneflight; error=proxy_internal_response"
         }
         RequestError::CallerDeadline => "oneflight; error=http_response_timeout",
-        RequestError::NoSuchPath { .. }
+        RequestError::UnknownPath { .. }
         | RequestError::Method { .. }
         | RequestError::Forbidden(_)
         | RequestError::Malformed(_)
-        | RequestError::HeadersTooMany { .. }
+        | RequestError::TooManyHeaders { .. }
         | RequestError::KeyTooLong { .. } => "oneflight; error=http_request_error",
     })
 }

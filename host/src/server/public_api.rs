@@ -1,7 +1,8 @@
-//! What callers ask: `GET /v1/{client}/items?x=KEY`, `/livez`, `/readyz`.
+//! [`PublicApi`], for callers: `GET /v1/{client}/items?x=KEY`, `/livez`, `/readyz`.
 //!
-//! It parses, calls the decorated client and renders; it identifies nobody and keeps nothing.
+//! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,118 +14,147 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, heade
 use tokio::time::timeout;
 
 use super::body::Body;
+use super::connection::Handler;
 use super::preferences::RequestPreferences;
+use super::probe::Probe;
 use super::problem::{RequestError, failure};
-use super::query::{MalformedQuery, parameter};
-use super::{probe, proxy_status, respond_with};
+use super::response::respond_with;
+use super::{proxy_status, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
-use crate::model::Sharing;
-use crate::model::{Call, Role};
+use crate::model::{Role, Sharing};
 use crate::observability::trace::{self, TraceContext};
-use crate::registry::{ClientRegistry, Found, LoadedClient};
+use crate::registry::{ClientRegistry, LoadedClient};
 use crate::settings::ServerLimits;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// The answer to a request. Of the request itself, what waits for the answer holds nothing: as long as
-/// its head lives, hyper cannot use the buffer again that it was read into, and takes another one.
-pub(super) fn respond<C: Execute>(
-    clients: &ClientRegistry<C>,
-    limits: &ServerLimits,
-    head: Parts,
-) -> impl Future<Output = Response<Body>> + use<C> {
-    let asked = match Asked::of(clients, limits, &head) {
-        Ok(Asked::Items(call)) => Either::Left(call.answered()),
-        Ok(Asked::Probe(response)) => Either::Right(ready(Ok(response))),
-        Err(refusal) => Either::Right(ready(Err(refusal))),
-    };
-    asked.map(|answered| answered.unwrap_or_else(|refusal| refused(&refusal)))
+/// Responds to callers.
+pub(super) struct PublicApi<C> {
+    clients: Arc<ClientRegistry<C>>,
+    max_headers: usize,
 }
 
-fn refused(refusal: &RequestError) -> Response<Body> {
-    let mut response = refusal.response();
+impl<C: Execute> PublicApi<C> {
+    pub(super) fn new(clients: Arc<ClientRegistry<C>>, limits: &ServerLimits) -> Self {
+        let max_headers = limits.max_headers;
+        Self {
+            clients,
+            max_headers,
+        }
+    }
+
+    fn route(&self, head: &Parts) -> Result<Route<C>, RequestError> {
+        self.check(head)?;
+        let path = head.uri.path();
+        let probe = Probe::at(path);
+        let name = target::client_name(path, "items");
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
+        match (probe, name) {
+            (None, None) => Err(RequestError::UnknownPath {
+                expected: "GET /v1/{client}/items?x=KEY",
+            }),
+            _ if !is_read => Err(RequestError::Method { allow: "GET, HEAD" }),
+            (Some(probe), _) => Ok(Route::Probe(probe.respond(&self.clients))),
+            (None, Some(name)) => self.items(name, head).map(Route::Items),
+        }
+    }
+
+    /// Checks what both versions of HTTP have in common; the header lines of HTTP/1 are counted by hyper, too.
+    fn check(&self, head: &Parts) -> Result<(), RequestError> {
+        let limit = self.max_headers;
+        if head.headers.len() > limit {
+            return Err(RequestError::TooManyHeaders { limit });
+        }
+        // RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host.
+        let hosts = head.headers.get_all(header::HOST).iter().count();
+        if head.version == Version::HTTP_11 && hosts != 1 {
+            return Err(RequestError::Malformed(
+                "expected exactly one Host header, got none or more than one; send one",
+            ));
+        }
+        Ok(())
+    }
+
+    fn items(&self, name: &str, head: &Parts) -> Result<ItemsRequest<C>, RequestError> {
+        let client = target::client(&self.clients, name)?;
+        let call = target::call(head, &client)?;
+        let RequestPreferences { wait, fresh } = RequestPreferences::of(&head.headers);
+        let freshness = if fresh && client.allows_fresh() {
+            Freshness::New
+        } else {
+            Freshness::Any
+        };
+        Ok(ItemsRequest {
+            client,
+            request: Request { call, freshness },
+            wait,
+            parent: TraceContext::extract(&head.headers).map(Box::new),
+        })
+    }
+}
+
+impl<C: Execute> Handler for PublicApi<C> {
+    fn respond(
+        &self,
+        head: Parts,
+        _: Option<SocketAddr>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<C> {
+        let response = match self.route(&head) {
+            Ok(Route::Items(request)) => Either::Left(request.respond()),
+            Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
+            Err(error) => Either::Right(ready(Err(error))),
+        };
+        response.map(|response| response.unwrap_or_else(|error| refuse(&error)))
+    }
+}
+
+fn refuse(error: &RequestError) -> Response<Body> {
+    let mut response = error.response();
     let headers = response.headers_mut();
-    headers.insert(PROXY_STATUS, proxy_status::of_refusal(refusal));
-    if matches!(refusal, RequestError::CallerDeadline) {
+    headers.insert(PROXY_STATUS, proxy_status::of_request_error(error));
+    if matches!(error, RequestError::CallerDeadline) {
         headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
     }
     response
 }
 
-/// What a request asks for.
-enum Asked<C> {
+/// What a request is for.
+enum Route<C> {
     Probe(Response<Body>),
     Items(ItemsRequest<C>),
 }
 
-/// A request for the items of a key, and the caller's preferences.
+/// A request for the items of a key, with the caller's preferences.
 struct ItemsRequest<C> {
-    served: Arc<LoadedClient<C>>,
+    client: Arc<LoadedClient<C>>,
     request: Request,
     wait: Option<Duration>,
-    /// The span that it asks from.
+    /// The caller's span.
     parent: Option<Box<TraceContext>>,
 }
 
-impl<C: Execute> Asked<C> {
-    fn of(
-        clients: &ClientRegistry<C>,
-        limits: &ServerLimits,
-        head: &Parts,
-    ) -> Result<Self, RequestError> {
-        well_formed(head, limits)?;
-        let path = head.uri.path();
-        let name = match path {
-            "/livez" | "/readyz" => None,
-            path => Some(client_of(path, "items").ok_or(RequestError::NoSuchPath {
-                paths: "GET /v1/{client}/items?x=KEY",
-            })?),
-        };
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Err(RequestError::Method { allow: "GET, HEAD" });
-        }
-        let Some(name) = name else {
-            return Ok(Self::Probe(probe(clients, path)));
-        };
-        let served = served(clients, name)?;
-        let call = key(head, &served)?;
-        let RequestPreferences { wait, anew } = RequestPreferences::of(&head.headers);
-        let freshness = if anew && served.allows_fresh() {
-            Freshness::New
-        } else {
-            Freshness::Any
-        };
-        Ok(Self::Items(ItemsRequest {
-            served,
-            request: Request { call, freshness },
-            wait,
-            parent: TraceContext::said_in(&head.headers).map(Box::new),
-        }))
-    }
-}
-
 impl<C: Execute> ItemsRequest<C> {
-    async fn answered(self) -> Result<Response<Body>, RequestError> {
+    async fn respond(self) -> Result<Response<Body>, RequestError> {
         let wait = self.wait;
         let is_fresh = self.request.freshness == Freshness::New;
-        // Pinned, so that a request has room for it once, and not for each way to wait for it.
+        // Pinned, so that the future has room for the call once, and not for each way to wait for it.
         let call = pin!(async {
-            let client = self.served.client();
-            trace::under(self.parent, || client.call(self.request)).await
+            let client = self.client.client();
+            trace::with_parent(self.parent, || client.call(self.request)).await
         });
-        let answer = match wait {
+        let reply = match wait {
             None => call.await,
-            // The call is dropped with this future, and so leaves its flight. In a box, as few ask for it.
+            // A timeout drops the call, which so leaves its flight. In a box, because few requests have one.
             Some(wait) => Box::pin(timeout(wait, call))
                 .await
                 .map_err(|_| RequestError::CallerDeadline)?,
         };
-        let mut response = render(&answer);
+        let mut response = render(&reply);
         let headers = response.headers_mut();
-        if let Some(info) = answer.flight {
-            let bypass = is_fresh || self.served.settings().sharing == Sharing::Observed;
+        if let Some(info) = reply.flight {
+            let bypass = is_fresh || self.client.settings().sharing == Sharing::Observed;
             let status = cache_status(info.role, bypass);
             headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
         }
@@ -135,52 +165,8 @@ impl<C: Execute> ItemsRequest<C> {
     }
 }
 
-/// What both versions of HTTP are held to. Of these, hyper counts the lines of HTTP/1 itself.
-fn well_formed(head: &Parts, limits: &ServerLimits) -> Result<(), RequestError> {
-    if head.headers.len() > limits.max_headers {
-        return Err(RequestError::HeadersTooMany {
-            limit: limits.max_headers,
-        });
-    }
-    // RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host.
-    let hosts = head.headers.get_all(header::HOST).iter().count();
-    if head.version == Version::HTTP_11 && hosts != 1 {
-        return Err(RequestError::Malformed(
-            "found no Host, or more than one; needed exactly one",
-        ));
-    }
-    Ok(())
-}
-
-/// The client's name in a path `/v1/{client}/{what}`.
-pub(super) fn client_of<'a>(path: &'a str, what: &str) -> Option<&'a str> {
-    let (name, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
-    (rest == what).then_some(name)
-}
-
-/// The client of that name.
-pub(super) fn served<C: Execute>(
-    clients: &ClientRegistry<C>,
-    name: &str,
-) -> Result<Arc<LoadedClient<C>>, RequestError> {
-    match clients.find(name) {
-        Found::LoadedClient(served) => Ok(served),
-        Found::Loading => Err(RequestError::Loading),
-        Found::Unknown => Err(RequestError::UnknownClient(name.to_owned())),
-    }
-}
-
-/// The key that a request for `served` names.
-pub(super) fn key<C: Execute>(
-    head: &Parts,
-    served: &LoadedClient<C>,
-) -> Result<Call, RequestError> {
-    let query = head.uri.query().unwrap_or_default();
-    key_in(query, served.settings().limits.max_key_bytes)
-}
-
-fn render(answer: &Reply) -> Response<Body> {
-    match &answer.result {
+fn render(reply: &Reply) -> Response<Body> {
+    match &reply.result {
         Ok(outcome) => respond_with(StatusCode::OK, "application/json", outcome.json()),
         Err(error) => {
             let mut response = failure(error);
@@ -192,8 +178,8 @@ fn render(answer: &Reply) -> Response<Body> {
     }
 }
 
-/// `Cache-Status` (RFC 9211): how an answer was come by, by a caller whose flight passed by all others or
-/// did not.
+/// RFC 9211, section 2.2: why the request went forward, and whether it was collapsed with others. `bypass` says
+/// that the caller could join no flight.
 fn cache_status(role: Role, bypass: bool) -> &'static str {
     match role {
         _ if bypass => "oneflight; fwd=bypass",
@@ -202,52 +188,19 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
     }
 }
 
-/// The key in a query: exactly one `x`.
-fn key_in(query: &str, limit: usize) -> Result<Call, RequestError> {
-    match parameter(query, "x") {
-        Ok(Some(x)) if x.len() > limit => Err(RequestError::KeyTooLong { limit }),
-        Ok(Some(x)) => Ok(x.into()),
-        Ok(None) => Err(RequestError::Malformed(
-            "found no x in the query; needed exactly one, ?x=KEY",
-        )),
-        Err(MalformedQuery::Repeated) => Err(RequestError::Malformed(
-            "found x more than once; needed exactly one, ?x=KEY",
-        )),
-        Err(MalformedQuery::NotUtf8) => Err(RequestError::Malformed(
-            "found an x that is not UTF-8; needed UTF-8, percent-encoded",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_is_missing_repeated_not_utf8_or_too_long_is_refused() {
-        for query in ["", "y=1", "x=1&x=1", "x=%ff"] {
-            assert!(
-                matches!(key_in(query, 10), Err(RequestError::Malformed(_))),
-                "{query}"
-            );
-        }
-        assert!(matches!(
-            key_in("x=12345678901", 10),
-            Err(RequestError::KeyTooLong { limit: 10 })
-        ));
-    }
-
-    #[test]
-    fn a_path_names_its_client_between_the_version_and_what_is_asked() {
-        assert_eq!(client_of("/v1/orders/items", "items"), Some("orders"));
-        for path in [
-            "/v1/orders/items/",
-            "/v1/items",
-            "/v1//orders/items",
-            "/v2/orders/items",
-            "items",
-        ] {
-            assert_eq!(client_of(path, "items"), None, "{path}");
+    fn cache_status_says_whether_the_request_was_collapsed_or_could_not_be() {
+        assert_eq!(cache_status(Role::Leader, false), "oneflight; fwd=miss");
+        assert_eq!(
+            cache_status(Role::Follower, false),
+            "oneflight; fwd=miss; collapsed"
+        );
+        for role in [Role::Leader, Role::Follower] {
+            assert_eq!(cache_status(role, true), "oneflight; fwd=bypass");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What stands in the query of a request: parameters as HTML forms encode them.
+//! Parameters in the query of a request, in the encoding of HTML forms.
 
 use std::borrow::Cow;
 use std::str::Utf8Error;
@@ -8,13 +8,13 @@ use percent_encoding::percent_decode;
 /// Why a parameter cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MalformedQuery {
-    /// It is there more than once.
+    /// The query has it more than once.
     Repeated,
-    /// It is not UTF-8.
+    /// Its value is not UTF-8.
     NotUtf8,
 }
 
-/// The parameter `name`, where there is one.
+/// The value of the parameter `name`, if the query has it.
 pub(super) fn parameter<'a>(
     query: &'a str,
     name: &str,
@@ -22,18 +22,16 @@ pub(super) fn parameter<'a>(
     let mut values = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(named, _)| decoded(named).is_ok_and(|named| named == name));
+        .filter(|(pair, _)| decode(pair).is_ok_and(|pair| pair == name));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (_, Some(_)) => Err(MalformedQuery::Repeated),
-        (Some((_, value)), None) => decoded(value)
-            .map(Some)
-            .map_err(|_| MalformedQuery::NotUtf8),
+        (Some((_, value)), None) => decode(value).map(Some).map_err(|_| MalformedQuery::NotUtf8),
     }
 }
 
-/// Most names and values stand in a query as they are, and are not copied.
-fn decoded(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
+/// Copies nothing if nothing is encoded, as in most queries.
+fn decode(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
     if !text.contains('+') {
         return percent_decode(text.as_bytes()).decode_utf8();
     }

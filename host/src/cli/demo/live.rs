@@ -1,4 +1,4 @@
-//! A picture that is drawn anew while what it shows goes on.
+//! Text on a terminal that is redrawn while work is running.
 
 use std::io::{IsTerminal, Write};
 use std::pin::pin;
@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-/// Often enough to look like movement.
+/// Short enough to look like movement.
 const FRAME: Duration = Duration::from_millis(50);
 
-/// Waits for `work`, and draws `frame` on `out` all the while, each time over the one before. In the end
-/// nothing of it is left.
+/// Waits for `work`, and draws `frame` on `out` meanwhile, each time over the previous one. The last one is cleared.
 pub(super) async fn live<F: Future>(
     work: F,
     mut frame: impl FnMut() -> String,
@@ -26,7 +25,7 @@ pub(super) async fn live<F: Future>(
             _ = frames.tick() => {}
         }
         let frame = frame();
-        // Where nobody reads it, the work goes on.
+        // An error of the output does not end the work.
         let _ = write!(out, "{}{frame}", over(lines)).and_then(|()| out.flush());
         lines = frame.lines().count();
     };
@@ -34,7 +33,7 @@ pub(super) async fn live<F: Future>(
     output
 }
 
-/// Back to the first of so many lines, and clears them.
+/// Returns to the first of so many lines, and clears them.
 fn over(lines: usize) -> String {
     match lines {
         0 => String::new(),
@@ -42,7 +41,7 @@ fn over(lines: usize) -> String {
     }
 }
 
-/// Whether stdout is a terminal that shows lines of this width as one.
+/// Whether stdout is a terminal at least this wide, in columns.
 pub(super) fn can_show(width: usize) -> bool {
     let stdout = std::io::stdout();
     let columns = rustix::termios::tcgetwinsize(&stdout).map(|size| usize::from(size.ws_col));
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_frame_is_drawn_over_the_one_before_and_in_the_end_nothing_is_left() {
+    async fn each_frame_is_drawn_over_the_previous_one_and_the_last_one_is_cleared() {
         let mut out = Vec::new();
         let mut number = 0;
         let frame = || {
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_what_is_done_at_once_nothing_is_drawn() {
+    async fn work_that_is_ready_at_once_draws_nothing() {
         let mut out = Vec::new();
         live(async {}, || "1\n".to_owned(), &mut out).await;
         assert_eq!(out, b"");

@@ -1,4 +1,4 @@
-//! When things began and ended, for the demo's picture.
+//! [`Recorder`]: when callers, guest calls and upstream requests begin and end, for the demo's timeline.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use oneflight::model::Generation;
 use oneflight::{Call, ClientError, Execute, FlightContext, Outcome};
 use serde::Serialize;
 
-/// Who did something.
+/// A kind of span, drawn on lines of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Lane {
@@ -17,72 +17,74 @@ pub(super) enum Lane {
     UpstreamRequest,
 }
 
-/// Something that began and ended, in milliseconds since the run began.
+/// A span that ended, in milliseconds since the run began.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Span {
+pub(super) struct TimelineSpan {
     pub(super) lane: Lane,
     pub(super) from: f64,
     pub(super) to: f64,
 }
 
-/// To the microsecond: what is finer says nothing.
+/// Milliseconds, rounded to the microsecond.
 pub(super) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
-/// Notes what begins and ends.
+/// Records spans.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(Mutex<Recording>);
 
-/// By the order in which they began.
+/// Spans in the order in which they began.
 #[derive(Debug, Default)]
 struct Recording {
-    /// Nobody draws it any more.
+    /// Whether further spans are ignored.
     stopped: bool,
     next: u64,
     spans: BTreeMap<u64, (Lane, Instant, Option<Instant>)>,
 }
 
-/// Something under way, until it is dropped.
-pub(super) struct Open {
+/// An open span, which ends when it is dropped.
+pub(super) struct SpanGuard {
     recorder: Arc<Recorder>,
     number: u64,
 }
 
 impl Recorder {
-    pub(super) fn begin(self: &Arc<Self>, lane: Lane) -> Open {
-        let mut noted = self.lock();
-        let number = noted.next;
-        noted.next += 1;
-        if !noted.stopped {
-            noted.spans.insert(number, (lane, Instant::now(), None));
+    pub(super) fn begin(self: &Arc<Self>, lane: Lane) -> SpanGuard {
+        let mut recording = self.lock();
+        let number = recording.next;
+        recording.next += 1;
+        if !recording.stopped {
+            recording.spans.insert(number, (lane, Instant::now(), None));
         }
-        Open {
+        SpanGuard {
             recorder: Arc::clone(self),
             number,
         }
     }
 
-    /// From now on nothing is noted.
+    /// Records nothing from now on.
     pub(super) fn stop(&self) {
-        let mut noted = self.lock();
-        noted.stopped = true;
-        noted.spans.clear();
+        let mut recording = self.lock();
+        recording.stopped = true;
+        recording.spans.clear();
     }
 
-    /// All that began since the last [`Recorder::take`]; what is under way ends now.
-    pub(super) fn so_far(&self, origin: Instant) -> Vec<Span> {
+    /// All spans since the last [`Recorder::take`]; the end of an open one is now.
+    pub(super) fn so_far(&self, origin: Instant) -> Vec<TimelineSpan> {
         let now = Instant::now();
         let spans = self.lock().spans.clone();
-        let span =
-            |(lane, from, to): (_, _, Option<_>)| Span::new(origin, lane, from, to.unwrap_or(now));
+        let span = |(lane, from, to): (_, _, Option<_>)| {
+            TimelineSpan::new(origin, lane, from, to.unwrap_or(now))
+        };
         spans.into_values().map(span).collect()
     }
 
-    /// All that ended since the last call, ordered by when it began. What is under way is forgotten.
-    pub(super) fn take(&self, origin: Instant) -> Vec<Span> {
+    /// All spans that ended since the last call, in the order in which they began. Open ones are discarded.
+    pub(super) fn take(&self, origin: Instant) -> Vec<TimelineSpan> {
         let spans = std::mem::take(&mut self.lock().spans);
-        let span = |(lane, from, to): (_, _, Option<_>)| Some(Span::new(origin, lane, from, to?));
+        let span =
+            |(lane, from, to): (_, _, Option<_>)| Some(TimelineSpan::new(origin, lane, from, to?));
         spans.into_values().filter_map(span).collect()
     }
 
@@ -91,7 +93,7 @@ impl Recorder {
     }
 }
 
-impl Span {
+impl TimelineSpan {
     fn new(origin: Instant, lane: Lane, from: Instant, to: Instant) -> Self {
         let milliseconds = |at: Instant| milliseconds(at.saturating_duration_since(origin));
         Self {
@@ -102,7 +104,7 @@ impl Span {
     }
 }
 
-impl Drop for Open {
+impl Drop for SpanGuard {
     fn drop(&mut self) {
         if let Some((.., to)) = self.recorder.lock().spans.get_mut(&self.number) {
             *to = Some(Instant::now());
@@ -110,7 +112,7 @@ impl Drop for Open {
     }
 }
 
-/// Notes each call of `next`.
+/// Records each execution of `next`.
 #[derive(Clone, Debug)]
 pub(super) struct Recorded<C> {
     next: C,

@@ -1,7 +1,7 @@
-//! The demo as a service: one client that shares and one that only observes, to be asked by curl and looked
-//! at in a browser.
+//! [`Showcase`]: the demo as a service of two clients, one that shares and one that only observes.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,49 +13,59 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::upstream::Upstream;
-use super::{Demo, load_builtin};
+use super::upstream::DemoUpstream;
 use crate::cli::client::NAME;
-use crate::cli::serve::{listen, shutdown};
+use crate::cli::loading::load_builtin;
+use crate::cli::network::listen;
+use crate::cli::shutdown::shutdown;
 
 /// The client that shares nothing.
 const OBSERVED: &str = "observed";
 
-/// The keys that the fetchers ask for, one after another.
+/// The number of keys that the fetchers request, one after another.
 const KEYS: u64 = 10;
 
-/// How often they do: the upstream has two or so under way then, unless it is told to take longer.
-const PACE: Duration = Duration::from_millis(50);
+/// The time between two calls: with the default delay, about two upstream requests are open.
+const CALL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a demo goes on as.
+/// A service that runs after the demo.
 pub(super) struct Showcase {
     clients: Arc<ClientRegistry<ComponentClient>>,
     metrics: Arc<Metrics>,
     callers: TcpListener,
-    operator: TcpListener,
+    admin: TcpListener,
     addresses: Addresses,
     fetchers: bool,
 }
 
-/// Where it is.
+/// What to start it with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShowcaseOptions {
+    /// The address for callers.
+    pub(super) callers: SocketAddr,
+    pub(super) admin: SocketAddr,
+    /// Whether two fetchers keep calling.
+    pub(super) fetchers: bool,
+}
+
+/// The URLs of its listeners.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Addresses {
-    /// Where callers ask, but for the client's name and the key.
+    /// The start of each caller's URL, before the client's name.
     callers: String,
-    /// The page.
-    page: String,
+    dashboard: String,
 }
 
 impl Showcase {
-    /// Listens, with `component` and another load of it.
+    /// Listens, and loads the built-in client once more, to be observed.
     pub(super) async fn new(
-        demo: &Demo,
+        options: ShowcaseOptions,
         engine: &Engine,
         component: ComponentClient,
         settings: Settings,
     ) -> anyhow::Result<Self> {
-        let callers = listen(demo.listen, "--listen")?;
-        let operator = listen(demo.admin, "--admin")?;
+        let callers = listen(options.callers, "--listen")?;
+        let admin = listen(options.admin, "--admin")?;
         let metrics = Arc::new(Metrics::default());
         let loaded = |component, name: &str, sharing| {
             let settings = Settings {
@@ -72,15 +82,15 @@ impl Showcase {
         ]);
         let addresses = Addresses {
             callers: format!("http://{}/v1", callers.local_addr()?),
-            page: format!("http://{}/", operator.local_addr()?),
+            dashboard: format!("http://{}/", admin.local_addr()?),
         };
         Ok(Self {
             clients: Arc::new(clients),
             metrics,
             callers,
-            operator,
+            admin,
             addresses,
-            fetchers: demo.open,
+            fetchers: options.fetchers,
         })
     }
 
@@ -88,17 +98,17 @@ impl Showcase {
         self.addresses.clone()
     }
 
-    /// Answers until it is told to end.
-    pub(super) async fn run(self, upstream: &Upstream) -> anyhow::Result<()> {
+    /// Serves until a signal ends it.
+    pub(super) async fn run(self, upstream: &DemoUpstream) -> anyhow::Result<()> {
         let shutdown = shutdown()?;
         let (url, origin) = (&self.addresses.callers, upstream.origin());
         eprintln!("Until Ctrl-C:\n");
-        let admin = self.operator.local_addr()?;
-        for (what, meaning) in [
-            (self.addresses.page.clone(), "the page, for a browser"),
+        let admin = self.admin.local_addr()?;
+        for (command, meaning) in [
+            (self.addresses.dashboard.clone(), "the dashboard"),
             (
                 format!("oneflight observe --for 3s --admin {admin}"),
-                "who asks twice, and what sharing saves",
+                "duplicate calls, and what sharing saves",
             ),
             (
                 format!("oneflight explain 1 --client {NAME} --admin {admin}"),
@@ -110,19 +120,19 @@ impl Showcase {
             ),
             (
                 format!("curl '{url}/{OBSERVED}/items?x=42'"),
-                "each has its own, and what sharing would save is counted",
+                "each caller has its own flight; what sharing would save is counted",
             ),
             (
                 format!("curl '{origin}/count'"),
-                "the requests that the upstream has had",
+                "the number of upstream requests",
             ),
         ] {
-            eprintln!("  {what:<60} {meaning}");
+            eprintln!("  {command:<60} {meaning}");
         }
-        let doors = Listeners {
+        let listeners = Listeners {
             callers: self.callers,
             tls: None,
-            operator: Some(self.operator),
+            admin: Some(self.admin),
         };
         let clients = Arc::clone(&self.clients);
         let limits = ServerLimits {
@@ -132,28 +142,28 @@ impl Showcase {
         let service = Service::new(self.clients, self.metrics, limits);
         if self.fetchers {
             tokio::select! {
-                () = service.run(doors, shutdown) => {}
+                () = service.run(listeners, shutdown) => {}
                 never = fetch(&clients) => match never {},
             }
         } else {
-            service.run(doors, shutdown).await;
+            service.run(listeners, shutdown).await;
         }
         Ok(())
     }
 }
 
-/// Two fetchers that know nothing of each other ask both clients for the same, again and again.
+/// Two independent fetchers call both clients with the same key, again and again.
 async fn fetch(clients: &ClientRegistry<ComponentClient>) -> Infallible {
-    let mut pace = interval(PACE);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut calls = interval(CALL_INTERVAL);
+    calls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
     loop {
-        pace.tick().await;
+        calls.tick().await;
         let call = Call::from(number.to_string());
-        for served in clients.all() {
+        for client in clients.all() {
             for _fetcher in 0..2 {
-                let (served, call) = (Arc::clone(&served), call.clone());
-                tokio::spawn(async move { served.client().call(call.into()).await });
+                let (client, call) = (Arc::clone(&client), call.clone());
+                tokio::spawn(async move { client.client().call(call.into()).await });
             }
         }
         number = (number + 1) % KEYS;

@@ -1,33 +1,33 @@
-//! The demo's picture and figures, as text: callers, guest calls and upstream requests over time.
+//! The demo's timeline and table as text: callers, guest calls and upstream requests over time.
 
 use std::fmt::Write;
 
-use super::recorder::{Lane, Span};
-use super::{Run, Way};
-use crate::cli::count;
+use super::recorder::{Lane, TimelineSpan};
+use super::run::{DemoRun, Mode};
+use crate::cli::format::count;
 
-/// The picture's width, in columns.
+/// The width of the bars, in columns.
 const WIDTH: usize = 56;
 
-/// The width of what stands before it, in columns.
-const LABEL: usize = 21;
+/// The width of the labels before them, in columns.
+const LABEL_WIDTH: usize = 21;
 
 /// The width of a whole line, in columns.
-pub(super) const LINE: usize = 2 + LABEL + 1 + WIDTH;
+pub(super) const LINE_WIDTH: usize = 2 + LABEL_WIDTH + 1 + WIDTH;
 
-/// What fits as a bar of its own; more of a lane is drawn as how many there are at a time.
-const BARS: usize = 4;
+/// Spans of a lane that get a bar each; with more, one line shows how many are open over time.
+const MAX_BARS: usize = 4;
 
-/// Whether the picture may have colours.
+/// Whether the timeline has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(super) enum Style {
     Plain,
     Coloured,
 }
 
-impl Paint {
+impl Style {
     /// `text` in the colour of `lane`.
-    fn of(self, lane: Lane, text: &str) -> String {
+    fn apply(self, lane: Lane, text: &str) -> String {
         let colour = match lane {
             Lane::Caller => 36,
             Lane::GuestCall => 33,
@@ -40,27 +40,32 @@ impl Paint {
     }
 }
 
-/// Who asked, who was called and what reached the upstream, over the time of a run of `callers`, which is
-/// at least `least` milliseconds long.
-pub(super) fn draw(way: Way, callers: usize, spans: &[Span], least: f64, paint: Paint) -> String {
-    let who = if callers == 2 { "fetcher" } else { "caller" };
-    let end = spans.iter().map(|span| span.to).fold(least, f64::max);
-    let mut picture = format!("{}, {}\n", count(callers as u64, who), way.name());
+/// Draws the spans of a run with `callers`, on a scale of at least `min_length` milliseconds.
+pub(super) fn draw(
+    mode: Mode,
+    callers: usize,
+    spans: &[TimelineSpan],
+    min_length: f64,
+    style: Style,
+) -> String {
+    let caller = if callers == 2 { "fetcher" } else { "caller" };
+    let end = spans.iter().map(|span| span.to).fold(min_length, f64::max);
+    let mut text = format!("{}, {}\n", count(callers as u64, caller), mode.name());
     for (lane, name, line) in [
-        (Lane::Caller, who, '─'),
+        (Lane::Caller, caller, '─'),
         (Lane::GuestCall, "guest call", '━'),
         (Lane::UpstreamRequest, "upstream request", '█'),
     ] {
-        let spans: Vec<Span> = spans
+        let spans: Vec<TimelineSpan> = spans
             .iter()
             .filter(|span| span.lane == lane)
             .copied()
             .collect();
-        let mut row = |label: String, drawn: &str| {
-            let drawn = paint.of(lane, drawn);
-            let _ = writeln!(picture, "  {label:<LABEL$} {drawn}");
+        let mut row = |label: String, bar: &str| {
+            let bar = style.apply(lane, bar);
+            let _ = writeln!(text, "  {label:<LABEL_WIDTH$} {bar}");
         };
-        if spans.len() <= BARS {
+        if spans.len() <= MAX_BARS {
             for (nth, span) in spans.iter().enumerate() {
                 row(format!("{name} {}", nth + 1), &bar(span, end, line));
             }
@@ -70,12 +75,12 @@ pub(super) fn draw(way: Way, callers: usize, spans: &[Span], least: f64, paint: 
     }
     let scale = format!("{end:.0} ms");
     let _ = writeln!(
-        picture,
-        "  {:<LABEL$} 0{scale:>width$}",
+        text,
+        "  {:<LABEL_WIDTH$} 0{scale:>width$}",
         "",
         width = WIDTH - 1
     );
-    picture
+    text
 }
 
 fn column(at: f64, end: f64) -> usize {
@@ -89,35 +94,34 @@ fn column(at: f64, end: f64) -> usize {
     column
 }
 
-fn bar(span: &Span, end: f64, line: char) -> String {
+fn bar(span: &TimelineSpan, end: f64, line: char) -> String {
     let from = column(span.from, end).min(WIDTH - 1);
     let length = column(span.to, end).saturating_sub(from).max(1);
     " ".repeat(from) + &line.to_string().repeat(length)
 }
 
-/// How many of `spans` are under way, column by column: the fullest column is the highest.
-fn heights(spans: &[Span], end: f64) -> String {
-    let mut under_way = [0_usize; WIDTH];
+/// How many of `spans` are open in each column, relative to the column with the most.
+fn heights(spans: &[TimelineSpan], end: f64) -> String {
+    let mut open = [0_usize; WIDTH];
     for span in spans {
         let from = column(span.from, end).min(WIDTH - 1);
         let to = column(span.to, end).max(from + 1);
-        under_way[from..to].iter_mut().for_each(|count| *count += 1);
+        open[from..to].iter_mut().for_each(|count| *count += 1);
     }
-    let most = under_way.iter().copied().max().unwrap_or(1).max(1);
-    under_way
-        .iter()
+    let most = open.iter().copied().max().unwrap_or(1).max(1);
+    open.iter()
         .map(|count| [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][(count * 8).div_ceil(most)])
         .collect()
 }
 
-/// The figures of all runs, as a table.
-pub(super) fn figures(runs: &[Run]) -> String {
+/// The counts and times of all runs.
+pub(super) fn table(runs: &[DemoRun]) -> String {
     let mut table = format!(
         "{:<18} {:>8} {:>12} {:>18} {:>10}\n",
         "", "callers", "guest calls", "upstream requests", "time"
     );
-    for Run {
-        way,
+    for DemoRun {
+        mode,
         callers,
         guest_calls,
         upstream_requests,
@@ -125,12 +129,12 @@ pub(super) fn figures(runs: &[Run]) -> String {
         ..
     } in runs
     {
-        let name = way.name();
+        let name = mode.name();
         let _ = writeln!(
             table,
             "{name:<18} {callers:>8} {guest_calls:>12} {upstream_requests:>18} {milliseconds:>7.0} ms"
         );
-        if *way == Way::SingleFlight {
+        if *mode == Mode::SingleFlight {
             table.push('\n');
         }
     }
@@ -141,8 +145,8 @@ pub(super) fn figures(runs: &[Run]) -> String {
 mod tests {
     use super::*;
 
-    fn span(lane: Lane, from: f64, to: f64) -> Span {
-        Span { lane, from, to }
+    fn span(lane: Lane, from: f64, to: f64) -> TimelineSpan {
+        TimelineSpan { lane, from, to }
     }
 
     #[test]
@@ -154,19 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_there_only_where_they_may_be() {
+    fn only_the_coloured_style_has_colours() {
         let spans = [span(Lane::UpstreamRequest, 0.0, 50.0)];
-        let drawn = |paint| draw(Way::SingleFlight, 2, &spans, 100.0, paint);
-        assert!(!drawn(Paint::Plain).contains('\x1b'));
+        let drawn = |style| draw(Mode::SingleFlight, 2, &spans, 100.0, style);
+        assert!(!drawn(Style::Plain).contains('\x1b'));
         let bar = "█".repeat(WIDTH / 2);
-        let coloured = format!("  {:<LABEL$} \x1b[35m{bar}\x1b[0m\n", "upstream request 1");
-        assert!(drawn(Paint::Coloured).contains(&coloured));
+        let coloured = format!(
+            "  {:<LABEL_WIDTH$} \x1b[35m{bar}\x1b[0m\n",
+            "upstream request 1"
+        );
+        assert!(drawn(Style::Coloured).contains(&coloured));
         let plain = coloured.replace("\x1b[35m", "").replace("\x1b[0m", "");
-        assert!(drawn(Paint::Plain).contains(&plain));
+        assert!(drawn(Style::Plain).contains(&plain));
     }
 
     #[test]
-    fn heights_show_how_many_are_under_way() {
+    fn heights_show_how_many_spans_are_open() {
         let spans = [
             span(Lane::Caller, 0.0, 100.0),
             span(Lane::Caller, 0.0, 50.0),

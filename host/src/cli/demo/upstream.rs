@@ -1,4 +1,4 @@
-//! The demo's upstream: a small REST server on loopback that counts its requests and takes its time.
+//! [`DemoUpstream`]: a small REST server on loopback that counts its requests and delays its responses.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ use super::recorder::{Lane, Recorder};
 
 /// A server that runs for as long as the process.
 #[derive(Debug)]
-pub(super) struct Upstream {
+pub(super) struct DemoUpstream {
     address: SocketAddr,
     delay: Duration,
     requests: Arc<AtomicU64>,
 }
 
-impl Upstream {
+impl DemoUpstream {
     pub(super) async fn start(delay: Duration, recorder: Arc<Recorder>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let upstream = Self {
@@ -61,12 +61,12 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// How long it takes to answer.
+    /// The delay of each response.
     pub(super) fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// How many requests for items it has had.
+    /// How many requests for items it has received.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

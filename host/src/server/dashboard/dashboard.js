@@ -1,15 +1,15 @@
-// Draws what GET /v1/live tells: totals since the start of the service, about once a second while
-// something happens. What happened within a time is the difference of two of them.
+// Draws the events of GET /v1/live: totals since the start of the service, about one a second while they change.
+// The number of calls within a period is the difference of two totals.
 
 const MINUTE = 60_000;
-/** How much of the past the picture shows: at least, and at most. */
-const LEAST = MINUTE, MOST = 3 * MINUTE;
-/** A service that had nothing new for longer than this had nothing to tell in between. */
+/** The period that the chart shows: at least, and at most. */
+const MIN_PERIOD = MINUTE, MAX_PERIOD = 3 * MINUTE;
+/** A longer time between two events means that the totals did not change for most of it. */
 const QUIET = 1_900;
-/** How often the picture's description changes: it is there to be asked for, not to be followed. */
-const DESCRIBED = 10_000;
-/** How often the picture moves for those who want nothing to move. */
-const CALM = 5_000;
+/** How often the chart's description changes: screen readers read it on request, not continuously. */
+const DESCRIBE_EVERY = 10_000;
+/** How often the chart is drawn for users who prefer reduced motion. */
+const REDUCED_MOTION_EVERY = 5_000;
 const RETRY = 2_000;
 
 const $ = (id) => document.getElementById(id);
@@ -18,9 +18,9 @@ const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
-/** What was told, oldest first. The first of a connection follows nothing. */
+/** Events, the oldest first. The first event of a connection has no predecessor. */
 let samples = [];
-/** The last event, and by how much the service's clock is ahead of this page's. */
+/** The last event, and by how much the service's clock is ahead of the browser's. */
 let latest, ahead;
 let source, retry, described = -Infinity, drawn = -Infinity;
 let paused = false;
@@ -32,7 +32,7 @@ function show(state, text) {
   write($('state'), text);
 }
 
-/** Opens the stream, or closes it where nobody looks. */
+/** Opens the stream, or closes it while the page is hidden or paused. */
 function connect() {
   disconnect();
   if (paused || document.hidden) return show('paused', 'Paused');
@@ -46,7 +46,7 @@ function connect() {
   };
   source.onerror = () => {
     disconnect();
-    const since = latest ? `; this is how it was at ${latest.told.toLocaleTimeString('en-GB')}` : '';
+    const since = latest ? `; last update at ${latest.received.toLocaleTimeString('en-GB')}` : '';
     show('lost', `Not connected${since}`);
     retry = setTimeout(connect, RETRY);
   };
@@ -60,41 +60,41 @@ function disconnect() {
 
 function take(event, first) {
   if (event.started_ms !== latest?.started_ms) samples = [];
-  latest = { ...event, told: new Date() };
+  latest = { ...event, received: new Date() };
   ahead = event.now_ms - performance.now();
   const before = samples.at(-1);
   const clients = new Map(event.figures.clients.map((client) => [client.client, client]));
-  // What a client that is gone has come to stays in the sums.
+  // The totals of a client that was removed stay in the sums.
   for (const [name, client] of before?.clients ?? []) {
     if (!clients.has(name)) clients.set(name, { ...client, waiting: 0 });
   }
   let callers = 0, requests = 0, would = 0;
   for (const client of clients.values()) {
-    // Who waits is told nothing yet. The two are not read at the same instant, so one who is told
-    // something in between may be missing, once.
-    const asked = sum(Object.values(client.totals.callers)) + client.waiting;
-    client.asked = Math.max(asked, before?.clients.get(client.client)?.asked ?? 0);
+    // Waiting callers have no outcome yet. The service does not read the two at the same instant, so a caller
+    // that gets its answer in between may be missing in one event.
+    const calls = sum(Object.values(client.totals.callers)) + client.waiting;
+    client.calls = Math.max(calls, before?.clients.get(client.client)?.calls ?? 0);
     client.would = client.totals.would_have_saved;
-    callers += client.asked;
+    callers += client.calls;
     requests += client.totals.requests;
     would += client.would;
   }
   samples.push({ t: event.now_ms, first, clients, callers, requests, would });
-  const old = samples.findIndex(({ t }) => t > event.now_ms - MOST - MINUTE);
+  const old = samples.findIndex(({ t }) => t > event.now_ms - MAX_PERIOD - MINUTE);
   samples.splice(0, Math.max(0, old - 1));
 }
 
-/** The service's clock. Where the service is not heard, its time stands still. */
+/** The service's clock; without a connection it stands still. */
 const now = () => (source ? Math.max(performance.now() + ahead, latest.now_ms) : latest.now_ms);
 
-/** The sample that the last minute began with, as far as it is known. */
+/** The sample at the start of the last minute, or the oldest one after it. */
 function minuteAgo() {
   let i = samples.length - 1;
   while (i > 0 && !samples[i].first && samples[i].t > now() - MINUTE) i--;
   return samples[i];
 }
 
-// ---- What is drawn.
+// ---- Drawing.
 
 function draw() {
   if (!latest) return;
@@ -102,7 +102,7 @@ function draw() {
   drawSum(newest, clients);
   drawMinute(newest, minuteAgo());
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  if (!calm || performance.now() - drawn > CALM) drawPicture();
+  if (!calm || performance.now() - drawn > REDUCED_MOTION_EVERY) drawChart();
   drawFlights(clients, flights);
   drawClients(clients);
   drawTimes(clients, minuteAgo());
@@ -115,10 +115,10 @@ function drawSum({ callers, requests, would, clients: all }, clients) {
   const observed = clients.filter(({ sharing }) => sharing === 'observed');
   const nothingShared = observed.length === clients.length;
   const percent = (part, whole) => `${count(Math.floor((100 * part) / whole))} %`;
-  let headline = 'Nobody has asked yet.';
+  let headline = 'There have been no callers yet.';
   if (saved > 0) headline = `${percent(saved, saved + requests)} of the upstream requests were saved.`;
   else if (would > 0) headline = `Sharing would have saved ${percent(would, requests)} of the upstream requests.`;
-  else if (callers > 0) headline = 'Nobody has asked for the same at the same time yet.';
+  else if (callers > 0) headline = 'No two callers have requested the same at the same time yet.';
   write($('headline'), headline);
   write($('callers'), count(callers));
   write($('requests'), count(requests));
@@ -134,14 +134,14 @@ function drawSum({ callers, requests, would, clients: all }, clients) {
   }
   $('observed').hidden = observed.length === 0;
   $('would-figure').hidden = $('would-legend').hidden = observed.length === 0 && would === 0;
-  write($('joined'), joined > 0 ? `${counted(joined, 'caller', 'callers')} joined a flight that was under way, and shared its answer.` : '');
+  write($('joined'), joined > 0 ? `${counted(joined, 'caller', 'callers')} joined an open flight, and shared its answer.` : '');
   const names = observed.map(({ client }) => client).join(', ');
   const compared = (outcome) => sum(observed.map(({ totals }) => totals.compared[outcome] ?? 0));
   const equal = compared('equal'), answers = equal + compared('unequal');
-  const found = answers === 0 ? 'No two answers could be compared yet.'
+  const comparison = answers === 0 ? 'No two answers have been compared yet.'
     : `${counted(answers, 'answer', 'answers')} would have been shared, of which ${count(equal)} ${equal === 1 ? 'was' : 'were'} equal.`;
-  const why = equal < answers ? ' Where they are not, the key does not say enough, or the upstream changes fast.' : '';
-  write($('observed'), `Only observed, nothing is shared: ${names}. ${found}${why}`);
+  const why = equal < answers ? ' Answers that differ mean that the key is incomplete, or that the upstream changes fast.' : '';
+  write($('observed'), `Observed only, nothing is shared: ${names}. ${comparison}${why}`);
 }
 
 function drawMinute(newest, before) {
@@ -151,14 +151,14 @@ function drawMinute(newest, before) {
   write($('requests-minute'), count(since('requests')));
   write($('would-minute'), count(since('would')));
   write($('minute'), seconds < 60 ? `in the last ${seconds} s` : 'in the last minute');
-  if (performance.now() - described > DESCRIBED) {
+  if (performance.now() - described > DESCRIBE_EVERY) {
     described = performance.now();
     const would = $('would-legend').hidden ? '' : `; sharing would have saved ${count(since('would'))}`;
-    $('picture').setAttribute('aria-label', `${counted(since('callers'), 'caller', 'callers')} and ${counted(since('requests'), 'upstream request', 'upstream requests')} ${$('minute').textContent}${would}`);
+    $('chart').setAttribute('aria-label', `${counted(since('callers'), 'caller', 'callers')} and ${counted(since('requests'), 'upstream request', 'upstream requests')} ${$('minute').textContent}${would}`);
   }
 }
 
-const svg = (name, attributes, parent = $('picture')) => {
+const svg = (name, attributes, parent = $('chart')) => {
   const element = document.createElementNS('http://www.w3.org/2000/svg', name);
   for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
   return parent.appendChild(element);
@@ -173,8 +173,8 @@ const marks = {
   to: svg('text', { 'text-anchor': 'end' }),
 };
 
-/** Stretches of time within which something happened, and how much of it in a second. */
-function stretches() {
+/** The intervals between events, with their rates per second. */
+function intervals() {
   const all = samples.slice(1).flatMap((sample, i) => {
     const before = samples[i], gap = sample.t - before.t;
     if (sample.first || gap <= 0) return [];
@@ -182,37 +182,37 @@ function stretches() {
     const rate = (field) => ((sample[field] - before[field]) * 1_000) / length;
     return [{ from: sample.t - length, to: sample.t, callers: rate('callers'), requests: rate('requests'), would: rate('would') }];
   });
-  // Whether a request could have been saved is known when its flight lands. What is too much for that
-  // second was sent before.
+  // Whether a request could have been saved is known when its flight lands. What exceeds the requests of that
+  // interval was sent earlier.
   let early = 0;
-  for (const stretch of all.reverse()) {
-    const length = stretch.to - stretch.from, known = stretch.would + early / length;
-    stretch.needed = Math.max(0, stretch.requests - known);
-    early = Math.max(0, known - stretch.requests) * length;
+  for (const interval of all.reverse()) {
+    const length = interval.to - interval.from, known = interval.would + early / length;
+    interval.needed = Math.max(0, interval.requests - known);
+    early = Math.max(0, known - interval.requests) * length;
   }
   return all.reverse();
 }
 
-/** The least number that halves well and is not less. */
-function round(most) {
+/** The least even number from a list of round ones that is not less. */
+function roundUp(most) {
   const power = 10 ** Math.floor(Math.log10(most));
   const fine = power < 10 ? [] : [1.2, 1.6];
   return [1, ...fine, 2, 3, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most && n % 2 === 0);
 }
 
-function drawPicture() {
+function drawChart() {
   drawn = performance.now();
-  const { width, height } = $('picture').getBoundingClientRect();
+  const { width, height } = $('chart').getBoundingClientRect();
   const last = samples.at(-1).t, end = now() - last > QUIET ? now() : last;
-  const shown = Math.min(Math.max(end - samples[0].t, LEAST), MOST), begin = end - shown;
-  const seen = stretches().filter(({ to }) => to > begin);
-  const top = round(Math.max(2, ...seen.map(({ callers, requests }) => Math.max(callers, requests))));
+  const shown = Math.min(Math.max(end - samples[0].t, MIN_PERIOD), MAX_PERIOD), begin = end - shown;
+  const visible = intervals().filter(({ to }) => to > begin);
+  const top = roundUp(Math.max(2, ...visible.map(({ callers, requests }) => Math.max(callers, requests))));
   const left = 12 + 7 * count(top).length, floor = height - 22, ceiling = 10;
   const x = (t) => (left + ((Math.max(t, begin) - begin) / shown) * (width - left)).toFixed(1);
   const y = (rate) => (floor - (rate / top) * (floor - ceiling)).toFixed(1);
   const steps = (field) => {
     let path = `M${x(Math.max(samples[0].t, begin))} ${y(0)}`, at = -Infinity;
-    for (const { from, to, [field]: rate } of seen) {
+    for (const { from, to, [field]: rate } of visible) {
       if (from - at > 1) path += `V${y(0)}H${x(from)}`;
       path += `V${y(rate)}H${x(to)}`;
       at = to;
@@ -241,8 +241,8 @@ function drawFlights(clients, flights) {
   const all = sum(clients.map((client) => client.flights));
   const waiting = sum(clients.map((client) => client.waiting));
   const listed = all > flights.length ? ` The ${flights.length} with most callers:` : '';
-  write($('flights').caption, all === 0 ? 'No flight is under way.' : `${counted(waiting, 'caller waits', 'callers wait')} for ${counted(all, 'flight', 'flights')}.${listed}`);
-  // What is asked for at once is one row, whether that takes one flight or several.
+  write($('flights').caption, all === 0 ? 'No flight is open.' : `${counted(waiting, 'caller waits', 'callers wait')} for ${counted(all, 'flight', 'flights')}.${listed}`);
+  // A key is one row, whether it has one flight or several.
   const keys = [...Map.groupBy(flights, ({ client, key }) => `${client} ${key}`).values()].map((same) => ({
     ...same[0],
     flights: same.length,
@@ -260,9 +260,9 @@ function drawFlights(clients, flights) {
 }
 
 function drawClients(clients) {
-  fill($('clients'), clients, ({ client, sharing, asked, totals, would }) => [
-    { head: true, text: client, tag: sharing === 'observed' ? 'only observed' : 'shared', shared: sharing !== 'observed' },
-    { class: 'n', text: count(asked) },
+  fill($('clients'), clients, ({ client, sharing, calls, totals, would }) => [
+    { head: true, text: client, tag: sharing === 'observed' ? 'observed only' : 'shared', shared: sharing !== 'observed' },
+    { class: 'n', text: count(calls) },
     { class: 'n', text: count(totals.requests) },
     { class: 'n', text: sharing === 'observed' ? `would: ${count(would)}` : count(totals.saved) },
   ]);
@@ -277,7 +277,7 @@ function drawTimes(clients, before) {
     });
     return [{ head: true, text: client }, ...times];
   });
-  write($('times').caption, `Half took no longer (p50), and 99 of 100 (p99), ${$('minute').textContent}`);
+  write($('times').caption, `Median (p50) and 99th percentile (p99), ${$('minute').textContent}`);
 }
 
 function difference(counts, earlier = []) {
@@ -285,7 +285,7 @@ function difference(counts, earlier = []) {
   return counts.map(([part, n]) => [part, n - (before.get(part) ?? 0)]);
 }
 
-/** The time that `part` of all took no longer than, to an eighth of the range between two bounds. */
+/** The quantile `part` of latencies, to an eighth of the bucket between two bounds. */
 function quantile(counts, part) {
   const { bounds, steps } = latest, all = sum(counts.map(([, n]) => n));
   if (all === 0) return '–';
@@ -316,7 +316,7 @@ function time(seconds) {
   return `${ms >= 10 ? count(ms) : ms.toFixed(1)} ms`;
 }
 
-/** Makes the rows of a table these, in place: what is selected or read there stays. */
+/** Sets the rows of a table in place, so that a selection and a screen reader's position stay. */
 function fill(table, rows, cells) {
   const [body] = table.tBodies;
   while (body.rows.length > rows.length) body.deleteRow(-1);
@@ -326,9 +326,9 @@ function fill(table, rows, cells) {
       const td = tr.cells[j] ?? tr.appendChild(document.createElement(cell.head ? 'th' : 'td'));
       if (cell.head) td.scope = 'row';
       td.className = cell.class ?? '';
-      const said = JSON.stringify(cell);
-      if (td.dataset.said === said) return;
-      td.dataset.said = said;
+      const content = JSON.stringify(cell);
+      if (td.dataset.content === content) return;
+      td.dataset.content = content;
       td.replaceChildren(cell.text);
       if (cell.share !== undefined) {
         const bar = document.createElement('span');
@@ -346,15 +346,15 @@ function fill(table, rows, cells) {
   });
 }
 
-// ---- Who looks.
+// ---- Events of the page.
 
 $('pause').onclick = () => {
   paused = !paused;
-  write($('pause'), paused ? 'Go on' : 'Pause');
+  write($('pause'), paused ? 'Resume' : 'Pause');
   connect();
 };
 document.addEventListener('visibilitychange', connect);
 addEventListener('resize', draw);
-// Ages go on, and the picture moves, where nothing is told because nothing happens.
+// Ages grow, and the chart moves, without events, too.
 setInterval(() => { if (source && latest && now() - latest.now_ms > QUIET) draw(); }, 1_000);
 connect();
