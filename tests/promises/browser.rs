@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{self, Listeners};
-use oneflight::{Client, Instances, ServerLimits, Settings};
+use oneflight::{Client, InstanceReuse, Instances, ServerLimits, Settings};
 use oneflight_tests::browser::Browser;
 use oneflight_tests::caller::{self, get};
 use oneflight_tests::folder::Folder;
@@ -28,7 +28,7 @@ const TAB: char = '\u{e004}';
 async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     let client = |(name, sharing, upstream): &(&str, &str, &Upstream)| {
         format!(
-            "[clients.{name}]\nbase_url = '{}/items'\nsharing = '{sharing}'\nlimits.flight = '1h'\n",
+            "[clients.{name}]\nbase_url = '{}/items'\nsharing = '{sharing}'\nlimits.flight_timeout = '1h'\n",
             upstream.origin()
         )
     };
@@ -407,10 +407,10 @@ async fn it_says_what_is_where_to_those_who_do_not_see_it() {
 async fn a_thousand_flights_a_second_do_not_hold_it_up() {
     let settings = Settings {
         limits: patient(),
-        instances: Instances::Reused {
-            calls: u32::MAX,
-            age: NEVER,
-        },
+        instances: Instances::Reused(InstanceReuse {
+            max_calls: u32::MAX,
+            max_age: NEVER,
+        }),
         ..Settings::new("test")
     };
     let subject = Subject::load(artifacts::MISBEHAVING, settings).await;

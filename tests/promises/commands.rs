@@ -261,13 +261,13 @@ async fn a_setting_that_is_set_twice_or_that_nobody_knows_is_refused() {
     for (more, found) in [
         (
             &["--set", "BASE_URL=http://127.0.0.1:8"][..],
-            "found BASE_URL set twice",
+            "expected one value for BASE_URL, got two",
         ),
         (
             &["--set", "ID_AT=/a", "--set", "ID_AT=/b"],
-            "found ID_AT set twice",
+            "expected one value for ID_AT, got two",
         ),
-        (&["--set", "ITEM_AT=/data"], "found the setting ITEM_AT"),
+        (&["--set", "ITEM_AT=/data"], "got ITEM_AT"),
     ] {
         let output = run(&[&base_url[..], more].concat()).await;
         assert_eq!(output.status.code(), Some(1), "{more:?}");
@@ -343,12 +343,15 @@ async fn the_limits_that_hold_are_logged_in_one_line_at_the_start() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = upstream.origin();
     let args = ["get", "a", "--base-url", &base_url, "--log", "info"];
-    let reusing = [&args[..], &["--reuse-instances", "--deadline", "7"]].concat();
+    let reusing = [&args[..], &["--reuse-instances", "--flight-timeout", "7s"]].concat();
     for (args, limits) in [
-        (&args[..], ["instances=Fresh", "flight: 10s"]),
+        (&args[..], ["instances=Fresh", "flight_timeout: 10s"]),
         (
             &reusing,
-            ["instances=Reused { calls: 1000, age: 60s }", "flight: 7s"],
+            [
+                "instances=Reused(InstanceReuse { max_calls: 1000, max_age: 60s })",
+                "flight_timeout: 7s",
+            ],
         ),
     ] {
         let log = err(&run(args).await);

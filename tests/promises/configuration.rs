@@ -18,7 +18,7 @@ const EXAMPLE: &str = concat!(
 /// A file with the client `a`, which asks `upstream`.
 fn asking(upstream: &Upstream) -> String {
     format!(
-        "[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        "[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
     )
 }
@@ -31,12 +31,15 @@ async fn the_example_is_good_and_what_it_comes_to_is_printed() {
     assert!(said.contains("good, 1 client\n"), "{said}");
     let printed = run(&["config", "print", EXAMPLE]).await;
     let said = String::from_utf8(printed.stdout).unwrap();
-    assert!(said.contains("flight = \"10s\" # default\n"), "{said}");
+    assert!(
+        said.contains("flight_timeout = \"10s\" # default\n"),
+        "{said}"
+    );
     assert!(
         said.contains("allow = [\"http://localhost:3000\"]\n"),
         "{said}"
     );
-    assert!(said.contains("BASE_URL = \"...\" # hidden\n"), "{said}");
+    assert!(said.contains("base_url = \"...\" # hidden\n"), "{said}");
 }
 
 #[tokio::test]
@@ -126,7 +129,8 @@ async fn while_a_client_is_being_compiled_the_others_answer_and_the_service_is_n
     folder.write("b.wasm", &bomb::of_time());
     let text = asking(&upstream) + "[clients.b]\ncomponent = 'b.wasm'\n";
     let file = folder.write("two.toml", text.as_bytes());
-    let service = process::Service::start(&["--config", &file, "--compile-cpu", "3"]).await;
+    let service =
+        process::Service::start(&["--config", &file, "--compile-max-cpu-time", "3s"]).await;
     let answer = get(service.address, "/v1/a/items?x=1").await;
     assert_eq!(answer.body(), ITEMS_JSON);
     let loading = get(service.address, "/v1/b/items?x=1").await;

@@ -59,7 +59,7 @@ async fn ask_all(address: SocketAddr, client: &str, keys: impl Iterator<Item = S
 async fn the_figures_say_who_asked_what_was_sent_and_what_was_saved() {
     let upstream = Upstream::start(Answer::Held).await;
     let url = format!("{}/items", upstream.origin());
-    let service = Service::start(&["--base-url", &url, "--deadline", "60"]).await;
+    let service = Service::start(&["--base-url", &url, "--flight-timeout", "60s"]).await;
     let admin = service.admin;
     let before = figures(admin).await;
     assert_eq!(

@@ -114,7 +114,7 @@ async fn at_the_end_open_flights_can_be_joined_and_land_and_no_other_is_opened()
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let text = format!(
-        "limits.shutdown_delay = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight = '1h'\n",
+        "limits.shutdown_delay = '0s'\n[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
     );
     let file = folder.write("a.toml", text.as_bytes());
@@ -198,7 +198,7 @@ async fn dropping_the_service_closes_all_connections_and_so_leaves_their_flights
 #[tokio::test]
 async fn a_second_signal_ends_the_service_at_once() {
     let upstream = Upstream::start(Answer::Held).await;
-    let args = ["--deadline", "3600", "--base-url", &upstream.origin()];
+    let args = ["--flight-timeout", "1h", "--base-url", &upstream.origin()];
     let service = process::Service::start(&args).await;
     let address = service.address;
     let request = "GET /v1/default/items?x=42 HTTP/1.1\r\nhost: test\r\n\r\n";

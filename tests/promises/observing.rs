@@ -23,7 +23,7 @@ async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
 fn describing(upstream: &Upstream, more: &str) -> String {
     let origin = upstream.origin();
     format!(
-        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight = '1h'\n{more}"
+        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\nbase_url = '{origin}/items'\nlimits.flight_timeout = '1h'\n{more}"
     )
 }
 

@@ -316,8 +316,8 @@ async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
     let args = [
         "--component",
         artifacts::MISBEHAVING,
-        "--deadline",
-        "1",
+        "--flight-timeout",
+        "1s",
         "--log",
         "off",
     ];

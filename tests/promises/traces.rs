@@ -24,7 +24,7 @@ async fn tracing(upstream: &Upstream, traces: &str) -> Service {
     let (folder, origin) = (Folder::new(), upstream.origin());
     let text = format!(
         "limits.shutdown_delay = '0s'\n[traces]\n{traces}\n[clients.a]\nbase_url = '{origin}/items'\n\
-         settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight = '1h'\n"
+         settings.HEADER_X_KEY = 's3cret'\ntrace_to = ['{origin}']\nlimits.flight_timeout = '1h'\n"
     );
     Service::start(&["--config", &folder.write("a.toml", text.as_bytes())]).await
 }

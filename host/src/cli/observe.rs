@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Method;
-use oneflight::config::{A_DURATION, duration};
+use oneflight::model::units::{A_DURATION, duration};
 use oneflight::observability::observation::{ClientStats, LONGEST, Report, Stats};
 
 use super::admin_client::AdminClient;

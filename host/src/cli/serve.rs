@@ -9,7 +9,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::{AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
+use oneflight::config::{
+    AN_ADDRESS, ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig, describe, summarize,
+};
 use oneflight::registry::{ClientRegistry, LoadedClient};
 use oneflight::server::{Listeners, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics};
@@ -24,26 +26,24 @@ use super::{allocator, log};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
-/// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once. On SIGHUP
-/// it reads its files again: what is good takes over, what is not changes nothing.
+/// SIGINT and SIGTERM shut it down once its flights have landed; a second signal ends it at once. SIGHUP reads its
+/// files again: good ones take effect, and a bad one changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// The configuration file. Flags go before what it says; those of a client describe the one that is
-    /// named default.
+    /// The configuration file. Flags override it; those of a client belong to the client named default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The address to listen on; port 0 takes a free one. [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
     listen: Option<SocketAddr>,
 
-    /// The address for administration, or off. [default: 127.0.0.1:8081]
+    /// The address for administration: metrics, flights in progress and the dashboard; off for none.
+    /// [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
 
-    /// Sends the spans of callers, flights and upstream requests to whoever takes OTLP at this URL, by HTTP.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = summarize("traces.otlp"), long_help = describe("traces.otlp"))]
     otlp: Option<OtlpUrl>,
 
     #[command(flatten)]
@@ -77,7 +77,7 @@ impl Serve {
             tracing::warn!(%error, "free memory is kept for longer or shorter than it should be");
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
-        // From here on no signal ends the process in the middle of something.
+        // From here on a signal shuts the service down in order.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
         let listener = listen(config.listen, "--listen")?;
         let admin = config.admin.map(|address| listen(address, "--admin"));
@@ -87,7 +87,7 @@ impl Serve {
         if let Some(admin) = &admin {
             eprintln!("administration on http://{}", admin.local_addr()?);
         }
-        let names = config.clients.iter().map(|client| &*client.settings.name);
+        let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
         let service = Service::new(
@@ -110,7 +110,7 @@ impl Serve {
             tls: tls.clone(),
             operator: admin,
         };
-        // In a task: accepting is not to wait while files are read here.
+        // In a task, so that accepting does not wait while files are read here.
         let serving = tokio::spawn(async move { service.run(doors, shutdown).await });
         let ended = tokio::select! {
             ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
@@ -122,7 +122,7 @@ impl Serve {
         ended
     }
 
-    /// What the file says, and the flags.
+    /// The configuration of the file and the flags.
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = match &self.config {
             Some(file) => Config::read(file)?,
@@ -142,7 +142,7 @@ impl Serve {
         }
         config.compile = self.client.compile.over(config.compile);
         if self.config.is_none() || self.client.any() {
-            let described = |client: &ClientConfig| client.settings.name == NAME;
+            let described = |client: &ClientConfig| client.name() == NAME;
             let client = match config.clients.iter().position(described) {
                 Some(place) => config.clients.remove(place),
                 None => ClientConfig::new(NAME),
@@ -151,13 +151,13 @@ impl Serve {
         }
         if config.clients.is_empty() {
             anyhow::bail!(
-                "found no client to serve; needed one: add a table [clients.NAME] to the file"
+                "expected a client to serve, got none; add a table [clients.NAME] to the file"
             );
         }
         Ok(config)
     }
 
-    /// On each hangup lets what the files say now take over from what they said, whole or not at all.
+    /// On each SIGHUP replaces the clients by those of the files as they are now, all of them or none.
     async fn reload(
         &self,
         mut hangup: Signal,
@@ -170,7 +170,7 @@ impl Serve {
             let Some(()) = hangup.recv().await else {
                 std::future::pending().await
             };
-            match self.loaded_anew(started, metrics).await {
+            match self.load_again(started, metrics).await {
                 Ok((served, renewed)) => {
                     let count = served.len();
                     clients.replace(served);
@@ -186,7 +186,7 @@ impl Serve {
         }
     }
 
-    async fn loaded_anew(
+    async fn load_again(
         &self,
         started: &Config,
         metrics: &Metrics,
@@ -206,28 +206,28 @@ impl Serve {
         };
         if kept(&config) != kept(started) {
             tracing::warn!(
-                "addresses, whether TLS is spoken, [limits], [log] and [traces] stay as they are until a restart"
+                "changes of addresses, of whether there is TLS, of [limits], [log] and [traces] take effect at a restart"
             );
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
-        // Compiled, checked and instantiated in a pool of their own: what runs keeps its room.
+        // Compiled, checked and instantiated in a pool of their own, so that the running clients keep theirs.
         Ok((load(&config, metrics)?.try_collect().await?, tls))
     }
 }
 
-/// Loads all clients, each of which comes out when it is ready.
+/// Loads all clients, and yields each when it is ready.
 fn load<'a>(
     config: &'a Config,
     metrics: &'a Metrics,
 ) -> anyhow::Result<
     FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
 > {
-    let limits = config.clients.iter().map(|client| &client.settings.limits);
+    let limits = config.clients.iter().map(|client| &client.limits);
     let engine = engine(limits, &config.compile)?;
     let one = async |engine: Engine, client: &ClientConfig| {
         let component = load_client(&engine, client)
             .await
-            .with_context(|| format!("could not load the client {}", client.settings.name))?;
+            .with_context(|| format!("could not load the client {}", client.name()))?;
         let settings = component.settings().clone();
         let metrics = metrics.client(&settings.name);
         Ok(LoadedClient::new(component, settings, metrics))
@@ -239,7 +239,7 @@ fn load<'a>(
         .collect())
 }
 
-/// What callers are spoken to in TLS with.
+/// The identity of the service, for TLS.
 fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
     let read = |file: &Path| {
         std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
@@ -249,12 +249,11 @@ fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
         .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
-/// Connections that wait to be accepted: 4,096, the most that Linux grants unless it is told otherwise.
-/// A herd comes at once, and whoever finds the queue full tries again only after a second.
-const QUEUE: u32 = 4_096;
+/// Connections that wait to be accepted: 4,096, the most that Linux grants by default. Many callers connect at once,
+/// and one that finds the queue full tries again only after a second.
+const BACKLOG: u32 = 4_096;
 
-/// Listens; warns where that lets others in than this machine's own. `flag` says where it can be had
-/// otherwise.
+/// Listens, with a warning where other machines can connect. `flag` is that which sets the address.
 pub(super) fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = bind(address).with_context(|| {
         format!("could not listen on {address}; choose another address with {flag}")
@@ -262,14 +261,14 @@ pub(super) fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListe
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "listening beyond loopback: oneflight does not ask who calls, \
-             and every caller spends its clients' credentials"
+            "listening beyond loopback: callers are not authenticated, and each of them uses the clients' \
+             credentials"
         );
     }
     Ok(listener)
 }
 
-/// What [`TcpListener::bind`] does, but for its queue of 128.
+/// As [`TcpListener::bind`], but for its backlog of 128.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -277,12 +276,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(QUEUE)
+    socket.listen(BACKLOG)
 }
 
 /// An address to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("needed {AN_ADDRESS}"))
+    text.parse().map_err(|_| format!("expected {AN_ADDRESS}"))
 }
 
 fn admin(text: &str) -> Result<Admin, String> {
@@ -304,7 +303,7 @@ pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
     };
     Ok(async move {
         next().await;
-        tracing::info!("ending: flights under way may land");
+        tracing::info!("shutting down: flights in progress may land");
         tokio::spawn(async move {
             next().await;
             std::process::exit(130);

@@ -232,7 +232,7 @@ impl LoadError {
             }
             Self::TooCostly(_) => {
                 "build it optimised, or of less: cargo component build --release; or allow more: \
-                 --compile-memory, --compile-cpu, in the library CompileLimits"
+                 --compile-max-memory-bytes, --compile-max-cpu-time, in the library CompileLimits"
             }
             Self::NotCompiled(_) => {
                 "try again; if that fails too, build the component with another release of its \

@@ -13,7 +13,7 @@ use super::bindings::{ItemsClient, ItemsClientPre};
 use super::output::GuestOutput;
 use super::store::StoreState;
 use crate::flight_context::FlightContext;
-use crate::settings::Instances;
+use crate::settings::{InstanceReuse, Instances};
 
 /// A guest in its store. Dropping it ends whatever it has under way.
 pub(super) struct Instance {
@@ -109,13 +109,13 @@ impl InstancePool {
 
     /// One that is young enough, ready for a flight that has `context` and may print `log` bytes.
     pub(super) fn take(&self, context: &FlightContext, log: usize) -> Option<Instance> {
-        let Instances::Reused { age, .. } = self.choice else {
+        let Instances::Reused(InstanceReuse { max_age, .. }) = self.choice else {
             return None;
         };
         let mut taken = {
             let mut shelf = lock(&self.shelf);
             // The sweeper may be late, and an instance is not too old only when it is told so.
-            let young = |instance: &Instance| instance.made.elapsed() < age;
+            let young = |instance: &Instance| instance.made.elapsed() < max_age;
             match shelf.instances.iter().rposition(young) {
                 Some(last) => shelf.instances.remove(last),
                 None => {
@@ -131,10 +131,10 @@ impl InstancePool {
 
     /// Keeps an instance whose flight has ended well, if it may serve another one.
     pub(super) fn put(&self, mut instance: Instance) {
-        let Instances::Reused { calls, age } = self.choice else {
+        let Instances::Reused(InstanceReuse { max_calls, max_age }) = self.choice else {
             return;
         };
-        if instance.calls >= calls || instance.made.elapsed() >= age {
+        if instance.calls >= max_calls || instance.made.elapsed() >= max_age {
             return;
         }
         // The flight's log ends with the flight, and what its requests took is counted then.
@@ -147,7 +147,7 @@ impl InstancePool {
         shelf.instances.push(instance);
         // A sweeper can end before its work does: with the runtime that it was started in.
         if shelf.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
-            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.shelf), age));
+            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.shelf), max_age));
             shelf.sweeper = Some(sweeper.abort_handle());
         }
     }

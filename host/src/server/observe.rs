@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::problem::RequestError;
 use super::query::parameter;
 use crate::client::Execute;
-use crate::config::duration;
+use crate::model::units::duration;
 use crate::observability::metrics::Metrics;
 use crate::observability::observation::{Keys, LONGEST, Report};
 use crate::registry::ClientRegistry;
