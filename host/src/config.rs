@@ -1,19 +1,26 @@
-//! [`Config`]: a service's configuration file, read and validated before anything runs. What it describes is
-//! [`settings`](crate::settings)'s.
+//! [`Config`]: a service's configuration file, read and validated before anything runs.
+//!
+//! A setting is declared once, by the field that holds it: a limit by [`limits!`](crate::model::setting), another
+//! one by serde's and schemars' attributes. Parsing, `config print`, the JSON Schema, the commented example, the
+//! README's table and the help of flags follow from that declaration.
 
 mod client;
-mod fields;
 mod file;
+mod located;
 mod print;
-mod section;
+mod reference;
+mod renamed;
+mod text;
 mod traces;
-mod units;
 mod value;
 
-pub use self::client::{ClientConfig, Component};
+#[cfg(test)]
+mod tests;
+
+pub use self::client::{ClientConfig, ClientConfigError, Component, SharingMode};
 pub use self::file::{
-    AN_ADDRESS, CacheConfig, CompileConfig, Config, LogConfig, LogFormat, TlsFiles,
+    CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };
-pub use self::section::ConfigError;
-pub use self::traces::{OtlpUrl, TracesConfig};
-pub use self::units::{A_DURATION, duration};
+pub use self::reference::{describe, example, schema, summarize, table};
+pub use self::text::AN_ADDRESS;
+pub use self::traces::{OtlpUrl, OtlpUrlError, TracesConfig};

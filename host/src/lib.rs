@@ -82,7 +82,7 @@ pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
 pub use flight_context::FlightContext;
 pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, Sharing};
 pub use observability::metrics::{ClientMetrics, Metrics};
-pub use settings::{CompileLimits, Instances, ServerLimits, Settings};
+pub use settings::{CompileLimits, InstanceReuse, Instances, ServerLimits, Settings};
 pub use stack::Stack;
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in

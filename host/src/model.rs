@@ -10,7 +10,9 @@ mod generation;
 mod items;
 mod limits;
 mod outcome;
+pub mod setting;
 mod sharing;
+pub mod units;
 mod usage;
 
 pub use single_flight::{Abandoned, FlightId, FlightSnapshot, Role};
@@ -24,3 +26,5 @@ pub use self::limits::Limits;
 pub use self::outcome::Outcome;
 pub use self::sharing::Sharing;
 pub use self::usage::Usage;
+
+pub(crate) use self::setting::limits;

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{self, Listeners};
-use oneflight::{Client, Instances, ServerLimits, Settings};
+use oneflight::{Client, InstanceReuse, Instances, ServerLimits, Settings};
 use oneflight_tests::browser::Browser;
 use oneflight_tests::caller::{self, get};
 use oneflight_tests::folder::Folder;
@@ -407,10 +407,10 @@ async fn the_dashboard_has_roles_and_names_for_screen_readers() {
 async fn a_thousand_flights_a_second_do_not_stall_the_dashboard() {
     let settings = Settings {
         limits: patient(),
-        instances: Instances::Reused {
-            calls: u32::MAX,
-            age: NEVER,
-        },
+        instances: Instances::Reused(InstanceReuse {
+            max_calls: u32::MAX,
+            max_age: NEVER,
+        }),
         ..Settings::new("test")
     };
     let subject = Subject::load(artifacts::MISBEHAVING, settings).await;

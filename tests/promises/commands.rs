@@ -99,7 +99,7 @@ async fn demo_open_goes_on_as_a_service_with_a_dashboard_and_two_fetchers() {
 async fn get_prints_items_to_stdout_and_what_they_cost_to_stderr() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = format!("{}/items", upstream.origin());
-    let args = ["get", "42", "--callers", "200", "--deadline", "3600"];
+    let args = ["get", "42", "--callers", "200", "--flight-timeout", "1h"];
     let output = run(&[&args[..], &["--base-url", &base_url]].concat()).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
@@ -122,8 +122,8 @@ async fn get_without_coalescing_makes_every_call() {
         "--callers",
         "20",
         "--no-coalescing",
-        "--deadline",
-        "3600",
+        "--flight-timeout",
+        "1h",
         "--json",
         "--base-url",
     ];
@@ -264,13 +264,13 @@ async fn a_repeated_or_unknown_setting_is_refused() {
     for (more, found) in [
         (
             &["--set", "BASE_URL=http://127.0.0.1:8"][..],
-            "found BASE_URL set twice",
+            "expected one value for BASE_URL, got two",
         ),
         (
             &["--set", "ID_AT=/a", "--set", "ID_AT=/b"],
-            "found ID_AT set twice",
+            "expected one value for ID_AT, got two",
         ),
-        (&["--set", "ITEM_AT=/data"], "found the setting ITEM_AT"),
+        (&["--set", "ITEM_AT=/data"], "got ITEM_AT"),
     ] {
         let output = run(&[&base_url[..], more].concat()).await;
         assert_eq!(output.status.code(), Some(1), "{more:?}");
@@ -283,7 +283,7 @@ async fn a_repeated_or_unknown_setting_is_refused() {
 #[tokio::test]
 async fn a_component_that_never_starts_is_refused() {
     // By `get`, whose deadline can be set: only the processor time limit is left to end the start.
-    let args = ["get", "1", "--deadline", "3600", "--component"];
+    let args = ["get", "1", "--flight-timeout", "1h", "--component"];
     let output = run(&[&args[..], &[artifacts::SPINS_AT_START]].concat()).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("processor time"), "{output:?}");
@@ -349,13 +349,13 @@ async fn the_effective_limits_are_logged_in_one_line_at_the_start() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = upstream.origin();
     let args = ["get", "a", "--base-url", &base_url, "--log", "info"];
-    let reusing = [&args[..], &["--reuse-instances", "--deadline", "7"]].concat();
+    let reusing = [&args[..], &["--reuse-instances", "--flight-timeout", "7s"]].concat();
     for (args, limits) in [
         (&args[..], ["instances=Fresh", "flight_timeout: 10s"]),
         (
             &reusing,
             [
-                "instances=Reused { calls: 1000, age: 60s }",
+                "instances=Reused(InstanceReuse { max_calls: 1000, max_age: 60s })",
                 "flight_timeout: 7s",
             ],
         ),

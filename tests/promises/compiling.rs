@@ -147,7 +147,14 @@ async fn a_component_that_takes_gigabytes_to_compile_is_refused_and_others_are_s
 async fn check_reports_the_memory_limit_that_a_component_exceeds() {
     let folder = Folder::new();
     let file = folder.write("bomb.wasm", &bomb::of_memory());
-    let output = run(&["check", &file, "--json", "--compile-memory", "256"]).await;
+    let output = run(&[
+        "check",
+        &file,
+        "--json",
+        "--compile-max-memory-bytes",
+        "256 MiB",
+    ])
+    .await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
@@ -158,7 +165,7 @@ async fn check_reports_the_memory_limit_that_a_component_exceeds() {
         document["fix"]
             .as_str()
             .unwrap()
-            .contains("--compile-memory")
+            .contains("--compile-max-memory-bytes")
     );
 }
 
@@ -287,8 +294,8 @@ async fn a_compiler_is_limited_before_it_reads_and_inherits_nothing() {
     let folder = Folder::new();
     let file = folder.write("bomb.wasm", &bomb::of_time());
     let kept = folder.path().join("kept");
-    let parent = oneflight(&["check", &file, "--compile-memory", "1024"])
-        .args(["--compile-cpu", "77", "--compile-cache"])
+    let parent = oneflight(&["check", &file, "--compile-max-memory-bytes", "1 GiB"])
+        .args(["--compile-max-cpu-time", "77s", "--compile-cache"])
         .arg(&kept)
         .env("SECRET", "s3cret")
         .stdout(std::process::Stdio::piped())

@@ -32,12 +32,15 @@ async fn the_example_file_is_valid_and_config_print_shows_its_effect() {
     assert!(said.contains("good, 1 client\n"), "{said}");
     let printed = run(&["config", "print", EXAMPLE]).await;
     let said = String::from_utf8(printed.stdout).unwrap();
-    assert!(said.contains("flight = \"10s\" # default\n"), "{said}");
+    assert!(
+        said.contains("flight_timeout = \"10s\" # default\n"),
+        "{said}"
+    );
     assert!(
         said.contains("allow = [\"http://localhost:3000\"]\n"),
         "{said}"
     );
-    assert!(said.contains("BASE_URL = \"...\" # hidden\n"), "{said}");
+    assert!(said.contains("base_url = \"...\" # hidden\n"), "{said}");
 }
 
 #[tokio::test]

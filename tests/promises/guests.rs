@@ -107,7 +107,7 @@ async fn each_case_of_a_guests_error_has_its_code() {
 #[tokio::test]
 async fn a_guest_that_spins_is_ended_when_its_processor_time_is_used_up() {
     let args = ["get", "spin", "--component", artifacts::MISBEHAVING];
-    let output = process::run(&[&args[..], &["--deadline", "3600", "--json"]].concat()).await;
+    let output = process::run(&[&args[..], &["--flight-timeout", "1h", "--json"]].concat()).await;
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["answers"][0]["code"], "guest-deadline");
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::poll;
 use oneflight::{
-    Call, Client, ComponentClient, Engine, Instances, Limits, LoadError, Settings, Unshared,
+    Call, Client, ComponentClient, Engine, InstanceReuse, Instances, Limits, LoadError, Settings,
+    Unshared,
 };
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{
@@ -14,10 +15,10 @@ use oneflight_tests::{
 };
 
 /// Reused for ever.
-const REUSED: Instances = Instances::Reused {
-    calls: u32::MAX,
-    age: NEVER,
-};
+const REUSED: Instances = Instances::Reused(InstanceReuse {
+    max_calls: u32::MAX,
+    max_age: NEVER,
+});
 
 async fn reusing(settings: Settings, instances: Instances) -> Subject {
     Subject::misbehaving(Settings {
@@ -41,10 +42,10 @@ fn idle(subject: &Subject) -> usize {
 
 #[tokio::test]
 async fn an_idle_instance_serves_the_next_flight_until_it_has_had_its_calls() {
-    let instances = Instances::Reused {
-        calls: 3,
-        age: NEVER,
-    };
+    let instances = Instances::Reused(InstanceReuse {
+        max_calls: 3,
+        max_age: NEVER,
+    });
     let subject = reusing(settings(), instances).await;
     for (count, left) in [(1, 1), (2, 1), (3, 0), (1, 1)] {
         assert_eq!((calls(&subject).await, idle(&subject)), (count, left));
@@ -62,10 +63,10 @@ async fn by_default_instances_are_fresh() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_instance_is_dropped_at_its_age() {
     let age = Duration::from_secs(60);
-    let instances = Instances::Reused {
-        calls: u32::MAX,
-        age,
-    };
+    let instances = Instances::Reused(InstanceReuse {
+        max_calls: u32::MAX,
+        max_age: age,
+    });
     let subject = reusing(settings(), instances).await;
     assert_eq!(calls(&subject).await, 1);
     tokio::time::sleep(age - Duration::from_millis(10)).await;

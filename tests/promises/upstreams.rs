@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::upstream::{UpstreamPolicy, Roots};
+use oneflight::upstream::{Roots, UpstreamPolicy};
 use oneflight::{Client, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::tls::{Event, Http2, Identity};
@@ -27,7 +27,11 @@ async fn connecting(origin: &str) -> Result<String, &'static str> {
 }
 
 /// The result of a call with `key`, after which nothing of the client is left.
-async fn asking_within(limits: Limits, policy: UpstreamPolicy, key: &str) -> Result<String, &'static str> {
+async fn asking_within(
+    limits: Limits,
+    policy: UpstreamPolicy,
+    key: &str,
+) -> Result<String, &'static str> {
     let before = tasks();
     let subject = subject(limits, policy).await;
     let answer = subject.ask(key).await;
@@ -36,7 +40,11 @@ async fn asking_within(limits: Limits, policy: UpstreamPolicy, key: &str) -> Res
 }
 
 /// The same for a call that only a limit ends, before any request reaches an upstream.
-async fn timing_out(limits: Limits, policy: UpstreamPolicy, key: &str) -> Result<String, &'static str> {
+async fn timing_out(
+    limits: Limits,
+    policy: UpstreamPolicy,
+    key: &str,
+) -> Result<String, &'static str> {
     let before = tasks();
     let subject = subject(limits, policy).await;
     let answer = fast_forward(subject.ask(key)).await;

@@ -113,7 +113,8 @@ pub fn threads(process: &Path) -> Vec<String> {
 
 /// Limits of a service that no test reaches: no flight, answer or idle connection is cut off because the machine
 /// is busy.
-pub const PATIENT: &str = "[limits]\nheader_timeout = '1h'\ngrace = '1h'\nwrite = '1h'\n";
+pub const PATIENT: &str =
+    "[limits]\nheader_timeout = '1h'\nshutdown_grace = '1h'\nshutdown_write_timeout = '1h'\n";
 
 /// A running `oneflight serve`; dropping this value kills it.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl Service {
         let free = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let folder = Folder::new();
         let patient = folder.write("patient.toml", PATIENT.as_bytes());
-        let patient = ["--config", &patient, "--deadline", "3600"];
+        let patient = ["--config", &patient, "--flight-timeout", "1h"];
         let patient = if args.contains(&"--config") {
             &[][..]
         } else {

@@ -1,4 +1,5 @@
-//! The flags that describe a client, shared by `get` and `serve`, and the client that they describe.
+//! The flags that describe a client, shared by `get` and `serve`, and the client that they describe. Their help is
+//! that of the settings in a configuration file.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -8,9 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
-use oneflight::config::{ClientConfig, Component};
+use oneflight::config::{
+    ClientConfig, ClientConfigError, Component, SharingMode, describe, summarize,
+};
+use oneflight::model::setting::LimitTable;
 use oneflight::upstream::AllowRule;
-use oneflight::{ComponentClient, Engine, Instances, Sharing};
+use oneflight::{ComponentClient, Engine, Instances, Limits};
 
 use super::compile::CompileFlags;
 use super::loading::{load_builtin, load_file};
@@ -21,55 +25,50 @@ pub(super) const NAME: &str = "default";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The client")]
 pub(super) struct ClientFlags {
-    /// The component to run, instead of the built-in client.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = summarize("clients.NAME.component"), long_help = describe("clients.NAME.component"))]
     component: Option<PathBuf>,
 
-    /// The upstream's URL: the client's setting BASE_URL, and leave to reach that host.
-    ///
-    /// The built-in client puts the key where the URL says {x}, or appends it as ?x=KEY.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = summarize("clients.NAME.base_url"), long_help = describe("clients.NAME.base_url"))]
     base_url: Option<String>,
 
-    /// A setting of the client: a variable of its environment.
-    ///
-    /// The built-in client knows BASE_URL, HEADER_<NAME> (a header to send), ITEMS_AT (a JSON
-    /// pointer to the array of items) and ID_AT (one to the id within an item, /id by default).
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<Setting>,
+    #[arg(long, value_name = "NAME=VALUE", help = summarize("clients.NAME.settings"), long_help = describe("clients.NAME.settings"))]
+    set: Vec<Variable>,
 
-    /// A setting whose value is taken from oneflight's own environment: for secrets.
+    /// Sets a variable to its value in oneflight's own environment: for secrets.
     #[arg(long, value_name = "NAME")]
     set_from_env: Vec<String>,
 
-    /// Lets the client reach [scheme://]host[:port]; *.example.com is every name below example.com.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", help = summarize("clients.NAME.allow"), long_help = describe("clients.NAME.allow"))]
     allow: Vec<AllowRule>,
 
-    /// Lets the names it may reach stand for addresses of this network, private ones included.
-    #[arg(long, value_name = "CIDR", value_parser = network)]
+    #[arg(long, value_name = "CIDR", value_parser = network, help = summarize("clients.NAME.allow_net"), long_help = describe("clients.NAME.allow_net"))]
     allow_net: Vec<IpNet>,
 
-    /// Believes the certificates of this PEM file, and none of the system's.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = summarize("clients.NAME.ca_file"), long_help = describe("clients.NAME.ca_file"))]
     ca_file: Option<PathBuf>,
 
-    /// Tells [scheme://]host[:port] the flight's trace context, as a traceparent header.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", help = summarize("clients.NAME.trace_to"), long_help = describe("clients.NAME.trace_to"))]
     trace_to: Vec<AllowRule>,
 
-    /// How long a flight may take in all, in seconds; a request gets four fifths of it. [default: 10]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    deadline: Option<u32>,
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = limit("flight_timeout", |limits: &Limits| limits.flight_timeout),
+        help = summarize("clients.NAME.limits.flight_timeout"), long_help = describe("clients.NAME.limits.flight_timeout")
+    )]
+    flight_timeout: Option<Duration>,
 
-    /// Lets an idle instance of the client serve the next flight, for 1,000 calls or 60 s at most.
-    ///
-    /// Faster, above all for clients that are heavy to start; they remember earlier flights.
+    #[arg(long, hide = true, value_name = "SECONDS", value_parser = renamed("--flight-timeout", "s"))]
+    deadline: Option<RenamedFlag>,
+
+    /// Reuses instances, as instances = "reused" does in a file: an idle one serves the next flight, for 1,000
+    /// calls or 60 s. That is faster, above all for clients that are slow to start; but they remember earlier
+    /// flights.
     #[arg(long)]
     reuse_instances: bool,
 
-    /// Shares nothing: every call is a flight of its own. What sharing would save is counted, for oneflight
-    /// observe.
+    /// Shares no flights, as sharing = "observed" does in a file: every caller has its own, and what sharing would
+    /// have saved is counted, for oneflight observe.
     #[arg(long)]
     no_coalescing: bool,
 
@@ -81,7 +80,7 @@ impl ClientFlags {
     /// Reads and compiles the client that these flags alone describe.
     pub(super) async fn load(&self) -> anyhow::Result<ComponentClient> {
         let client = self.over(ClientConfig::new(NAME))?;
-        let engine = self.compile.engine(&client.settings.limits)?;
+        let engine = self.compile.engine(&client.limits)?;
         load_client(&engine, &client).await
     }
 
@@ -96,7 +95,8 @@ impl ClientFlags {
             allow_net,
             ca_file,
             trace_to,
-            deadline,
+            flight_timeout,
+            deadline: _,
             reuse_instances,
             no_coalescing,
             compile: _,
@@ -104,14 +104,14 @@ impl ClientFlags {
         component.is_some()
             || base_url.is_some()
             || ca_file.is_some()
-            || deadline.is_some()
+            || flight_timeout.is_some()
             || !(set.is_empty() && set_from_env.is_empty())
             || !(allow.is_empty() && allow_net.is_empty() && trace_to.is_empty())
             || *reuse_instances
             || *no_coalescing
     }
 
-    /// `client`, where these flags do not say otherwise; lists grow by theirs.
+    /// `client` with what these flags set; lists grow by theirs.
     pub(super) fn over(&self, mut client: ClientConfig) -> anyhow::Result<ClientConfig> {
         if let Some(file) = &self.component {
             client.component = Component::File(file.clone());
@@ -120,39 +120,36 @@ impl ClientFlags {
         if let Some(file) = &self.ca_file {
             client.set_ca_file(file)?;
         }
-        let settings = &mut client.settings;
-        settings.policy.allow.extend_from_slice(&self.allow);
-        settings.policy.nets.extend_from_slice(&self.allow_net);
-        settings.policy.trace.extend_from_slice(&self.trace_to);
+        client.allow.extend_from_slice(&self.allow);
+        client.allow_net.extend_from_slice(&self.allow_net);
+        client.trace_to.extend_from_slice(&self.trace_to);
         if self.reuse_instances {
-            settings.instances = Instances::REUSED;
+            client.instances = Instances::REUSED;
         }
         if self.no_coalescing {
-            settings.sharing = Sharing::Observed;
+            client.sharing = SharingMode::Observed;
         }
-        if let Some(seconds) = self.deadline {
-            let limits = std::mem::take(&mut settings.limits);
-            settings.limits = limits.with_flight_timeout(Duration::from_secs(seconds.into()));
+        if let Some(timeout) = self.flight_timeout {
+            client.limits = client.limits.with_flight_timeout(timeout);
         }
-        client.complete()
+        Ok(client.complete()?)
     }
 
-    /// The guest's environment; a name that is set twice here is refused, since which one counts would
-    /// be chance.
+    /// Sets the guest's environment. A name that is set twice here is refused, since either value could be meant.
     fn set_all(&self, client: &mut ClientConfig) -> anyhow::Result<()> {
         let base_url = self.base_url.iter().map(|_| "BASE_URL");
-        let set = self.set.iter().map(|Setting(name, _)| &**name);
+        let set = self.set.iter().map(|Variable(name, _)| &**name);
         let from_env = self.set_from_env.iter().map(|name| &**name);
         let mut names = HashSet::new();
         for name in base_url.chain(set).chain(from_env) {
             if !names.insert(name) {
-                anyhow::bail!("found {name} set twice; needed once: remove one of them");
+                return Err(ClientConfigError::SetTwice(name.to_owned()).into());
             }
         }
         if let Some(url) = &self.base_url {
             client.set_base_url(url);
         }
-        for Setting(name, value) in &self.set {
+        for Variable(name, value) in &self.set {
             client.set(name, value);
         }
         for name in &self.set_from_env {
@@ -162,7 +159,7 @@ impl ClientFlags {
     }
 }
 
-/// Compiles and checks a client, and says in the log what it is held to.
+/// Compiles and checks a client, and logs its limits.
 pub(super) async fn load_client(
     engine: &Engine,
     client: &ClientConfig,
@@ -180,27 +177,54 @@ pub(super) async fn load_client(
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-struct Setting(String, String);
+struct Variable(String, String);
 
-impl FromStr for Setting {
+impl FromStr for Variable {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok(Self(name.into(), value.into())),
-            _ => Err("needed NAME=VALUE, as in ITEMS_AT=/data"),
+            _ => Err("expected NAME=VALUE, as in ITEMS_AT=/data"),
         }
+    }
+}
+
+/// A flag that has another name now. It is refused, so there is no value of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RenamedFlag {}
+
+/// Refuses a flag, whose value `unit` was not part of, with its new name.
+pub(super) fn renamed(
+    new: &'static str,
+    unit: &'static str,
+) -> impl Fn(&str) -> Result<RenamedFlag, String> + Clone + Send + Sync + 'static {
+    move |text| Err(format!("it is now called {new}; write {new} {text}{unit}"))
+}
+
+/// Reads the limit `name` as a configuration file has it.
+pub(super) fn limit<T: LimitTable, V: Clone + Send + Sync + 'static>(
+    name: &'static str,
+    get: fn(&T) -> V,
+) -> impl Fn(&str) -> Result<V, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let limit = T::limit(name).ok_or("expected the name of a limit")?;
+        let limits = limit.set_text(&T::default(), text);
+        let limits = limits.map_err(|expected| format!("expected {expected}"))?;
+        Ok(get(&limits))
     }
 }
 
 fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse()
-        .map_err(|_| "needed a network, as in 10.0.0.0/8 or 10.1.2.3/32")
+        .map_err(|_| "expected a network, as in 10.0.0.0/8 or 10.1.2.3/32")
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+
+    use oneflight::Sharing;
 
     use super::*;
 
@@ -218,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_flag_is_in_what_it_describes() {
+    fn each_flag_sets_what_it_describes() {
         let client = described(&[
             "--base-url=http://a.example/{x}",
             "--set=ITEMS_AT=/data",
@@ -226,7 +250,7 @@ mod tests {
             "--allow-net=10.0.0.0/8",
             "--allow-net=fd00::/8",
             "--trace-to=c.example:1",
-            "--deadline=20",
+            "--flight-timeout=20s",
             "--reuse-instances",
             "--no-coalescing",
         ]);
@@ -257,8 +281,32 @@ mod tests {
         let path = std::env::var("PATH").unwrap();
         assert_eq!(client.effective().env, [("PATH".to_owned(), path)]);
 
-        // What is in such a file is looked at at once, and it is the only flag that names one of these.
+        // Such a file is read at once.
         let refused = described(&["--component=a.wasm", "--ca-file=no/such.pem"]).unwrap_err();
         assert!(refused.to_string().contains("no/such.pem"), "{refused}");
+    }
+
+    #[test]
+    fn a_flag_with_its_old_name_is_refused_with_the_new_one() {
+        for (old, new) in [
+            ("--deadline=7", "--flight-timeout 7s"),
+            ("--compile-memory=512", "--compile-max-memory-bytes 512MiB"),
+            ("--compile-cpu=30", "--compile-max-cpu-time 30s"),
+        ] {
+            let refused = described(&[old]).unwrap_err().to_string();
+            assert!(refused.contains(&format!("write {new}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_written_as_in_a_file() {
+        for (flag, expected) in [
+            ("--flight-timeout=10", "a number with ms, s, m or h"),
+            ("--flight-timeout=0s", "at least 1ms"),
+            ("--compile-max-memory-bytes=1 MiB", "at least 256 MiB"),
+        ] {
+            let refused = described(&[flag]).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! `oneflight compile`: the child that compiles for the other commands, hidden from their help; the
-//! flags that bind it, and the engine that they describe.
+//! `oneflight compile`: the child that compiles for the other commands, hidden from their help; the flags that
+//! limit it, and the engine that they describe.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
-use oneflight::config::{CacheConfig, CompileConfig};
+use oneflight::config::{CacheConfig, CompileConfig, describe, summarize};
 use oneflight::settings::CACHE_SIZE;
-use oneflight::{Compilation, Compile as Policy, Engine, Limits};
+use oneflight::{Compilation, Compile as Policy, CompileLimits, Engine, Limits};
 
-/// Reads a component from standard input and writes its code to standard output, as another oneflight
-/// tells it to.
+use super::client::{RenamedFlag, limit, renamed};
+
+/// Reads a component from standard input and writes its code to standard output, for another oneflight.
 #[derive(Args, Debug)]
 pub(super) struct Compile {}
 
@@ -26,40 +27,51 @@ impl Compile {
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Compiling it")]
+#[command(next_help_heading = "Compiling")]
 pub(super) struct CompileFlags {
-    /// The folder that compiled code is kept in, for the next start.
-    ///
-    /// [default: oneflight in $XDG_CACHE_HOME, or in ~/.cache]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = summarize("compile.cache"), long_help = describe("compile.cache"))]
     compile_cache: Option<PathBuf>,
 
-    /// Keeps no compiled code, and uses none.
+    /// Neither keeps compiled code nor uses any.
     #[arg(long, conflicts_with = "compile_cache")]
     no_compile_cache: bool,
 
-    /// How much memory compiling a component may take, in MiB. [default: 2048]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(256..=1 << 20))]
-    compile_memory: Option<u64>,
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = limit("max_memory_bytes", |limits: &CompileLimits| limits.max_memory_bytes),
+        help = summarize("compile.max_memory_bytes"), long_help = describe("compile.max_memory_bytes")
+    )]
+    compile_max_memory_bytes: Option<u64>,
 
-    /// How much processor time compiling a component may take, in seconds. [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    compile_cpu: Option<u64>,
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = limit("max_cpu_time", |limits: &CompileLimits| limits.max_cpu_time),
+        help = summarize("compile.max_cpu_time"), long_help = describe("compile.max_cpu_time")
+    )]
+    compile_max_cpu_time: Option<Duration>,
+
+    #[arg(long, hide = true, value_name = "MIB", value_parser = renamed("--compile-max-memory-bytes", "MiB"))]
+    compile_memory: Option<RenamedFlag>,
+
+    #[arg(long, hide = true, value_name = "SECONDS", value_parser = renamed("--compile-max-cpu-time", "s"))]
+    compile_cpu: Option<RenamedFlag>,
 }
 
 impl CompileFlags {
-    /// `config`, where these flags do not say otherwise.
+    /// `config` with what these flags set.
     pub(super) fn over(&self, mut config: CompileConfig) -> CompileConfig {
         if self.no_compile_cache {
             config.cache = CacheConfig::Off;
         } else if let Some(folder) = &self.compile_cache {
             config.cache = CacheConfig::Folder(folder.clone());
         }
-        if let Some(memory) = self.compile_memory {
-            config.limits.max_memory_bytes = memory << 20;
+        if let Some(memory) = self.compile_max_memory_bytes {
+            config.limits.max_memory_bytes = memory;
         }
-        if let Some(cpu) = self.compile_cpu {
-            config.limits = config.limits.with_max_cpu_time(Duration::from_secs(cpu));
+        if let Some(time) = self.compile_max_cpu_time {
+            config.limits = config.limits.with_max_cpu_time(time);
         }
         config
     }
@@ -83,9 +95,8 @@ pub(super) fn engine<'a>(
     Ok(Engine::for_clients(limits)?.compiling(compilation))
 }
 
-/// A folder that was named must be of use. One that was not may be absent, as on a machine without
-/// homes; but where others can write to it, they are up to something or somebody has been careless, and
-/// neither should go unnoticed.
+/// A folder that was set must be usable. The default one may be absent, as on a machine without home folders; but
+/// where others can write to it, that is a mistake or an attack, so a warning is logged.
 fn cache(config: &CacheConfig) -> anyhow::Result<Option<Cache>> {
     const OTHERWISE: &str = "choose a folder with --compile-cache, or use --no-compile-cache";
     let folder = match config {
@@ -97,7 +108,9 @@ fn cache(config: &CacheConfig) -> anyhow::Result<Option<Cache>> {
         CacheConfig::Home => folder(|name| std::env::var_os(name).map(PathBuf::from)),
     };
     let Some(folder) = folder else {
-        tracing::warn!("compiled code is not kept: found no home of yours; {OTHERWISE}");
+        tracing::warn!(
+            "compiled code is not kept: expected $XDG_CACHE_HOME or $HOME, got neither; {OTHERWISE}"
+        );
         return Ok(None);
     };
     match Cache::open(&folder, CACHE_SIZE) {
@@ -111,8 +124,7 @@ fn cache(config: &CacheConfig) -> anyhow::Result<Option<Cache>> {
     }
 }
 
-/// The folder for what can be made again, as the XDG Base Directory Specification has it: a path that
-/// is not absolute counts as none.
+/// The folder for caches by the XDG Base Directory Specification, which ignores a path that is not absolute.
 fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |name| variable(name).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
@@ -120,8 +132,7 @@ fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 }
 
 fn this_program() -> anyhow::Result<Program> {
-    // What runs, even where its file has been replaced meanwhile: another release's code would not
-    // run here.
+    // The running program, even where its file has been replaced since: another release's code would not run here.
     let running = Path::new("/proc/self/exe");
     let path = if running.exists() {
         running.to_owned()

@@ -1,36 +1,45 @@
-//! `oneflight config`: is this file one that `serve` can use, and what does it come to.
+//! `oneflight config`: checks and prints a configuration file, and prints what is known of every setting.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use oneflight::config::{ClientConfig, Component, Config as File};
+use oneflight::config::{self, ClientConfig, Component, Config as File};
 
 use super::client::load_client;
 use super::compile::engine;
 use super::format::count;
 
-/// Checks or prints a configuration file, as `serve --config` reads it.
+/// Checks or prints a configuration file, as `serve --config` reads it; prints an example, the schema and a table.
 #[derive(Args, Debug)]
 pub(super) struct Config {
     #[command(subcommand)]
-    what: What,
+    command: ConfigCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Says whether the file can be used: its names, units and files, and each client's component.
+enum ConfigCommand {
+    /// Checks a file: its names, units and files, and each client's component.
     Check { file: PathBuf },
-    /// Prints what is in effect: values that are not chosen are marked, those of settings hidden.
+    /// Prints what is in effect: defaults are marked, and the values of clients' settings are hidden.
     Print { file: PathBuf },
+    /// Prints a file with every setting, its reason and its default.
+    Example,
+    /// Prints the JSON Schema of the file, for editors.
+    Schema,
+    /// Prints every setting with its default and its meaning, as a table in Markdown.
+    Table,
 }
 
 impl Config {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.what {
-            What::Check { file } => check(&file).await?,
-            What::Print { file } => write!(stdout(), "{}", File::read(&file)?)?,
+        match self.command {
+            ConfigCommand::Check { file } => check(&file).await?,
+            ConfigCommand::Print { file } => write!(stdout(), "{}", File::read(&file)?)?,
+            ConfigCommand::Example => write!(stdout(), "{}", config::example())?,
+            ConfigCommand::Schema => writeln!(stdout(), "{:#}", config::schema())?,
+            ConfigCommand::Table => write!(stdout(), "{}", config::table())?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -38,7 +47,7 @@ impl Config {
 
 async fn check(file: &Path) -> anyhow::Result<()> {
     let config = File::read(file)?;
-    let limits = config.clients.iter().map(|client| &client.settings.limits);
+    let limits = config.clients.iter().map(|client| &client.limits);
     let engine = engine(limits, &config.compile)?;
     for client in &config.clients {
         load_client(&engine, client).await?;
@@ -46,7 +55,7 @@ async fn check(file: &Path) -> anyhow::Result<()> {
     let clients = count(config.clients.len() as u64, "client");
     writeln!(stdout(), "{}: good, {clients}", file.display())?;
     for client in &config.clients {
-        writeln!(stdout(), "  {}: {}", client.settings.name, runs(client))?;
+        writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use http::Method;
 use oneflight::admin_types::{ClientStats, ObservationReport, Stats};
-use oneflight::config::{A_DURATION, duration};
+use oneflight::model::units::{A_DURATION, duration};
 use oneflight::observability::observation::MAX_DURATION;
 
 use super::admin_client::AdminClient;

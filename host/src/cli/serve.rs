@@ -8,7 +8,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::{ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig};
+use oneflight::config::{
+    ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig, describe, summarize,
+};
 use oneflight::registry::{ClientRegistry, LoadedClient};
 use oneflight::server::{Listeners, Service, Tls};
 use oneflight::{ComponentClient, Engine, Metrics};
@@ -24,26 +26,24 @@ use super::{allocator, log};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
-/// It ends on SIGINT and SIGTERM, after letting flights land; a second signal ends it at once. On SIGHUP
-/// it reads its files again: what is good takes over, what is not changes nothing.
+/// SIGINT and SIGTERM shut it down once its flights have landed; a second signal ends it at once. SIGHUP reads its
+/// files again: good ones take effect, and a bad one changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// The configuration file. Flags go before what it says; those of a client describe the one that is
-    /// named default.
+    /// The configuration file. Flags override it; those of a client belong to the client named default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The address to listen on; port 0 takes a free one. [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
     listen: Option<SocketAddr>,
 
-    /// The address for administration, or off. [default: 127.0.0.1:8081]
+    /// The address for administration: metrics, flights in progress and the dashboard; off for none.
+    /// [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
 
-    /// Sends the spans of callers, flights and upstream requests to whoever takes OTLP at this URL, by HTTP.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = summarize("traces.otlp"), long_help = describe("traces.otlp"))]
     otlp: Option<OtlpUrl>,
 
     #[command(flatten)]
@@ -87,7 +87,7 @@ impl Serve {
         if let Some(admin) = &admin {
             eprintln!("administration on http://{}", admin.local_addr()?);
         }
-        let names = config.clients.iter().map(|client| &*client.settings.name);
+        let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
         let service = Service::new(
@@ -122,7 +122,7 @@ impl Serve {
         ended
     }
 
-    /// What the file says, and the flags.
+    /// The configuration of the file and the flags.
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = match &self.config {
             Some(file) => Config::read(file)?,
@@ -142,7 +142,7 @@ impl Serve {
         }
         config.compile = self.client.compile.over(config.compile);
         if self.config.is_none() || self.client.any() {
-            let described = |client: &ClientConfig| client.settings.name == NAME;
+            let described = |client: &ClientConfig| client.name() == NAME;
             let client = match config.clients.iter().position(described) {
                 Some(place) => config.clients.remove(place),
                 None => ClientConfig::new(NAME),
@@ -151,7 +151,7 @@ impl Serve {
         }
         if config.clients.is_empty() {
             anyhow::bail!(
-                "found no client to serve; needed one: add a table [clients.NAME] to the file"
+                "expected a client to serve, got none; add a table [clients.NAME] to the file"
             );
         }
         Ok(config)
@@ -222,12 +222,12 @@ fn load<'a>(
 ) -> anyhow::Result<
     FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
 > {
-    let limits = config.clients.iter().map(|client| &client.settings.limits);
+    let limits = config.clients.iter().map(|client| &client.limits);
     let engine = engine(limits, &config.compile)?;
     let one = async |engine: Engine, client: &ClientConfig| {
         let component = load_client(&engine, client)
             .await
-            .with_context(|| format!("could not load the client {}", client.settings.name))?;
+            .with_context(|| format!("could not load the client {}", client.name()))?;
         let settings = component.settings().clone();
         let metrics = metrics.client(&settings.name);
         Ok(LoadedClient::new(component, settings, metrics))

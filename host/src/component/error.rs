@@ -226,7 +226,7 @@ impl LoadError {
             }
             Self::TooCostly(_) => {
                 "make it smaller or build it optimised: cargo component build --release; \
-                 or raise the budget: --compile-memory, --compile-cpu, in the library CompileLimits"
+                 or raise the budget: --compile-max-memory-bytes, --compile-max-cpu-time, in the library CompileLimits"
             }
             Self::NotCompiled(_) => {
                 "try again; if it fails again, build the component with another release of its \

@@ -12,7 +12,7 @@ use super::contract::items::{GuestError, GuestItem, ItemsInstance, ItemsPre};
 use super::output::GuestOutput;
 use super::store::StoreState;
 use crate::flight_context::FlightContext;
-use crate::settings::Instances;
+use crate::settings::{InstanceReuse, Instances};
 
 /// A guest in its store. Dropping it ends whatever the guest has open.
 pub(super) struct Instance {
@@ -113,13 +113,13 @@ impl InstancePool {
         context: &FlightContext,
         max_log_bytes: usize,
     ) -> Option<Instance> {
-        let Instances::Reused { age, .. } = self.policy else {
+        let Instances::Reused(InstanceReuse { max_age, .. }) = self.policy else {
             return None;
         };
         let mut instance = {
             let mut idle = lock(&self.idle);
             // The sweeper may run late, so the age is checked here, too.
-            let is_young = |instance: &Instance| instance.created.elapsed() < age;
+            let is_young = |instance: &Instance| instance.created.elapsed() < max_age;
             match idle.instances.iter().rposition(is_young) {
                 Some(last) => idle.instances.remove(last),
                 None => {
@@ -135,10 +135,10 @@ impl InstancePool {
 
     /// Returns an instance whose flight has succeeded, for another flight if it may serve one.
     pub(super) fn release(&self, mut instance: Instance) {
-        let Instances::Reused { calls, age } = self.policy else {
+        let Instances::Reused(InstanceReuse { max_calls, max_age }) = self.policy else {
             return;
         };
-        if instance.calls >= calls || instance.created.elapsed() >= age {
+        if instance.calls >= max_calls || instance.created.elapsed() >= max_age {
             return;
         }
         // The flight's output ends with the flight. Dropping its context counts the flight's cost.
@@ -151,7 +151,7 @@ impl InstancePool {
         idle.instances.push(instance);
         // A sweeper ends early if the runtime that spawned it shuts down.
         if idle.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
-            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.idle), age));
+            let sweeper = tokio::spawn(sweep(Arc::downgrade(&self.idle), max_age));
             idle.sweeper = Some(sweeper.abort_handle());
         }
     }

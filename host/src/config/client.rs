@@ -1,34 +1,121 @@
 //! [`ClientConfig`]: a client as a file or flags describe it, checked before anything is loaded.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
 use http::Uri;
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::ser::{Serialize, Serializer};
 
-use super::value::{Value, ValueOrigin};
-use crate::settings::Settings;
-use crate::upstream::{AllowRule, Roots};
+use super::located::ValueError;
+use super::text;
+use super::value::SecretValue;
+use crate::model::{Abandoned, Limits, Sharing};
+use crate::settings::{InstanceReuse, Instances, Settings};
+use crate::upstream::{AllowRule, Roots, UpstreamPolicy};
 
-/// A client as it is to be loaded.
-#[derive(Clone, Debug)]
+/// A client, served at /v1/NAME/items?x=KEY.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table, as in [clients.orders]"
+)]
 pub struct ClientConfig {
-    /// What it runs.
+    #[serde(skip)]
+    name: String,
+
+    /// The component that it runs: a file, or the client that is built in.
+    #[schemars(with = "String")]
     pub component: Component,
-    /// What that is given, and may do, but for the upstream that is named for it: see
-    /// [`ClientConfig::effective`].
-    pub settings: Settings,
-    /// Whether `BASE_URL` was named as the upstream, and not only set.
-    upstream_named: bool,
+
+    /// The URL of the upstream, which the client may send requests to. It is the setting BASE_URL. The built-in
+    /// client puts the key where the URL has {x}, or else appends it as ?x=KEY.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "SecretValue",
+        example = "http://localhost:3000/orders?customer={x}"
+    )]
+    base_url: Option<SecretValue>,
+
+    /// Other origins that the client may send requests to: [scheme://]host[:port]. `*.example.com` is every name
+    /// below example.com.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<AllowRule>")]
+    pub allow: Vec<AllowRule>,
+
+    /// Networks beyond the public internet that the names of those origins may resolve to, private ones included.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<IpNet>")]
+    pub allow_net: Vec<IpNet>,
+
+    /// Origins that get the flight's trace context, as a traceparent header.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<AllowRule>")]
+    pub trace_to: Vec<AllowRule>,
+
+    /// A PEM file with the root certificates to trust, instead of those of the system.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<PathBuf>", example = "ca.pem")]
+    ca_file: Option<PathBuf>,
+
+    /// The instance that executes a flight. "fresh": a new one for each flight. "reused": an idle one serves the
+    /// next flight, for 1,000 calls or 60 s, or as in { max_calls = 100, max_age = "10s" }. That is faster, above
+    /// all for clients that are slow to start; but they remember earlier flights.
+    #[serde(with = "InstancesSetting")]
+    #[schemars(with = "InstancesSetting")]
+    pub instances: Instances,
+
+    /// Whether callers of one key share a flight.
+    pub sharing: SharingMode,
+
+    /// The greatest age of a flight that a caller joins; without it, any age.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<Duration>", example = "2s")]
+    join_window: Option<Duration>,
+
+    /// Whether a caller may request a flight that it does not share with earlier ones (Cache-Control: no-cache).
+    /// Each such caller costs the upstream the request that sharing saves.
+    allow_fresh: bool,
+
+    /// What happens to a flight when its last caller leaves.
+    #[serde(with = "AbandonedSetting")]
+    #[schemars(with = "AbandonedSetting")]
+    pub abandoned: Abandoned,
+
+    /// The guest's environment variables. The built-in client knows BASE_URL, HEADER_<NAME> (a header to send),
+    /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (one to the id within an item). Keep secrets in
+    /// oneflight's own environment or in a file.
+    #[schemars(example = setting_examples())]
+    settings: BTreeMap<String, SecretValue>,
+
+    /// The limits of the client.
+    pub limits: Limits,
+
+    #[serde(skip)]
+    roots: Roots,
     /// The upstream that it may reach because it was named, once the client is
     /// [complete](ClientConfig::complete).
+    #[serde(skip)]
     upstream: Option<AllowRule>,
-    /// Where the values of `settings.env` come from.
-    origins: BTreeMap<String, ValueOrigin>,
-    ca_file: Option<PathBuf>,
 }
 
-/// What a client runs.
+fn setting_examples() -> serde_json::Value {
+    serde_json::json!({
+        "ITEMS_AT": "/orders",
+        "ID_AT": "/number",
+        "HEADER_AUTHORIZATION": { "env": "ORDERS_AUTHORIZATION" },
+        "HEADER_X_API_KEY": { "file": "/run/secrets/orders-api-key" },
+    })
+}
+
+/// The component that a client runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Component {
     /// The client that is part of this program.
@@ -38,141 +125,364 @@ pub enum Component {
     File(PathBuf),
 }
 
+const BUILTIN: &str = "builtin";
+
+/// Whether callers of one key share a flight.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum SharingMode {
+    /// They do.
+    #[default]
+    Coalesced,
+    /// They do not; every caller has its own flight, and what sharing would have saved is counted.
+    Observed,
+}
+
+#[derive(serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(remote = "Abandoned", rename_all = "lowercase")]
+enum AbandonedSetting {
+    /// The flight is cancelled.
+    Cancel,
+    /// The flight goes on, for callers that join it later.
+    Finish,
+}
+
+/// Why a client's settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientConfigError {
+    /// This environment variable does not exist, or is no text.
+    NoVariable(String),
+    /// This file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
+    /// This file has no root certificates that can be used.
+    Certificates {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The built-in client does not have this setting, which may be misspelt.
+    UnknownSetting(String),
+    /// This setting has two values.
+    SetTwice(String),
+    /// The built-in client has no upstream.
+    NoUpstream,
+    /// The URL of the upstream has another form. It may hold a secret, so it is not repeated.
+    BaseUrl,
+}
+
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
+impl ClientConfigError {
+    pub(super) fn unreadable(file: &Path, why: &io::Error) -> Self {
+        Self::Unreadable {
+            file: file.to_owned(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl Display for ClientConfigError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoVariable(variable) => write!(
+                f,
+                "expected a text in the environment variable {variable}, got none; export it, or write \
+                 the value itself"
+            ),
+            Self::Unreadable { file, why } => write!(f, "could not read {}: {why}", file.display()),
+            Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
+            Self::UnknownSetting(name) => write!(
+                f,
+                "expected BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT for the built-in client, got {name}; \
+                 correct or remove it"
+            ),
+            Self::SetTwice(name) => {
+                write!(
+                    f,
+                    "expected one value for {name}, got two; remove one of them"
+                )
+            }
+            Self::NoUpstream => write!(
+                f,
+                "expected an upstream for the built-in client, got none; add --base-url {EXAMPLE}, or \
+                 base_url in the file"
+            ),
+            Self::BaseUrl => write!(
+                f,
+                "expected http[s]://host[:port]/... for BASE_URL, got another form; write it as in {EXAMPLE}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ClientConfigError {}
+
+const BASE_URL: &str = "BASE_URL";
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
 impl ClientConfig {
-    /// The built-in client, which is given nothing yet and may reach nothing.
+    /// The built-in client with default settings, which has no upstream yet and may reach nothing.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
+            name: name.to_owned(),
             component: Component::default(),
-            settings: Settings::new(name),
-            upstream_named: false,
-            upstream: None,
-            origins: BTreeMap::new(),
+            base_url: None,
+            allow: Vec::new(),
+            allow_net: Vec::new(),
+            trace_to: Vec::new(),
             ca_file: None,
+            instances: Instances::default(),
+            sharing: SharingMode::default(),
+            join_window: None,
+            allow_fresh: false,
+            abandoned: Abandoned::default(),
+            settings: BTreeMap::new(),
+            limits: Limits::default(),
+            roots: Roots::default(),
+            upstream: None,
         }
     }
 
-    /// Names the upstream: the setting `BASE_URL`, and leave to reach its host.
+    /// The same with another name.
+    pub(super) fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The name by which callers address it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets the URL of the upstream: the setting `BASE_URL`, whose host the client may reach.
     pub fn set_base_url(&mut self, url: &str) {
-        self.set("BASE_URL", url);
-        self.upstream_named = true;
+        self.settings.remove(BASE_URL);
+        self.base_url = Some(SecretValue::written(url));
     }
 
-    /// Sets a variable of the guest's environment; one that was set before is replaced.
+    /// Sets a variable of the guest's environment, in place of one that was set before.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.put(name, Value::written(value));
+        self.put(name, SecretValue::written(value));
     }
 
-    /// The same, with the value of `variable` in oneflight's own environment.
+    /// Sets a variable of the guest's environment to the value of `variable` in oneflight's own.
     ///
     /// # Errors
     ///
     /// When there is no such variable, or it is no text.
-    pub fn set_from_environment(&mut self, name: &str, variable: &str) -> anyhow::Result<()> {
-        self.put(name, Value::from_environment(variable)?);
+    pub fn set_from_environment(
+        &mut self,
+        name: &str,
+        variable: &str,
+    ) -> Result<(), ClientConfigError> {
+        self.put(name, SecretValue::from_environment(variable)?);
         Ok(())
     }
 
-    pub(super) fn put(&mut self, name: &str, value: Value) {
-        let env = &mut self.settings.env;
-        env.retain(|(set, _)| set != name);
-        env.push((name.to_owned(), value.text));
-        self.origins.insert(name.to_owned(), value.origin);
+    fn put(&mut self, name: &str, value: SecretValue) {
+        match &mut self.base_url {
+            Some(base_url) if name == BASE_URL => *base_url = value,
+            _ => drop(self.settings.insert(name.to_owned(), value)),
+        }
     }
 
-    /// Believes the certificates in `file`, and none of the system's.
+    /// Trusts the root certificates in `file`, and none of the system's.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or holds none.
-    pub fn set_ca_file(&mut self, file: &Path) -> anyhow::Result<()> {
-        let pem =
-            std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-        let roots = Roots::from_pem(&pem);
-        self.settings.policy.roots =
-            roots.with_context(|| format!("cannot use {}", file.display()))?;
+    /// When it cannot be read, or has none.
+    pub fn set_ca_file(&mut self, file: &Path) -> Result<(), ClientConfigError> {
+        let pem = std::fs::read(file).map_err(|why| ClientConfigError::unreadable(file, &why))?;
+        self.roots = Roots::from_pem(&pem).map_err(|why| ClientConfigError::Certificates {
+            file: file.to_owned(),
+            why: format!("{why:#}"),
+        })?;
         self.ca_file = Some(file.to_owned());
         Ok(())
     }
 
-    /// Whether it is given a setting of this name.
-    #[must_use]
-    pub fn is_set(&self, name: &str) -> bool {
-        self.settings.env.iter().any(|(set, _)| set == name)
+    /// Reads what the file only names. Paths are relative to `folder`.
+    pub(super) fn resolve(mut self, folder: &Path) -> Result<Self, ValueError> {
+        let name = self.name.clone();
+        let about =
+            |setting: &str, why: &dyn Display| ValueError::about(&["clients", &name, setting], why);
+        let about_variable = |variable: &str, why: &dyn Display| {
+            ValueError::about(&["clients", &name, "settings", variable], why)
+        };
+        if let Component::File(file) = &mut self.component {
+            *file = folder.join(&*file);
+            if !file.is_file() {
+                let found = format!("expected a file at {}, got none", file.display());
+                return Err(about("component", &found));
+            }
+        }
+        if let Some(url) = &mut self.base_url {
+            if self.settings.contains_key(BASE_URL) {
+                let twice = ClientConfigError::SetTwice(BASE_URL.to_owned());
+                return Err(about_variable(BASE_URL, &twice));
+            }
+            let read = url.resolve(folder);
+            read.map_err(|why| about("base_url", &why))?;
+        }
+        for (variable, value) in &mut self.settings {
+            let read = value.resolve(folder);
+            read.map_err(|why| about_variable(variable, &why))?;
+        }
+        if let Some(file) = self.ca_file.take() {
+            let read = self.set_ca_file(&folder.join(file));
+            read.map_err(|why| about("ca_file", &why))?;
+        }
+        let base_url = self.base_url.is_some();
+        self.complete().map_err(|why| match &why {
+            ClientConfigError::UnknownSetting(variable) => about_variable(variable, &why),
+            ClientConfigError::BaseUrl if base_url => about("base_url", &why),
+            ClientConfigError::BaseUrl => about_variable(BASE_URL, &why),
+            _ => ValueError::about(&["clients", &name], &why),
+        })
     }
 
-    /// The client whole: it may reach the upstream that was named for it. Until then it may not.
+    /// Checks the client as a whole, and lets it reach the upstream that was named. Until then it may not.
     ///
     /// # Errors
     ///
-    /// When the built-in client would not know what to do, or passes over a setting with a typing error
-    /// in its name.
-    pub fn complete(mut self) -> anyhow::Result<Self> {
+    /// When the built-in client has no upstream, or a setting that it does not know.
+    pub fn complete(mut self) -> Result<Self, ClientConfigError> {
         let builtin = self.component == Component::Builtin;
-        if builtin {
-            let names = self.settings.env.iter().map(|(name, _)| name);
-            names.into_iter().try_for_each(|name| known(name))?;
+        if builtin && let Some(name) = self.settings.keys().find(|name| !is_known(name)) {
+            return Err(ClientConfigError::UnknownSetting(name.clone()));
         }
-        let base_url = self
-            .settings
-            .env
-            .iter()
-            .find(|(name, _)| name == "BASE_URL");
-        self.upstream = match base_url {
-            // What an operator names as the upstream is allowed; for a component of theirs only where it
-            // is named as one, since what a setting named BASE_URL means to it is its own affair.
-            Some((_, url)) if builtin || self.upstream_named => Some(origin(url)?),
-            None if builtin => bail!(
-                "found no upstream for the built-in client; needed its URL: add --base-url {EXAMPLE}, \
-                 or base_url in the file"
-            ),
-            _ => None,
+        // For a component of the operator's own, a variable that happens to be called BASE_URL is not its upstream.
+        let variable = self.settings.get(BASE_URL).filter(|_| builtin);
+        self.upstream = match self.base_url.as_ref().or(variable) {
+            Some(url) => Some(origin(&url.text).ok_or(ClientConfigError::BaseUrl)?),
+            None if builtin => return Err(ClientConfigError::NoUpstream),
+            None => None,
         };
         Ok(self)
     }
 
-    /// The settings that it is loaded with.
+    /// The settings with which it is loaded.
     #[must_use]
     pub fn effective(&self) -> Settings {
-        let mut settings = self.settings.clone();
-        settings.policy.allow.extend(self.upstream.clone());
-        settings
-    }
-
-    pub(super) fn origin_of(&self, name: &str) -> Option<&ValueOrigin> {
-        self.origins.get(name)
-    }
-
-    pub(super) fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
+        let base_url = self.base_url.iter().map(|url| (BASE_URL, url));
+        let variables = self.settings.iter().map(|(name, value)| (&**name, value));
+        let env = base_url.chain(variables);
+        Settings {
+            name: self.name.clone(),
+            env: env
+                .map(|(name, value)| (name.to_owned(), value.text.clone()))
+                .collect(),
+            policy: UpstreamPolicy {
+                allow: self.allow.iter().chain(&self.upstream).cloned().collect(),
+                nets: self.allow_net.clone(),
+                trace: self.trace_to.clone(),
+                roots: self.roots.clone(),
+                ..UpstreamPolicy::default()
+            },
+            instances: self.instances,
+            sharing: match self.sharing {
+                SharingMode::Observed => Sharing::Observed,
+                SharingMode::Coalesced => Sharing::Coalesced {
+                    join_window: self.join_window,
+                    allow_fresh: self.allow_fresh,
+                },
+            },
+            abandoned: self.abandoned,
+            limits: self.limits.clone(),
+        }
     }
 }
 
-/// The built-in client would pass over a setting that it does not know, and a typing error with it.
-fn known(name: &str) -> anyhow::Result<()> {
-    if matches!(name, "BASE_URL" | "ITEMS_AT" | "ID_AT") || name.starts_with("HEADER_") {
-        return Ok(());
-    }
-    bail!(
-        "found the setting {name}, which the built-in client does not know; \
-         needed BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT"
-    )
+/// The built-in client would ignore a setting that it does not know, and so a misspelt one.
+fn is_known(name: &str) -> bool {
+    matches!(name, BASE_URL | "ITEMS_AT" | "ID_AT") || name.starts_with("HEADER_")
 }
 
-/// The origin of a BASE_URL. Its value may hold a secret, so a complaint does not repeat it.
-fn origin(url: &str) -> anyhow::Result<AllowRule> {
-    let parsed = url.replace("{x}", "x").parse::<Uri>().ok().and_then(|uri| {
-        let (scheme, authority) = uri.scheme().zip(uri.authority())?;
-        format!("{scheme}://{authority}").parse().ok()
-    });
-    parsed.with_context(|| {
-        let found = if url.contains("://") {
-            "another form of"
+/// The origin of a base URL.
+fn origin(url: &str) -> Option<AllowRule> {
+    let uri = url.replace("{x}", "x").parse::<Uri>().ok()?;
+    let (scheme, authority) = uri.scheme().zip(uri.authority())?;
+    format!("{scheme}://{authority}").parse().ok()
+}
+
+impl Serialize for Component {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Builtin => serializer.serialize_str(BUILTIN),
+            Self::File(file) => text::serialize(file, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Component {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path: PathBuf = text::deserialize(deserializer)?;
+        if path == Path::new(BUILTIN) {
+            Ok(Self::Builtin)
         } else {
-            "no http:// in the"
-        };
-        format!("found {found} BASE_URL; needed http[s]://host[:port]/..., as in {EXAMPLE}")
-    })
+            Ok(Self::File(path))
+        }
+    }
+}
+
+/// How [`Instances`] are written.
+struct InstancesSetting;
+
+impl InstancesSetting {
+    fn serialize<S: Serializer>(instances: &Instances, serializer: S) -> Result<S::Ok, S::Error> {
+        match instances {
+            Instances::Fresh => serializer.serialize_str("fresh"),
+            Instances::Reused(reuse) => reuse.serialize(serializer),
+        }
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instances, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for InstancesSetting {
+    type Value = Instances;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("\"fresh\", \"reused\" or { max_calls = 1_000, max_age = \"60s\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Instances, E> {
+        match text {
+            "fresh" => Ok(Instances::Fresh),
+            "reused" => Ok(Instances::REUSED),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Instances, A::Error> {
+        let reuse = InstanceReuse::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Instances::Reused(reuse))
+    }
+}
+
+impl JsonSchema for InstancesSetting {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Instances".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let reuse = generator.subschema_for::<InstanceReuse>();
+        json_schema!({ "anyOf": [{ "enum": ["fresh", "reused"] }, reuse] })
+    }
 }

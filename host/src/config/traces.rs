@@ -1,24 +1,52 @@
 //! [`TracesConfig`]: where traces go, and how many of them.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
-use super::section::{ConfigError, Section};
-use super::value::ValueOrigin;
+use super::located::ValueError;
+use super::text::{self, TextSetting};
+use super::value::SecretValue;
 
-/// Where traces go, and how many of them.
-#[derive(Clone, Debug, PartialEq)]
+/// With it, the spans of callers, flights and upstream requests are sent by OTLP over HTTP. Keys are hashes there
+/// too.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table, as in [traces]")]
 pub struct TracesConfig {
-    /// Who takes them, by OTLP over HTTP.
+    /// The base URL of the receiver: spans are posted to /v1/traces below it.
+    #[serde(with = "text")]
+    #[schemars(
+        schema_with = "text::schema::<OtlpUrl>",
+        example = "http://127.0.0.1:4318"
+    )]
     pub otlp: OtlpUrl,
-    /// The share of flights that are recorded, and of callers that do not say themselves whether theirs
-    /// is: all, 1.
+
+    /// The share of flights that are recorded, and of callers that do not state themselves whether their trace is.
+    #[serde(default = "all", deserialize_with = "share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub sample: f64,
-    /// What is sent along. Their values are marked as sensitive, so nothing prints them.
-    pub(super) headers: Vec<(HeaderName, HeaderValue, ValueOrigin)>,
+
+    /// Headers that are sent along.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(example = header_examples())]
+    headers: BTreeMap<String, SecretValue>,
+
+    /// The same once they were read. Their values are marked as sensitive, so that nothing prints them.
+    #[serde(skip)]
+    sent: HeaderMap,
+}
+
+fn all() -> f64 {
+    1.0
+}
+
+fn header_examples() -> serde_json::Value {
+    serde_json::json!({ "x-api-key": { "file": "/run/secrets/otlp-api-key" } })
 }
 
 /// The base URL of a receiver (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
@@ -29,96 +57,86 @@ pub struct OtlpUrl {
     traces: Uri,
 }
 
-/// The section's table of headers, as it stands in the file.
-pub(super) const HEADERS: &str = "traces.headers";
+/// The URL of a receiver has another form. It may hold a secret, so it is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtlpUrlError;
+
+impl Display for OtlpUrlError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "expected the URL of a receiver, http[s]://host[:port], got another form; write it as in \
+             http://127.0.0.1:4318",
+        )
+    }
+}
+
+impl std::error::Error for OtlpUrlError {}
 
 impl TracesConfig {
-    /// All of them, to `otlp`, without headers.
+    /// All traces, to `otlp`, without headers.
     #[must_use]
     pub fn to(otlp: OtlpUrl) -> Self {
         Self {
             otlp,
-            sample: 1.0,
-            headers: Vec::new(),
+            sample: all(),
+            headers: BTreeMap::new(),
+            sent: HeaderMap::new(),
         }
     }
 
-    /// What is sent along.
+    /// The headers that are sent along.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
-        let headers = self.headers.iter();
-        headers
-            .map(|(name, value, _)| (name.clone(), value.clone()))
-            .collect()
+        self.sent.clone()
     }
 
-    pub(super) fn read(mut traces: Section<'_>, folder: &Path) -> Result<Self, ConfigError> {
-        let otlp = traces.text("otlp")?;
-        let sample = traces.share("sample")?;
-        let headers = traces.section("headers")?;
-        traces.end()?;
-        let Some(otlp) = otlp else {
-            let needed = format!("found [traces] without otlp; needed {AN_OTLP_URL}");
-            return Err(traces.error(needed));
-        };
-        let url = otlp.value.parse();
-        let mut config =
-            Self::to(url.map_err(|error| traces.error_at(&otlp.at, format!("{error:#}")))?);
-        config.sample = sample.unwrap_or(config.sample);
-        let Some(headers) = headers else {
-            return Ok(config);
-        };
-        for (name, entry) in headers.named() {
-            let value = entry.value(&traces, &name, folder)?;
-            let (name, at) = (name.value, name.at);
-            let header = header(&name, &value.text);
-            let (header, text) =
-                header.map_err(|error| traces.error_at(&at, format!("{error:#}")))?;
-            config.headers.push((header, text, value.origin));
+    /// Reads what the file only names. Paths are relative to `folder`.
+    pub(super) fn resolve(&mut self, folder: &Path) -> Result<(), ValueError> {
+        for (name, value) in &mut self.headers {
+            let about = |why: &dyn Display| ValueError::about(&["traces", "headers", name], why);
+            value.resolve(folder).map_err(|why| about(&why))?;
+            let header = HeaderName::from_str(name);
+            let header = header.map_err(|_| {
+                about(&format!(
+                    "expected the name of a header, as in \"x-api-key\", got {name:?}"
+                ))
+            })?;
+            let sent = HeaderValue::from_str(&value.text);
+            let mut sent = sent.map_err(|_| {
+                about(&"expected one line of text for a header, got another value, which is hidden")
+            })?;
+            sent.set_sensitive(true);
+            self.sent.append(header, sent);
         }
-        Ok(config)
+        Ok(())
     }
 }
-
-fn header(name: &str, value: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_str(name).ok().with_context(|| {
-        format!("found {name:?} in [{HEADERS}]; needed the name of a header, as in \"x-api-key\"")
-    })?;
-    let mut value = HeaderValue::from_str(value).ok().with_context(|| {
-        format!("found a value for {name} in [{HEADERS}] that is none of a header; needed one line")
-    })?;
-    value.set_sensitive(true);
-    Ok((name, value))
-}
-
-const AN_OTLP_URL: &str =
-    "the URL of a receiver, http[s]://host[:port], as in http://127.0.0.1:4318";
 
 impl OtlpUrl {
-    /// Where traces are posted: at `/v1/traces` below it.
+    /// The URL to which traces are posted: `/v1/traces` below it.
     #[must_use]
     pub fn traces(&self) -> &Uri {
         &self.traces
     }
 }
 
-impl std::fmt::Display for OtlpUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for OtlpUrl {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.base)
     }
 }
 
 impl FromStr for OtlpUrl {
-    type Err = anyhow::Error;
+    type Err = OtlpUrlError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, OtlpUrlError> {
         let traces = format!("{}/v1/traces", text.trim_end_matches('/'));
         let traces = traces.parse::<Uri>().ok().filter(|traces| {
             let http = matches!(traces.scheme_str(), Some("http" | "https"));
             let host = traces
                 .authority()
                 .is_some_and(|it| !it.as_str().contains('@'));
-            // Users and queries may be secrets, and are not for a URL that is printed.
+            // Users and queries may be secrets, which do not belong in a URL that is printed.
             http && host && !text.contains(['?', '#'])
         });
         match traces {
@@ -126,9 +144,53 @@ impl FromStr for OtlpUrl {
                 base: text.to_owned(),
                 traces,
             }),
-            None => bail!("found another form of URL for otlp; needed {AN_OTLP_URL}"),
+            None => Err(OtlpUrlError),
         }
     }
+}
+
+impl TextSetting for OtlpUrl {
+    const FORM: &'static str = "a URL in quotes";
+    const PATTERN: Option<&'static str> = Some("^https?://[^/?#@]+(/[^?#]*)?$");
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        text.parse()
+            .map_err(|error: OtlpUrlError| Some(error.to_string()))
+    }
+
+    fn show(&self) -> String {
+        self.base.clone()
+    }
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Share;
+
+    impl Visitor<'_> for Share {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+            f.write_str("a share from 0 to 1, as in 0.1")
+        }
+
+        fn visit_f64<E: Error>(self, share: f64) -> Result<f64, E> {
+            if (0.0..=1.0).contains(&share) {
+                Ok(share)
+            } else {
+                Err(E::invalid_value(Unexpected::Float(share), &self))
+            }
+        }
+
+        fn visit_u64<E: Error>(self, share: u64) -> Result<f64, E> {
+            match share {
+                0 => Ok(0.0),
+                1 => Ok(1.0),
+                _ => Err(E::invalid_value(Unexpected::Unsigned(share), &self)),
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Share)
 }
 
 #[cfg(test)]
@@ -142,21 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_shows_how_traces_are_sent() {
-        let example = include_str!("../../examples/oneflight.toml");
-        let section = example.lines().skip_while(|line| *line != "# [traces]");
-        let shown: String = section
-            .take_while(|line| !line.is_empty())
-            .filter(|line| !line.contains("/run/secrets"))
-            .flat_map(|line| [line.trim_start_matches("# "), "\n"])
-            .collect();
-        let traces = read(&shown);
-        assert_eq!(*traces.otlp.traces(), "http://127.0.0.1:4318/v1/traces");
-        assert_eq!(traces.sample, 1.0);
-    }
-
-    #[test]
-    fn traces_are_posted_below_the_url_of_their_receiver() {
+    fn traces_are_posted_below_the_url_of_the_receiver() {
         for (url, posted) in [
             ("https://c.example", "https://c.example/v1/traces"),
             ("http://c.example:1/a/", "http://c.example:1/a/v1/traces"),

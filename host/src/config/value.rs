@@ -1,19 +1,29 @@
-//! [`Value`]: what may be a secret, and so is best kept elsewhere than in the file.
+//! [`SecretValue`]: a text that may be a secret, and so is best kept outside the file.
 
+use std::fmt::{self, Formatter};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// A text, and where it comes from.
-pub(super) struct Value {
+use super::client::ClientConfigError;
+use super::located::SECRET;
+use super::text;
+
+/// A text and its origin. [`fmt::Debug`] and [`Serialize`] have the origin only.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SecretValue {
+    /// Empty until a value from elsewhere is [read](SecretValue::resolve).
     pub(super) text: String,
-    pub(super) origin: ValueOrigin,
+    origin: ValueOrigin,
 }
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ValueOrigin {
-    /// It was written down.
+enum ValueOrigin {
+    /// The file or the flag itself.
     Written,
     /// This variable of oneflight's own environment.
     Environment(String),
@@ -21,7 +31,12 @@ pub(super) enum ValueOrigin {
     File(PathBuf),
 }
 
-impl Value {
+/// What a written value is printed as.
+pub(super) const HIDDEN: &str = "hidden";
+
+const FORM: &str = "a text in quotes, { env = \"NAME\" } or { file = \"PATH\" }";
+
+impl SecretValue {
     pub(super) fn written(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -29,23 +44,129 @@ impl Value {
         }
     }
 
-    pub(super) fn from_environment(variable: &str) -> anyhow::Result<Self> {
-        let text = std::env::var(variable).with_context(|| {
-            format!("found no text in the environment variable {variable}; export it, or write the value itself")
-        })?;
-        Ok(Self {
-            text,
+    pub(super) fn from_environment(variable: &str) -> Result<Self, ClientConfigError> {
+        let mut value = Self {
+            text: String::new(),
             origin: ValueOrigin::Environment(variable.to_owned()),
-        })
+        };
+        value.resolve(Path::new(""))?;
+        Ok(value)
     }
 
-    pub(super) fn from_file(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("could not read {}", file.display()))?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        Ok(Self {
-            text: line.strip_suffix('\r').unwrap_or(line).to_owned(),
-            origin: ValueOrigin::File(file.to_owned()),
-        })
+    /// Reads the text from its origin. Paths are relative to `folder`.
+    pub(super) fn resolve(&mut self, folder: &Path) -> Result<(), ClientConfigError> {
+        match &mut self.origin {
+            ValueOrigin::Written => {}
+            ValueOrigin::Environment(variable) => {
+                let text = std::env::var(&*variable);
+                let missing = |_| ClientConfigError::NoVariable(variable.clone());
+                self.text = text.map_err(missing)?;
+            }
+            ValueOrigin::File(file) => {
+                *file = folder.join(&*file);
+                let text = std::fs::read_to_string(&*file);
+                let text = text.map_err(|why| ClientConfigError::unreadable(file, &why))?;
+                let line = text.strip_suffix('\n').unwrap_or(&text);
+                line.strip_suffix('\r')
+                    .unwrap_or(line)
+                    .clone_into(&mut self.text);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.origin.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Unwraps the newtype, within which the deserializer keeps values out of its errors.
+        struct Outer;
+        struct Inner;
+
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Elsewhere {
+            env: Option<String>,
+            #[serde(default, with = "text::optional")]
+            file: Option<PathBuf>,
+        }
+
+        impl<'de> Visitor<'de> for Outer {
+            type Value = SecretValue;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str(FORM)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<SecretValue, D::Error> {
+                deserializer.deserialize_any(Inner)
+            }
+        }
+
+        impl<'de> Visitor<'de> for Inner {
+            type Value = SecretValue;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str(FORM)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<SecretValue, E> {
+                Ok(SecretValue::written(text))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretValue, A::Error> {
+                let read = Elsewhere::deserialize(MapAccessDeserializer::new(map))?;
+                let origin = match (read.env, read.file) {
+                    (Some(variable), None) => ValueOrigin::Environment(variable),
+                    (None, Some(file)) => ValueOrigin::File(file),
+                    (None, None) => {
+                        return Err(A::Error::custom(format!("expected {FORM}, got {{}}")));
+                    }
+                    _ => return Err(A::Error::custom(format!("expected {FORM}, got both"))),
+                };
+                let text = String::new();
+                Ok(SecretValue { text, origin })
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(SECRET, Outer)
+    }
+}
+
+impl Serialize for SecretValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match &self.origin {
+            ValueOrigin::Written => map.serialize_entry(HIDDEN, &true)?,
+            ValueOrigin::Environment(variable) => map.serialize_entry("env", variable)?,
+            ValueOrigin::File(file) => map.serialize_entry("file", &file.display().to_string())?,
+        }
+        map.end()
+    }
+}
+
+impl JsonSchema for SecretValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let from = |name: &str| {
+            serde_json::json!({
+                "type": "object",
+                "properties": { name: { "type": "string" } },
+                "required": [name],
+                "additionalProperties": false,
+            })
+        };
+        json_schema!({ "anyOf": [{ "type": "string" }, from("env"), from("file")] })
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::admin_types::ObservationReport;
 use crate::client::Execute;
-use crate::config::duration;
+use crate::model::units::duration;
 use crate::observability::metrics::Metrics;
 use crate::observability::observation::{KeyFormat, MAX_DURATION};
 use crate::registry::ClientRegistry;

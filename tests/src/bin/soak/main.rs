@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::{BUILTIN, Engine, Instances, Limits, Settings};
+use oneflight::{BUILTIN, Engine, InstanceReuse, Instances, Limits, Settings};
 use oneflight_tests::{NEVER, Subject, artifacts, memory, tasks};
 use tokio::time::{Instant, sleep};
 
@@ -109,10 +109,10 @@ fn time() -> Option<Duration> {
 /// for each.
 async fn clients(upstream: &Upstream) -> Vec<Subject> {
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).expect("the build script has built it");
-    let reused = Instances::Reused {
-        calls: 1_000,
-        age: MAX_IDLE_AGE,
-    };
+    let reused = Instances::Reused(InstanceReuse {
+        max_calls: 1_000,
+        max_age: MAX_IDLE_AGE,
+    });
     let engine = Engine::new(&Limits {
         max_executions: 8 * AT_ONCE,
         ..Limits::default()

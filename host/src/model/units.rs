@@ -11,11 +11,11 @@ const SIZES: [(&str, u64); 4] = [
     ("B", 1),
 ];
 
-/// What a duration needs to be, for whoever wrote something else.
+/// The form that [`duration`] reads, for messages.
 pub const A_DURATION: &str = "a number with ms, s, m or h, as in \"250ms\"";
 
-/// What a size needs to be.
-pub(crate) const A_SIZE: &str = "a number with B, KiB, MiB or GiB, as in \"64 KiB\"";
+/// The form that [`bytes`] reads, for messages.
+pub const A_SIZE: &str = "a number with B, KiB, MiB or GiB, as in \"64 KiB\"";
 
 /// Reads `250ms`, `10s`, `5m` or `1h`.
 #[must_use]
@@ -23,21 +23,24 @@ pub fn duration(text: &str) -> Option<Duration> {
     measured(text, &TIMES).map(Duration::from_millis)
 }
 
-/// `512 B`, `64 KiB`, `8 MiB`, `1 GiB`.
-pub(crate) fn bytes(text: &str) -> Option<usize> {
-    measured(text, &SIZES)?.try_into().ok()
+/// Reads `512 B`, `64 KiB`, `8 MiB` or `1 GiB`.
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
+    measured(text, &SIZES)
 }
 
 /// The shortest text that [`duration`] reads as this one, to the millisecond.
-pub(crate) fn show_duration(duration: Duration) -> String {
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (number, unit) = in_largest(milliseconds, &TIMES);
     format!("{number}{unit}")
 }
 
 /// The shortest text that [`bytes`] reads as this many.
-pub(crate) fn show_bytes(bytes: usize) -> String {
-    let (number, unit) = in_largest(bytes as u64, &SIZES);
+#[must_use]
+pub fn show_bytes(bytes: u64) -> String {
+    let (number, unit) = in_largest(bytes, &SIZES);
     format!("{number} {unit}")
 }
 
@@ -48,7 +51,7 @@ fn measured(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// In the largest unit that it is a whole number of; nothing is so in the smallest, which is last.
+/// `amount` in the largest unit of which it is a whole multiple; zero in the smallest unit, which is last.
 fn in_largest<'a>(amount: u64, units: &[(&'a str, u64)]) -> (u64, &'a str) {
     let (smallest, _) = units[units.len() - 1];
     let whole = |(_, factor): &&(&str, u64)| amount > 0 && amount.is_multiple_of(*factor);
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_read_as_the_same() {
+    fn reading_what_is_shown_gives_the_same_amount() {
         for text in ["0ms", "1ms", "1500ms", "10s", "90s", "2m", "1h", "25h"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
@@ -76,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_a_unit_or_with_another_is_none_at_all() {
+    fn a_number_without_a_known_unit_is_refused() {
         for text in [
             "",
             "10",

@@ -1,0 +1,381 @@
+//! A deserializer over the parsed file, whose errors keep the place and the name of what they are about.
+//!
+//! The `toml` crate's own deserializer gives a text for an error; this one gives what was expected and what was
+//! found, so that a message can leave out a value that may be a secret, and suggest the name that was meant.
+
+use std::fmt::{self, Display};
+use std::ops::Range;
+
+use serde::de::value::{StrDeserializer, StringDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::renamed::renamed;
+
+/// The name of the newtype struct whose value appears in no error.
+pub(super) const SECRET: &str = "oneflight::Secret";
+
+/// Why a value of the file cannot be used.
+#[derive(Clone, Debug)]
+pub(super) struct ValueError {
+    problem: Problem,
+    /// The names of the tables around it and its own, the innermost first.
+    path: Vec<String>,
+    /// Where it is, in bytes.
+    at: Option<Range<usize>>,
+}
+
+#[derive(Clone, Debug)]
+enum Problem {
+    Unexpected {
+        expected: String,
+        /// Absent where it may be a secret.
+        got: Option<String>,
+    },
+    UnknownName {
+        name: String,
+        known: &'static [&'static str],
+    },
+    Other(String),
+}
+
+impl ValueError {
+    /// An error about the setting at `path`, found once the file was read.
+    pub(super) fn about(path: &[&str], message: impl Display) -> Self {
+        Self {
+            problem: Problem::Other(message.to_string()),
+            path: path.iter().rev().map(ToString::to_string).collect(),
+            at: None,
+        }
+    }
+
+    /// The place in a file that has this table.
+    pub(super) fn place(&self, file: &Spanned<DeTable<'_>>) -> usize {
+        if let Some(at) = &self.at {
+            return at.start;
+        }
+        let (mut table, mut place) = (Some(file.get_ref()), file.span().start);
+        for name in self.path.iter().rev() {
+            let entry = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name));
+            let Some((key, value)) = entry else {
+                break;
+            };
+            place = key.span().start;
+            table = value.get_ref().as_table();
+        }
+        place
+    }
+
+    fn unexpected(expected: impl Display, got: Unexpected<'_>) -> Self {
+        Self::from(Problem::Unexpected {
+            expected: expected.to_string(),
+            got: Some(written(got)),
+        })
+    }
+
+    fn at(mut self, at: &Range<usize>) -> Self {
+        self.at.get_or_insert_with(|| at.clone());
+        self
+    }
+
+    fn within(mut self, name: &str) -> Self {
+        self.path.push(name.to_owned());
+        self
+    }
+
+    fn without_value(mut self) -> Self {
+        if let Problem::Unexpected { got, .. } = &mut self.problem {
+            *got = None;
+        }
+        self
+    }
+
+    /// `clients.orders.component`.
+    fn path(&self) -> String {
+        let names: Vec<_> = self.path.iter().rev().map(String::as_str).collect();
+        names.join(".")
+    }
+}
+
+impl From<Problem> for ValueError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            path: Vec::new(),
+            at: None,
+        }
+    }
+}
+
+impl Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path();
+        if !path.is_empty() && !matches!(self.problem, Problem::UnknownName { .. }) {
+            write!(f, "{path}: ")?;
+        }
+        match &self.problem {
+            Problem::Unexpected { expected, got } => {
+                let got = got.as_deref().unwrap_or("another value, which is hidden");
+                write!(f, "expected {expected}, got {got}")
+            }
+            Problem::UnknownName { name, known } => {
+                let table = if path.is_empty() { path } else { path + "." };
+                if let Some(new) = renamed(name, known) {
+                    return write!(
+                        f,
+                        "found {table}{name}, which is now called {new}; write {table}{new}"
+                    );
+                }
+                write!(f, "found the unknown name {table}{name}; ")?;
+                match nearest(name, known) {
+                    Some(known) => write!(f, "did you mean {known}?"),
+                    None => write!(f, "expected one of {}", known.join(", ")),
+                }
+            }
+            Problem::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+impl Error for ValueError {
+    fn custom<T: Display>(message: T) -> Self {
+        Problem::Other(message.to_string()).into()
+    }
+
+    fn invalid_type(got: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::unexpected(expected, got)
+    }
+
+    fn invalid_value(got: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::unexpected(expected, got)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::unexpected(one_of(expected), Unexpected::Str(variant))
+    }
+
+    fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
+        let name = name.to_owned();
+        Problem::UnknownName { name, known }.into()
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format!(
+            "expected a value for {field}, got none; add {field} = ..."
+        ))
+    }
+}
+
+/// The known name that was probably meant.
+fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
+    let distances = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, name), *known));
+    let (distance, nearest) = distances.min()?;
+    (distance <= nearest.len().min(name.len()).div_ceil(3)).then_some(nearest)
+}
+
+/// `"text" or "json"`.
+fn one_of(variants: &[&str]) -> String {
+    let quoted: Vec<_> = variants.iter().map(|name| format!("{name:?}")).collect();
+    match &*quoted {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+/// A value as it stands in the file, if it is not a long one.
+fn written(got: Unexpected<'_>) -> String {
+    match got {
+        Unexpected::Str(text) if text.chars().count() > 80 => "a longer text".to_owned(),
+        Unexpected::Str(text) => format!("{text:?}"),
+        Unexpected::Bool(value) => value.to_string(),
+        Unexpected::Unsigned(number) => number.to_string(),
+        Unexpected::Signed(number) => number.to_string(),
+        Unexpected::Float(number) => number.to_string(),
+        Unexpected::Map => "a table".to_owned(),
+        Unexpected::Seq => "an array".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A value of the file.
+pub(super) struct Located<'a> {
+    value: DeValue<'a>,
+    at: Range<usize>,
+}
+
+impl<'a> Located<'a> {
+    /// All of a file.
+    pub(super) fn file(table: Spanned<DeTable<'a>>) -> Self {
+        let at = table.span();
+        let value = DeValue::Table(table.into_inner());
+        Self { value, at }
+    }
+
+    fn of(value: Spanned<DeValue<'a>>) -> Self {
+        let at = value.span();
+        let value = value.into_inner();
+        Self { value, at }
+    }
+}
+
+impl<'de> Deserializer<'de> for Located<'_> {
+    type Error = ValueError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        let Self { value, at } = self;
+        let visited = match value {
+            DeValue::String(text) => visitor.visit_str(&text),
+            DeValue::Boolean(value) => visitor.visit_bool(value),
+            DeValue::Integer(integer) => {
+                let (text, radix) = (integer.as_str(), integer.radix());
+                if let Ok(number) = u64::from_str_radix(text, radix) {
+                    visitor.visit_u64(number)
+                } else if let Ok(number) = i64::from_str_radix(text, radix) {
+                    visitor.visit_i64(number)
+                } else {
+                    Err(Error::invalid_type(
+                        Unexpected::Other("a larger number"),
+                        &visitor,
+                    ))
+                }
+            }
+            DeValue::Float(float) => match float.as_str().parse() {
+                Ok(number) => visitor.visit_f64(number),
+                Err(_) => Err(Error::invalid_type(
+                    Unexpected::Other("another number"),
+                    &visitor,
+                )),
+            },
+            DeValue::Datetime(_) => Err(Error::invalid_type(Unexpected::Other("a date"), &visitor)),
+            DeValue::Array(values) => visitor.visit_seq(Values(values.into_iter())),
+            DeValue::Table(table) => visitor.visit_map(Entries {
+                entries: table.into_iter(),
+                value: None,
+            }),
+        };
+        visited.map_err(|error| error.at(&at))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        let visited = visitor.visit_newtype_struct(self);
+        if name == SECRET {
+            visited.map_err(ValueError::without_value)
+        } else {
+            visited
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        struct OneOf(&'static [&'static str]);
+
+        impl<'de> Visitor<'de> for OneOf {
+            type Value = String;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&one_of(self.0))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+        }
+
+        let at = self.at.clone();
+        let variant = self.deserialize_any(OneOf(variants))?;
+        let access: StringDeserializer<ValueError> = variant.into_deserializer();
+        let visited = visitor.visit_enum(UnitVariant(access));
+        visited.map_err(|error| error.at(&at))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct UnitVariant(StringDeserializer<ValueError>);
+
+impl<'de> EnumAccess<'de> for UnitVariant {
+    type Error = ValueError;
+    type Variant = <StringDeserializer<ValueError> as EnumAccess<'de>>::Variant;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self::Variant), ValueError> {
+        self.0.variant_seed(seed)
+    }
+}
+
+struct Values<I>(I);
+
+impl<'a, 'de, I: Iterator<Item = Spanned<DeValue<'a>>>> SeqAccess<'de> for Values<I> {
+    type Error = ValueError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ValueError> {
+        let next = self.0.next().map(Located::of);
+        next.map(|value| seed.deserialize(value)).transpose()
+    }
+}
+
+struct Entries<'a, I> {
+    entries: I,
+    /// The value whose name was read last.
+    value: Option<(String, Located<'a>)>,
+}
+
+impl<'a, 'de, I> MapAccess<'de> for Entries<'a, I>
+where
+    I: Iterator<Item = (Spanned<std::borrow::Cow<'a, str>>, Spanned<DeValue<'a>>)>,
+{
+    type Error = ValueError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, ValueError> {
+        let Some((name, value)) = self.entries.next() else {
+            return Ok(None);
+        };
+        let at = name.span();
+        let name = name.into_inner().into_owned();
+        let key: StrDeserializer<'_, ValueError> = (&*name).into_deserializer();
+        let key = seed.deserialize(key).map_err(|error| error.at(&at))?;
+        self.value = Some((name, Located::of(value)));
+        Ok(Some(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, ValueError> {
+        let (name, value) = self.value.take().expect("a name comes before its value");
+        let read = seed.deserialize(value);
+        read.map_err(|error| error.within(&name))
+    }
+}
