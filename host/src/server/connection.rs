@@ -80,12 +80,13 @@ impl<H: Handler> HttpServer<H> {
         shutdown: watch::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
-        let connection = Connection {
+        // In a box: the task has room for each argument of its async functions twice.
+        let connection = Box::new(Connection {
             server: Arc::clone(self),
             local: stream.local_addr().ok(),
             activity: Arc::default(),
             _permit: permit,
-        };
+        });
         // Tasks of two types: the one without TLS has no room for it.
         match self.tls.as_ref().map(Tls::acceptor) {
             None => drop(tokio::spawn(connection.serve_clear(stream, shutdown))),
@@ -103,7 +104,11 @@ struct Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    async fn serve_clear(self, mut stream: TcpStream, mut shutdown: watch::Receiver<()>) {
+    async fn serve_clear(
+        self: Box<Self>,
+        mut stream: TcpStream,
+        mut shutdown: watch::Receiver<()>,
+    ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
         let first = tokio::select! {
             biased;
@@ -124,7 +129,7 @@ impl<H: Handler> Connection<H> {
     }
 
     async fn serve_tls(
-        self,
+        self: Box<Self>,
         tls: TlsAcceptor,
         stream: TcpStream,
         mut shutdown: watch::Receiver<()>,

@@ -110,7 +110,8 @@ mod tests {
         assert!(activity.take_idle());
         io.write_all(b"response").await.unwrap();
         assert!(!activity.take_idle());
-        io.write_vectored(&[IoSlice::new(b"more")]).await.unwrap();
+        let written = io.write_vectored(&[IoSlice::new(b"more")]).await;
+        assert_eq!(written.unwrap(), 4);
         assert!(!activity.take_idle());
     }
 }
