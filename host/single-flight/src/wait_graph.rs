@@ -107,3 +107,24 @@ fn lock() -> MutexGuard<'static, WaitGraph> {
 pub(crate) fn recorded(waiter: FlightId) -> usize {
     lock().0.get(&waiter).map_or(0, Vec::len)
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::{NestedCall, remove};
+    use crate::id::FlightId;
+    use crate::outcome::Error;
+
+    // contract 18
+    #[test]
+    fn the_end_of_one_wait_leaves_the_other_waits_of_its_flight() {
+        let [waiter, ended, other] = [(); 3].map(|()| FlightId::next());
+        for flight in [ended, other] {
+            NestedCall::new(waiter).record(flight);
+        }
+        remove(waiter, ended);
+        assert_eq!(NestedCall::new(ended).check(waiter), Ok(()));
+        let closes_a_cycle = NestedCall::new(other).check(waiter);
+        assert_eq!(closes_a_cycle, Err(Error::WouldDeadlock));
+        remove(waiter, other);
+    }
+}
