@@ -75,10 +75,10 @@ const ROWS: &[Row] = &[
         let (hangs, before) = (&scene.upstreams.hangs, scene.upstreams.hangs.requests());
         let key = format!("need:{}/left-{n}", hangs.origin());
         async move {
-            let asked = hangs.requested(before + 1);
+            let requested = hangs.requested(before + 1);
             tokio::select! {
                 answer = scene.ask("guest", &key) => panic!("{answer:?}"),
-                () = asked => {}
+                () = requested => {}
             }
         }
         .boxed()
@@ -121,7 +121,7 @@ const ROWS: &[Row] = &[
         })
     },
     row("23, an upstream that refuses", |scene, n| {
-        let key = format!("need:{}/{n}", scene.upstreams.nobody);
+        let key = format!("need:{}/{n}", scene.upstreams.refuses);
         scene.ends("guest", key, "upstream-unavailable")
     }),
     row("23, one that hangs up", |scene, n| {

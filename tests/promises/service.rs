@@ -329,7 +329,7 @@ async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
             artifacts::MISBEHAVING
         )
     };
-    let config = client("spinning", "limits.executions = 64\nlimits.cpu = '100ms'")
+    let config = client("spinning", "limits.executions = 64\nlimits.cpu = '250ms'")
         + &client("other", "limits.executions = 8\nlimits.cpu = '1h'");
     let folder = Folder::new();
     let file = folder.write("clients.toml", config.as_bytes());
