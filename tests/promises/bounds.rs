@@ -105,14 +105,14 @@ async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
         tokio::spawn(async move { client.call(key.into()).await })
     });
     upstream.requested(2).await;
-    let asked = Instant::now();
+    let began = Instant::now();
     let third = || subject.client.call(key(3).into());
     let (one, other) = fast_forward(async { tokio::join!(third(), third()) }).await;
     for refused in [one, other] {
         let refused = refused.result.unwrap_err();
         assert_eq!(refused, ClientError::Overloaded(Resource::Executions));
     }
-    assert!(asked.elapsed() >= LIMIT, "{:?}", asked.elapsed());
+    assert!(began.elapsed() >= LIMIT, "{:?}", began.elapsed());
     assert_eq!((upstream.requests(), subject.engine.instances()), (2, 2));
     // A waiting flight runs as soon as another ends.
     let waiting = tokio::spawn({

@@ -322,10 +322,10 @@ async fn a_compiler_is_limited_before_it_reads_and_inherits_nothing() {
     let output = failsafe("check to end", parent.wait_with_output()).await;
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("a failure of the compiler: signal: 9"),
-        "{said}"
+        printed.contains("a failure of the compiler: signal: 9"),
+        "{printed}"
     );
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
 }
@@ -388,9 +388,9 @@ async fn a_precompiled_file_is_refused_by_its_first_bytes() {
     let file = folder.write("client.wasm", &compiled);
     let output = run(&["check", &file]).await;
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("compiled ahead of time"), "{said}");
-    assert!(said.contains("pass the .wasm file"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("compiled ahead of time"), "{printed}");
+    assert!(printed.contains("pass the .wasm file"), "{printed}");
 }
 
 #[tokio::test]
@@ -567,8 +567,8 @@ async fn a_cache_folder_that_others_can_write_to_is_refused_with_the_command_tha
     let args = ["check", artifacts::SECOND_CLIENT, "--compile-cache", path];
     let refused = run(&args).await;
     assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains(&format!("chmod 700 {path}")), "{said}");
+    let printed = String::from_utf8(refused.stderr).unwrap();
+    assert!(printed.contains(&format!("chmod 700 {path}")), "{printed}");
     assert!(folder.names().is_empty());
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     assert!(run(&args).await.status.success());
@@ -582,12 +582,12 @@ async fn without_a_home_folder_nothing_is_cached_and_everything_works() {
         check.envs(home.map(|home| ("HOME", home)));
         let output = failsafe("check", check.output()).await.unwrap();
         assert!(output.status.success(), "{output:?}");
-        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
-            said.matches("compiled code is not kept").count(),
+            printed.matches("compiled code is not kept").count(),
             1,
-            "{said}"
+            "{printed}"
         );
-        assert!(said.contains("--compile-cache"), "{said}");
+        assert!(printed.contains("--compile-cache"), "{printed}");
     }
 }

@@ -28,19 +28,30 @@ fn asking(upstream: &Upstream) -> String {
 async fn the_example_file_is_valid_and_config_print_shows_its_effect() {
     let checked = run(&["config", "check", EXAMPLE]).await;
     assert!(checked.status.success(), "{checked:?}");
-    let said = String::from_utf8(checked.stdout).unwrap();
-    assert!(said.contains("good, 1 client\n"), "{said}");
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert!(printed.contains("good, 1 client\n"), "{printed}");
     let printed = run(&["config", "print", EXAMPLE]).await;
-    let said = String::from_utf8(printed.stdout).unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
     assert!(
-        said.contains("flight_timeout = \"10s\" # default\n"),
-        "{said}"
+        printed.contains("flight_timeout = \"10s\" # default\n"),
+        "{printed}"
     );
     assert!(
-        said.contains("allow = [\"http://localhost:3000\"]\n"),
-        "{said}"
+        printed.contains("flight = \"10s\" # default\n"),
+        "{printed}"
     );
-    assert!(said.contains("base_url = \"...\" # hidden\n"), "{said}");
+    assert!(
+        printed.contains("allow = [\"http://localhost:3000\"]\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("BASE_URL = \"...\" # hidden\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("base_url = \"...\" # hidden\n"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
@@ -59,8 +70,8 @@ async fn an_invalid_file_is_refused_with_its_line_and_nothing_runs() {
     ] {
         let refused = run(args).await;
         assert_eq!(refused.status.code(), Some(1));
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert!(said.contains(&complaint), "{said}");
+        let printed = String::from_utf8(refused.stderr).unwrap();
+        assert!(printed.contains(&complaint), "{printed}");
     }
     // A valid file may still name something that is no component.
     let text = folder.write("a.wasm", b"not a component");
@@ -71,8 +82,8 @@ async fn an_invalid_file_is_refused_with_its_line_and_nothing_runs() {
     ] {
         let refused = run(args).await;
         assert_eq!(refused.status.code(), Some(1));
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert!(said.contains(&format!("cannot run {text}")), "{said}");
+        let printed = String::from_utf8(refused.stderr).unwrap();
+        assert!(printed.contains(&format!("cannot run {text}")), "{printed}");
     }
 }
 
@@ -188,7 +199,7 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
     let file = folder.write("a.toml", good.as_bytes());
     let service = process::Service::start(&["--config", &file]).await;
     folder.write("b.wasm", b"not a component");
-    for (bad, said) in [
+    for (bad, expected) in [
         ("[clients.a".to_owned(), "a.toml:1: "),
         (
             format!("{good}\nno = 1"),
@@ -201,7 +212,7 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
     ] {
         folder.write("a.toml", bad.as_bytes());
         service.hang_up();
-        service.logged(said).await;
+        service.logged(expected).await;
         let answer = get(service.address, "/v1/a/items?x=1").await;
         assert_eq!(answer.body(), ITEMS_JSON);
         assert_eq!(

@@ -306,9 +306,9 @@ async fn tls_callers_get_the_http_version_that_they_negotiate() {
 
     // Data that is no handshake ends its own connection and no other.
     let clear = sending(serving.callers, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    let mut told = Vec::new();
-    let _ = { clear }.read_to_end(&mut told).await;
-    assert!(!told.starts_with(b"HTTP"), "{told:?}");
+    let mut received = Vec::new();
+    let _ = { clear }.read_to_end(&mut received).await;
+    assert!(!received.starts_with(b"HTTP"), "{received:?}");
     // A handshake that is not finished does not delay another.
     let _shaking = TcpStream::connect(serving.callers).await.unwrap();
     let stream = identity.connect(serving.callers, &["h2"]).await;

@@ -246,7 +246,7 @@ async fn as_json_the_log_has_one_object_per_flight() {
     let flights: Vec<serde_json::Value> = lines
         .filter(|line: &serde_json::Value| line["message"] == "flight")
         .collect();
-    let told: Vec<_> = flights
+    let lines: Vec<_> = flights
         .iter()
         .map(|flight| {
             (
@@ -257,7 +257,7 @@ async fn as_json_the_log_has_one_object_per_flight() {
         })
         .collect();
     assert_eq!(
-        told,
+        lines,
         [
             (Some("a"), Some("ok"), Some(1)),
             (Some("a"), Some("guest-trap"), Some(1))

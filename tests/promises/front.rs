@@ -198,8 +198,8 @@ async fn the_reason_of_a_denial_is_only_in_the_log() {
         (denied.status(), &*code(&denied)),
         (StatusCode::BAD_GATEWAY, "upstream-denied")
     );
-    let told = String::from_utf8_lossy(denied.body()).into_owned();
-    assert!(!told.contains("10.1.2.3"), "{told}");
+    let body = String::from_utf8_lossy(denied.body()).into_owned();
+    assert!(!body.contains("10.1.2.3"), "{body}");
     service.terminate();
     let (_, log) = service.ended().await;
     assert!(log.contains("add --allow http://10.1.2.3"), "{log}");

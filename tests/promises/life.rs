@@ -68,7 +68,7 @@ async fn flights_that_outlast_the_shutdown_grace_are_cancelled() {
     let caller = tokio::spawn(get(serving.callers, ITEMS));
     upstream.requested(1).await;
     serving.shut_down();
-    let answer = failsafe("the caller to be told", caller).await.unwrap();
+    let answer = failsafe("the caller's answer", caller).await.unwrap();
     assert_eq!(
         (answer.status(), &*code(&answer)),
         (StatusCode::SERVICE_UNAVAILABLE, "cancelled")

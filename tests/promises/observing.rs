@@ -38,10 +38,10 @@ async fn two_fetchers(address: SocketAddr, key: &'static str) {
 
 /// The same, each with an upstream request of its own; both are open before the first is answered.
 async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str) {
-    let asked = tokio::spawn(two_fetchers(service.address, key));
+    let fetchers = tokio::spawn(two_fetchers(service.address, key));
     upstream.requested(2).await;
     upstream.release();
-    failsafe("the fetchers", asked).await.unwrap();
+    failsafe("the fetchers", fetchers).await.unwrap();
 }
 
 /// Waits until a metric of the service is `expected`.
@@ -152,7 +152,7 @@ async fn an_observation_finds_duplicate_calls_and_reports_what_sharing_would_sav
 }
 
 /// What `oneflight observe` prints of two fetchers that request `key` at once from an upstream that answers so.
-async fn said_of_two(answer: Answer, key: &'static str) -> String {
+async fn report_of_two(answer: Answer, key: &'static str) -> String {
     let upstream = Upstream::start(answer).await;
     let folder = Folder::new();
     let service = serving(&upstream, &folder, "sharing = 'observed'").await;
@@ -162,28 +162,28 @@ async fn said_of_two(answer: Answer, key: &'static str) -> String {
 
 #[tokio::test]
 async fn the_text_report_shows_hashed_keys_and_how_to_share() {
-    let said = said_of_two(Answer::Held, "a-secret-key").await;
+    let printed = report_of_two(Answer::Held, "a-secret-key").await;
     for part in [
         "a: 2 callers, 2 guest calls, 2 upstream requests\n",
         "  sharing would save 1 of 2 upstream requests (50 %), ",
         "  of the answers that would have been shared, 1 of 1 were equal\n",
         "  To share: remove sharing = \"observed\" from [clients.a] and send the service SIGHUP; or,\n",
     ] {
-        assert!(said.contains(part), "{said}");
+        assert!(printed.contains(part), "{printed}");
     }
-    assert!(!said.contains("secret"), "{said}");
+    assert!(!printed.contains("secret"), "{printed}");
 }
 
 #[tokio::test]
 async fn unequal_answers_are_reported() {
-    let said = said_of_two(Answer::Numbered, "42").await;
+    let printed = report_of_two(Answer::Numbered, "42").await;
     for part in [
         "  of the answers that would have been shared, 0 of 1 were equal\n",
         "  Do not share yet: if answers differ, the key is incomplete, ",
     ] {
-        assert!(said.contains(part), "{said}");
+        assert!(printed.contains(part), "{printed}");
     }
-    assert!(!said.contains("To share"), "{said}");
+    assert!(!printed.contains("To share"), "{printed}");
 }
 
 #[tokio::test]
@@ -195,11 +195,11 @@ async fn once_sharing_is_switched_on_the_same_fetchers_make_one_request() {
     service.hang_up();
     service.logged("reloaded").await;
     let asking = async |service: &Service| {
-        let asked = tokio::spawn(two_fetchers(service.address, "42"));
+        let fetchers = tokio::spawn(two_fetchers(service.address, "42"));
         service.waiting("a", 2).await;
         upstream.requested(1).await;
         upstream.release();
-        failsafe("the fetchers", asked).await.unwrap();
+        failsafe("the fetchers", fetchers).await.unwrap();
     };
     let report = json_of(&observed(service, &["--json"], 1.0, asking).await);
     let client = &report["clients"][0];
@@ -226,10 +226,10 @@ async fn an_observation_ends_with_its_connection() {
     going_on(0.0).await;
     // An observation also ends when its time has passed.
     let output = run(&["observe", "--for", "1ms", "--admin", &admin]).await;
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("no flight ended: there were no callers"),
-        "{said}"
+        printed.contains("no flight ended: there were no callers"),
+        "{printed}"
     );
     going_on(0.0).await;
 }
@@ -240,10 +240,10 @@ async fn without_a_service_the_commands_say_how_to_reach_one() {
     for command in [&["observe", "--for", "1s"][..], &["explain", "42"]] {
         let output = run(&[command, &["--admin", "127.0.0.1:1"]].concat()).await;
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         let complaint = "could not reach the admin API of a service at 127.0.0.1:1; start oneflight serve, \
                          or set its admin address with --admin";
-        assert!(said.contains(complaint), "{said}");
+        assert!(printed.contains(complaint), "{printed}");
     }
     for (time, complaint) in [
         ("60", "expected a number with ms, s, m or h"),
@@ -252,8 +252,8 @@ async fn without_a_service_the_commands_say_how_to_reach_one() {
     ] {
         let output = run(&["observe", "--for", time]).await;
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(complaint), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.contains(complaint), "{printed}");
     }
 }
 
@@ -278,8 +278,8 @@ async fn a_wrong_address_or_client_is_reported_as_such() {
     ] {
         let output = run(&["explain", "42", "--admin", address]).await;
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(complaint), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.contains(complaint), "{printed}");
     }
 }
 
@@ -359,17 +359,17 @@ async fn the_text_explanation_begins_with_what_happens() {
     let service = serving(&upstream, &folder, "").await;
     let admin = service.admin.to_string();
     let output = run(&["explain", "42", "--admin", &admin]).await;
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("A caller now opens a flight, and gets its reply within 3600 s.\n"),
-        "{said}"
+        printed.starts_with("A caller now opens a flight, and gets its reply within 3600 s.\n"),
+        "{printed}"
     );
-    assert!(said.contains("\nthis key   no open flight\n"), "{said}");
+    assert!(printed.contains("\nthis key   no open flight\n"), "{printed}");
     let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;
     assert_eq!(unknown.status.code(), Some(1));
-    let said = String::from_utf8(unknown.stderr).unwrap();
+    let printed = String::from_utf8(unknown.stderr).unwrap();
     assert!(
-        said.contains("there is no client named \"b\" (unknown-client)"),
-        "{said}"
+        printed.contains("there is no client named \"b\" (unknown-client)"),
+        "{printed}"
     );
 }

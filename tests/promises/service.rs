@@ -331,7 +331,7 @@ async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
     };
     let config = client(
         "spinning",
-        "limits.max_executions = 64\nlimits.max_cpu_time = '100ms'",
+        "limits.max_executions = 64\nlimits.max_cpu_time = '250ms'",
     ) + &client(
         "other",
         "limits.max_executions = 8\nlimits.max_cpu_time = '1h'",

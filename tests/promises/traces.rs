@@ -122,8 +122,8 @@ async fn each_caller_is_in_its_own_trace_and_linked_to_the_shared_flight() {
     );
     assert_eq!(request.links.len(), 0);
 
-    let told = format!("00-{}-{}-01", request.trace, request.id);
-    assert_eq!(header(&upstream, "traceparent"), Some(told));
+    let context = format!("00-{}-{}-01", request.trace, request.id);
+    assert_eq!(header(&upstream, "traceparent"), Some(context));
     assert_eq!(header(&upstream, "tracestate"), None);
     assert_eq!(header(&upstream, "baggage"), None);
     assert!(log.contains(&format!("trace={}", flight.trace)), "{log}");
@@ -200,10 +200,13 @@ async fn failed_spans_have_an_error_status_and_not_found_has_none() {
             assert_eq!(span.failed, named_after != "not-found", "{span:?}");
         }
         let request = named(&spans, "upstream request")[0];
-        let said = |name| request.attributes.get(name).map_or("", |value| &**value);
-        let said = (said("http.response.status_code"), said("error.type"));
+        let attribute = |name| request.attributes.get(name).map_or("", |value| &**value);
+        let attribute = (
+            attribute("http.response.status_code"),
+            attribute("error.type"),
+        );
         assert_eq!(
-            (said, request.failed),
+            (attribute, request.failed),
             ((status, error), true),
             "{request:?}"
         );
@@ -219,8 +222,8 @@ async fn with_sampling_off_nothing_is_exported_and_the_sampled_flag_is_unset() {
     get(service.address, "/v1/a/items?x=1").await;
     let (spans, ..) = ended(service, &mut receiver).await;
     assert_eq!(spans.len(), 0, "{spans:?}");
-    let told = header(&upstream, "traceparent").unwrap();
-    assert!(told.ends_with("-00"), "{told}");
+    let context = header(&upstream, "traceparent").unwrap();
+    assert!(context.ends_with("-00"), "{context}");
 }
 
 #[tokio::test]

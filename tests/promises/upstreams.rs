@@ -123,8 +123,8 @@ async fn an_upstream_that_refuses_or_hangs_up_is_unavailable() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let nobody = format!("http://{free}");
-    let refused = asking(&[&nobody], &format!("need:{nobody}")).await;
+    let refusing = format!("http://{free}");
+    let refused = asking(&[&refusing], &format!("need:{refusing}")).await;
     assert_eq!(refused, Err("upstream-unavailable"));
     let codes = needing([Answer::HangUp, Answer::Reset]).await;
     assert_eq!(codes, ["upstream-unavailable"; 2]);
@@ -138,7 +138,7 @@ async fn an_upstream_whose_name_does_not_resolve_is_unavailable() {
         let policy = named("http://gone.example", &names, &[]);
         let answer = asking_within(patient(), policy, "need:http://gone.example").await;
         assert_eq!(answer, Err("upstream-unavailable"));
-        assert_eq!(names.asked(), ["gone.example"]);
+        assert_eq!(names.lookups(), ["gone.example"]);
     }
 }
 
@@ -481,7 +481,7 @@ async fn a_name_that_resolves_to_no_public_address_is_denied() {
         assert_eq!(answer, Err("upstream-denied"), "{address}");
         subject.connected(0).await;
     }
-    assert_eq!(names.asked().len(), inward.len());
+    assert_eq!(names.lookups().len(), inward.len());
     subject.gone(before).await;
 }
 
@@ -505,7 +505,7 @@ async fn a_wildcard_covers_only_subdomains() {
         let beside = subject.ask(format!("need:http://{beside}:{port}")).await;
         assert_eq!(beside, Err("upstream-denied"));
     }
-    assert_eq!(names.asked(), ["a.example.com"]);
+    assert_eq!(names.lookups(), ["a.example.com"]);
     assert!(upstream.heads()[0].contains(&format!("host: a.example.com:{port}\r\n")));
 }
 
@@ -537,7 +537,7 @@ async fn a_name_whose_answer_flips_is_dialled_where_it_was_checked() {
     ] {
         assert_eq!(subject.ask(&*key).await, Err(code));
         subject.connected(0).await;
-        assert_eq!(names.asked().len(), lookups);
+        assert_eq!(names.lookups().len(), lookups);
         assert_eq!(outside.connections(), connections);
     }
     let accepted = futures_util::FutureExt::now_or_never(inside.accept());
@@ -567,12 +567,12 @@ async fn a_redirect_that_a_guest_follows_is_a_request_like_any_other() {
     .await;
     assert_eq!(chased, Err("upstream-denied"));
     // The host itself follows no redirect.
-    let asked = asking(
+    let redirect = asking(
         &[&upstream.origin(), &secret.origin()],
         &format!("need:{}", upstream.origin()),
     )
     .await;
-    assert!(asked.unwrap().contains(r#""status":302"#));
+    assert!(redirect.unwrap().contains(r#""status":302"#));
     assert_eq!(secret.connections(), 0);
 }
 
@@ -664,8 +664,8 @@ async fn a_body_of_another_length_than_announced_ends_its_connection() {
         ("abandon", 5, 9),
     ] {
         let key = format!("{kind}:{length}:{sent}:{origin}");
-        let asked = subject.ask(&*key).await.unwrap();
-        assert!(asked.contains("error"), "{key}: {asked}");
+        let outcome = subject.ask(&*key).await.unwrap();
+        assert!(outcome.contains("error"), "{key}: {outcome}");
         subject.connected(0).await;
         upstream.closed(upstream.connections()).await;
         // All bytes up to the end of the connection, possibly none.
@@ -810,24 +810,24 @@ async fn a_flight_makes_no_more_requests_than_it_may() {
 
 #[tokio::test]
 async fn only_listed_upstreams_get_the_trace_context() {
-    let told = Upstream::start(Answer::Items).await;
+    let listed = Upstream::start(Answer::Items).await;
     let other = Upstream::start(Answer::Items).await;
     let policy = UpstreamPolicy {
-        trace: vec![told.origin().parse().unwrap()],
-        ..allowing(&[&told.origin(), &other.origin()])
+        trace: vec![listed.origin().parse().unwrap()],
+        ..allowing(&[&listed.origin(), &other.origin()])
     };
     let subject = subject(patient(), policy).await;
     let both = format!(
         "blame:other:{}|{}|{}",
-        told.origin(),
+        listed.origin(),
         other.origin(),
-        told.origin()
+        listed.origin()
     );
     assert_eq!(subject.ask(&*both).await, Err("other"));
     // A header that the guest sets itself is replaced.
-    let own = format!("header:traceparent=mine:{}", told.origin());
+    let own = format!("header:traceparent=mine:{}", listed.origin());
     assert!(subject.ask(own).await.is_ok());
-    let contexts: Vec<_> = told
+    let contexts: Vec<_> = listed
         .heads()
         .iter()
         .map(|head| {

@@ -45,9 +45,9 @@ impl Browser {
             .kill_on_drop(true)
             .spawn()
             .expect("chromedriver, as Debian's package chromium-driver has it");
-        let mut said = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let mut printed = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let port = loop {
-            let line = failsafe("chromedriver to listen", said.next_line()).await;
+            let line = failsafe("chromedriver to listen", printed.next_line()).await;
             let line = line.expect("text").expect("a line that says its port");
             if let Some((_, port)) = line.split_once("successfully on port ") {
                 break port.trim_end_matches('.').parse().expect("a port");

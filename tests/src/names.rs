@@ -13,7 +13,7 @@ use oneflight::upstream::Resolve;
 #[derive(Debug, Default)]
 pub struct Script {
     answers: Mutex<VecDeque<Lookup>>,
-    asked: Mutex<Vec<String>>,
+    lookups: Mutex<Vec<String>>,
 }
 
 /// The outcome of a lookup.
@@ -48,22 +48,22 @@ impl Script {
     pub fn new(answers: impl IntoIterator<Item = Lookup>) -> Self {
         Self {
             answers: Mutex::new(answers.into_iter().collect()),
-            asked: Mutex::default(),
+            lookups: Mutex::default(),
         }
     }
 
     /// The names of the lookups so far.
     #[must_use]
-    pub fn asked(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.clone()
+    pub fn lookups(&self) -> Vec<String> {
+        let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.clone()
     }
 }
 
 impl Resolve for Script {
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.push(name.to_owned());
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.push(name.to_owned());
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let next = match answers.len() {
             1 => answers.front().cloned(),

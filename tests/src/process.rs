@@ -64,10 +64,10 @@ pub async fn alone(name: &str) -> bool {
         .kill_on_drop(true)
         .output();
     let output = output.await.expect("a process");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("1 passed"),
-        "{said}{}",
+        printed.contains("1 passed"),
+        "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
     false

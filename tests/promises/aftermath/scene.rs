@@ -25,8 +25,9 @@ const CLIENTS: [(&str, usize, &str); 5] = [
         8,
         "limits.connect_timeout = '100ms'\nlimits.request_timeout = '100ms'",
     ),
-    // Ends guests that spin soon; as many as spin at once.
-    ("spinner", 64, "limits.max_cpu_time = '50ms'"),
+    // Ends guests that spin; as many as spin at once. By the deadline: a limit on processor time as short as
+    // this row needs would also end the start of a guest, on a busy machine.
+    ("spinner", 64, "limits.flight_timeout = '3s'"),
     // Has room for next to nothing.
     (
         "narrow",
@@ -85,7 +86,7 @@ pub(super) struct Upstreams {
     pub(super) records: Upstream,
     pub(super) never_accepts: NeverAccepts,
     /// An origin where nothing listens.
-    pub(super) nobody: String,
+    pub(super) refuses: String,
 }
 
 impl Upstreams {
@@ -93,7 +94,7 @@ impl Upstreams {
         let well = Upstream::start(upstream::Answer::Items).await;
         let start = Upstream::start;
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let nobody = format!("http://{}", free.local_addr().unwrap());
+        let refuses = format!("http://{}", free.local_addr().unwrap());
         Self {
             hangs: start(upstream::Answer::NoHead).await,
             hangs_up: start(upstream::Answer::HangUp).await,
@@ -107,7 +108,7 @@ impl Upstreams {
             records: start(upstream::Answer::Record).await,
             never_accepts: NeverAccepts::start().await,
             well,
-            nobody,
+            refuses,
         }
     }
 
@@ -129,7 +130,7 @@ impl Upstreams {
         let mut origins: Vec<_> = servers.map(Upstream::origin).into();
         origins.push(self.in_tls());
         origins.push(self.never_accepts.origin.clone());
-        origins.push(self.nobody.clone());
+        origins.push(self.refuses.clone());
         origins
     }
 
@@ -225,11 +226,11 @@ impl Scene {
             self.folder.write("clients.toml", config.as_bytes());
             self.service.hang_up();
             let path = self.folder.path().join(&file);
-            let said = format!(
+            let refusal = format!(
                 "could not load the client {name}: cannot run {}: ",
                 path.display()
             );
-            self.service.logged(&format!("{said}{words}")).await;
+            self.service.logged(&format!("{refusal}{words}")).await;
         }
         .boxed()
     }

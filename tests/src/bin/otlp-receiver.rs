@@ -1,10 +1,10 @@
-//! Receives traces and prints them, so that they can be looked at without a collector:
+//! Receives traces and prints them, so that they can be read without a collector:
 //!
-//! `cargo run -p oneflight-tests --bin otlp-receiver [-- ADDRESS]` (127.0.0.1:4318 where none is given), and
+//! `cargo run -p oneflight-tests --bin otlp-receiver [-- ADDRESS]` (default 127.0.0.1:4318), and
 //! `oneflight serve --otlp http://127.0.0.1:4318`.
 //!
-//! A trace is a tree. Where a span hangs under one that has not come with it, that is named first: a caller
-//! hangs under the span that it asked from, which is somebody else's.
+//! A trace is printed as a tree. A parent that is not among the received spans is named first: the parent of a
+//! caller's span belongs to another service.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -30,14 +30,14 @@ async fn main() -> ExitCode {
     eprintln!("waiting for traces on {}", receiver.url());
     loop {
         let spans = receiver.next().await.spans;
-        // Whoever reads this has seen enough.
+        // The reader has closed the pipe.
         if print(&mut io::stdout().lock(), &spans).is_err() {
             return ExitCode::SUCCESS;
         }
     }
 }
 
-/// The traces of one request, in the order in which they come up.
+/// The traces of one request, in order of appearance.
 fn print(out: &mut impl Write, spans: &[Span]) -> io::Result<()> {
     let mut traces: Vec<&str> = Vec::new();
     for span in spans {

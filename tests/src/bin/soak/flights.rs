@@ -1,4 +1,4 @@
-//! Flights, each of which is to end in a certain way.
+//! Flights, each with the end that is expected of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl End {
     }
 }
 
-/// Flights, one after the other.
+/// Makes one flight after the other.
 pub(crate) struct Flights {
     /// By the bits of their index: 4 for the misbehaving guest, 2 for instances that are used again, 1
     /// for a deadline that comes soon.
@@ -53,7 +53,7 @@ impl Flights {
         }
     }
 
-    /// Flights that ended as they were to, in the order of [`ENDS`].
+    /// Flights that ended as expected, in the order of [`ENDS`].
     pub(crate) fn counts(&self) -> [u64; 4] {
         self.counts
             .each_ref()
@@ -70,7 +70,7 @@ impl Flights {
         self.unexpected.load(Ordering::Relaxed)
     }
 
-    /// As many as `each` client can have at once, for each of them, under way together.
+    /// As many open flights at once as `each` client can have, for all of them.
     pub(crate) async fn all_at_once(&self, each: usize) {
         let flights = (0..self.clients.len() * each).map(|n| {
             let client = n % self.clients.len();
@@ -84,8 +84,7 @@ impl Flights {
         join_all(flights).await;
     }
 
-    /// The next flight, to its end. Of ten that follow each other one traps, one is cancelled and one
-    /// times out.
+    /// Runs the next flight. Of ten in a row one traps, one is cancelled and one times out.
     pub(crate) async fn next(&self) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let (ten, place) = (number / 10, number % 10);
@@ -116,7 +115,7 @@ impl Flights {
         };
         let callers =
             (0..=number % 3).map(|_| self.clients[client].client.call(key.clone().into()));
-        // For some before the upstream has heard of it, for others long after.
+        // Some leave before the upstream has the request, others long after.
         let patience = match end {
             End::IsCancelled => Duration::from_millis(mixed(number) % 20),
             _ => Duration::MAX,

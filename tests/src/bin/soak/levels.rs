@@ -24,14 +24,14 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// When nothing is under way any more and all that was kept has reached its age; or, where that does
-    /// not come to pass, what is there long after it should have.
+    /// The levels once no flight is open and all that is kept has reached its age; or, if that does not happen,
+    /// the levels long after it should have.
     pub(crate) async fn at_rest(clients: &[Subject]) -> Self {
         let began = Instant::now();
         loop {
             let levels = Self::now(clients);
             if levels.open() == 0 || began.elapsed() > MAX_IDLE_AGE * 4 {
-                // What was dropped last is closed by its task in a moment.
+                // A task closes what was dropped last.
                 sleep(Duration::from_secs(1)).await;
                 return Self::now(clients);
             }
@@ -53,7 +53,7 @@ impl Levels {
         }
     }
 
-    /// All that has to be 0 at rest.
+    /// The sum of what is 0 at rest.
     pub(crate) fn open(&self) -> usize {
         self.flights + self.callers + self.running + self.idle + self.connections
     }
@@ -71,7 +71,7 @@ impl Levels {
         ]
     }
 
-    /// All that has to be as it was.
+    /// What has to return to its value from before.
     pub(crate) fn held(&self) -> [usize; 2] {
         [self.tasks, self.descriptors]
     }

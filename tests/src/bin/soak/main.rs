@@ -1,13 +1,13 @@
-//! Flights that land, trap, are cancelled or time out, for as long as it is told, through real components
-//! and a real upstream on loopback; then it says what they have left behind, which has to be nothing.
+//! Runs flights that land, trap, are cancelled or time out, with real components and a real upstream on
+//! loopback, and then reports what they have left behind, which has to be nothing.
 //!
-//! `cargo run --release -p oneflight-tests --bin soak -- --for SECONDS` (600 where nothing is said). It
-//! prints a line now and then and a table at the end, and exits with 1 where a promise is broken.
+//! `cargo run --release -p oneflight-tests --bin soak -- --for SECONDS` (default 600). It
+//! prints progress lines and a table at the end, and exits with 1 if a promise is broken.
 //!
-//! The first tenth warms up: what is taken once and kept (the allocator's arenas, buffers of the runtime,
-//! pages of each place in the pool that instances come from) is taken there. It begins with as many flights
-//! at once as there can be, so that no place is first used later. What is held is read at rest, before and
-//! after: no flight is open, and all that waits for a later one has reached its age.
+//! The first tenth warms up: it uses the memory that is allocated once and kept (the allocator's arenas, buffers
+//! of the runtime, pages of each slot of the instance pool). It begins with as many open flights as possible, so
+//! that no slot is first used later. Levels are read at rest, before and after: no flight is open, and idle
+//! instances and connections have reached their age.
 
 mod flights;
 mod levels;
@@ -25,10 +25,10 @@ use flights::{ENDS, Flights};
 use levels::{Levels, MAX_IDLE_AGE};
 use upstream::Upstream;
 
-/// Flights in progress at once.
+/// Open flights at once.
 const AT_ONCE: usize = 32;
 
-/// The timeout of the flights that are meant to time out.
+/// The deadline of a flight that is to time out.
 const SOON: Duration = Duration::from_millis(500);
 
 /// By how much resident memory may grow, in bytes.
@@ -63,14 +63,11 @@ async fn main() -> ExitCode {
     println!("{}", levels::table(before, after));
     let grown = after.resident.saturating_sub(before.resident);
     let broken = [
-        (
-            flights.unexpected() > 0,
-            "a flight ended otherwise than it was to",
-        ),
+        (flights.unexpected() > 0, "a flight did not end as expected"),
         (grown >= MAX_GROWTH, "resident memory has grown"),
         (
             after.held() != before.held(),
-            "something is held that was not before",
+            "something is held that was not held before",
         ),
         (after.open() != 0, "something is open at rest"),
         (
@@ -93,7 +90,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the command line says.
+/// The time from the command line.
 fn time() -> Option<Duration> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -104,9 +101,8 @@ fn time() -> Option<Duration> {
     }
 }
 
-/// Both guests, each in fresh instances and in such that are used again, and with a deadline that no flight
-/// should see as well as with one that comes soon; all in one engine. In this order: the index has a bit
-/// for each.
+/// Clients of both guests, with fresh and with reused instances, with a far and with a short deadline, all in one
+/// engine. Their index has a bit for each choice, in this order.
 async fn clients(upstream: &Upstream) -> Vec<Subject> {
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).expect("the build script has built it");
     let reused = Instances::Reused(InstanceReuse {
@@ -136,12 +132,12 @@ async fn clients(upstream: &Upstream) -> Vec<Subject> {
 
 fn limits(deadline: Duration) -> Limits {
     Limits {
-        // None ever waits for another.
+        // No flight waits for a permit.
         max_executions: AT_ONCE,
         flight_timeout: deadline,
         first_byte_timeout: NEVER,
         request_timeout: NEVER,
-        // Nor is one taken for a guest that spins on a machine that is busy.
+        // On a busy machine no flight looks like a guest that spins.
         max_cpu_time: NEVER,
         idle_timeout: MAX_IDLE_AGE,
         ..Limits::default()
@@ -159,7 +155,7 @@ async fn client(
     Subject::on(engine, binary, settings).await
 }
 
-/// Keeps flights under way for `time`, and then waits for the last.
+/// Runs flights for `time`, and then waits for the last.
 async fn fly(flights: &Arc<Flights>, time: Duration, what: &str) {
     let began = Instant::now();
     let workers: Vec<_> = (0..AT_ONCE)

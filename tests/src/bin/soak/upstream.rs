@@ -1,4 +1,4 @@
-//! A server on loopback that remembers nothing, so that what grows is not its own.
+//! A server on loopback that keeps nothing, so that memory that grows is not its own.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use oneflight_tests::upstream::ITEMS;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers `GET /held…` never, and everything else with [`ITEMS`].
+/// Never answers `GET /held…`, and everything else with [`ITEMS`].
 pub(crate) struct Upstream(SocketAddr);
 
 impl Upstream {
