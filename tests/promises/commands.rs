@@ -340,7 +340,7 @@ async fn an_upstream_with_a_given_root_is_trusted_and_gets_the_trace_context_if_
 
     std::fs::write(&root, "no certificate").unwrap();
     let output = run(&[&args[..], &["--ca-file", &root]].concat()).await;
-    assert!(err(&output).contains("found no certificate"), "{output:?}");
+    assert!(err(&output).contains("got no certificate"), "{output:?}");
     std::fs::remove_file(&root).unwrap();
 }
 
