@@ -293,7 +293,7 @@ async fn a_caller_is_told_beforehand_whether_it_opens_joins_or_is_refused() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
     let limits =
-        "limits.max_callers = 2\nlimits.flights = 1\njoin_window = '1h'\nallow_fresh = true";
+        "limits.max_callers = 2\nlimits.max_flights = 1\njoin_window = '1h'\nallow_fresh = true";
     let service = serving(&upstream, &folder, limits).await;
     let before = explained(&service, "a b&c").await;
     assert_eq!(

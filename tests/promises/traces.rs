@@ -229,7 +229,7 @@ async fn a_flag_names_another_receiver_which_gets_the_headers_that_the_file_says
     let folder = Folder::new();
     let key = folder.write("key", b"k3y-of-the-receiver\n");
     let text = format!(
-        "[traces]\notlp = '{}'\nheaders.X-Api-Call = {{ file = '{key}' }}\n\
+        "[traces]\notlp = '{}'\nheaders.X-Api-Key = {{ file = '{key}' }}\n\
          [clients.a]\nbase_url = '{}/items'\n",
         written.url(),
         upstream.origin()

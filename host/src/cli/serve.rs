@@ -38,8 +38,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
     listen: Option<SocketAddr>,
 
-    /// The address for administration: metrics, flights in progress and the dashboard; off for none.
-    /// [default: 127.0.0.1:8081]
+    /// The address for administration: metrics, flights in progress and the dashboard; off for none [default:
+    /// 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
 
@@ -105,13 +105,13 @@ impl Serve {
             self.reload(hangup, &config, &clients, &metrics, tls.as_ref())
                 .await
         };
-        let doors = Listeners {
+        let listeners = Listeners {
             callers: listener,
             tls: tls.clone(),
             operator: admin,
         };
         // In a task, so that accepting does not wait while files are read here.
-        let serving = tokio::spawn(async move { service.run(doors, shutdown).await });
+        let serving = tokio::spawn(async move { service.run(listeners, shutdown).await });
         let ended = tokio::select! {
             ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             failed = loading => failed,

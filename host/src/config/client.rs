@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::located::ValueError;
 use super::text;
-use super::value::SecretValue;
+use super::value::{OriginError, SecretValue};
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{InstanceReuse, Instances, Settings};
 use crate::upstream::{AllowRule, Policy, Roots};
@@ -31,12 +30,12 @@ pub struct ClientConfig {
     #[serde(skip)]
     name: String,
 
-    /// The component that it runs: a file, or the client that is built in.
+    /// The component that the client runs: a file, or builtin for the client that is part of oneflight.
     #[schemars(with = "String")]
     pub component: Component,
 
-    /// The URL of the upstream, which the client may send requests to. It is the setting BASE_URL. The built-in
-    /// client puts the key where the URL has {x}, or else appends it as ?x=KEY.
+    /// The URL of the upstream, to which the client may send requests. It is the guest's variable BASE_URL. The
+    /// built-in client puts the key where the URL has {x}, or else appends it as ?x=KEY.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "SecretValue",
@@ -44,13 +43,13 @@ pub struct ClientConfig {
     )]
     base_url: Option<SecretValue>,
 
-    /// Other origins that the client may send requests to: [scheme://]host[:port]. `*.example.com` is every name
-    /// below example.com.
+    /// Origins to which the client may send requests beside the upstream: `[scheme://]host[:port]`.
+    /// `*.example.com` is every name below example.com.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<AllowRule>")]
     pub allow: Vec<AllowRule>,
 
-    /// Networks beyond the public internet that the names of those origins may resolve to, private ones included.
+    /// Networks to which the names of allowed origins may resolve beside the public internet. They may be private.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<IpNet>")]
     pub allow_net: Vec<IpNet>,
@@ -73,7 +72,7 @@ pub struct ClientConfig {
     pub instances: Instances,
 
     /// Whether callers of one key share a flight.
-    pub sharing: SharingMode,
+    pub sharing: SharingSetting,
 
     /// The greatest age of a flight that a caller joins; without it, any age.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
@@ -89,7 +88,7 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
-    /// The guest's environment variables. The built-in client knows BASE_URL, HEADER_<NAME> (a header to send),
+    /// Variables of the guest's environment. The built-in client knows BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (one to the id within an item). Keep secrets in
     /// oneflight's own environment or in a file.
     #[schemars(example = setting_examples())]
@@ -132,7 +131,7 @@ const BUILTIN: &str = "builtin";
     Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum SharingMode {
+pub enum SharingSetting {
     /// They do.
     #[default]
     Coalesced,
@@ -152,15 +151,8 @@ enum AbandonedSetting {
 /// Why a client's settings cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientConfigError {
-    /// This environment variable does not exist, or is no text.
-    NoVariable(String),
-    /// This file cannot be read.
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// The system's reason.
-        why: String,
-    },
+    /// A variable or a file cannot be read.
+    Origin(OriginError),
     /// This file has no root certificates that can be used.
     Certificates {
         /// The file.
@@ -180,24 +172,16 @@ pub enum ClientConfigError {
 
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
-impl ClientConfigError {
-    pub(super) fn unreadable(file: &Path, why: &io::Error) -> Self {
-        Self::Unreadable {
-            file: file.to_owned(),
-            why: why.to_string(),
-        }
+impl From<OriginError> for ClientConfigError {
+    fn from(error: OriginError) -> Self {
+        Self::Origin(error)
     }
 }
 
 impl Display for ClientConfigError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoVariable(variable) => write!(
-                f,
-                "expected a text in the environment variable {variable}, got none; export it, or write \
-                 the value itself"
-            ),
-            Self::Unreadable { file, why } => write!(f, "could not read {}: {why}", file.display()),
+            Self::Origin(error) => error.fmt(f),
             Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
             Self::UnknownSetting(name) => write!(
                 f,
@@ -246,7 +230,7 @@ impl ClientConfig {
             trace_to: Vec::new(),
             ca_file: None,
             instances: Instances::default(),
-            sharing: SharingMode::default(),
+            sharing: SharingSetting::default(),
             join_window: None,
             allow_fresh: false,
             abandoned: Abandoned::default(),
@@ -306,7 +290,10 @@ impl ClientConfig {
     ///
     /// When it cannot be read, or has none.
     pub fn set_ca_file(&mut self, file: &Path) -> Result<(), ClientConfigError> {
-        let pem = std::fs::read(file).map_err(|why| ClientConfigError::unreadable(file, &why))?;
+        let pem = std::fs::read(file).map_err(|why| OriginError::Unreadable {
+            file: file.to_owned(),
+            why: why.to_string(),
+        })?;
         self.roots = Roots::from_pem(&pem).map_err(|why| ClientConfigError::Certificates {
             file: file.to_owned(),
             why: format!("{why:#}"),
@@ -395,8 +382,8 @@ impl ClientConfig {
             },
             instances: self.instances,
             sharing: match self.sharing {
-                SharingMode::Observed => Sharing::Observed,
-                SharingMode::Coalesced => Sharing::Coalesced {
+                SharingSetting::Observed => Sharing::Observed,
+                SharingSetting::Coalesced => Sharing::Coalesced {
                     join_window: self.join_window,
                     allow_fresh: self.allow_fresh,
                 },

@@ -23,7 +23,7 @@ pub(super) const SECRET: &str = "oneflight::Secret";
 /// Why a value of the file cannot be used.
 #[derive(Clone, Debug)]
 pub(super) struct ValueError {
-    problem: Problem,
+    problem: ValueProblem,
     /// The names of the tables around it and its own, the innermost first.
     path: Vec<String>,
     /// Where it is, in bytes.
@@ -31,7 +31,7 @@ pub(super) struct ValueError {
 }
 
 #[derive(Clone, Debug)]
-enum Problem {
+enum ValueProblem {
     Unexpected {
         expected: String,
         /// Absent where it may be a secret.
@@ -48,7 +48,7 @@ impl ValueError {
     /// An error about the setting at `path`, found once the file was read.
     pub(super) fn about(path: &[&str], message: impl Display) -> Self {
         Self {
-            problem: Problem::Other(message.to_string()),
+            problem: ValueProblem::Other(message.to_string()),
             path: path.iter().rev().map(ToString::to_string).collect(),
             at: None,
         }
@@ -72,7 +72,7 @@ impl ValueError {
     }
 
     fn unexpected(expected: impl Display, got: Unexpected<'_>) -> Self {
-        Self::from(Problem::Unexpected {
+        Self::from(ValueProblem::Unexpected {
             expected: expected.to_string(),
             got: Some(written(got)),
         })
@@ -89,7 +89,7 @@ impl ValueError {
     }
 
     fn without_value(mut self) -> Self {
-        if let Problem::Unexpected { got, .. } = &mut self.problem {
+        if let ValueProblem::Unexpected { got, .. } = &mut self.problem {
             *got = None;
         }
         self
@@ -102,8 +102,8 @@ impl ValueError {
     }
 }
 
-impl From<Problem> for ValueError {
-    fn from(problem: Problem) -> Self {
+impl From<ValueProblem> for ValueError {
+    fn from(problem: ValueProblem) -> Self {
         Self {
             problem,
             path: Vec::new(),
@@ -115,15 +115,15 @@ impl From<Problem> for ValueError {
 impl Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path();
-        if !path.is_empty() && !matches!(self.problem, Problem::UnknownName { .. }) {
+        if !path.is_empty() && !matches!(self.problem, ValueProblem::UnknownName { .. }) {
             write!(f, "{path}: ")?;
         }
         match &self.problem {
-            Problem::Unexpected { expected, got } => {
+            ValueProblem::Unexpected { expected, got } => {
                 let got = got.as_deref().unwrap_or("another value, which is hidden");
                 write!(f, "expected {expected}, got {got}")
             }
-            Problem::UnknownName { name, known } => {
+            ValueProblem::UnknownName { name, known } => {
                 let table = if path.is_empty() { path } else { path + "." };
                 if let Some(new) = renamed(name, known) {
                     return write!(
@@ -137,7 +137,7 @@ impl Display for ValueError {
                     None => write!(f, "expected one of {}", known.join(", ")),
                 }
             }
-            Problem::Other(message) => f.write_str(message),
+            ValueProblem::Other(message) => f.write_str(message),
         }
     }
 }
@@ -146,7 +146,7 @@ impl std::error::Error for ValueError {}
 
 impl Error for ValueError {
     fn custom<T: Display>(message: T) -> Self {
-        Problem::Other(message.to_string()).into()
+        ValueProblem::Other(message.to_string()).into()
     }
 
     fn invalid_type(got: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -163,7 +163,7 @@ impl Error for ValueError {
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
         let name = name.to_owned();
-        Problem::UnknownName { name, known }.into()
+        ValueProblem::UnknownName { name, known }.into()
     }
 
     fn missing_field(field: &'static str) -> Self {

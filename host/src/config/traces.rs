@@ -18,7 +18,7 @@ use super::value::SecretValue;
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, as in [traces]")]
 pub struct TracesConfig {
-    /// The base URL of the receiver: spans are posted to /v1/traces below it.
+    /// The URL of a receiver of OTLP over HTTP, to which spans are sent. They are posted to /v1/traces below it.
     #[serde(with = "text")]
     #[schemars(
         schema_with = "text::schema::<OtlpUrl>",

@@ -1,4 +1,4 @@
-//! [`limits!`]: the one declaration of a limit, and all that is derived from it.
+//! `limits!`: the one declaration of a limit, and all that is derived from it.
 //!
 //! A declaration has the name, the type, the default with its unit, the smallest value that is accepted, and the
 //! reason as documentation. From it come the struct with its rustdoc and `Default`, parsing, printing, and the
@@ -48,7 +48,7 @@ pub struct LimitSetting<T> {
     pub set: fn(&T, u64) -> Option<T>,
 }
 
-/// A struct of limits, declared by [`limits!`].
+/// A struct of limits, declared by `limits!`.
 pub trait LimitTable: Clone + Default + 'static {
     /// Its limits, in the order of their declaration.
     const LIMITS: &'static [LimitSetting<Self>];
@@ -310,7 +310,7 @@ impl LimitUnit {
 }
 
 impl<T: LimitTable> LimitSetting<T> {
-    /// `limits` with this one set as `text` has it, which is what a file and a flag can state.
+    /// `limits` with this one set as `text` has it. A file and a flag are read alike.
     ///
     /// # Errors
     ///
