@@ -6,6 +6,7 @@
 
 mod client;
 mod file;
+mod instances;
 mod located;
 mod print;
 mod reference;
@@ -14,6 +15,7 @@ mod text;
 mod toml_text;
 mod traces;
 mod value;
+mod value_error;
 
 #[cfg(test)]
 mod tests;

@@ -7,20 +7,19 @@ use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
-use serde::ser::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::located::ValueError;
+use super::instances::InstancesSetting;
 use super::text;
 use super::value::{OriginError, SecretValue};
+use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
-use crate::settings::{InstanceReuse, Instances, Settings};
+use crate::settings::{Instances, Settings};
 use crate::upstream::{AllowRule, Policy, Roots};
 
 /// A client, served at /v1/NAME/items?x=KEY.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     default,
     deny_unknown_fields,
@@ -127,9 +126,7 @@ pub enum Component {
 const BUILTIN: &str = "builtin";
 
 /// Whether callers of one key share a flight.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SharingSetting {
     /// They do.
@@ -139,7 +136,7 @@ pub enum SharingSetting {
     Observed,
 }
 
-#[derive(serde::Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "Abandoned", rename_all = "lowercase")]
 enum AbandonedSetting {
     /// The flight is cancelled.
@@ -423,53 +420,5 @@ impl<'de> Deserialize<'de> for Component {
         } else {
             Ok(Self::File(path))
         }
-    }
-}
-
-/// How [`Instances`] are written.
-struct InstancesSetting;
-
-impl InstancesSetting {
-    fn serialize<S: Serializer>(instances: &Instances, serializer: S) -> Result<S::Ok, S::Error> {
-        match instances {
-            Instances::Fresh => serializer.serialize_str("fresh"),
-            Instances::Reused(reuse) => reuse.serialize(serializer),
-        }
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instances, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for InstancesSetting {
-    type Value = Instances;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("\"fresh\", \"reused\" or { max_calls = 1_000, max_age = \"60s\" }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Instances, E> {
-        match text {
-            "fresh" => Ok(Instances::Fresh),
-            "reused" => Ok(Instances::REUSED),
-            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Instances, A::Error> {
-        let reuse = InstanceReuse::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Instances::Reused(reuse))
-    }
-}
-
-impl JsonSchema for InstancesSetting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Instances".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let reuse = generator.subschema_for::<InstanceReuse>();
-        json_schema!({ "anyOf": [{ "enum": ["fresh", "reused"] }, reuse] })
     }
 }
