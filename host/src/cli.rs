@@ -9,6 +9,7 @@ mod compile;
 mod config;
 mod demo;
 mod explain;
+mod flag;
 mod format;
 mod get;
 mod loading;
@@ -66,9 +67,9 @@ enum Command {
     Observe(observe::Observe),
     Explain(explain::Explain),
     Check(check::Check),
-    Config(config::Config),
+    Config(config::ConfigCommand),
     #[command(hide = true)]
-    Compile(compile::Compile),
+    Compile(compile::CompileCommand),
 }
 
 impl Arguments {

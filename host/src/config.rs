@@ -1,26 +1,30 @@
 //! [`Config`]: a service's configuration file, read and validated before anything runs.
 //!
-//! A setting is declared once, by the field that holds it: a limit by [`limits!`](crate::model::setting), another
+//! A setting is declared once, by the field that holds it: a limit by `limits!` of [`model::setting`](crate::model::setting), another
 //! one by serde's and schemars' attributes. Parsing, `config print`, the JSON Schema, the commented example, the
 //! README's table and the help of flags follow from that declaration.
 
 mod client;
 mod file;
+mod instances;
 mod located;
 mod print;
 mod reference;
 mod renamed;
 mod text;
+mod toml_text;
 mod traces;
 mod value;
+mod value_error;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::client::{ClientConfig, ClientConfigError, Component, SharingMode};
+pub use self::client::{ClientConfig, ClientConfigError, Component, SharingSetting};
 pub use self::file::{
     CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };
 pub use self::reference::{describe, example, schema, summarize, table};
 pub use self::text::AN_ADDRESS;
 pub use self::traces::{OtlpUrl, OtlpUrlError, TracesConfig};
+pub use self::value::OriginError;

@@ -10,13 +10,13 @@ use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
 use oneflight::config::{
-    ClientConfig, ClientConfigError, Component, SharingMode, describe, summarize,
+    ClientConfig, ClientConfigError, Component, SharingSetting, describe, summarize,
 };
-use oneflight::model::setting::LimitTable;
 use oneflight::upstream::AllowRule;
 use oneflight::{ComponentClient, Engine, Instances, Limits};
 
 use super::compile::CompileFlags;
+use super::flag::{RenamedFlag, limit, renamed};
 use super::loading::{load_builtin, load_file};
 
 /// The name of the client that flags describe.
@@ -61,14 +61,16 @@ pub(super) struct ClientFlags {
     #[arg(long, hide = true, value_name = "SECONDS", value_parser = renamed("--flight-timeout", "s"))]
     deadline: Option<RenamedFlag>,
 
-    /// Reuses instances, as instances = "reused" does in a file: an idle one serves the next flight, for 1,000
-    /// calls or 60 s. That is faster, above all for clients that are slow to start; but they remember earlier
-    /// flights.
+    /// Reuses instances: an idle one serves the next flight, for 1,000 calls or 60 s.
+    ///
+    /// That is faster, above all for clients that are slow to start; but they remember earlier flights. It is
+    /// instances = "reused" in a file.
     #[arg(long)]
     reuse_instances: bool,
 
-    /// Shares no flights, as sharing = "observed" does in a file: every caller has its own, and what sharing would
-    /// have saved is counted, for oneflight observe.
+    /// Shares no flights: every caller has its own, and what sharing would have saved is counted.
+    ///
+    /// oneflight observe reports that. It is sharing = "observed" in a file.
     #[arg(long)]
     no_coalescing: bool,
 
@@ -127,7 +129,7 @@ impl ClientFlags {
             client.instances = Instances::REUSED;
         }
         if self.no_coalescing {
-            client.sharing = SharingMode::Observed;
+            client.sharing = SharingSetting::Observed;
         }
         if let Some(timeout) = self.flight_timeout {
             client.limits = client.limits.with_flight_timeout(timeout);
@@ -187,31 +189,6 @@ impl FromStr for Variable {
             Some((name, value)) if !name.is_empty() => Ok(Self(name.into(), value.into())),
             _ => Err("expected NAME=VALUE, as in ITEMS_AT=/data"),
         }
-    }
-}
-
-/// A flag that has another name now. It is refused, so there is no value of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RenamedFlag {}
-
-/// Refuses a flag, whose value `unit` was not part of, with its new name.
-pub(super) fn renamed(
-    new: &'static str,
-    unit: &'static str,
-) -> impl Fn(&str) -> Result<RenamedFlag, String> + Clone + Send + Sync + 'static {
-    move |text| Err(format!("it is now called {new}; write {new} {text}{unit}"))
-}
-
-/// Reads the limit `name` as a configuration file has it.
-pub(super) fn limit<T: LimitTable, V: Clone + Send + Sync + 'static>(
-    name: &'static str,
-    get: fn(&T) -> V,
-) -> impl Fn(&str) -> Result<V, String> + Clone + Send + Sync + 'static {
-    move |text| {
-        let limit = T::limit(name).ok_or("expected the name of a limit")?;
-        let limits = limit.set_text(&T::default(), text);
-        let limits = limits.map_err(|expected| format!("expected {expected}"))?;
-        Ok(get(&limits))
     }
 }
 

@@ -10,15 +10,15 @@ use clap::Args;
 use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
 use oneflight::config::{CacheConfig, CompileConfig, describe, summarize};
 use oneflight::settings::CACHE_SIZE;
-use oneflight::{Compilation, Compile as Policy, CompileLimits, Engine, Limits};
+use oneflight::{Compilation, Compile, CompileLimits, Engine, Limits};
 
-use super::client::{RenamedFlag, limit, renamed};
+use super::flag::{RenamedFlag, limit, renamed};
 
 /// Reads a component from standard input and writes its code to standard output, for another oneflight.
 #[derive(Args, Debug)]
-pub(super) struct Compile {}
+pub(super) struct CompileCommand {}
 
-impl Compile {
+impl CompileCommand {
     const NAME: &str = "compile";
 
     pub(super) fn run(&self) -> ExitCode {
@@ -88,7 +88,7 @@ pub(super) fn engine<'a>(
     config: &CompileConfig,
 ) -> anyhow::Result<Engine> {
     let compilation = Compilation {
-        policy: Policy::Child(this_program()?),
+        policy: Compile::Child(this_program()?),
         cache: cache(&config.cache)?,
         limits: config.limits.clone(),
     };
@@ -141,7 +141,7 @@ fn this_program() -> anyhow::Result<Program> {
     };
     Ok(Program {
         path,
-        arguments: vec![Compile::NAME.to_owned()],
+        arguments: vec![CompileCommand::NAME.to_owned()],
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use oneflight::config::{self, ClientConfig, Component, Config as File};
+use oneflight::config::{self, ClientConfig, Component, Config};
 
 use super::client::load_client;
 use super::compile::engine;
@@ -13,13 +13,13 @@ use super::format::count;
 
 /// Checks or prints a configuration file, as `serve --config` reads it; prints an example, the schema and a table.
 #[derive(Args, Debug)]
-pub(super) struct Config {
+pub(super) struct ConfigCommand {
     #[command(subcommand)]
-    command: ConfigCommand,
+    action: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum ConfigCommand {
+enum ConfigAction {
     /// Checks a file: its names, units and files, and each client's component.
     Check { file: PathBuf },
     /// Prints what is in effect: defaults are marked, and the values of clients' settings are hidden.
@@ -32,21 +32,21 @@ enum ConfigCommand {
     Table,
 }
 
-impl Config {
+impl ConfigCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.command {
-            ConfigCommand::Check { file } => check(&file).await?,
-            ConfigCommand::Print { file } => write!(stdout(), "{}", File::read(&file)?)?,
-            ConfigCommand::Example => write!(stdout(), "{}", config::example())?,
-            ConfigCommand::Schema => writeln!(stdout(), "{:#}", config::schema())?,
-            ConfigCommand::Table => write!(stdout(), "{}", config::table())?,
+        match self.action {
+            ConfigAction::Check { file } => check(&file).await?,
+            ConfigAction::Print { file } => write!(stdout(), "{}", Config::read(&file)?)?,
+            ConfigAction::Example => write!(stdout(), "{}", config::example())?,
+            ConfigAction::Schema => writeln!(stdout(), "{:#}", config::schema())?,
+            ConfigAction::Table => write!(stdout(), "{}", config::table())?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 async fn check(file: &Path) -> anyhow::Result<()> {
-    let config = File::read(file)?;
+    let config = Config::read(file)?;
     let limits = config.clients.iter().map(|client| &client.limits);
     let engine = engine(limits, &config.compile)?;
     for client in &config.clients {

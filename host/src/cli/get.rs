@@ -25,9 +25,6 @@ pub(super) struct Get {
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
 
-    #[command(flatten)]
-    client: ClientFlags,
-
     /// How many callers each key has, all at the same time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     callers: u32,
@@ -35,6 +32,9 @@ pub(super) struct Get {
     /// Prints one JSON object with the answers and the summary.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    client: ClientFlags,
 }
 
 const EXAMPLES: &str = "\

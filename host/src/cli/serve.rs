@@ -38,8 +38,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
     listen: Option<SocketAddr>,
 
-    /// The address for administration: metrics, flights in progress and the dashboard; off for none.
-    /// [default: 127.0.0.1:8081]
+    /// The address for administration: metrics, flights in progress and the dashboard; off for none [default:
+    /// 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
 

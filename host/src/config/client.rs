@@ -2,26 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
-use serde::ser::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::located::ValueError;
+use super::instances::InstancesSetting;
 use super::text;
-use super::value::SecretValue;
+use super::value::{OriginError, SecretValue};
+use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
-use crate::settings::{InstanceReuse, Instances, Settings};
+use crate::settings::{Instances, Settings};
 use crate::upstream::{AllowRule, Roots, UpstreamPolicy};
 
 /// A client, served at /v1/NAME/items?x=KEY.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     default,
     deny_unknown_fields,
@@ -31,12 +29,12 @@ pub struct ClientConfig {
     #[serde(skip)]
     name: String,
 
-    /// The component that it runs: a file, or the client that is built in.
+    /// The component that the client runs: a file, or builtin for the client that is part of oneflight.
     #[schemars(with = "String")]
     pub component: Component,
 
-    /// The URL of the upstream, which the client may send requests to. It is the setting BASE_URL. The built-in
-    /// client puts the key where the URL has {x}, or else appends it as ?x=KEY.
+    /// The URL of the upstream, to which the client may send requests. It is the guest's variable BASE_URL. The
+    /// built-in client puts the key where the URL has {x}, or else appends it as ?x=KEY.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "SecretValue",
@@ -44,13 +42,13 @@ pub struct ClientConfig {
     )]
     base_url: Option<SecretValue>,
 
-    /// Other origins that the client may send requests to: [scheme://]host[:port]. `*.example.com` is every name
-    /// below example.com.
+    /// Origins to which the client may send requests beside the upstream: `[scheme://]host[:port]`.
+    /// `*.example.com` is every name below example.com.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<AllowRule>")]
     pub allow: Vec<AllowRule>,
 
-    /// Networks beyond the public internet that the names of those origins may resolve to, private ones included.
+    /// Networks to which the names of allowed origins may resolve beside the public internet. They may be private.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<IpNet>")]
     pub allow_net: Vec<IpNet>,
@@ -73,7 +71,7 @@ pub struct ClientConfig {
     pub instances: Instances,
 
     /// Whether callers of one key share a flight.
-    pub sharing: SharingMode,
+    pub sharing: SharingSetting,
 
     /// The greatest age of a flight that a caller joins; without it, any age.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
@@ -89,7 +87,7 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
-    /// The guest's environment variables. The built-in client knows BASE_URL, HEADER_<NAME> (a header to send),
+    /// Variables of the guest's environment. The built-in client knows BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (one to the id within an item). Keep secrets in
     /// oneflight's own environment or in a file.
     #[schemars(example = setting_examples())]
@@ -128,11 +126,9 @@ pub enum Component {
 const BUILTIN: &str = "builtin";
 
 /// Whether callers of one key share a flight.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum SharingMode {
+pub enum SharingSetting {
     /// They do.
     #[default]
     Coalesced,
@@ -140,7 +136,7 @@ pub enum SharingMode {
     Observed,
 }
 
-#[derive(serde::Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "Abandoned", rename_all = "lowercase")]
 enum AbandonedSetting {
     /// The flight is cancelled.
@@ -152,15 +148,8 @@ enum AbandonedSetting {
 /// Why a client's settings cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientConfigError {
-    /// This environment variable does not exist, or is no text.
-    NoVariable(String),
-    /// This file cannot be read.
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// The system's reason.
-        why: String,
-    },
+    /// A variable or a file cannot be read.
+    Origin(OriginError),
     /// This file has no root certificates that can be used.
     Certificates {
         /// The file.
@@ -180,24 +169,16 @@ pub enum ClientConfigError {
 
 const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
 
-impl ClientConfigError {
-    pub(super) fn unreadable(file: &Path, why: &io::Error) -> Self {
-        Self::Unreadable {
-            file: file.to_owned(),
-            why: why.to_string(),
-        }
+impl From<OriginError> for ClientConfigError {
+    fn from(error: OriginError) -> Self {
+        Self::Origin(error)
     }
 }
 
 impl Display for ClientConfigError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoVariable(variable) => write!(
-                f,
-                "expected a text in the environment variable {variable}, got none; export it, or write \
-                 the value itself"
-            ),
-            Self::Unreadable { file, why } => write!(f, "could not read {}: {why}", file.display()),
+            Self::Origin(error) => error.fmt(f),
             Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
             Self::UnknownSetting(name) => write!(
                 f,
@@ -246,7 +227,7 @@ impl ClientConfig {
             trace_to: Vec::new(),
             ca_file: None,
             instances: Instances::default(),
-            sharing: SharingMode::default(),
+            sharing: SharingSetting::default(),
             join_window: None,
             allow_fresh: false,
             abandoned: Abandoned::default(),
@@ -306,7 +287,10 @@ impl ClientConfig {
     ///
     /// When it cannot be read, or has none.
     pub fn set_ca_file(&mut self, file: &Path) -> Result<(), ClientConfigError> {
-        let pem = std::fs::read(file).map_err(|why| ClientConfigError::unreadable(file, &why))?;
+        let pem = std::fs::read(file).map_err(|why| OriginError::Unreadable {
+            file: file.to_owned(),
+            why: why.to_string(),
+        })?;
         self.roots = Roots::from_pem(&pem).map_err(|why| ClientConfigError::Certificates {
             file: file.to_owned(),
             why: format!("{why:#}"),
@@ -395,8 +379,8 @@ impl ClientConfig {
             },
             instances: self.instances,
             sharing: match self.sharing {
-                SharingMode::Observed => Sharing::Observed,
-                SharingMode::Coalesced => Sharing::Coalesced {
+                SharingSetting::Observed => Sharing::Observed,
+                SharingSetting::Coalesced => Sharing::Coalesced {
                     join_window: self.join_window,
                     allow_fresh: self.allow_fresh,
                 },
@@ -436,53 +420,5 @@ impl<'de> Deserialize<'de> for Component {
         } else {
             Ok(Self::File(path))
         }
-    }
-}
-
-/// How [`Instances`] are written.
-struct InstancesSetting;
-
-impl InstancesSetting {
-    fn serialize<S: Serializer>(instances: &Instances, serializer: S) -> Result<S::Ok, S::Error> {
-        match instances {
-            Instances::Fresh => serializer.serialize_str("fresh"),
-            Instances::Reused(reuse) => reuse.serialize(serializer),
-        }
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instances, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for InstancesSetting {
-    type Value = Instances;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("\"fresh\", \"reused\" or { max_calls = 1_000, max_age = \"60s\" }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Instances, E> {
-        match text {
-            "fresh" => Ok(Instances::Fresh),
-            "reused" => Ok(Instances::REUSED),
-            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Instances, A::Error> {
-        let reuse = InstanceReuse::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Instances::Reused(reuse))
-    }
-}
-
-impl JsonSchema for InstancesSetting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Instances".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let reuse = generator.subschema_for::<InstanceReuse>();
-        json_schema!({ "anyOf": [{ "enum": ["fresh", "reused"] }, reuse] })
     }
 }

@@ -15,9 +15,10 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use super::client::ClientConfig;
-use super::located::{Located, ValueError};
+use super::located::Located;
 use super::text;
 use super::traces::TracesConfig;
+use super::value_error::ValueError;
 use crate::model::setting::{LimitTable, NameSeed, Stated};
 use crate::settings::{CompileLimits, ServerLimits};
 
@@ -332,7 +333,7 @@ impl<'de> Deserialize<'de> for CompileConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const CACHE: &str = "cache";
         static NAMES: LazyLock<Vec<&str>> =
-            LazyLock::new(|| [&[CACHE], CompileLimits::NAMES].concat());
+            LazyLock::new(|| [&[CACHE], CompileLimits::names()].concat());
 
         struct Compile;
 

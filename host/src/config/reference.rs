@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::file::Config;
-use super::print::{dotted, toml};
+use super::toml_text::{dotted, toml};
 
 /// The JSON Schema of a configuration file, for editors. The names are in the order of their declaration.
 pub fn schema() -> &'static Value {
@@ -138,7 +138,7 @@ fn rows(text: &mut String, path: &str, schema: &Value) {
                         format!("none; as in {}", examples.join(" or "))
                     }
                 };
-                let meaning = description(schema).replace('|', "\\|").replace('<', "&lt;");
+                let meaning = description(schema).replace('|', "\\|");
                 line(text, &format!("| `{path}` | {default} | {meaning} |"));
             }
         }
@@ -158,7 +158,7 @@ pub fn describe(path: &str) -> String {
 pub fn summarize(path: &str) -> String {
     let (text, default) = described(path);
     let sentence = text.split_once(". ").map_or(&*text, |(first, _)| first);
-    sentence.trim_end_matches('.').to_owned() + &default
+    sentence.to_owned() + &default
 }
 
 fn described(path: &str) -> (String, String) {
@@ -176,7 +176,8 @@ fn described(path: &str) -> (String, String) {
         Some(Value::String(default)) => format!(" [default: {default}]"),
         _ => String::new(),
     };
-    (description(setting), default)
+    let text = description(setting);
+    (text.trim_end_matches('.').replace('`', ""), default)
 }
 
 /// The description in a schema, with that of each value where there are only a few.

@@ -49,3 +49,33 @@ pub(super) fn renamed(old: &str, known: &[&str]) -> Option<&'static str> {
     let new = renamed.map(|(_, new)| *new);
     new.filter(|new| known.contains(new))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn each_old_name_is_refused_with_the_new_one() {
+        for (old, new) in RENAMED {
+            let tables = [
+                "limits",
+                "compile",
+                "clients.a",
+                "clients.a.instances",
+                "clients.a.limits",
+            ];
+            let refusals = tables.map(|table| {
+                let text = format!("[{table}]\n{old} = 1\n");
+                let refused = Config::parse(Path::new("oneflight.toml"), &text).unwrap_err();
+                (format!("write {table}.{new}"), refused.to_string())
+            });
+            let named = refusals
+                .iter()
+                .any(|(write, refused)| refused.ends_with(write));
+            assert!(named, "{refusals:?}");
+        }
+    }
+}

@@ -240,14 +240,6 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
     ),
     (
         2,
-        "[clients.a]\nanew = true",
-        [
-            "found clients.a.anew, which is now called allow_fresh",
-            "write clients.a.allow_fresh",
-        ],
-    ),
-    (
-        2,
         "[clients.a]\ninstances = 'new'",
         ["clients.a.instances", "fresh"],
     ),

@@ -8,17 +8,18 @@ use std::str::FromStr;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::{Deserialize, Serialize};
 
-use super::located::ValueError;
 use super::text::{self, TextSetting};
 use super::value::SecretValue;
+use super::value_error::ValueError;
 
 /// With it, the spans of callers, flights and upstream requests are sent by OTLP over HTTP. Keys are hashes there
 /// too.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, as in [traces]")]
 pub struct TracesConfig {
-    /// The base URL of the receiver: spans are posted to /v1/traces below it.
+    /// The URL of a receiver of OTLP over HTTP, to which spans are sent. They are posted to /v1/traces below it.
     #[serde(with = "text")]
     #[schemars(
         schema_with = "text::schema::<OtlpUrl>",

@@ -1,6 +1,6 @@
 //! [`SecretValue`]: a text that may be a secret, and so is best kept outside the file.
 
-use std::fmt::{self, Formatter};
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -8,7 +8,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::client::ClientConfigError;
 use super::located::SECRET;
 use super::text;
 
@@ -31,6 +30,35 @@ enum ValueOrigin {
     File(PathBuf),
 }
 
+/// Why a value cannot be read from its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginError {
+    /// This environment variable does not exist, or is no text.
+    NoVariable(String),
+    /// This file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
+}
+
+impl Display for OriginError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoVariable(variable) => write!(
+                f,
+                "expected a text in the environment variable {variable}, got none; export it, or write \
+                 the value itself"
+            ),
+            Self::Unreadable { file, why } => write!(f, "could not read {}: {why}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for OriginError {}
+
 /// What a written value is printed as.
 pub(super) const HIDDEN: &str = "hidden";
 
@@ -44,7 +72,7 @@ impl SecretValue {
         }
     }
 
-    pub(super) fn from_environment(variable: &str) -> Result<Self, ClientConfigError> {
+    pub(super) fn from_environment(variable: &str) -> Result<Self, OriginError> {
         let mut value = Self {
             text: String::new(),
             origin: ValueOrigin::Environment(variable.to_owned()),
@@ -54,18 +82,21 @@ impl SecretValue {
     }
 
     /// Reads the text from its origin. Paths are relative to `folder`.
-    pub(super) fn resolve(&mut self, folder: &Path) -> Result<(), ClientConfigError> {
+    pub(super) fn resolve(&mut self, folder: &Path) -> Result<(), OriginError> {
         match &mut self.origin {
             ValueOrigin::Written => {}
             ValueOrigin::Environment(variable) => {
                 let text = std::env::var(&*variable);
-                let missing = |_| ClientConfigError::NoVariable(variable.clone());
+                let missing = |_| OriginError::NoVariable(variable.clone());
                 self.text = text.map_err(missing)?;
             }
             ValueOrigin::File(file) => {
                 *file = folder.join(&*file);
                 let text = std::fs::read_to_string(&*file);
-                let text = text.map_err(|why| ClientConfigError::unreadable(file, &why))?;
+                let text = text.map_err(|why| OriginError::Unreadable {
+                    file: file.clone(),
+                    why: why.to_string(),
+                })?;
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 line.strip_suffix('\r')
                     .unwrap_or(line)

@@ -21,8 +21,8 @@ limits! {
         max_executions: usize = 256, at least 1;
         /// The time that a flight waits for its execution to start. A longer queue only makes late answers later.
         queue_timeout: Duration = 1 s, at least 0 ms;
-        /// The time of a flight, from its opening, the queue included: that after which most callers give up. A
-        /// request to the upstream gets four fifths of it, unless its own timeouts are set.
+        /// The time of a flight, from its opening, the queue included. Most callers give up after as long. A request
+        /// to the upstream gets four fifths of it, unless its own timeouts are set.
         flight_timeout: Duration = 10 s, at least 1 ms, then with_flight_timeout;
         /// Processor time of one execution. Thousands of times what a list of items needs.
         max_cpu_time: Duration = 1 s, at least 1 ms;

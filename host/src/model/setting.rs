@@ -1,4 +1,4 @@
-//! [`limits!`]: the one declaration of a limit, and all that is derived from it.
+//! `limits!`: the one declaration of a limit, and all that is derived from it.
 //!
 //! A declaration has the name, the type, the default with its unit, the smallest value that is accepted, and the
 //! reason as documentation. From it come the struct with its rustdoc and `Default`, parsing, printing, and the
@@ -48,12 +48,13 @@ pub struct LimitSetting<T> {
     pub set: fn(&T, u64) -> Option<T>,
 }
 
-/// A struct of limits, declared by [`limits!`].
+/// A struct of limits, declared by `limits!`.
 pub trait LimitTable: Clone + Default + 'static {
     /// Its limits, in the order of their declaration.
     const LIMITS: &'static [LimitSetting<Self>];
+
     /// The names of those that a configuration file can set.
-    const NAMES: &'static [&'static str];
+    fn names() -> &'static [&'static str];
 
     /// The limit of this name.
     #[must_use]
@@ -178,16 +179,11 @@ macro_rules! limits {
                     },
                 },
             )+];
-            const NAMES: &'static [&'static str] = {
-                const ALL: &[(&str, bool)] = &[$((
-                    stringify!($name),
-                    {
-                        const LIBRARY: &[&str] = &[$(stringify!($library))?];
-                        LIBRARY.is_empty()
-                    },
-                )),+];
-                &$crate::model::setting::names::<{ $crate::model::setting::count(ALL) }>(ALL)
-            };
+            fn names() -> &'static [&'static str] {
+                static NAMES: std::sync::LazyLock<Vec<&str>> =
+                    std::sync::LazyLock::new($crate::model::setting::names::<$table>);
+                &NAMES
+            }
         }
 
         impl<'de> serde::Deserialize<'de> for $table {
@@ -236,29 +232,10 @@ macro_rules! limits {
 }
 pub(crate) use limits;
 
-/// How many of these names a file can set.
-pub(crate) const fn count(all: &[(&str, bool)]) -> usize {
-    let (mut count, mut place) = (0, 0);
-    while place < all.len() {
-        if all[place].1 {
-            count += 1;
-        }
-        place += 1;
-    }
-    count
-}
-
-/// Those that a file can set, of which there are `N`.
-pub(crate) const fn names<const N: usize>(all: &[(&'static str, bool)]) -> [&'static str; N] {
-    let (mut names, mut count, mut place) = ([""; N], 0, 0);
-    while place < all.len() {
-        if all[place].1 {
-            names[count] = all[place].0;
-            count += 1;
-        }
-        place += 1;
-    }
-    names
+/// The names of the limits that a configuration file can set.
+pub(crate) fn names<T: LimitTable>() -> Vec<&'static str> {
+    let limits = T::LIMITS.iter().filter(|limit| limit.in_file);
+    limits.map(|limit| limit.name).collect()
 }
 
 impl LimitUnit {
@@ -310,7 +287,7 @@ impl LimitUnit {
 }
 
 impl<T: LimitTable> LimitSetting<T> {
-    /// `limits` with this one set as `text` has it, which is what a file and a flag can state.
+    /// `limits` with this one set as `text` has it. A file and a flag are read alike.
     ///
     /// # Errors
     ///
@@ -360,7 +337,7 @@ impl<T: LimitTable> Stated<T> {
         Self(Vec::new())
     }
 
-    /// Reads the value of the limit `name`, which is one of [`LimitTable::NAMES`].
+    /// Reads the value of the limit `name`, which is one of [`LimitTable::names`].
     pub(crate) fn read<'de, A: MapAccess<'de>>(
         &mut self,
         name: &'static str,
@@ -460,12 +437,12 @@ pub(crate) fn deserialize<'de, T: LimitTable, D: Deserializer<'de>>(
         type Value = T;
 
         fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-            write!(f, "a table with {}", T::NAMES[0])
+            write!(f, "a table with {}", T::names()[0])
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
             let mut stated = Stated::new();
-            while let Some(name) = map.next_key_seed(NameSeed(T::NAMES))? {
+            while let Some(name) = map.next_key_seed(NameSeed(T::names()))? {
                 stated.read(name, &mut map)?;
             }
             Ok(stated.over(T::default()))
@@ -479,7 +456,7 @@ pub(crate) fn serialize<T: LimitTable, S: Serializer>(
     limits: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(T::NAMES.len()))?;
+    let mut map = serializer.serialize_map(Some(T::names().len()))?;
     for limit in T::LIMITS.iter().filter(|limit| limit.in_file) {
         map.serialize_entry(limit.name, &limit.unit.show((limit.get)(limits)))?;
     }

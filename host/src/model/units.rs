@@ -14,7 +14,7 @@ const SIZES: [(&str, u64); 4] = [
 /// The form that [`duration`] reads, for messages.
 pub const A_DURATION: &str = "a number with ms, s, m or h, as in \"250ms\"";
 
-/// The form that [`bytes`] reads, for messages.
+/// The form that [`bytes`](fn@bytes) reads, for messages.
 pub const A_SIZE: &str = "a number with B, KiB, MiB or GiB, as in \"64 KiB\"";
 
 /// Reads `250ms`, `10s`, `5m` or `1h`.
@@ -37,7 +37,7 @@ pub fn show_duration(duration: Duration) -> String {
     format!("{number}{unit}")
 }
 
-/// The shortest text that [`bytes`] reads as this many.
+/// The shortest text that [`bytes`](fn@bytes) reads as this many.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
     let (number, unit) = in_largest(bytes, &SIZES);
