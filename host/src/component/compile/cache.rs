@@ -1,15 +1,18 @@
-//! [`Cache`]: a folder of compiled code, which nobody else can write to.
+//! [`Cache`]: a folder of compiled code that no other user can write to.
 //!
-//! A file of it is machine code that this process will run, so whoever could change one could do what
-//! this process can. Hence the folder is opened once, judged by what was opened, and every file is
-//! reached through it: a path that changes its meaning later changes nothing here.
+//! Its files are machine code that this process runs: a user who can change one can do whatever this process can.
+//! Therefore the folder is opened once, without following a symbolic link, the opened folder is checked, and every
+//! file is reached through it. A path that leads elsewhere later has no effect.
 //!
-//! Processes share a folder without knowing of each other: an entry appears whole or not at all, and
-//! those that write the same one at once write the same code.
+//! Processes share a folder without coordination: an entry appears complete or not at all, and processes that write
+//! the same entry at once write the same code.
+//!
+//! `cap-std` does the work in the folder. Partial files are our own and not `cap-tempfile`'s: it creates a file with
+//! the permissions of the umask instead of 0600, and a crash can leave one that `make_room` would not recognise.
 
-use std::ffi::CStr;
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{self, DirBuilder, Metadata};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -18,76 +21,77 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use ring::digest::{Context, SHA256, digest};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;
 use wasmtime::Engine as Wasmtime;
 
 use crate::settings::CompileLimits;
 
-/// Compiled code, in files.
+/// Compiled code in files.
 #[derive(Debug)]
 pub struct Cache {
-    folder: File,
+    folder: Dir,
     path: PathBuf,
-    /// All entries together, in bytes.
-    most: u64,
+    /// The greatest size of all entries together.
+    max_bytes: u64,
 }
 
-/// Why a folder is not used.
+/// Why a folder cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheError {
-    /// It is a symbolic link, or no folder.
+    /// The path is a symbolic link, or no folder.
     NotAFolder(PathBuf),
-    /// It belongs to somebody else.
+    /// The folder belongs to another user.
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// Whose it is, by number.
+        /// The user id of its owner.
         owner: u32,
-        /// Who this process is.
-        wanted: u32,
+        /// The user id of this process.
+        expected: u32,
     },
-    /// Others than its owner may write to it.
+    /// Users other than its owner may write to the folder.
     Writable {
         /// The folder.
         path: PathBuf,
-        /// What its permissions are.
+        /// Its permissions.
         mode: u32,
     },
-    /// It could not be made or opened.
+    /// The folder could not be created or opened.
     Unusable {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
 }
 
-/// What an entry is found by: all that code depends on, in one digest.
+/// The key of an entry: a digest of everything that its code depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// Of the component, wasmtime's version and settings, and ours.
+    /// The key of the component, wasmtime's version and settings, this program's version, and `limits`.
     pub(super) fn new(binary: &[u8], wasmtime: &Wasmtime, limits: &CompileLimits) -> Self {
         let mut hasher = Sha256(Context::new(&SHA256));
         hasher.write(digest(&SHA256, binary).as_ref());
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        // What others let through is judged anew.
+        // A component that passed other limits is checked again.
         limits.hash(&mut hasher);
-        Self(whole(hasher.0.finish()))
+        Self(to_bytes(hasher.0.finish()))
     }
 
-    /// The name of its entry's file.
-    fn name(&self) -> String {
+    fn file_name(&self) -> String {
         let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        hex + ENTRY
+        hex + ENTRY_SUFFIX
     }
 }
 
-/// A hasher of which all 256 bits are taken: two components whose keys met would run each other's code.
+/// A hasher whose whole output of 256 bits is used: two components whose keys collide would run each other's code.
 struct Sha256(Context);
 
 impl Hasher for Sha256 {
@@ -96,7 +100,7 @@ impl Hasher for Sha256 {
     }
 
     fn finish(&self) -> u64 {
-        let digest: [u8; 32] = whole(self.0.clone().finish());
+        let digest: [u8; 32] = to_bytes(self.0.clone().finish());
         digest
             .iter()
             .take(8)
@@ -104,140 +108,145 @@ impl Hasher for Sha256 {
     }
 }
 
-fn whole(digest: ring::digest::Digest) -> [u8; 32] {
+fn to_bytes(digest: ring::digest::Digest) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
     bytes
 }
 
-/// How the names of entries end, and those of files that are still being written.
-const ENTRY: &str = ".code";
-const UNFINISHED: &str = ".part";
+/// The suffix of the names of entries.
+const ENTRY_SUFFIX: &str = ".code";
 
-/// What is still being written after this long is a leftover of a process that was killed.
-const ABANDONED: Duration = Duration::from_secs(3_600);
+/// The suffix of the names of files that are being written.
+const PARTIAL_SUFFIX: &str = ".part";
 
-/// An entry is this, its key, the SHA-256 of the code, and the code.
+/// The age at which a partial file is removed: 1 h. Its process was killed.
+const MAX_PARTIAL_AGE: Duration = Duration::from_secs(3_600);
+
+/// An entry starts with this, then has its key, the SHA-256 of the code, and the code.
 const MAGIC: [u8; 16] = *b"oneflight code 1";
 const HEADER: usize = MAGIC.len() + 32 + 32;
 
 impl Cache {
-    /// Opens the folder at `path`, which is made, with its parents, where there is none. What is in it
-    /// may come to `most` bytes; past that the entries go that were not used for the longest.
+    /// Opens the folder at `path`, and creates it and its parents if it does not exist. Its entries may have
+    /// `max_bytes` together; beyond that the least recently used ones are removed.
     ///
     /// # Errors
     ///
-    /// [`CacheError`] says what is wrong with the folder and how to mend it. A folder that others can
-    /// write to is one.
-    pub fn open(path: &Path, most: u64) -> Result<Self, CacheError> {
-        // Without a slash at its end, which would lead through a symbolic link.
+    /// [`CacheError`] says what is wrong with the folder and what to do. A folder that other users can write to is
+    /// refused.
+    pub fn open(path: &Path, max_bytes: u64) -> Result<Self, CacheError> {
+        // Without a trailing slash, which would follow a symbolic link.
         let path: PathBuf = path.components().collect();
         let unusable = |reason: &dyn fmt::Display| CacheError::Unusable {
             path: path.clone(),
             reason: reason.to_string(),
         };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match rustix::fs::open(&path, folder, Mode::empty()) {
-            Ok(folder) => File::from(folder),
-            // What is there was not opened, or nothing is there as it could not be made.
-            Err(_) if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) => {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(folder) => fs::File::from(folder),
+            // The path exists and was not opened, or does not exist because it could not be created.
+            Err(_) if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) => {
                 return Err(CacheError::NotAFolder(path));
             }
             Err(error) => {
-                return Err(made.map_or_else(|made| unusable(&made), |()| unusable(&error)));
+                return Err(created.map_or_else(|create| unusable(&create), |()| unusable(&error)));
             }
         };
         let metadata = folder.metadata().map_err(|error| unusable(&error))?;
-        let wanted = geteuid().as_raw();
-        if metadata.uid() != wanted {
-            let owner = metadata.uid();
+        let (owner, expected) = (metadata.uid(), geteuid().as_raw());
+        if owner != expected {
             return Err(CacheError::Foreign {
                 path,
                 owner,
-                wanted,
+                expected,
             });
         }
         if !is_private(&metadata) {
             let mode = metadata.mode() & 0o7777;
             return Err(CacheError::Writable { path, mode });
         }
-        Ok(Self { folder, path, most })
+        Ok(Self {
+            folder: Dir::from_std_file(folder),
+            path,
+            max_bytes,
+        })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.path
     }
 
-    /// The code under `key`, of `most` bytes or less. An entry that is damaged, or anything but a plain
-    /// file of ours, counts as none.
-    pub(super) fn get(&self, key: &CacheKey, most: usize) -> Option<Vec<u8>> {
+    /// The code under `key`, of at most `max_code_bytes`. A damaged entry, and anything but a regular file of this
+    /// user, counts as none.
+    pub(super) fn get(&self, key: &CacheKey, max_code_bytes: usize) -> Option<Vec<u8>> {
+        let mut options = OpenOptions::new();
         // Non-blocking, as opening a pipe would wait for its other end.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.folder, key.name(), flags, Mode::empty()).ok()?;
-        let file = File::from(file);
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let file = self.folder.open_with(key.file_name(), &options).ok()?;
+        let file = file.into_std();
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || !is_private(&metadata) {
             return None;
         }
-        let most = most.checked_add(HEADER)?;
+        let max_bytes = max_code_bytes.checked_add(HEADER)?;
         let length = usize::try_from(metadata.len()).ok();
-        let length = length.filter(|length| (HEADER..=most).contains(length))?;
+        let length = length.filter(|length| (HEADER..=max_bytes).contains(length))?;
         let mut entry = Vec::with_capacity(length);
-        (&file).take(most as u64).read_to_end(&mut entry).ok()?;
+        (&file)
+            .take(max_bytes as u64)
+            .read_to_end(&mut entry)
+            .ok()?;
         let (header, code) = entry.split_at_checked(HEADER)?;
         if header != self::header(key, code) {
             return None;
         }
-        // The time of an entry is that of its last use.
+        // The modification time of an entry is that of its last use.
         let _ = file.set_modified(SystemTime::now());
         entry.drain(..HEADER);
         Some(entry)
     }
 
-    /// Keeps `code` under `key`, and drops what there is no more room for.
+    /// Stores `code` under `key`, and removes entries for which there is no room.
     pub(super) fn put(&self, key: &CacheKey, code: &[u8]) -> io::Result<()> {
-        if (HEADER + code.len()) as u64 > self.most {
+        if (HEADER + code.len()) as u64 > self.max_bytes {
             return Ok(());
         }
-        let unfinished = Unfinished::new(&self.folder)?;
-        let mut file = &unfinished.file;
-        file.write_all(&header(key, code))?;
-        file.write_all(code)?;
-        unfinished.rename(&key.name())?;
+        let mut partial = PartialFile::new(&self.folder)?;
+        partial.file.write_all(&header(key, code))?;
+        partial.file.write_all(code)?;
+        partial.rename(&key.file_name())?;
         self.make_room()
     }
 
-    /// Removes leftovers, and the entries that were not used for the longest, until the rest fits.
-    /// Touches nothing that is not named as its own files are.
+    /// Removes abandoned partial files, and the least recently used entries until the rest fits. Files with other
+    /// names are not touched.
     fn make_room(&self) -> io::Result<()> {
         let now = SystemTime::now();
         let mut entries = Vec::new();
         let mut bytes = 0;
-        for found in Dir::read_from(&self.folder)? {
-            let found = found?;
-            let name = found.file_name();
-            let Ok(metadata) = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-            else {
-                // Another process has removed it.
+        for file in self.folder.entries()? {
+            let file = file?;
+            let name = file.file_name();
+            // Of a symbolic link itself. Fails if another process has removed the file.
+            let Ok(metadata) = file.metadata() else {
                 continue;
             };
-            let used = Duration::from_secs(u64::try_from(metadata.st_mtime).unwrap_or(0));
-            let used = SystemTime::UNIX_EPOCH + used + nanoseconds(metadata.st_mtime_nsec);
+            let used = metadata.modified()?.into_std();
             let age = now.duration_since(used).unwrap_or_default();
-            if ends_with(name, UNFINISHED) && age > ABANDONED {
-                self.remove(name);
-            } else if ends_with(name, ENTRY) {
-                let size = u64::try_from(metadata.st_size).unwrap_or(0);
-                bytes += size;
-                entries.push((used, name.to_owned(), size));
+            if ends_with(&name, PARTIAL_SUFFIX) && age > MAX_PARTIAL_AGE {
+                self.remove(&name);
+            } else if ends_with(&name, ENTRY_SUFFIX) {
+                bytes += metadata.len();
+                entries.push((used, name, metadata.len()));
             }
         }
         entries.sort();
         for (_, name, size) in entries {
-            if bytes <= self.most {
+            if bytes <= self.max_bytes {
                 break;
             }
             self.remove(&name);
@@ -246,13 +255,13 @@ impl Cache {
         Ok(())
     }
 
-    /// Fails where another process was faster, which is as well.
-    fn remove(&self, name: &CStr) {
-        let _ = unlinkat(&self.folder, name, AtFlags::empty());
+    /// Removes a file. An error is ignored: another process may have removed it.
+    fn remove(&self, name: &OsStr) {
+        let _ = self.folder.remove_file(name);
     }
 }
 
-/// Whether it is ours, and nobody else may write to it.
+/// Whether the owner is this user, and no other user may write.
 fn is_private(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
@@ -267,87 +276,83 @@ fn header(key: &CacheKey, code: &[u8]) -> [u8; HEADER] {
     header
 }
 
-fn nanoseconds(number: impl TryInto<u64>) -> Duration {
-    Duration::from_nanos(number.try_into().unwrap_or(0))
+fn ends_with(name: &OsStr, suffix: &str) -> bool {
+    name.as_encoded_bytes().ends_with(suffix.as_bytes())
 }
 
-fn ends_with(name: &CStr, end: &str) -> bool {
-    name.to_bytes().ends_with(end.as_bytes())
-}
-
-/// A file that is being written; it is removed with this value, unless it got its name.
-struct Unfinished<'a> {
-    folder: &'a File,
+/// A file that is being written. Dropping it removes the file, unless it was renamed.
+struct PartialFile<'a> {
+    folder: &'a Dir,
     name: String,
     file: File,
 }
 
-impl<'a> Unfinished<'a> {
-    fn new(folder: &'a File) -> io::Result<Self> {
+impl<'a> PartialFile<'a> {
+    fn new(folder: &'a Dir) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        // Processes in different containers may have one number and one folder.
+        // Processes in different containers may have the same id and share a folder.
         let nanoseconds = started.unwrap_or_default().as_nanos();
-        let name = format!("{}-{number}-{nanoseconds:x}{UNFINISHED}", process::id());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(folder, &name, flags, Mode::RUSR | Mode::WUSR)?.into();
+        let id = process::id();
+        let name = format!("{id}-{number}-{nanoseconds:x}{PARTIAL_SUFFIX}");
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = folder.open_with(&name, &options)?;
         Ok(Self { folder, name, file })
     }
 
     fn rename(mut self, name: &str) -> io::Result<()> {
-        renameat(self.folder, &self.name, self.folder, name)?;
+        self.folder.rename(&self.name, self.folder, name)?;
         self.name.clear();
         Ok(())
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for PartialFile<'_> {
     fn drop(&mut self) {
         if !self.name.is_empty() {
-            let _ = unlinkat(self.folder, &self.name, AtFlags::empty());
+            let _ = self.folder.remove_file(&self.name);
         }
     }
 }
 
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NEEDED: &str = "needed a folder of your own that nobody else can write to, as compiled \
-            code is kept there and run";
+        f.write_str(
+            "expected a folder of this user that no other user can write to, as compiled code in it is run; got ",
+        )?;
         match self {
             Self::NotAFolder(path) => {
                 let path = path.display();
                 write!(
                     f,
-                    "found {path} to be a symbolic link or no folder; {NEEDED}: remove it, or name the \
-                     folder itself"
+                    "{path}, a symbolic link or no folder; remove it, or pass the folder itself"
                 )
             }
             Self::Foreign {
                 path,
                 owner,
-                wanted,
+                expected,
             } => {
                 let path = path.display();
                 write!(
                     f,
-                    "found {path} to belong to user {owner}, and you are user {wanted}; {NEEDED}: name \
-                     another one"
+                    "{path}, which belongs to user {owner} and not to {expected}; choose another folder"
                 )
             }
             Self::Writable { path, mode } => {
                 let path = path.display();
                 write!(
                     f,
-                    "found {path} with permissions {mode:04o}, which let others write to it; {NEEDED}: \
-                     empty it, then chmod 700 {path}"
+                    "{path}, which others can write to (permissions {mode:04o}); empty it, then chmod 700 {path}"
                 )
             }
             Self::Unusable { path, reason } => {
                 let path = path.display();
                 write!(
                     f,
-                    "found no use of {path}: {reason}; {NEEDED}: name another one"
+                    "{path}, which cannot be used: {reason}; choose another folder"
                 )
             }
         }
@@ -358,7 +363,6 @@ impl std::error::Error for CacheError {}
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
@@ -390,8 +394,8 @@ mod tests {
             fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn open(&self, most: u64) -> Result<Cache, CacheError> {
-            Cache::open(&self.0, most)
+        fn open(&self, max_bytes: u64) -> Result<Cache, CacheError> {
+            Cache::open(&self.0, max_bytes)
         }
     }
 
@@ -407,7 +411,7 @@ mod tests {
 
     /// Sets the time of an entry's last use, in seconds after some time.
     fn set_used(folder: &Folder, name: &str, seconds: u64) {
-        let file = File::options().write(true).open(folder.0.join(name));
+        let file = fs::File::options().write(true).open(folder.0.join(name));
         let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         file.unwrap().set_modified(used).unwrap();
     }
@@ -418,12 +422,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_with_its_parents_for_nobody_else() {
+    fn a_folder_is_created_with_its_parents_for_this_user_only() {
         let folder = Folder::new();
         let path = folder.0.join("a/b");
         Cache::open(&path, 1).unwrap();
-        for made in [&folder.0.join("a"), &path] {
-            assert_eq!(fs::metadata(made).unwrap().mode() & 0o7777, 0o700);
+        for created in [&folder.0.join("a"), &path] {
+            assert_eq!(fs::metadata(created).unwrap().mode() & 0o7777, 0o700);
         }
     }
 
@@ -446,11 +450,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_refused() {
+    fn a_folder_of_another_user_is_refused() {
         let folder = Folder::new();
-        let wanted = geteuid().as_raw();
-        // Only root can give a folder away; everybody else finds one of root's.
-        let (path, owner) = if wanted == 0 {
+        let expected = geteuid().as_raw();
+        // Only root can change an owner; other users take a folder of root's.
+        let (path, owner) = if expected == 0 {
             std::os::unix::fs::chown(&folder.0, Some(1), None).unwrap();
             (folder.0.clone(), 1)
         } else {
@@ -461,7 +465,7 @@ mod tests {
             CacheError::Foreign {
                 path,
                 owner,
-                wanted
+                expected
             }
         );
     }
@@ -489,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_of_no_use() {
+    fn a_folder_that_cannot_be_created_is_unusable() {
         let path = PathBuf::from("/dev/null/oneflight");
         assert!(matches!(
             Cache::open(&path, 1),
@@ -498,21 +502,27 @@ mod tests {
     }
 
     #[test]
-    fn code_is_found_under_its_own_key_and_by_no_larger_bound() {
+    fn code_is_found_under_its_own_key_and_within_its_limit() {
         let folder = Folder::new();
         let cache = folder.open(1_000).unwrap();
         cache.put(&key(1), b"code").unwrap();
         assert_eq!(cache.get(&key(1), 4).as_deref(), Some(&b"code"[..]));
         assert_eq!(cache.get(&key(1), 3), None);
         assert_eq!(cache.get(&key(2), 4), None);
-        fs::rename(folder.0.join(key(1).name()), folder.0.join(key(2).name())).unwrap();
+        fs::rename(
+            folder.0.join(key(1).file_name()),
+            folder.0.join(key(2).file_name()),
+        )
+        .unwrap();
         assert_eq!(cache.get(&key(2), 4), None);
-        let mode = fs::metadata(folder.0.join(key(2).name())).unwrap().mode();
+        let mode = fs::metadata(folder.0.join(key(2).file_name()))
+            .unwrap()
+            .mode();
         assert_eq!(mode & 0o7777, 0o600);
     }
 
     #[test]
-    fn the_key_is_of_the_component_the_settings_of_wasmtime_and_the_limits() {
+    fn the_key_depends_on_the_component_the_settings_of_wasmtime_and_the_limits() {
         let engine = |epochs| {
             let mut config = wasmtime::Config::new();
             config.epoch_interruption(epochs);
@@ -531,29 +541,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_the_longest_makes_room() {
+    fn the_least_recently_used_entry_makes_room() {
         let folder = Folder::new();
         let entry = (HEADER + 4) as u64;
         let cache = folder.open(3 * entry).unwrap();
         for number in 1..=3 {
             cache.put(&key(number), b"code").unwrap();
-            set_used(&folder, &key(number).name(), number.into());
+            set_used(&folder, &key(number).file_name(), number.into());
         }
         // Used last, although it is the oldest.
         assert!(cache.get(&key(1), 4).is_some());
-        assert!(age(&folder, &key(1).name()) < ABANDONED);
+        assert!(age(&folder, &key(1).file_name()) < MAX_PARTIAL_AGE);
         cache.put(&key(4), b"code").unwrap();
         assert_eq!(
             folder.names(),
-            [key(1).name(), key(3).name(), key(4).name()]
+            [key(1).file_name(), key(3).file_name(), key(4).file_name()]
         );
-        // What is larger than all of it is not kept.
+        // Code that is larger than the cache is not stored.
         cache.put(&key(5), &[0; 1_000]).unwrap();
         assert_eq!(folder.names().len(), 3);
     }
 
     #[test]
-    fn leftovers_are_removed_and_what_is_not_the_caches_own_is_left_alone() {
+    fn abandoned_partial_files_are_removed_and_other_files_are_not() {
         let folder = Folder::new();
         let cache = folder.open(1_000).unwrap();
         for name in ["1-0-0.part", "2-0-0.part", "notes.txt"] {
@@ -564,15 +574,15 @@ mod tests {
         cache.put(&key(1), b"code").unwrap();
         assert_eq!(
             folder.names(),
-            [key(1).name(), "2-0-0.part".into(), "notes.txt".into()]
+            [key(1).file_name(), "2-0-0.part".into(), "notes.txt".into()]
         );
     }
 
     #[test]
-    fn an_entry_that_is_not_finished_is_removed() {
+    fn a_partial_file_is_removed_when_it_is_dropped() {
         let folder = Folder::new();
         let cache = folder.open(1_000).unwrap();
-        drop(Unfinished::new(&cache.folder).unwrap());
+        drop(PartialFile::new(&cache.folder).unwrap());
         assert_eq!(folder.names(), Vec::<String>::new());
     }
 }
