@@ -1,6 +1,5 @@
-//! Tells the linker how much stack the component has: 128 KiB, several times what reading the most deeply
-//! nested answer takes. By default it is 1 MiB, and a host that clears an instance's memory looks through
-//! all of it.
+//! Sets the component's stack to 128 KiB, several times what parsing the most deeply nested body takes. The default is
+//! 1 MiB, and a host that clears an instance's memory scans all of it.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,7 +1,6 @@
-//! Builds the built-in client into the library, so that `cargo run` alone is enough.
+//! Builds the built-in client and embeds it in the library, so that `cargo run` alone is enough.
 //!
-//! `ONEFLIGHT_BUILTIN=FILE` embeds a component that is ready instead; a relative path counts from this
-//! package's folder.
+//! `ONEFLIGHT_BUILTIN=FILE` embeds an existing component instead; a relative path is relative to this package's folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        // Cargo shows what the guest's compiler said only where the script fails.
+        // Cargo shows the output of the guest's compiler only if the script fails.
         Err(error) => {
             println!("cargo::error={error}");
             ExitCode::FAILURE
@@ -31,7 +30,7 @@ fn builtin() -> Result<PathBuf, String> {
         println!("cargo::rerun-if-changed={}", file.display());
         return file.canonicalize().map_err(|error| {
             format!(
-                "ONEFLIGHT_BUILTIN names {}, which was not found: {error}",
+                "expected ONEFLIGHT_BUILTIN to name an existing file, got {}: {error}",
                 file.display()
             )
         });

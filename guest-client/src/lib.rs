@@ -1,19 +1,18 @@
-//! The built-in client: makes of a key a URL, asks for it once, and makes of the answer items.
+//! The built-in client: builds a URL from a key, sends one GET, and parses the response into items.
 //!
-//! It is here so that an upstream which answers with JSON needs no code at all. It makes the raw
-//! call and nothing else: no retry, no cache, no redirect, no deadline. What it is told, by
-//! environment variables:
+//! With it, an upstream that responds with JSON needs no code. It makes one request and nothing else: no retry, no
+//! cache, no redirect, no deadline. Environment variables configure it:
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `BASE_URL` | where to ask: the key stands where it says `{x}`, or else in the query parameter `x` |
+//! | `BASE_URL` | the URL; the key replaces `{x}`, or is added as the query parameter `x` |
 //! | `HEADER_<NAME>` | a header to send; `_` in the name becomes `-` |
-//! | `ITEMS_AT` | a JSON pointer (RFC 6901) to the array of items; by default the whole answer |
+//! | `ITEMS_AT` | a JSON pointer to the array of items; by default the whole body |
 //! | `ID_AT` | a JSON pointer to the id within an item, a string or a number; by default `/id` |
 //!
-//! A complaint names a setting and never its value, which may be secret.
+//! Error messages name a setting and never its value, which may be secret.
 
-mod answer;
+mod response;
 mod url;
 
 use std::env;
@@ -30,8 +29,8 @@ mod bindings {
     use super::Client;
 }
 
-/// How much of a body is asked for at once, in bytes: the host gives what it has.
-const MOST_READ: u64 = 64 << 10;
+/// How much of a body is read at once, in bytes: 64 KiB. The host returns what it has.
+const MAX_READ_BYTES: u64 = 64 << 10;
 
 struct Client;
 
@@ -39,7 +38,7 @@ impl Guest for Client {
     fn get_items(x: String) -> Result<Vec<Item>, Error> {
         let response = send(request(&x)?)?;
         match response.status() {
-            200..=299 => answer::items(
+            200..=299 => response::items(
                 &body(&response)?,
                 &env::var("ITEMS_AT").unwrap_or_default(),
                 &env::var("ID_AT").unwrap_or_else(|_| "/id".into()),
@@ -53,14 +52,14 @@ impl Guest for Client {
 
 fn request(x: &str) -> Result<OutgoingRequest, Error> {
     let base_url = env::var("BASE_URL").unwrap_or_default();
-    let (scheme, authority, path) = url::split(&base_url).ok_or_else(url::needed)?;
+    let (scheme, authority, path) = url::split(&base_url).ok_or_else(url::bad_base_url)?;
     let path = url::with_key(path, x)?;
     let request = OutgoingRequest::new(headers()?);
     request
         .set_scheme(Some(&scheme))
         .and_then(|()| request.set_authority(Some(authority)))
         .and_then(|()| request.set_path_with_query(Some(&path)))
-        .map_err(|()| url::needed())?;
+        .map_err(|()| url::bad_base_url())?;
     Ok(request)
 }
 
@@ -72,10 +71,11 @@ fn headers() -> Result<Fields, Error> {
             continue;
         };
         let name = name.to_ascii_lowercase().replace('_', "-");
-        // The host knows which headers are a connection's own; a body's length is ours to refuse.
+        // The host refuses headers that belong to the connection. It permits a length, which a GET without a body
+        // must not have.
         if name == "content-length" || headers.set(&name, &[value.into_bytes()]).is_err() {
             return Err(Error::Other(format!(
-                "{setting} is no header that a client may send"
+                "expected a header that a client may send, got {setting}; remove it"
             )));
         }
     }
@@ -83,11 +83,11 @@ fn headers() -> Result<Fields, Error> {
 }
 
 fn send(request: OutgoingRequest) -> Result<IncomingResponse, Error> {
-    let answer = outgoing_handler::handle(request, None).map_err(failure)?;
-    answer.subscribe().block();
-    match answer.get() {
+    let future = outgoing_handler::handle(request, None).map_err(failure)?;
+    future.subscribe().block();
+    match future.get() {
         Some(Ok(response)) => response.map_err(failure),
-        None | Some(Err(())) => Err(Error::Other("the host gave no response".into())),
+        None | Some(Err(())) => Err(Error::Other("the host returned no response".into())),
     }
 }
 
@@ -98,29 +98,30 @@ fn failure(code: ErrorCode) -> Error {
     }
 }
 
-/// A body, whole: one that breaks off is no answer, however much of it arrived.
+/// The complete body. An incomplete one is an error, however much of it arrived.
 fn body(response: &IncomingResponse) -> Result<Vec<u8>, Error> {
-    let missing = |()| Error::Other("the host gave a response without a body".into());
+    let missing = |()| Error::Other("the host returned a response without a body".into());
     let body = response.consume().map_err(missing)?;
     let stream = body.stream().map_err(missing)?;
     let mut bytes = Vec::new();
-    // Not by `std::io::Read`, which begins with small parts: each is a call of the host.
+    // Not by `std::io::Read`, which starts with small reads: each is a call of the host.
     loop {
-        match stream.blocking_read(MOST_READ) {
+        match stream.blocking_read(MAX_READ_BYTES) {
             Ok(part) if bytes.is_empty() => bytes = part,
             Ok(part) => bytes.extend(part),
             Err(StreamError::Closed) => return Ok(bytes),
-            Err(StreamError::LastOperationFailed(why)) => {
-                let why = why.to_debug_string();
-                let why = format!("the body broke off: {why}");
-                return Err(Error::UpstreamUnavailable(why));
+            Err(StreamError::LastOperationFailed(error)) => {
+                let error = error.to_debug_string();
+                let message = format!("the body is incomplete: {error}");
+                return Err(Error::UpstreamUnavailable(message));
             }
         }
     }
 }
 
-/// The seconds to wait. The header's other form, a date, is passed over: it would need the
-/// upstream's clock.
+/// The seconds in a `Retry-After` header.
+///
+/// RFC 9110, section 10.2.3: the value may also be a date. It is ignored, as it refers to the upstream's clock.
 fn retry_after(response: &IncomingResponse) -> Option<u32> {
     let values = response.headers().get("retry-after");
     str::from_utf8(values.first()?).ok()?.trim().parse().ok()

@@ -1,13 +1,13 @@
-//! The URL to ask, from `BASE_URL` and the key.
+//! The URL of the request, from `BASE_URL` and the key.
 //!
-//! Refuses what would let a key lead elsewhere than `BASE_URL` does: it is encoded whole, stands
-//! nowhere before the path, and is no step of a path.
+//! A key cannot change where `BASE_URL` leads: it is percent-encoded completely, only replaces parts of the path and
+//! the query, and is no dot-segment.
 
 use wasip2::http::types::Scheme;
 
 use crate::bindings::exports::oneflight::client::items::Error;
 
-/// `BASE_URL`, cut into scheme, authority and the rest.
+/// Splits `BASE_URL` into scheme, authority, and path with query.
 pub(crate) fn split(base_url: &str) -> Option<(Scheme, &str, &str)> {
     let (scheme, rest) = base_url.split_once("://")?;
     let scheme = match scheme {
@@ -16,15 +16,18 @@ pub(crate) fn split(base_url: &str) -> Option<(Scheme, &str, &str)> {
         _ => return None,
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let sound = !authority.is_empty() && !authority.contains(['@', '{']) && !path.contains('#');
-    sound.then_some((scheme, authority, path))
+    let is_valid = !authority.is_empty() && !authority.contains(['@', '{']) && !path.contains('#');
+    is_valid.then_some((scheme, authority, path))
 }
 
-/// Path and query for the key `x`, of which all but RFC 3986's unreserved characters are encoded.
+/// The path and query for the key `x`.
+///
+/// RFC 3986, section 2.3: unreserved characters need no encoding. All others are encoded.
 pub(crate) fn with_key(path: &str, x: &str) -> Result<String, Error> {
     if matches!(x, "" | "." | "..") {
-        let why = "an empty key, `.` or `..` would be a step of the path";
-        return Err(Error::InvalidKey(why.into()));
+        let message =
+            "expected a key other than `.`, `..` and the empty one, which are segments of a path";
+        return Err(Error::InvalidKey(message.into()));
     }
     let encode = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
@@ -41,10 +44,10 @@ pub(crate) fn with_key(path: &str, x: &str) -> Result<String, Error> {
     })
 }
 
-/// The complaint about a `BASE_URL` that is missing or cannot be used.
-pub(crate) fn needed() -> Error {
-    let needed = "an http:// or https:// URL with no user, no fragment and no {x} in its host";
-    Error::Other(format!("BASE_URL must be {needed}"))
+/// The error of a `BASE_URL` that is missing or not valid.
+pub(crate) fn bad_base_url() -> Error {
+    let expected = "an http:// or https:// URL with no user, no fragment and no {x} in its host";
+    Error::Other(format!("expected {expected}, got another BASE_URL"))
 }
 
 #[cfg(test)]
@@ -56,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_stands_where_the_url_says_or_else_in_the_query() {
+    fn the_key_replaces_the_placeholder_or_is_added_to_the_query() {
         assert_eq!(path("http://a/items/{x}", "7"), "/items/7");
         assert_eq!(path("http://a?q={x}&again={x}", "7"), "/?q=7&again=7");
         assert_eq!(path("https://a:8443", "7"), "/?x=7");
@@ -64,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_syntax() {
+    fn a_key_is_encoded_completely() {
         assert_eq!(
             path("http://a/{x}", "../b?c#d&e=%2F ü{x}~"),
             "/..%2Fb%3Fc%23d%26e%3D%252F%20%C3%BC%7Bx%7D~"
@@ -75,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_a_key_could_bend_or_that_holds_a_secret_is_refused() {
+    fn a_url_with_a_user_a_fragment_or_a_placeholder_in_its_host_is_refused() {
         for url in [
             "",
             "a/b",

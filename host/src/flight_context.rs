@@ -1,9 +1,8 @@
 //! [`FlightContext`]: what the layers of one flight report to each other.
 //!
 //! Outbound requests are recorded here where they are sent, and read where the guest has returned or the
-//! flight's deadline has passed, to decide the flight's error and its cost. The context is passed
-//! explicitly through [`Execute`](crate::client::Execute): a layer that stands in the wrong place does not
-//! compile, where ambient state would silently be a default.
+//! flight's deadline has passed, to decide the flight's error and its cost. The context is an explicit parameter of
+//! [`Execute`](crate::client::Execute): with ambient state, a layer in the wrong place would silently get a default.
 
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,10 +24,10 @@ const MAX_LOGGED_FAILURES: usize = 4;
 
 /// What the layers of one flight report to each other. Clones are the same context.
 #[derive(Clone, Default)]
-pub struct FlightContext(Arc<State>);
+pub struct FlightContext(Arc<ContextState>);
 
 #[derive(Default)]
-struct State {
+struct ContextState {
     /// Incremented when a request begins, decremented when its guard is dropped.
     open: AtomicUsize,
     /// Failed requests so far.
@@ -42,7 +41,7 @@ struct State {
     upstream: AtomicU64,
     /// Processor time of the guest, in nanoseconds.
     guest: AtomicU64,
-    /// Gets the flight's times when the flight and its requests have ended.
+    /// Records the flight's cost when the flight and its requests have ended.
     metrics: ClientMetrics,
 }
 
@@ -58,7 +57,7 @@ impl FlightContext {
     /// The context of a new flight of the client that `metrics` counts.
     #[must_use]
     pub fn new(metrics: &ClientMetrics) -> Self {
-        let mut state = State::default();
+        let mut state = ContextState::default();
         state.metrics = metrics.clone();
         Self(Arc::new(state))
     }
@@ -80,12 +79,12 @@ impl FlightContext {
         }
     }
 
-    /// What the flight has cost so far.
+    /// The flight's cost so far.
     pub(crate) fn cost(&self) -> FlightCost {
         self.0.cost()
     }
 
-    /// What counts this flight.
+    /// The metrics that count this flight.
     pub(crate) fn metrics(&self) -> &ClientMetrics {
         &self.0.metrics
     }
@@ -137,7 +136,7 @@ impl fmt::Debug for FlightContext {
     }
 }
 
-impl State {
+impl ContextState {
     fn cost(&self) -> FlightCost {
         let time =
             |nanoseconds: &AtomicU64| Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
@@ -149,7 +148,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for ContextState {
     fn drop(&mut self) {
         self.metrics.add_cost(self.cost());
     }
@@ -165,15 +164,15 @@ pub(crate) struct RequestGuard {
     context: FlightContext,
     number: usize,
     began: Instant,
-    /// The request's own span, once the policy has allowed the request. It is for traces: logs seldom show its
-    /// level. Of what the guest chose it has the host alone, which the policy has checked.
+    /// The request's own span, once the policy has allowed the request. It is for traces: logs seldom show its level.
+    /// The only value in it that the guest chose is the host, which the policy has checked.
     span: Span,
     /// The client's permit for this request, once it has one.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestGuard {
-    /// Which of its flight's requests it is; the first is 1.
+    /// Its number among its flight's requests; the first is 1.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
@@ -231,8 +230,8 @@ impl RequestGuard {
     }
 }
 
-/// The name of a method that HTTP defines, or `_OTHER` as OpenTelemetry's conventions have it: any other name is
-/// the guest's choice.
+/// The name of a method that HTTP defines, or `_OTHER` as in OpenTelemetry's conventions: any other name is chosen by the
+/// guest.
 fn method_name(method: &Method) -> &str {
     match *method {
         Method::GET

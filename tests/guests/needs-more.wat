@@ -1,4 +1,4 @@
-;; Exports what the contract asks for, and imports what no host offers.
+;; Exports the contract's interface, and imports one that the host does not provide.
 (component
   (import "acme:store/kv" (instance
     (export "get" (func (param "key" string) (result (option string))))))
@@ -25,7 +25,7 @@
       (memory (core memory $code "memory"))
       (realloc (core func $code "realloc"))))
 
-  ;; Types get their names where they cross the edge of a component, hence this one in between.
+  ;; A type gets its name when a component imports or exports it, so this component is in between.
   (component $items
     (import "item" (type $in-item (eq $item)))
     (import "error" (type $in-error (eq $error)))

@@ -1,4 +1,4 @@
-;; A valid component that exports nothing a client must export.
+;; A valid component that does not export the contract's interface.
 (component
   (component $other)
   (instance $other (instantiate $other))

@@ -1,4 +1,4 @@
-;; Exports the contract's interface by name, but the body of its items is a number.
+;; Exports an interface with the contract's name, but the body of its items is a number.
 (component
   (core module $code
     (memory (export "memory") 1)
@@ -22,7 +22,7 @@
       (memory (core memory $code "memory"))
       (realloc (core func $code "realloc"))))
 
-  ;; Types get their names where they cross the edge of a component, hence this one in between.
+  ;; A type gets its name when a component imports or exports it, so this component is in between.
   (component $items
     (import "item" (type $in-item (eq $item)))
     (import "error" (type $in-error (eq $error)))

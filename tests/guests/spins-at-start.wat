@@ -1,4 +1,4 @@
-;; Exports what the contract asks for, and never gets so far as to offer it.
+;; Exports the contract's interface, and loops endlessly when it is instantiated.
 (component
   (core module $code
     (func $spin (loop $again (br $again)))
@@ -24,7 +24,7 @@
       (memory (core memory $code "memory"))
       (realloc (core func $code "realloc"))))
 
-  ;; Types get their names where they cross the edge of a component, hence this one in between.
+  ;; A type gets its name when a component imports or exports it, so this component is in between.
   (component $items
     (import "item" (type $in-item (eq $item)))
     (import "error" (type $in-error (eq $error)))

@@ -1,4 +1,4 @@
-;; Valid, and its memory begins larger than any that the host makes room for.
+;; A valid component whose initial memory exceeds the memory limit of the engine.
 (component
   (core module $code (memory 1100))
   (core instance (instantiate $code)))

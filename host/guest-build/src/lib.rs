@@ -1,10 +1,9 @@
-//! Builds a guest to a component, from within a build script.
+//! Builds a guest to a component, in a build script.
 //!
-//! It is here so that the host's built-in client and the guests of the tests are built in one way:
-//! in a target folder of their own that all profiles share (so that clippy, release and doc do not
-//! build a guest again), and without what the outer cargo set for the crate it is building (its
-//! flags and wrappers are not meant for wasm). It reads no manifest beyond the package's name and
-//! does not look into the component: whether it fits the contract is found out by loading it.
+//! The host's built-in client and the guests of the tests are built in the same way: in a target folder of their own
+//! that all profiles share (so that clippy, release and doc do not build a guest again), and without the environment
+//! that the outer cargo sets for the crate that it builds (its flags and wrappers are not meant for Wasm). It reads
+//! only the package's name from the manifest, and does not check the component against the contract; loading it does.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -21,7 +20,7 @@
 //!     match guest_build::build(&guest) {
 //!         Ok(path) => println!("cargo::rustc-env=BUILT_IN_COMPONENT={}", path.display()),
 //!         Err(error) => {
-//!             // With a failure on top, as cargo shows the compiler's words only then.
+//!             // Fail, as cargo shows the compiler's output only then.
 //!             println!("cargo::error={error}");
 //!             return ExitCode::FAILURE;
 //!         }
@@ -47,21 +46,21 @@ pub struct Guest<'a> {
     pub dir: &'a Path,
     /// The folder of the WIT that it implements.
     pub wit: &'a Path,
-    /// What builds it.
+    /// The tool that builds it.
     pub tool: Tool,
 }
 
-/// What makes a component of a package.
+/// A tool that builds a component from a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// `cargo build --target wasm32-wasip2`.
     Cargo,
-    /// `cargo component build`, which builds for wasm32-wasip1 and adapts what comes of it.
+    /// `cargo component build`, which builds for wasm32-wasip1 and adapts the module.
     CargoComponent,
 }
 
 impl Tool {
-    /// The target that the toolchain must have for it.
+    /// The target that the toolchain must have.
     fn target(self) -> &'static str {
         match self {
             Self::Cargo => "wasm32-wasip2",
@@ -69,7 +68,7 @@ impl Tool {
         }
     }
 
-    /// The folder for what it builds: the two name their output alike, so they must not share one.
+    /// The folder for its output. The tools give their output the same name, so they must not share one.
     fn folder(self) -> &'static str {
         match self {
             Self::Cargo => "cargo",
@@ -78,20 +77,19 @@ impl Tool {
     }
 }
 
-/// Builds `guest` and puts the component into `OUT_DIR`, whose path to it is returned: a copy, so
-/// that no later build changes the file under a compiler that reads it. Tells cargo by which files
-/// to judge whether the build script must run again.
+/// Builds `guest`, copies the component to `OUT_DIR`, and returns the path of the copy, which no later build changes
+/// while a compiler reads it. Prints the files on which cargo must run the build script again.
 ///
 /// Blocks while another build script builds a guest in the same target folder.
 ///
 /// # Errors
 ///
-/// Every [`Error`] says what to do, in one line as `cargo::error=` needs it. What the compiler says
-/// of a guest that does not build is on the standard error output before.
+/// Every [`Error`] says what to do, in one line as `cargo::error=` requires. If a guest does not build, the output of
+/// the compiler precedes it on standard error.
 pub fn build(guest: &Guest<'_>) -> Result<PathBuf, Error> {
     for watched in ["src", "Cargo.toml", "Cargo.lock", "build.rs"] {
         let watched = guest.dir.join(watched);
-        // What is not there would count as changed each time.
+        // A missing file would count as changed each time.
         if watched.exists() {
             println!("cargo::rerun-if-changed={}", watched.display());
         }
@@ -126,7 +124,7 @@ pub fn build(guest: &Guest<'_>) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// The version of the `cargo component` in use, or `None` where it is not installed.
+/// The version of `cargo component`, or `None` if it is not installed.
 #[must_use]
 pub fn cargo_component_version() -> Option<String> {
     let output = cargo().args(["component", "--version"]).output().ok()?;
@@ -134,36 +132,36 @@ pub fn cargo_component_version() -> Option<String> {
     Some(words.split_whitespace().last()?.to_owned()).filter(|_| output.status.success())
 }
 
-/// Why there is no component.
+/// Why a guest could not be built.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// `OUT_DIR` is not set: this is no build script.
+    /// `OUT_DIR` is not set, so this is not a build script.
     NotABuildScript,
-    /// The manifest at this path does not name its package in the plain form `name = "..."`.
+    /// The manifest at this path has no line `name = "..."`.
     NoPackageName(PathBuf),
-    /// The toolchain lacks a target, and this command did not install it.
+    /// The toolchain lacks a target, and this command failed to install it.
     NoTarget(String),
     /// A program could not be started.
     NotStarted {
         /// The program.
         program: String,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
     /// The guest did not build.
     NotBuilt {
-        /// Where the guest is.
+        /// The folder of the guest.
         dir: PathBuf,
-        /// What was run there.
+        /// The command that failed.
         command: String,
     },
-    /// What was built is no component.
+    /// The output is not a component.
     NotAComponent(PathBuf),
     /// A file could not be read or written.
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
 }
@@ -186,7 +184,7 @@ impl fmt::Display for Error {
             Self::NoPackageName(manifest) => {
                 write!(
                     f,
-                    "{} names no package: write `name = \"...\"` on a line",
+                    "expected a line `name = \"...\"` in {}, got none; add it",
                     manifest.display()
                 )
             }
@@ -206,14 +204,14 @@ impl fmt::Display for Error {
                 let dir = dir.display();
                 write!(
                     f,
-                    "the guest in {dir} did not build: run `{command}` there and mend what it reports"
+                    "the guest in {dir} did not build: run `{command}` there and fix the errors"
                 )
             }
             Self::NotAComponent(path) => {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} is no component (a failed adaptation leaves a core module): remove it and build again"
+                    "expected a component, got {path} (a failed adaptation leaves a core module); remove it and build again"
                 )
             }
             Self::Io { path, reason } => write!(f, "{}: {reason}", path.display()),
@@ -223,8 +221,7 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {}
 
-/// Runs the tool. What it prints goes to the standard error output, as the standard output of a
-/// build script is read by cargo.
+/// Runs the tool. Its output goes to standard error, as cargo parses the standard output of a build script.
 fn run(guest: &Guest<'_>, target_dir: &Path) -> Result<(), Error> {
     let mut command = cargo();
     if guest.tool == Tool::CargoComponent {
@@ -237,7 +234,7 @@ fn run(guest: &Guest<'_>, target_dir: &Path) -> Result<(), Error> {
         "--target",
         guest.tool.target(),
     ]);
-    // By the environment, as cargo component puts files of its own where `--target-dir` does not say.
+    // By the environment, as cargo component ignores `--target-dir` for some of its files.
     command.env("CARGO_TARGET_DIR", target_dir);
     command.current_dir(guest.dir).stdout(io::stderr());
     if status(&mut command)? {
@@ -245,12 +242,12 @@ fn run(guest: &Guest<'_>, target_dir: &Path) -> Result<(), Error> {
     }
     Err(Error::NotBuilt {
         dir: guest.dir.to_owned(),
-        command: in_words(&command),
+        command: command_line(&command),
     })
 }
 
-/// Installs `target` where the toolchain lacks it: by name in the toolchain that the outer cargo
-/// runs under, as another may be the default in the guest's folder.
+/// Installs `target` if the toolchain lacks it, in the toolchain that the outer cargo runs in: the guest's folder may
+/// have another default.
 fn require_target(target: &str) -> Result<(), Error> {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     let output = rustc
@@ -268,15 +265,15 @@ fn require_target(target: &str) -> Result<(), Error> {
     }
     println!(
         "cargo::warning=the toolchain lacks {target}: running `{}`",
-        in_words(&rustup)
+        command_line(&rustup)
     );
     match status(&mut rustup) {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(Error::NoTarget(in_words(&rustup))),
+        Ok(false) | Err(_) => Err(Error::NoTarget(command_line(&rustup))),
     }
 }
 
-/// The cargo that runs the build script, in the environment of whoever called it.
+/// The cargo that runs the build script, with the environment that it was itself started with.
 fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -288,8 +285,8 @@ fn cargo() -> Command {
     command
 }
 
-/// Whether a variable is about the outer build alone. What says where cargo is, how it reaches the
-/// network and what it may fetch from is not.
+/// Whether a variable belongs to the outer build only. Variables that configure cargo's location, network and registries
+/// do not.
 fn is_outer(name: &OsStr) -> bool {
     const PREFIXES: [&str; 9] = [
         "CARGO_BUILD_",
@@ -342,8 +339,8 @@ fn not_started(command: &Command, source: &io::Error) -> Error {
     }
 }
 
-/// The command as a person would type it.
-fn in_words(command: &Command) -> String {
+/// The command as it is typed in a shell.
+fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_stem()
         .unwrap_or_default();
@@ -354,8 +351,8 @@ fn in_words(command: &Command) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The outer cargo's target folder. Cargo marks one that it made with a `CACHEDIR.TAG`; in one that
-/// was there before, `OUT_DIR` lies four steps down (`<root>/<profile>/build/<package>/out`).
+/// The outer cargo's target folder. Cargo creates it with a `CACHEDIR.TAG`. In a folder that existed before there is
+/// none, and `OUT_DIR` is four levels down (`<root>/<profile>/build/<package>/out`).
 fn target_root(out_dir: &Path) -> &Path {
     let mut ancestors = out_dir.ancestors().take(7);
     let marked = ancestors.find(|dir| dir.join("CACHEDIR.TAG").is_file());
@@ -377,8 +374,8 @@ fn package_name(manifest: &Path) -> Result<String, Error> {
         .ok_or_else(|| Error::NoPackageName(manifest.to_owned()))
 }
 
-/// Whether `binary` opens as a component does: the Wasm magic, version 13, layer 1. A core module
-/// has version 1, layer 0.
+/// Whether `binary` has the header of a component: the Wasm magic, version 13, layer 1. A core module has version 1,
+/// layer 0.
 fn is_component(binary: &[u8]) -> bool {
     binary.starts_with(b"\0asm\x0d\0\x01\0")
 }
@@ -389,9 +386,9 @@ mod tests {
     use std::process::Command;
     use std::{env, fs};
 
-    use super::{Error, in_words, is_component, is_outer, package_name, target_root};
+    use super::{Error, command_line, is_component, is_outer, package_name, target_root};
 
-    /// A folder that is removed with its value.
+    /// A folder that is removed when it is dropped.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -409,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_module_is_no_component() {
+    fn a_core_module_is_not_a_component() {
         assert!(is_component(b"\0asm\x0d\0\x01\0\x07"));
         assert!(!is_component(b"\0asm\x01\0\0\0\x01"));
         assert!(!is_component(b"\0asm"));
@@ -417,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_the_outer_build_stay_outside() {
+    fn flags_of_the_outer_build_are_removed() {
         for name in [
             "RUSTFLAGS",
             "CARGO_ENCODED_RUSTFLAGS",
@@ -430,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_the_registry_and_the_toolchain_is_kept() {
+    fn variables_of_the_registry_and_the_toolchain_are_kept() {
         for name in [
             "CARGO",
             "CARGO_HOME",
@@ -447,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_folder_is_the_marked_one_whatever_lies_between() {
+    fn the_target_folder_is_the_one_with_the_tag() {
         let root = Folder::new("marked");
         fs::write(root.0.join("CACHEDIR.TAG"), "").unwrap();
         let native = root.0.join("debug/build/host-0123/out");
@@ -459,14 +456,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unmarked_target_folder_is_found_by_its_place() {
+    fn a_target_folder_without_a_tag_is_found_by_its_level() {
         let root = Folder::new("unmarked");
         let out_dir = root.0.join("debug/build/host-0123/out");
         assert_eq!(target_root(&out_dir), root.0);
     }
 
     #[test]
-    fn the_package_is_named_by_the_manifest() {
+    fn the_name_of_the_package_is_read_from_the_manifest() {
         let folder = Folder::new("manifest");
         let manifest = folder.0.join("Cargo.toml");
         fs::write(&manifest, "[package]\nname = \"a-guest\" # a name\n[lib]\n").unwrap();
@@ -482,6 +479,6 @@ mod tests {
     fn an_error_prints_the_command_to_type() {
         let mut command = Command::new("/somewhere/bin/cargo");
         command.args(["component", "build", "--release"]);
-        assert_eq!(in_words(&command), "cargo component build --release");
+        assert_eq!(command_line(&command), "cargo component build --release");
     }
 }

@@ -1,25 +1,25 @@
-//! A list in which every item claims the same memory as its body.
+//! A list in which the bodies of all items are the same memory.
 //!
-//! A guest that costs itself little makes the host copy much: N entries of a few bytes each that
-//! all point to one big string. No safe Rust says so; the canonical ABI has no objection.
+//! With little memory of its own, the guest makes the host copy much: N entries of a few bytes each that all point to
+//! one big string. Safe Rust cannot express it; the canonical ABI permits it.
 
-#![expect(unsafe_code, reason = "the point is memory with more than one owner")]
+#![expect(unsafe_code, reason = "the purpose is memory with more than one owner")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bindings::exports::oneflight::client::items::Item;
 
-/// Set for good by the first aliased list: what is freed after it may have been freed before.
+/// Set by the first aliased list and never reset: memory freed after it may have been freed before.
 static ALIASED: AtomicBool = AtomicBool::new(false);
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Frees nothing any more once there was an aliased list.
+/// Frees nothing once there has been an aliased list.
 struct Allocator;
 
-// SAFETY: every call is passed on to `System` as it comes, except that memory may stay allocated.
+// SAFETY: every call is passed to `System` unchanged, except that memory may stay allocated.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
@@ -40,8 +40,8 @@ pub(crate) fn items(n: usize, bytes: usize) -> Vec<Item> {
     body.shrink_to_fit();
     let body = body.leak();
     let alias = || {
-        // SAFETY: the bytes are ASCII, of that length and capacity, and never written again; that
-        // each of the strings frees them is made harmless by the allocator.
+        // SAFETY: the bytes are ASCII, of that length and capacity, and never written again. Each of the strings
+        // frees them, which the allocator ignores.
         unsafe { String::from_raw_parts(body.as_ptr().cast_mut(), body.len(), body.len()) }
     };
     (0..n)

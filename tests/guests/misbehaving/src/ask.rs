@@ -1,4 +1,4 @@
-//! Requests as nobody should make them, and what comes of them.
+//! Requests, valid and invalid, and their outcomes.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-/// A request to be made.
+/// A request to send.
 pub(crate) struct Ask<'a> {
     pub(crate) url: &'a str,
-    /// Sent as it is, in place of the URL's path and query.
+    /// Sent unchanged, in place of the URL's path and query.
     pub(crate) path: Option<&'a str>,
     pub(crate) header: Option<(&'a str, &'a str)>,
-    /// The request's method, where there is no body.
+    /// The method, if there is no body.
     pub(crate) method: Method,
-    /// The length of a body as announced, and as sent, in bytes.
+    /// The `content-length` of a body, and its real length, in bytes.
     pub(crate) post: Option<(usize, usize)>,
-    /// Whether the body is left as it is instead of ended.
+    /// Whether the body is dropped instead of finished.
     pub(crate) abandon: bool,
     /// For connecting, the first byte, and between bytes.
     pub(crate) timeouts: Option<Duration>,
 }
 
-/// A response that was read to its end.
+/// A response whose body was read to its end.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) bytes: usize,
@@ -50,7 +50,7 @@ impl<'a> Ask<'a> {
         self.start().and_then(finish)
     }
 
-    /// Sends the request and waits for nothing.
+    /// Sends the request without waiting for its response.
     pub(crate) fn start(self) -> Result<FutureIncomingResponse, String> {
         let (scheme, rest) = self.url.split_once("://").ok_or("no URL")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -60,10 +60,10 @@ impl<'a> Ask<'a> {
                 .append(name, value.as_bytes())
                 .map_err(|reason| format!("header: {reason:?}"))?;
         }
-        if let Some((announced, _)) = self.post {
-            let announced = announced.to_string();
+        if let Some((length, _)) = self.post {
+            let length = length.to_string();
             headers
-                .append("content-length", announced.as_bytes())
+                .append("content-length", length.as_bytes())
                 .map_err(|reason| format!("header: {reason:?}"))?;
         }
         let scheme = match scheme {
@@ -128,7 +128,7 @@ pub(crate) fn method(name: &str) -> Method {
     }
 }
 
-/// Waits for the response's head.
+/// Waits for the header section of the response.
 pub(crate) fn head(future: FutureIncomingResponse) -> Result<IncomingResponse, String> {
     future.subscribe().block();
     let response = future
@@ -138,7 +138,7 @@ pub(crate) fn head(future: FutureIncomingResponse) -> Result<IncomingResponse, S
     response.map_err(|code| code.to_string())
 }
 
-/// Waits for the response and reads it to its end.
+/// Waits for the response and reads its body to its end.
 pub(crate) fn finish(future: FutureIncomingResponse) -> Result<Response, String> {
     let response = head(future)?;
     let location = response.headers().get("location").into_iter().next();

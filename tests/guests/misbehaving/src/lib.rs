@@ -1,53 +1,53 @@
-//! A client that does whatever its key says, for the tests of what a host must put up with.
+//! A client that does what its key requests, to test what a host must contain.
 //!
-//! Amounts are in bytes unless they say otherwise. A key that is not in the table is `invalid-key`.
+//! Amounts are in bytes unless stated otherwise. A key that is not in the table is `invalid-key`.
 //!
 //! | key | what it does |
 //! |---|---|
 //! | `echo:TEXT` | one item whose id is TEXT, and whose body is TEXT as a JSON string |
 //! | `body:TEXT` | one item with TEXT as its body, JSON or not |
-//! | `bad-json` | one item whose body is no JSON |
-//! | `same-id` | two items of one id |
+//! | `bad-json` | one item whose body is not JSON |
+//! | `same-id` | two items with one id |
 //! | `huge:BYTES` | one item with a body of BYTES, a JSON string |
 //! | `many:N` | N small items, with ids from 0 |
 //! | `alias:N:BYTES` | N items that all have the same BYTES of memory as their body |
 //! | `error:CASE` | the error CASE; `upstream-status:STATUS` and `rate-limited:SECONDS` take a number |
 //! | `trap` | the `unreachable` instruction |
-//! | `panic` | a panic, with words on the standard error output |
-//! | `exit:CODE` | ends as a program does; codes other than 0 arrive as 1 |
-//! | `spin` | loops for ever without calling the host |
-//! | `recurse` | calls itself for ever |
-//! | `grow:BYTES` | grows its memory to BYTES or until refused, and fills it; an item with the size it reached |
-//! | `slow:MILLISECONDS` | waits on the clock, then yields an item |
+//! | `panic` | a panic, with a message on standard error |
+//! | `exit:CODE` | exits; codes other than 0 arrive as 1 |
+//! | `spin` | an endless loop without calls of the host |
+//! | `recurse` | endless recursion |
+//! | `grow:BYTES` | grows its memory to BYTES or until refused, and writes to it; an item with the size it reached |
+//! | `slow:MILLISECONDS` | waits on the clock; an item |
 //! | `log:BYTES` | writes BYTES to each of standard output and error, with terminal escapes |
 //! | `env` | an item for each environment variable it sees |
 //! | `args` | an item for each argument it sees |
 //! | `files` | an item with the number of folders it was given |
 //! | `stdin` | an item with the number of bytes on its standard input, or the error |
-//! | `connect:ADDRESS` | an item that says what a TCP connection to ADDRESS came to |
+//! | `connect:ADDRESS` | an item with the outcome of a TCP connection to ADDRESS |
 //! | `resolve:NAME` | an item with the number of addresses that NAME has, or the error |
-//! | `random:BYTES` | asks for that many random bytes at once; an item with their sum |
+//! | `random:BYTES` | requests that many random bytes at once; an item with their sum |
 //! | `resources:N` | keeps N resources of the host; an item |
 //! | `calls` | an item with the number of calls that this instance has had |
 //! | `ask:URL` | one GET; an item with the outcome |
 //! | `together:N:URL` | N GETs at the same time; an item each |
-//! | `follow:URL` | a GET, and another to where its `location` points; an item each |
-//! | `chase:URL` | the same, but the error `other` where the second GET had no response |
+//! | `follow:URL` | a GET, and another of the URL in its `location`; an item each |
+//! | `chase:URL` | the same, but the error `other` if the second GET got no response |
 //! | `method:METHOD:URL` | a request with that method and no body; an item with the outcome |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
 //! | `hasty:URL` | a GET with timeouts of 100 ms; an item with the outcome |
 //! | `header:NAME=VALUE:URL` | a GET with that header; an item with the outcome |
-//! | `path:PATH\|URL` | a GET with PATH, as it is, for the URL's path; an item with the outcome |
-//! | `post:LENGTH:BYTES:URL` | a POST that announces LENGTH and sends BYTES; an item with the outcome |
-//! | `abandon:LENGTH:BYTES:URL` | the same, but the body is dropped without an end |
-//! | `need:URL` | a GET; an item with the outcome, or the error `other` where there was no response |
-//! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever came of them |
-//! | `ask-trap:URL` | a GET, then a trap whatever came of it |
-//! | `leave:URL` | sends a GET that it never looks at again; an item |
-//! | `hold:URL` | a GET of which it reads the head, then waits for ever |
+//! | `path:PATH\|URL` | a GET with PATH, unchanged, in place of the URL's path; an item with the outcome |
+//! | `post:LENGTH:BYTES:URL` | a POST with a `content-length` of LENGTH that sends BYTES; an item with the outcome |
+//! | `abandon:LENGTH:BYTES:URL` | the same, but the body is dropped unfinished |
+//! | `need:URL` | a GET; an item with the outcome, or the error `other` if it got no response |
+//! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever the outcomes |
+//! | `ask-trap:URL` | a GET, then a trap whatever its outcome |
+//! | `leave:URL` | starts a GET and never reads its response; an item |
+//! | `hold:URL` | a GET of which it reads the header section, then an endless wait |
 //!
 //! An outcome is the body `{"bytes":12,"status":200}`, or `{"error": "…"}` with wasi:http's error
-//! code or what refused the request before it was sent. Items of several requests have ids from 0.
+//! code, or the part of the request that could not be set. Items of several requests have ids from 0.
 
 mod alias;
 mod ask;
@@ -97,7 +97,7 @@ impl Guest for Misbehaving {
 
 type Answer = Option<Result<Vec<Item>, Error>>;
 
-/// Answers of every shape.
+/// Results of every shape.
 fn answers(what: &str, how: &str) -> Answer {
     Some(match what {
         "echo" => Ok(vec![item(how, &json!(how))]),
@@ -122,7 +122,7 @@ fn answers(what: &str, how: &str) -> Answer {
     })
 }
 
-/// Ways to end badly, or not at all, and to use up what there is.
+/// Ways to fail, not to end, and to exhaust resources.
 fn failures(what: &str, how: &str) -> Answer {
     Some(match what {
         "trap" => core::arch::wasm32::unreachable(),
@@ -157,7 +157,7 @@ fn failures(what: &str, how: &str) -> Answer {
     })
 }
 
-/// What it can see of the world.
+/// What the guest can observe of its environment.
 fn sights(what: &str, how: &str) -> Answer {
     Some(Ok(match what {
         "env" => env::vars()
@@ -313,17 +313,17 @@ fn pair(text: &str, separator: char) -> Result<(&str, &str), Error> {
 }
 
 fn error(how: &str) -> Error {
-    let said = || "said\n\x1b[7mon demand".to_owned();
+    let text = || "failed\n\x1b[7mon demand".to_owned();
     let (case, rest) = how.split_once(':').unwrap_or((how, ""));
     match case {
-        "invalid-key" => Error::InvalidKey(said()),
+        "invalid-key" => Error::InvalidKey(text()),
         "not-found" => Error::NotFound,
         "upstream-status" => Error::UpstreamStatus(rest.parse().unwrap_or(500)),
-        "upstream-unavailable" => Error::UpstreamUnavailable(said()),
-        "upstream-malformed" => Error::UpstreamMalformed(said()),
-        "denied" => Error::Denied(said()),
+        "upstream-unavailable" => Error::UpstreamUnavailable(text()),
+        "upstream-malformed" => Error::UpstreamMalformed(text()),
+        "denied" => Error::Denied(text()),
         "rate-limited" => Error::RateLimited(rest.parse().ok()),
-        "other" => Error::Other(said()),
+        "other" => Error::Other(text()),
         _ => no_such(how),
     }
 }
@@ -332,15 +332,15 @@ fn no_such(x: &str) -> Error {
     Error::InvalidKey(format!("`{x}` is not in the table of this client"))
 }
 
-/// Cannot be made a loop: each call needs its own after the one within has returned.
-#[expect(unconditional_recursion, reason = "that is what was asked for")]
+/// Not tail recursion, which could be compiled to a loop: each call uses its frame after the inner call has returned.
+#[expect(unconditional_recursion, reason = "the key requests it")]
 fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth + 1)) + depth)
 }
 
-/// Grows the memory by single pages, so as to come as near to a limit as can be, and writes to all of
-/// each: before that the host need not have it.
-#[expect(unsafe_code, reason = "memory that no allocator has given out")]
+/// Grows the memory by single pages, to get as close to a limit as possible, and writes to every byte of each: the host
+/// only allocates pages that are written to.
+#[expect(unsafe_code, reason = "memory outside of the allocator")]
 fn grow(bytes: usize) -> usize {
     use core::arch::wasm32::{memory_grow, memory_size};
     while memory_size::<0>() * PAGE < bytes {
@@ -348,8 +348,7 @@ fn grow(bytes: usize) -> usize {
         if page == usize::MAX {
             break;
         }
-        // SAFETY: the page was not there before, and the allocator uses no page but those that it has
-        // added itself.
+        // SAFETY: the page is new, and the allocator uses only pages that it has added itself.
         unsafe { core::ptr::write_bytes((page * PAGE) as *mut u8, 1, PAGE) };
     }
     memory_size::<0>() * PAGE

@@ -6,19 +6,19 @@
 pub mod exports {
     pub mod oneflight {
         pub mod client {
-            /// Asking an upstream for items.
+            /// Getting items from an upstream.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod items {
                 #[used]
                 #[doc(hidden)]
                 static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
                 use super::super::super::super::_rt;
-                /// One thing that the upstream holds.
+                /// One item of the upstream.
                 #[derive(Clone)]
                 pub struct Item {
-                    /// Names the item; unique in one answer.
+                    /// The id of the item, unique in one result.
                     pub id: _rt::String,
-                    /// The item itself: one JSON document, passed on as it is.
+                    /// The item: one JSON document, passed on unchanged.
                     pub body: _rt::String,
                 }
                 impl ::core::fmt::Debug for Item {
@@ -32,25 +32,25 @@ pub mod exports {
                             .finish()
                     }
                 }
-                /// Why there is no answer. Callers decide by the case; the text goes to the host's log and never
-                /// to a caller, so it may say what a person at the log needs, but no secret.
+                /// Why there are no items. Callers decide by the case. The text goes to the host's log and never to a caller, so
+                /// it may have details for the operator, but no secrets.
                 #[derive(Clone)]
                 pub enum Error {
-                    /// The key means nothing to this client: asking again with it cannot help.
+                    /// The key is not valid for this client. A retry with the same key fails again.
                     InvalidKey(_rt::String),
-                    /// The key is fine and names nothing.
+                    /// The key is valid and no items exist for it.
                     NotFound,
-                    /// The upstream answered, with this HTTP status, which is none of success.
+                    /// The upstream responded with this HTTP status, which is not a success.
                     UpstreamStatus(u16),
-                    /// The upstream could not be reached, or broke off before its answer was whole.
+                    /// The upstream could not be reached, or its response was incomplete.
                     UpstreamUnavailable(_rt::String),
-                    /// The upstream answered with something that this client cannot read.
+                    /// The upstream responded with something that this client cannot parse.
                     UpstreamMalformed(_rt::String),
-                    /// The host refused the request that this client wanted to make.
+                    /// The host denied a request of this client.
                     Denied(_rt::String),
-                    /// The upstream asks for fewer calls; the seconds to wait, where it told them.
+                    /// The upstream limits the rate of requests. The value is the seconds to wait, if the upstream sent them.
                     RateLimited(Option<u32>),
-                    /// Anything else.
+                    /// Any other failure.
                     Other(_rt::String),
                 }
                 impl ::core::fmt::Debug for Error {
@@ -368,11 +368,11 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Asks the upstream once for the items that `x` names.
+                    /// Requests the items of the key `x` from the upstream, once.
                     ///
-                    /// `x` is the whole key, and all that a guest learns of who is asking: two callers that pass the
-                    /// same `x` at the same time may share one call of this function and its answer. It makes the raw
-                    /// call and nothing else: sharing, limits and deadlines are the host's.
+                    /// `x` is the whole key, and all that a guest learns about its caller: callers that pass the same `x` at the same
+                    /// time may share one call of this function and its result. Sharing, limits and deadlines are the host's, so a
+                    /// guest makes the request and nothing else.
                     fn get_items(x: _rt::String) -> Result<_rt::Vec<Item>, Error>;
                 }
                 #[doc(hidden)]

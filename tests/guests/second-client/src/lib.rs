@@ -1,9 +1,7 @@
-//! A client as somebody else would write it: from the README, with `cargo component new --lib` and
-//! the `wasip2` crate. It asks `UPSTREAM/things/{x}`, which answers with one JSON object, and yields
-//! that as one item.
+//! A client as a user would write it: from the README, with `cargo component new --lib` and the `wasip2` crate. It gets
+//! `UPSTREAM/things/{x}`, which responds with one JSON object, and returns it as one item.
 //!
-//! It is here to show that the contract is enough to go by, and that the host treats no client as
-//! its own.
+//! It shows that the contract suffices to write a client, and that the host gives its built-in client no privileges.
 
 #[allow(warnings)]
 #[rustfmt::skip]

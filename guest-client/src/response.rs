@@ -1,8 +1,7 @@
-//! The items of an upstream's answer.
+//! The items of a response's body.
 //!
-//! An answer is read as it stands, in one go and with nothing built of it but its items: however an
-//! upstream arranges what it sends, reading it takes no more memory than it has bytes, and a little for
-//! each item, of which there are not more than [`MOST_ITEMS`].
+//! A body is parsed in one pass that builds nothing but its items: whatever its structure, parsing it takes no more
+//! memory than the body has bytes, plus a little for each item, of which there are at most [`MAX_ITEMS`].
 
 use std::fmt;
 
@@ -14,32 +13,32 @@ use serde_json::value::RawValue;
 
 use crate::bindings::exports::oneflight::client::items::{Error, Item};
 
-/// Items of one answer: ten times what a host takes where nothing else is said. Past this, an answer that
-/// a host lets through would take more memory than its guest has there, and trap it.
-const MOST_ITEMS: usize = 100_000;
+/// Items of one body: 100,000, ten times the host's default limit. With more of them, a body within the host's limit
+/// could exceed the memory of the guest, which would trap.
+const MAX_ITEMS: usize = 100_000;
 
-/// The elements of the array at `items_at`, each with its id at `id_at`. A body is cut out of the
-/// answer as it stands there: no number is rounded, and no tree of the whole answer is built.
-pub(crate) fn items(answer: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item>, Error> {
-    let malformed = |why: &str| Error::UpstreamMalformed(why.to_owned());
-    let not_json = |why: &dyn fmt::Display| malformed(&format!("the answer is not JSON: {why}"));
-    let answer = str::from_utf8(answer).map_err(|why| not_json(&why))?;
+/// The elements of the array at `items_at`, each with its id at `id_at`. The text of an element is copied unchanged, so
+/// no number is rounded.
+pub(crate) fn items(body: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item>, Error> {
+    let malformed = |message: &str| Error::UpstreamMalformed(message.to_owned());
+    let not_json = |error: &dyn fmt::Display| malformed(&format!("the body is not JSON: {error}"));
+    let body = str::from_utf8(body).map_err(|error| not_json(&error))?;
     let array = if items_at.is_empty() {
-        // The array is the whole answer: it is checked while its items are read.
-        Some(answer)
+        // The array is the whole body: it is checked while its items are parsed.
+        Some(body)
     } else {
-        let answer = serde_json::from_str(answer).map_err(|why| not_json(&why))?;
-        at(&steps(items_at), answer).map(RawValue::get)
+        let body = serde_json::from_str(body).map_err(|error| not_json(&error))?;
+        at(&tokens(items_at), body).map(RawValue::get)
     };
     let Some(array) = array.filter(|array| is_array(array)) else {
-        serde_json::from_str::<IgnoredAny>(answer).map_err(|why| not_json(&why))?;
-        let why = "no array where ITEMS_AT points (by default the whole answer)";
-        return Err(malformed(why));
+        serde_json::from_str::<IgnoredAny>(body).map_err(|error| not_json(&error))?;
+        let message = "no array where ITEMS_AT points (by default the whole body)";
+        return Err(malformed(message));
     };
-    let id_at = steps(id_at);
-    let items = read(array, Array { id_at }).map_err(|why| match why.classify() {
-        Category::Data => malformed(&why.to_string()),
-        _ => not_json(&why),
+    let id_at = tokens(id_at);
+    let items = parse(array, ItemsVisitor { id_at }).map_err(|error| match error.classify() {
+        Category::Data => malformed(&error.to_string()),
+        _ => not_json(&error),
     })?;
     let mut ids: Vec<_> = items.iter().map(|item| &item.id).collect();
     ids.sort_unstable();
@@ -57,27 +56,28 @@ fn is_array(json: &str) -> bool {
         .starts_with('[')
 }
 
-/// The parts of a JSON pointer (RFC 6901) between its slashes. What stands before the first slash is empty in
-/// a valid one.
-fn steps(pointer: &str) -> Vec<String> {
+/// The reference tokens of a JSON pointer. The part before the first slash is empty in a valid pointer.
+///
+/// RFC 6901, section 4: `~1` is decoded before `~0`.
+fn tokens(pointer: &str) -> Vec<String> {
     let names = pointer.split('/');
     names
         .map(|name| name.replace("~1", "/").replace("~0", "~"))
         .collect()
 }
 
-/// What the pointer of these `steps` points at.
-fn at<'a>(steps: &[String], json: &'a RawValue) -> Option<&'a RawValue> {
-    let (nothing, names) = steps.split_first()?;
-    if !nothing.is_empty() {
+/// The value at the pointer of these `tokens`.
+fn at<'a>(tokens: &[String], json: &'a RawValue) -> Option<&'a RawValue> {
+    let (first, names) = tokens.split_first()?;
+    if !first.is_empty() {
         return None;
     }
     names.iter().try_fold(json, |json, name| {
-        read(json.get(), Step { name }).ok().flatten()
+        parse(json.get(), Member { name }).ok().flatten()
     })
 }
 
-/// A string as it reads, a number as it is written.
+/// The value of a string, or the text of a number.
 fn id(json: &RawValue) -> Option<String> {
     match json.get().as_bytes().first()? {
         b'"' => serde_json::from_str(json.get()).ok(),
@@ -86,21 +86,21 @@ fn id(json: &RawValue) -> Option<String> {
     }
 }
 
-/// Reads what `json` is, and that there is nothing behind it.
-fn read<'a, V: Visitor<'a>>(json: &'a str, visitor: V) -> serde_json::Result<V::Value> {
+/// Parses `json`, and checks that nothing follows it.
+fn parse<'a, V: Visitor<'a>>(json: &'a str, visitor: V) -> serde_json::Result<V::Value> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = reader.deserialize_any(visitor)?;
     reader.end()?;
     Ok(value)
 }
 
-/// Makes an item of each element of an array.
-struct Array {
-    /// The steps to an item's id.
+/// Converts each element of an array to an item.
+struct ItemsVisitor {
+    /// The tokens of the pointer to an item's id.
     id_at: Vec<String>,
 }
 
-impl<'a> Visitor<'a> for Array {
+impl<'a> Visitor<'a> for ItemsVisitor {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +110,8 @@ impl<'a> Visitor<'a> for Array {
     fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Vec<Item>, A::Error> {
         let mut items = Vec::new();
         while let Some(body) = elements.next_element::<&RawValue>()? {
-            if items.len() == MOST_ITEMS {
-                return Err(A::Error::custom(format!("more than {MOST_ITEMS} items")));
+            if items.len() == MAX_ITEMS {
+                return Err(A::Error::custom(format!("more than {MAX_ITEMS} items")));
             }
             let id = at(&self.id_at, body).and_then(id);
             let no_id = "an item has no id where ID_AT points (/id by default)";
@@ -124,12 +124,12 @@ impl<'a> Visitor<'a> for Array {
     }
 }
 
-/// Takes one step of a pointer: finds what an object has under `name`, or an array at that place.
-struct Step<'p> {
+/// Resolves one token of a pointer: the member `name` of an object, or the element of an array at that index.
+struct Member<'p> {
     name: &'p str,
 }
 
-impl<'a> Visitor<'a> for Step<'_> {
+impl<'a> Visitor<'a> for Member<'_> {
     type Value = Option<&'a RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,8 +138,8 @@ impl<'a> Visitor<'a> for Step<'_> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_it) = members.next_key_seed(Is(self.name))? {
-            if is_it {
+        while let Some(matches) = members.next_key_seed(NameIs(self.name))? {
+            if matches {
                 found = Some(members.next_value()?);
             } else {
                 members.next_value::<IgnoredAny>()?;
@@ -150,21 +150,21 @@ impl<'a> Visitor<'a> for Step<'_> {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let index: Option<usize> = self.name.parse().ok();
-        let (mut found, mut seen) = (None, 0);
+        let (mut found, mut position) = (None, 0);
         while let Some(element) = elements.next_element()? {
-            if Some(seen) == index {
+            if Some(position) == index {
                 found = Some(element);
             }
-            seen += 1;
+            position += 1;
         }
         Ok(found)
     }
 }
 
-/// Compares a member's name, which may be written with escapes, and keeps nothing of it.
-struct Is<'p>(&'p str);
+/// Compares a member's name, which may have escapes, without storing it.
+struct NameIs<'p>(&'p str);
 
-impl<'a> DeserializeSeed<'a> for Is<'_> {
+impl<'a> DeserializeSeed<'a> for NameIs<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'a>>(self, name: D) -> Result<bool, D::Error> {
@@ -172,7 +172,7 @@ impl<'a> DeserializeSeed<'a> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for NameIs<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,23 +188,23 @@ impl Visitor<'_> for Is<'_> {
 mod tests {
     use super::{Error, items};
 
-    fn pairs(answer: &str, items_at: &str, id_at: &str) -> Result<Vec<(String, String)>, String> {
-        match items(answer.as_bytes(), items_at, id_at) {
+    fn pairs(body: &str, items_at: &str, id_at: &str) -> Result<Vec<(String, String)>, String> {
+        match items(body.as_bytes(), items_at, id_at) {
             Ok(items) => Ok(items.into_iter().map(|item| (item.id, item.body)).collect()),
-            Err(Error::UpstreamMalformed(why)) => Err(why),
+            Err(Error::UpstreamMalformed(message)) => Err(message),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_body_is_passed_on_as_it_stands() {
-        let body = r#"{ "b":1.00, "a":12345678901234567890123, "id" : "\u0037" }"#;
-        let answer = format!(" [ {body} , {{\"id\":1e3}}]\n");
+    fn the_text_of_an_item_is_copied_unchanged() {
+        let item = r#"{ "b":1.00, "a":12345678901234567890123, "id" : "\u0037" }"#;
+        let body = format!(" [ {item} , {{\"id\":1e3}}]\n");
         let expected = vec![
-            ("7".into(), body.into()),
+            ("7".into(), item.into()),
             ("1e3".into(), "{\"id\":1e3}".into()),
         ];
-        assert_eq!(pairs(&answer, "", "/id"), Ok(expected));
+        assert_eq!(pairs(&body, "", "/id"), Ok(expected));
     }
 
     #[test]
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn of_members_with_one_name_the_last_counts() {
+    fn the_last_of_several_members_with_one_name_counts() {
         let answer = r#"{"a":[],"\u0061":["x"],"b":[]}"#;
         let item = ("x".to_owned(), r#""x""#.to_owned());
         assert_eq!(pairs(answer, "/a", ""), Ok(vec![item]));
     }
 
     #[test]
-    fn an_answer_that_cannot_be_read_is_refused_whole() {
+    fn a_body_that_cannot_be_parsed_has_no_items() {
         for (answer, why) in [
             ("", "not JSON"),
             ("[] []", "not JSON"),
