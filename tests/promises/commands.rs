@@ -334,7 +334,7 @@ async fn an_upstream_whose_root_is_given_is_believed_and_told_the_trace_where_it
 
     std::fs::write(&root, "no certificate").unwrap();
     let output = run(&[&args[..], &["--ca-file", &root]].concat()).await;
-    assert!(err(&output).contains("found no certificate"), "{output:?}");
+    assert!(err(&output).contains("got no certificate"), "{output:?}");
     std::fs::remove_file(&root).unwrap();
 }
 
