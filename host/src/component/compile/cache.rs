@@ -10,10 +10,12 @@
 //! `cap-std` does the work in the folder. Partial files are our own and not `cap-tempfile`'s: it creates a file with
 //! the permissions of the umask instead of 0600, and a crash can leave one that `make_room` would not recognise.
 
+mod error;
+mod key;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, Metadata};
-use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -23,12 +25,12 @@ use std::time::{Duration, SystemTime};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{SHA256, digest};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;
-use wasmtime::Engine as Wasmtime;
 
-use crate::settings::CompileLimits;
+pub use self::error::CacheError;
+pub(super) use self::key::CacheKey;
 
 /// Compiled code in files.
 #[derive(Debug)]
@@ -37,81 +39,6 @@ pub struct Cache {
     path: PathBuf,
     /// The greatest size of all entries together.
     max_bytes: u64,
-}
-
-/// Why a folder cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CacheError {
-    /// The path is a symbolic link, or no folder.
-    NotAFolder(PathBuf),
-    /// The folder belongs to another user.
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// The user id of its owner.
-        owner: u32,
-        /// The user id of this process.
-        expected: u32,
-    },
-    /// Users other than its owner may write to the folder.
-    Writable {
-        /// The folder.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The folder could not be created or opened.
-    Unusable {
-        /// The folder.
-        path: PathBuf,
-        /// The error of the system.
-        reason: String,
-    },
-}
-
-/// The key of an entry: a digest of everything that its code depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CacheKey([u8; 32]);
-
-impl CacheKey {
-    /// The key of the component, wasmtime's version and settings, this program's version, and `limits`.
-    pub(super) fn new(binary: &[u8], wasmtime: &Wasmtime, limits: &CompileLimits) -> Self {
-        let mut hasher = Sha256(Context::new(&SHA256));
-        hasher.write(digest(&SHA256, binary).as_ref());
-        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        // A component that passed other limits is checked again.
-        limits.hash(&mut hasher);
-        Self(to_bytes(hasher.0.finish()))
-    }
-
-    fn file_name(&self) -> String {
-        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        hex + ENTRY_SUFFIX
-    }
-}
-
-/// A hasher whose whole output of 256 bits is used: two components whose keys collide would run each other's code.
-struct Sha256(Context);
-
-impl Hasher for Sha256 {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        let digest: [u8; 32] = to_bytes(self.0.clone().finish());
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |number, &byte| number << 8 | u64::from(byte))
-    }
-}
-
-fn to_bytes(digest: ring::digest::Digest) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest.as_ref());
-    bytes
 }
 
 /// The suffix of the names of entries.
@@ -186,7 +113,7 @@ impl Cache {
         let mut options = OpenOptions::new();
         // Non-blocking, as opening a pipe would wait for its other end.
         options.read(true).follow(FollowSymlinks::No).nonblock(true);
-        let file = self.folder.open_with(key.file_name(), &options).ok()?;
+        let file = self.folder.open_with(file_name(key), &options).ok()?;
         let file = file.into_std();
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || !is_private(&metadata) {
@@ -218,7 +145,7 @@ impl Cache {
         let mut partial = PartialFile::new(&self.folder)?;
         partial.file.write_all(&header(key, code))?;
         partial.file.write_all(code)?;
-        partial.rename(&key.file_name())?;
+        partial.rename(&file_name(key))?;
         self.make_room()
     }
 
@@ -266,12 +193,18 @@ fn is_private(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
+/// The name of the file of an entry.
+fn file_name(key: &CacheKey) -> String {
+    let hex = key.as_bytes().iter().map(|byte| format!("{byte:02x}"));
+    hex.collect::<String>() + ENTRY_SUFFIX
+}
+
 fn header(key: &CacheKey, code: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     let (magic, rest) = header.split_at_mut(MAGIC.len());
     let (named, checksum) = rest.split_at_mut(32);
     magic.copy_from_slice(&MAGIC);
-    named.copy_from_slice(&key.0);
+    named.copy_from_slice(key.as_bytes());
     checksum.copy_from_slice(digest(&SHA256, code).as_ref());
     header
 }
@@ -316,50 +249,6 @@ impl Drop for PartialFile<'_> {
         }
     }
 }
-
-impl fmt::Display for CacheError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "expected a folder of this user that no other user can write to, as compiled code in it is run; got ",
-        )?;
-        match self {
-            Self::NotAFolder(path) => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path}, a symbolic link or no folder; remove it, or pass the folder itself"
-                )
-            }
-            Self::Foreign {
-                path,
-                owner,
-                expected,
-            } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path}, which belongs to user {owner} and not to {expected}; choose another folder"
-                )
-            }
-            Self::Writable { path, mode } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path}, which others can write to (permissions {mode:04o}); empty it, then chmod 700 {path}"
-                )
-            }
-            Self::Unusable { path, reason } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path}, which cannot be used: {reason}; choose another folder"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for CacheError {}
 
 #[cfg(test)]
 mod tests {
@@ -406,7 +295,7 @@ mod tests {
     }
 
     fn key(byte: u8) -> CacheKey {
-        CacheKey([byte; 32])
+        CacheKey::of_bytes(byte)
     }
 
     /// Sets the time of an entry's last use, in seconds after some time.
@@ -510,34 +399,15 @@ mod tests {
         assert_eq!(cache.get(&key(1), 3), None);
         assert_eq!(cache.get(&key(2), 4), None);
         fs::rename(
-            folder.0.join(key(1).file_name()),
-            folder.0.join(key(2).file_name()),
+            folder.0.join(file_name(&key(1))),
+            folder.0.join(file_name(&key(2))),
         )
         .unwrap();
         assert_eq!(cache.get(&key(2), 4), None);
-        let mode = fs::metadata(folder.0.join(key(2).file_name()))
+        let mode = fs::metadata(folder.0.join(file_name(&key(2))))
             .unwrap()
             .mode();
         assert_eq!(mode & 0o7777, 0o600);
-    }
-
-    #[test]
-    fn the_key_depends_on_the_component_the_settings_of_wasmtime_and_the_limits() {
-        let engine = |epochs| {
-            let mut config = wasmtime::Config::new();
-            config.epoch_interruption(epochs);
-            Wasmtime::new(&config).unwrap()
-        };
-        let limits = CompileLimits::default();
-        let others = CompileLimits {
-            max_functions: 1,
-            ..limits.clone()
-        };
-        let key = CacheKey::new(b"a", &engine(true), &limits);
-        assert_eq!(key, CacheKey::new(b"a", &engine(true), &limits));
-        assert_ne!(key, CacheKey::new(b"b", &engine(true), &limits));
-        assert_ne!(key, CacheKey::new(b"a", &engine(false), &limits));
-        assert_ne!(key, CacheKey::new(b"a", &engine(true), &others));
     }
 
     #[test]
@@ -547,15 +417,15 @@ mod tests {
         let cache = folder.open(3 * entry).unwrap();
         for number in 1..=3 {
             cache.put(&key(number), b"code").unwrap();
-            set_used(&folder, &key(number).file_name(), number.into());
+            set_used(&folder, &file_name(&key(number)), number.into());
         }
         // Used last, although it is the oldest.
         assert!(cache.get(&key(1), 4).is_some());
-        assert!(age(&folder, &key(1).file_name()) < MAX_PARTIAL_AGE);
+        assert!(age(&folder, &file_name(&key(1))) < MAX_PARTIAL_AGE);
         cache.put(&key(4), b"code").unwrap();
         assert_eq!(
             folder.names(),
-            [key(1).file_name(), key(3).file_name(), key(4).file_name()]
+            [file_name(&key(1)), file_name(&key(3)), file_name(&key(4))]
         );
         // Code that is larger than the cache is not stored.
         cache.put(&key(5), &[0; 1_000]).unwrap();
@@ -574,7 +444,7 @@ mod tests {
         cache.put(&key(1), b"code").unwrap();
         assert_eq!(
             folder.names(),
-            [key(1).file_name(), "2-0-0.part".into(), "notes.txt".into()]
+            [file_name(&key(1)), "2-0-0.part".into(), "notes.txt".into()]
         );
     }
 
