@@ -243,7 +243,10 @@ const ROWS: &[Row] = &[
         ..row("32, one that takes minutes", |scene, n| {
             // The file sets both limits on time by one number: 1 s of processor time, and 10 s in all, which a
             // busy machine may reach first: either may end the compiler.
-            let (limits, words) = ("max_cpu_time = '1s'", "got a component that takes more than 1");
+            let (limits, words) = (
+                "max_cpu_time = '1s'",
+                "got a component that takes more than 1",
+            );
             scene.refuses(format!("slow-{n}"), bomb::of_time(), limits, words)
         })
     },

@@ -364,7 +364,10 @@ async fn the_text_explanation_begins_with_what_happens() {
         printed.starts_with("A caller now opens a flight, and gets its reply within 3600 s.\n"),
         "{printed}"
     );
-    assert!(printed.contains("\nthis key   no open flight\n"), "{printed}");
+    assert!(
+        printed.contains("\nthis key   no open flight\n"),
+        "{printed}"
+    );
     let unknown = run(&["explain", "42", "--client", "b", "--admin", &admin]).await;
     assert_eq!(unknown.status.code(), Some(1));
     let printed = String::from_utf8(unknown.stderr).unwrap();
