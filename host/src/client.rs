@@ -94,8 +94,8 @@ pub enum Freshness {
     /// Any that is open, or a new one if none is.
     #[default]
     Any,
-    /// None that was opened before this call, as with HTTP's `Cache-Control: no-cache` (RFC 9111, section
-    /// 5.2.1.4): a new flight takes the place of the open one, which lands for the callers that it has.
+    /// None that was opened before this call: a new flight takes the place of the open one, which lands for the callers
+    /// that it has. It is what HTTP's `Cache-Control: no-cache` requests (RFC 9111, section 5.2.1.4).
     New,
 }
 

@@ -100,7 +100,7 @@ async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
     };
     let subject = holding(&upstream, limits).await;
     let key = |n: u32| Call::from(format!("need:{}/{n}", upstream.origin()));
-    let under_way = [1, 2].map(|n| {
+    let open_flights = [1, 2].map(|n| {
         let (client, key) = (subject.client.clone(), key(n));
         tokio::spawn(async move { client.call(key.into()).await })
     });
@@ -120,7 +120,7 @@ async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
         async move { client.call(key.into()).await }
     });
     upstream.release();
-    for answer in under_way.into_iter().chain([waiting]) {
+    for answer in open_flights.into_iter().chain([waiting]) {
         let answer = failsafe("an answer", answer).await.unwrap();
         assert_eq!(answer.result.err(), None);
     }
@@ -158,7 +158,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         tokio::spawn(async move { client.call(format!("need:{origin}/{n}").into()).await })
     };
     // Two hold the permits, four wait for one, and six exceed the limit on flights.
-    let under_way = [1, 2].map(asking);
+    let open_flights = [1, 2].map(asking);
     hanging.requested(2).await;
     let past: Vec<_> = (3..=12).map(asking).collect();
     for n in 1..=10 {
@@ -183,7 +183,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     );
     assert_eq!((hanging.requests(), well.requests()), (2, 10));
     hanging.release();
-    for flight in under_way {
+    for flight in open_flights {
         let answer = failsafe("an answer", flight).await.unwrap();
         assert_eq!(answer.result.err(), None);
     }

@@ -56,7 +56,7 @@ async fn answered(callers: JoinHandle<()>) {
 }
 
 /// A browser with the dashboard of the service open.
-async fn looking_at(service: &Service) -> Browser {
+async fn open_dashboard(service: &Service) -> Browser {
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/", service.admin)).await;
     browser.shows(&text("state"), "Live").await;
@@ -84,7 +84,7 @@ fn hidden(id: &str) -> String {
 async fn a_herd_shows_as_many_callers_one_flight_and_one_request() {
     let upstream = Upstream::start(Answer::Held).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     browser
         .shows(&text("headline"), "There have been no callers yet.")
         .await;
@@ -157,7 +157,7 @@ async fn a_herd_shows_as_many_callers_one_flight_and_one_request() {
 async fn in_observe_mode_the_dashboard_shows_what_sharing_would_save() {
     let upstream = Upstream::start(Answer::Held).await;
     let (service, _folder) = service(&[("stock", "observed", &upstream)]).await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     let callers = herd(&service, "stock", 42, 4);
     upstream.requested(4).await;
     browser
@@ -197,7 +197,7 @@ async fn in_observe_mode_the_dashboard_shows_what_sharing_would_save() {
 async fn the_end_of_the_service_is_shown_and_not_delayed() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     assert_eq!(browser.console().await, [] as [Value; 0]);
     service.terminate();
     let state = format!("{}.slice(0, 26)", text("state"));
@@ -239,7 +239,7 @@ async fn the_dashboard_starts_over_with_another_service_at_its_address() {
 async fn a_hidden_or_paused_dashboard_is_not_connected() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     let see = async |hidden: bool| {
         let script = format!(
             "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}) && \
@@ -274,7 +274,7 @@ async fn the_dashboard_works_in_dark_mode_on_a_narrow_screen_and_by_keyboard() {
     ])
     .await;
     let callers = [herd(&service, long, 1, 12), herd(&service, "stock", 1, 2)];
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     browser
         .shows(
             "document.querySelector('#flights caption').innerText",
@@ -361,7 +361,7 @@ async fn the_dashboard_has_roles_and_names_for_screen_readers() {
     let upstream = Upstream::start(Answer::Items).await;
     let (service, _folder) = service(&[("orders", "coalesced", &upstream)]).await;
     answered(herd(&service, "orders", 42, 1)).await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     browser
         .shows(&rows("outcomes"), json!(["orders | ok | 1 | 1"]))
         .await;
@@ -462,7 +462,7 @@ async fn a_screenshot_with_live_traffic_can_be_taken() {
         ("stock", "observed", &quick),
     ])
     .await;
-    let browser = looking_at(&service).await;
+    let browser = open_dashboard(&service).await;
     let waiting = [(1, 12), (2, 5), (3, 2), (4, 1)];
     let waiting = waiting.map(|(key, callers)| herd(&service, "prices", key, callers));
     stuck.requested(4).await;

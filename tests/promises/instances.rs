@@ -97,14 +97,14 @@ async fn an_instance_is_not_reused_after_a_trap_a_deadline_or_a_refused_answer()
         ("huge:9000000", "result-too-large"),
         ("same-id", "guest-malformed"),
     ] {
-        serves_nobody_after(&subject, key, code).await;
+        serves_no_call_after(&subject, key, code).await;
     }
     let limits = Limits {
         max_cpu_time: Limits::default().max_cpu_time,
         ..patient()
     };
     let spinning = reusing(settings(limits), REUSED).await;
-    serves_nobody_after(&spinning, "spin", "guest-deadline").await;
+    serves_no_call_after(&spinning, "spin", "guest-deadline").await;
     // An error that the guest returns does not end the instance.
     assert_eq!(calls(&subject).await, 1);
     assert_eq!(subject.ask("error:not-found").await, Err("not-found"));
@@ -112,7 +112,7 @@ async fn an_instance_is_not_reused_after_a_trap_a_deadline_or_a_refused_answer()
 }
 
 /// An instance that has served a call serves none after a call with `key`, which ends with `code`.
-async fn serves_nobody_after(subject: &Subject, key: &str, code: &'static str) {
+async fn serves_no_call_after(subject: &Subject, key: &str, code: &'static str) {
     assert_eq!((calls(subject).await, idle(subject)), (1, 1), "{key}");
     assert_eq!(subject.ask(key).await, Err(code));
     subject.settled().await;

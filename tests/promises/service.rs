@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 const ITEMS: &str = "/v1/test/items?x=42";
 
 /// The header that requests a fresh flight.
-const ANEW: &[(&str, &str)] = &[("cache-control", "no-cache")];
+const NO_CACHE: &[(&str, &str)] = &[("cache-control", "no-cache")];
 
 // fault 1
 #[tokio::test(flavor = "multi_thread")]
@@ -245,9 +245,9 @@ async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_no
     let callers = serving.callers;
     let first = tokio::spawn(get(callers, ITEMS));
     upstream.requested(1).await;
-    let own = tokio::spawn(get_with(callers, ITEMS, ANEW));
+    let own = tokio::spawn(get_with(callers, ITEMS, NO_CACHE));
     upstream.requested(2).await;
-    let refused = get_with(callers, ITEMS, ANEW).await;
+    let refused = get_with(callers, ITEMS, NO_CACHE).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(code(&refused), "overloaded");
     assert_eq!(header(&refused, "retry-after"), "1");
@@ -268,12 +268,12 @@ async fn a_caller_may_have_a_flight_of_its_own_where_the_client_grants_it_and_no
 }
 
 #[tokio::test]
-async fn a_caller_that_wants_a_flight_of_its_own_shares_one_where_the_client_does_not_grant_it() {
+async fn a_caller_that_requests_a_fresh_flight_shares_one_if_the_client_does_not_allow_it() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = Serving::in_front_of(&upstream).await;
     let first = tokio::spawn(get(serving.callers, ITEMS));
     upstream.requested(1).await;
-    let other = tokio::spawn(get_with(serving.callers, ITEMS, ANEW));
+    let other = tokio::spawn(get_with(serving.callers, ITEMS, NO_CACHE));
     serving.waiting(2).await;
     upstream.release();
     failsafe("the first's answer", first).await.unwrap();

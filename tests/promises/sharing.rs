@@ -226,8 +226,8 @@ async fn cancel_safety_of_a_bare_component() {
 async fn cancel_safety_of_a_drain() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let mut under_way = pin!(subject.client.call("42".into()));
-    assert!(poll!(under_way.as_mut()).is_pending());
+    let mut flight = pin!(subject.client.call("42".into()));
+    assert!(poll!(flight.as_mut()).is_pending());
     {
         let mut drain = pin!(subject.client.control().drain(std::future::pending()));
         assert!(poll!(drain.as_mut()).is_pending());
@@ -235,23 +235,18 @@ async fn cancel_safety_of_a_drain() {
     assert_eq!(subject.ask("other").await, Err("cancelled"));
     upstream.requested(1).await;
     upstream.release();
-    assert!(
-        failsafe("the flight to land", under_way)
-            .await
-            .result
-            .is_ok()
-    );
+    assert!(failsafe("the flight to land", flight).await.result.is_ok());
 }
 
 #[tokio::test]
 async fn a_drain_cancels_at_its_deadline_what_has_not_landed() {
     let upstream = Upstream::start(Answer::Held).await;
     let subject = builtin(&upstream).await;
-    let mut under_way = pin!(subject.client.call("42".into()));
-    assert!(poll!(under_way.as_mut()).is_pending());
+    let mut flight = pin!(subject.client.call("42".into()));
+    assert!(poll!(flight.as_mut()).is_pending());
     upstream.requested(1).await;
     subject.client.control().drain(std::future::ready(())).await;
-    let cancelled = failsafe("the flight to be cancelled", under_way).await;
+    let cancelled = failsafe("the flight to be cancelled", flight).await;
     assert_eq!(cancelled.result.unwrap_err().code(), "cancelled");
     upstream.abandoned(1).await;
     subject.settled().await;

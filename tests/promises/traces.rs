@@ -64,7 +64,7 @@ async fn each_caller_is_in_its_own_trace_and_linked_to_the_shared_flight() {
     let upstream = Upstream::start(Answer::Held).await;
     let mut receiver = Receiver::start().await;
     let service = tracing(&upstream, &format!("otlp = '{}'", receiver.url())).await;
-    let (address, path) = (service.address, "/v1/a/items?x=k3y-of-somebody");
+    let (address, path) = (service.address, "/v1/a/items?x=k3y-of-a-person");
     let callers = CALLERS.map(|(trace, span)| {
         tokio::spawn(async move {
             let traceparent = format!("00-{trace}-{span}-01");

@@ -52,9 +52,9 @@ impl Observer {
             assert!(!values.is_empty(), "no {name} in {figures}");
             values.iter().sum()
         };
-        let under_way = self.ask("/v1/flights").await;
-        let under_way: serde_json::Value = serde_json::from_str(&under_way).unwrap();
-        let flights = under_way["clients"].as_array().unwrap().iter();
+        let flights_report = self.ask("/v1/flights").await;
+        let flights_report: serde_json::Value = serde_json::from_str(&flights_report).unwrap();
+        let flights = flights_report["clients"].as_array().unwrap().iter();
         let flights = flights.map(|client| client["flights"].as_array().unwrap().len());
         let open = Open {
             flights: flights.sum(),
