@@ -223,7 +223,7 @@ const ROWS: &[Row] = &[
                 4 => read(artifacts::OTHER_TYPES),
                 _ => PRECOMPILED.clone(),
             };
-            scene.refuses(format!("file-{n}"), component, "", "got ")
+            scene.refuses(format!("file-{n}"), component, "", "expected ")
         })
     },
     Row {
@@ -232,7 +232,7 @@ const ROWS: &[Row] = &[
         ..row("32, one that takes gigabytes to compile", |scene, n| {
             let (limits, words) = (
                 "max_memory_bytes = '256 MiB'",
-                "got a component that takes more than 256 MiB",
+                "expected a component that compiles within its budget, got a component that takes more than 256 MiB",
             );
             scene.refuses(format!("large-{n}"), bomb::of_memory(), limits, words)
         })
@@ -245,7 +245,7 @@ const ROWS: &[Row] = &[
             // busy machine may reach first: either may end the compiler.
             let (limits, words) = (
                 "max_cpu_time = '1s'",
-                "got a component that takes more than 1",
+                "expected a component that compiles within its budget, got a component that takes more than 1",
             );
             scene.refuses(format!("slow-{n}"), bomb::of_time(), limits, words)
         })

@@ -37,15 +37,7 @@ async fn the_example_file_is_valid_and_config_print_shows_its_effect() {
         "{printed}"
     );
     assert!(
-        printed.contains("flight = \"10s\" # default\n"),
-        "{printed}"
-    );
-    assert!(
         printed.contains("allow = [\"http://localhost:3000\"]\n"),
-        "{printed}"
-    );
-    assert!(
-        printed.contains("BASE_URL = \"...\" # hidden\n"),
         "{printed}"
     );
     assert!(

@@ -39,13 +39,13 @@ const CLIENTS: [(&str, usize, &str); 5] = [
 /// The limits that no client reaches unless it sets them: a row asserts which one ends its flights, however
 /// busy the machine is.
 const FAR: [&str; 7] = [
-    "connect",
-    "first_byte",
-    "between_bytes",
-    "request",
-    "queue",
-    "flight",
-    "cpu",
+    "connect_timeout",
+    "first_byte_timeout",
+    "between_bytes_timeout",
+    "request_timeout",
+    "queue_timeout",
+    "flight_timeout",
+    "max_cpu_time",
 ];
 
 /// Connections to upstreams are kept for a moment.
