@@ -29,11 +29,12 @@ limits! {
         max_nesting: usize = 10_000, at least 1, in library;
         /// Address space of the compiler. The largest guests seen need less than half.
         max_memory_bytes: u64 = 2 GiB, at least 256 MiB;
-        /// Processor time of the compiler, all its threads together. It has ten times as long in all. The largest
-        /// guests seen need less than 30 s in a build that is not optimised.
+        /// Processor time of the compiler, all its threads together. The largest guests seen need less than 30 s in
+        /// a build that is not optimised.
         max_cpu_time: Duration = 120 s, at least 1 s, then with_max_cpu_time;
-        /// The time from the compiler's start to its end. A busy machine needs ten times as long as an idle one.
-        compile_timeout: Duration = 1_200 s, at least 1 s, in library;
+        /// The time from the compiler's start to its end: ten times max_cpu_time, unless it is set. A busy machine
+        /// needs ten times as long as an idle one.
+        compile_timeout: Duration = 1_200 s, at least 1 s;
         /// Size of the compiled code. This process holds it in memory.
         max_code_bytes: usize = 512 MiB, at least 1 B, in library;
     }
