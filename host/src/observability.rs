@@ -1,4 +1,4 @@
-//! What a service reports of its work: metrics, observations of who calls what, and trace context. Each is fed by
+//! What a service reports of its work: metrics, observations of duplicate calls, and trace context. Each is fed by
 //! the layers above and knows none of them.
 
 pub mod metrics;

@@ -1,7 +1,7 @@
-//! What a guest may reach and how: the only way out of a guest.
+//! What a guest may reach, and how. Every request of a guest passes through here.
 //!
 //! Every request of a guest is sent from here, once the [`UpstreamPolicy`] has allowed it, over a connection of the
-//! client's own pool. The host limits its size and time, whatever the guest sets. A request follows no
+//! client's own pool. The host limits its size and time, regardless of what the guest sets. A request follows no
 //! redirect, is not retried once it was written, and ends with its flight.
 
 mod address;

@@ -584,7 +584,7 @@ async fn without_a_home_folder_nothing_is_cached_and_everything_works() {
         assert!(output.status.success(), "{output:?}");
         let printed = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
-            printed.matches("compiled code is not kept").count(),
+            printed.matches("compiled code is not cached").count(),
             1,
             "{printed}"
         );

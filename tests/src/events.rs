@@ -63,25 +63,25 @@ impl Events {
         }
     }
 
-    /// The figures of the first event that is `wanted`.
+    /// The state in the first event that is `wanted`.
     ///
     /// # Panics
     ///
     /// When the stream ends first.
-    pub async fn figures(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let figures = async {
+    pub async fn state(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let state = async {
             loop {
                 let event = self.next().await.expect("another event");
                 let Some(json) = event.strip_prefix("data: ") else {
                     continue;
                 };
                 let mut event: Value = serde_json::from_str(json).expect("JSON");
-                if wanted(&event["figures"]) {
-                    return event["figures"].take();
+                if wanted(&event["state"]) {
+                    return event["state"].take();
                 }
             }
         };
-        failsafe("the figures", figures).await
+        failsafe("the state", state).await
     }
 }
 

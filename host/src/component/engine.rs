@@ -42,7 +42,7 @@ struct Slots {
     load_slot: Semaphore,
 }
 
-/// The executions that one client may have at once. Dropping it returns them.
+/// The quota of concurrent executions of one client. Dropping it returns them to the engine.
 pub(super) struct ExecutionQuota {
     slots: Arc<Slots>,
     executions: usize,
@@ -215,8 +215,8 @@ fn configuration(limits: &Limits) -> Result<Config, EngineError> {
     Ok(config)
 }
 
-/// Increments the engine's epoch every tick while the engine lives. Without it a guest in an endless loop would
-/// hold its thread for ever, and no deadline could interrupt it.
+/// Increments the engine's epoch every tick while the engine lives. Without it a guest in an endless loop would hold
+/// its thread forever, and no deadline could interrupt it.
 ///
 /// It is a thread and not a task: when every thread of the runtime runs such a guest, none is left to run the
 /// task that would interrupt them.

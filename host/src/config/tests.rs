@@ -226,7 +226,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
     (
         2,
         "[clients.a]\nallow = 'x'",
-        ["clients.a.allow: ", "an array of texts"],
+        ["clients.a.allow: ", "an array of strings"],
     ),
     (
         2,
@@ -278,7 +278,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
     ),
 ];
 
-/// Bad files of which only the program can tell.
+/// Bad files that only the program can detect, and the schema cannot.
 const BAD_OTHERWISE: &[BadFile] = &[
     (1, "listen = ", ["", ""]),
     (

@@ -162,7 +162,7 @@ impl Error for ValueError {
     }
 }
 
-/// The known name that was probably meant.
+/// The most similar known name.
 fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
     let distances = known
         .iter()
@@ -180,7 +180,7 @@ pub(super) fn one_of(variants: &[&str]) -> String {
     }
 }
 
-/// A value as it stands in the file, if it is not a long one.
+/// A value as it is written in the file, unless it is long.
 fn written(got: Unexpected<'_>) -> String {
     match got {
         Unexpected::Str(text) if text.chars().count() > 80 => "a longer text".to_owned(),

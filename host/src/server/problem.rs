@@ -9,7 +9,7 @@ use super::response::respond_with;
 use crate::admin_types::ProblemDetails;
 use crate::model::ClientError;
 
-/// Why a request led to no call.
+/// Why a request caused no call.
 #[derive(Debug)]
 pub(super) enum RequestError {
     UnknownPath {

@@ -120,7 +120,7 @@ fn refuse(error: &RequestError) -> Response<Body> {
     response
 }
 
-/// What a request is for.
+/// The route of a request.
 enum Route<C> {
     Probe(Response<Body>),
     Items(ItemsRequest<C>),

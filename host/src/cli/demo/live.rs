@@ -33,7 +33,7 @@ pub(super) async fn live<F: Future>(
     output
 }
 
-/// Returns to the first of so many lines, and clears them.
+/// Moves the cursor up by `lines` lines, and clears them.
 fn over(lines: usize) -> String {
     match lines {
         0 => String::new(),

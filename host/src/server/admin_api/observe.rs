@@ -18,7 +18,7 @@ use crate::server::query::parameter;
 /// 10,000 keys, so there are never more.
 const DEFAULT_KEYS: usize = 20;
 
-/// Observes for as long as `query` says, and reports.
+/// Observes for the time that `query` states, and reports.
 pub(super) async fn observe<C: Execute>(
     clients: &ClientRegistry<C>,
     metrics: &Metrics,
