@@ -167,11 +167,11 @@ async fn a_guest_may_recover_from_a_failed_request_but_not_rename_it() {
     assert_eq!(trapped, Err("upstream-unavailable"));
     // After a later request that succeeds, an earlier failure is not the reason.
     let other = Upstream::start(Answer::Items).await;
-    let well = other.origin();
-    let both = [&*origin, &*well];
-    let late = asking(&both, &format!("blame:not-found:{origin}|{well}")).await;
+    let healthy = other.origin();
+    let both = [&*origin, &*healthy];
+    let late = asking(&both, &format!("blame:not-found:{origin}|{healthy}")).await;
     assert_eq!(late, Err("not-found"));
-    let early = asking(&both, &format!("blame:not-found:{well}|{origin}")).await;
+    let early = asking(&both, &format!("blame:not-found:{healthy}|{origin}")).await;
     assert_eq!(early, Err("upstream-unavailable"));
 }
 
