@@ -104,7 +104,8 @@ impl Upstream {
     }
 
     /// Sends a guest's request, which `guard` has opened. If all of the client's connections are in use, it waits for
-    /// one, and the wait counts against its timeouts. The future beside the response ends its body at the deadline.
+    /// one, and the wait counts against its timeouts. The second value is a future that ends the body at the
+    /// deadline; it must be polled.
     ///
     /// # Cancel safety
     ///

@@ -123,7 +123,8 @@ impl InstancePool {
             match idle.instances.iter().rposition(is_young) {
                 Some(last) => idle.instances.remove(last),
                 None => {
-                    // The old ones make room in the engine for the fresh instance that is created next.
+                    // Drops the old ones, which frees slots in the engine for the fresh instance that is created
+                    // next.
                     idle.instances.clear();
                     return None;
                 }

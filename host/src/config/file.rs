@@ -100,7 +100,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How components are compiled, as far as a file sets it.
+/// The settings of compiling components.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]

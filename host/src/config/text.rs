@@ -22,7 +22,7 @@ pub const AN_ADDRESS: &str = "an IP address and a port, as in 127.0.0.1:8080";
 pub(super) trait TextSetting: Sized {
     /// Its form, for messages.
     const FORM: &'static str;
-    /// The form as a regular expression, as far as there is one.
+    /// The format as a regular expression, if there is one.
     const PATTERN: Option<&'static str> = None;
 
     /// All its values, where there are only a few.

@@ -78,7 +78,7 @@ impl Display for RequestError {
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
             Self::TooManyObservations => f.write_str(
-                "the limit of observations at the same time is reached; end one, or try again later",
+                "the maximum number of concurrent observations is reached; end one, or try again later",
             ),
             Self::TooManyHeaders { limit } => {
                 write!(f, "expected at most {limit} header lines, got more; send fewer")

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The purpose of an address, as far as a policy distinguishes it.
+/// The purpose of an address, in the categories that a policy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Assigned for the public internet.

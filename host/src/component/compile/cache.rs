@@ -107,8 +107,8 @@ impl Cache {
         &self.path
     }
 
-    /// The code under `key`, of at most `max_code_bytes`. A damaged entry, and anything but a regular file of this
-    /// user, counts as none.
+    /// The code under `key`, of at most `max_code_bytes`. Returns `None` for a damaged entry, and for anything but a
+    /// regular file of this user.
     pub(super) fn get(&self, key: &CacheKey, max_code_bytes: usize) -> Option<Vec<u8>> {
         let mut options = OpenOptions::new();
         // Non-blocking, as opening a pipe would wait for its other end.
@@ -137,7 +137,7 @@ impl Cache {
         Some(entry)
     }
 
-    /// Stores `code` under `key`, and removes entries for which there is no room.
+    /// Stores `code` under `key`, and removes entries that exceed the maximum size.
     pub(super) fn put(&self, key: &CacheKey, code: &[u8]) -> io::Result<()> {
         if (HEADER + code.len()) as u64 > self.max_bytes {
             return Ok(());

@@ -26,7 +26,7 @@ pub(super) async fn observe<C: Execute>(
 ) -> Result<ObservationReport, RequestError> {
     let ObservationRequest { time, most, keys } = ObservationRequest::parse(query)?;
     let observation = metrics.observe().ok_or(RequestError::TooManyObservations)?;
-    // The shutdown cuts the time short, and the report is sent all the same.
+    // A shutdown ends the observation early, and the report is sent nevertheless.
     let _ = timeout(time, clients.shutdown_started()).await;
     Ok(observation.report(most, keys))
 }
