@@ -40,7 +40,7 @@ async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     (service, folder)
 }
 
-/// Starts so many callers of one key.
+/// Starts `callers` concurrent callers of one key.
 fn herd(service: &Service, client: &str, key: usize, callers: usize) -> JoinHandle<()> {
     let (address, path) = (service.address, format!("/v1/{client}/items?x={key}"));
     tokio::spawn(async move {
@@ -431,7 +431,7 @@ async fn a_thousand_flights_a_second_do_not_stall_the_dashboard() {
         .collect();
     let mut seen = 0;
     while seen < 10_000 {
-        seen = failsafe("the page to go on", async {
+        seen = failsafe("the dashboard to update", async {
             loop {
                 let shown = browser.value(&text("callers")).await;
                 let shown = shown.as_str().unwrap().replace(',', "").parse().unwrap();

@@ -474,7 +474,7 @@ async fn what_was_compiled_once_is_not_compiled_again() {
     let kept = |compilation| keeping(folder.path(), compilation);
     assert!(load(kept(in_children()), BUILTIN).await.is_ok());
     assert!(load(kept(absent()), BUILTIN).await.is_ok());
-    // Another component, and the same one with other limits, have entries of their own.
+    // Another component, and the same one with other limits, have separate entries.
     let other = fs::read(artifacts::MISBEHAVING).unwrap();
     let refused = load(kept(absent()), &other).await;
     assert!(matches!(refused, Err(LoadError::NotCompiled(_))));

@@ -52,7 +52,7 @@ async fn counted(service: &Service, series: &str, expected: f64) {
     .await;
 }
 
-/// Waits until so many flights of the client are counted; a flight is counted after its callers have answers.
+/// Waits until `flights` flights of the client are counted; a flight is counted after its callers have answers.
 async fn landed(service: &Service, flights: f64) {
     counted(
         service,
@@ -62,7 +62,7 @@ async fn landed(service: &Service, flights: f64) {
     .await;
 }
 
-/// The output of `oneflight observe` for a service while `asking` makes so many `flights`; then the service
+/// The output of `oneflight observe` for a service while `asking` makes `flights` flights; then the service
 /// ends.
 async fn observed(
     service: Service,

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::failsafe;
 
-/// The stream, on a connection of its own; dropping this value closes it.
+/// The stream, on a separate connection; dropping this value closes it.
 #[derive(Debug)]
 pub struct Events {
     body: Incoming,
@@ -58,7 +58,7 @@ impl Events {
                 return Some(event);
             }
             let frame = failsafe("an event", self.body.frame()).await?;
-            let text = frame.expect("a stream that goes on").into_data();
+            let text = frame.expect("a stream that continues").into_data();
             self.unread += str::from_utf8(&text.expect("no trailers")).expect("text");
         }
     }
