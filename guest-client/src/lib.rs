@@ -29,7 +29,7 @@ mod bindings {
     use super::Client;
 }
 
-/// How much of a body is read at once, in bytes: 64 KiB. The host returns what it has.
+/// The maximum size of one read of a body, in bytes: 64 KiB. The host returns the bytes that have arrived.
 const MAX_READ_BYTES: u64 = 64 << 10;
 
 struct Client;
@@ -104,7 +104,7 @@ fn body(response: &IncomingResponse) -> Result<Vec<u8>, Error> {
     let body = response.consume().map_err(missing)?;
     let stream = body.stream().map_err(missing)?;
     let mut bytes = Vec::new();
-    // Not by `std::io::Read`, which starts with small reads: each is a call of the host.
+    // Not by `std::io::Read`, which starts with small reads: each read is a host call.
     loop {
         match stream.blocking_read(MAX_READ_BYTES) {
             Ok(part) if bytes.is_empty() => bytes = part,

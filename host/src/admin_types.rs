@@ -1,8 +1,8 @@
 //! The JSON documents of the admin API, and problem details: written by the server, read by `oneflight observe` and
 //! `oneflight explain`.
 //!
-//! Plain data, a leaf: the parts that fill it import it. Only the dashboard's events are not here; no program but
-//! the dashboard's script, served beside them, reads those.
+//! Plain data that imports no other module: the modules that fill it import it. The dashboard's events are not here,
+//! since only the dashboard's own script reads them.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ pub struct FlightStatus {
 /// `POST /v1/{client}/forget`: whether there was a flight to forget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// Whether a flight of the key was open to join, and is no more.
+    /// Whether an open flight of the key was closed to further callers.
     pub forgotten: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct Explanation {
     pub key: String,
     /// Whether callers share flights.
     pub shares: bool,
-    /// The greatest age of a flight that a caller joins, in milliseconds; `None` for no limit.
+    /// The maximum age of a flight that a caller joins, in milliseconds; `None` for no limit.
     pub join_window_ms: Option<u64>,
     /// Whether a caller may request a fresh flight.
     pub allow_fresh: bool,
@@ -145,7 +145,7 @@ pub struct ObservationReport {
 pub struct ClientStats {
     /// The client's name.
     pub client: String,
-    /// Of all its flights.
+    /// The counts of all its flights.
     #[serde(flatten)]
     pub stats: Stats,
     /// How many keys the flights had, up to the number of keys that an observation counts.
@@ -159,7 +159,7 @@ pub struct ClientStats {
 pub struct KeyStats {
     /// The key, or its hash.
     pub key: String,
-    /// Of its flights.
+    /// The counts of its flights.
     #[serde(flatten)]
     pub stats: Stats,
 }
@@ -173,7 +173,7 @@ pub struct Stats {
     pub flights: u64,
     /// What the flights cost that landed; the cost of a cancelled flight is not recorded.
     pub cost: Amount,
-    /// Callers that joined a flight, and what flights of their own would have cost.
+    /// Callers that joined a flight, and what separate flights would have cost.
     pub saved: Amount,
     /// Callers that would have joined a flight if flights were shared, and what their own flights cost.
     pub would_save: Amount,
@@ -212,9 +212,9 @@ pub struct ProblemDetails {
     pub title: Cow<'static, str>,
     /// The status code.
     pub status: u16,
-    /// One word for programs, as in the README.
+    /// The stable error code, for programs.
     pub code: Cow<'static, str>,
-    /// One sentence for people.
+    /// The message, for people.
     pub detail: String,
 }
 

@@ -1,5 +1,5 @@
-//! The command line: its arguments, and which command runs in what runtime and with what log. One file a command,
-//! and below them what several commands use.
+//! The command line: its arguments, and which command runs in what runtime and with what log. There is one file per
+//! command; the other modules are shared by several commands.
 
 mod admin_client;
 mod allocator;

@@ -1,8 +1,7 @@
-//! The two traits that callers and executions meet in, and one decorator a file.
+//! The two traits [`Client`] and [`Execute`], and one decorator per file.
 //!
-//! A caller's side is [`Client`]: called once per caller. A flight's side is [`Execute`]: called once per
-//! flight, with the flight's [`FlightContext`]. [`WithSingleFlight`] is where the one becomes the other.
-//! Nothing here knows Wasm or HTTP.
+//! [`Client`] is called once per caller. [`Execute`] is called once per flight, with the flight's [`FlightContext`].
+//! [`WithSingleFlight`] implements `Client` around an `Execute`. Nothing here knows Wasm or HTTP.
 
 mod comparison;
 mod control;
@@ -21,19 +20,19 @@ pub use self::single_flight::WithSingleFlight;
 pub use self::telemetry::WithTelemetry;
 pub use self::unshared::Unshared;
 
-/// Answers callers: the decorators around a component, outermost first.
+/// Answers callers: a component with decorators around it.
 ///
-/// [`call`](Client::call) is called once per caller, from any number of tasks at once.
+/// [`call`](Client::call) is called once per caller, from any number of tasks concurrently.
 ///
-/// # The law
+/// # Requirements
 ///
 /// - Nothing but the call says what is requested: two callers with equal calls may share one outcome.
 /// - Dropping the future is the only way to cancel. It ends what this caller alone started.
 /// - A decorator calls `next` at most once per call: nothing here retries or caches.
 /// - An outcome is shared between callers: it is immutable, and cloning it is cheap.
 pub trait Client: Send + Sync + 'static {
-    /// Which load of which component answers. It never changes in the life of a client; a decorator
-    /// passes on that of its `next`.
+    /// Identifies the load of the component that answers. It is constant for a client; a decorator returns that of
+    /// its `next`.
     fn generation(&self) -> Generation;
 
     /// What the client uses now, and has used so far.
@@ -53,13 +52,13 @@ pub trait Client: Send + Sync + 'static {
 ///
 /// [`execute`](Execute::execute) is called once per flight, in the flight's own task.
 ///
-/// # The law
+/// # Requirements
 ///
 /// - Nothing but the call reaches the guest.
-/// - Dropping the future must end whatever it started, at once.
+/// - Dropping the future must immediately end everything that it started.
 /// - What an execution does to the flight's context is recorded before it returns.
 pub trait Execute: Send + Sync + 'static {
-    /// Which load of which component this is. It never changes in the life of the value.
+    /// Identifies this load of the component. It is constant for a value.
     fn generation(&self) -> Generation;
 
     /// What it uses now, and has used so far.

@@ -1,7 +1,7 @@
 //! [`ComponentClient`]: executions that are calls of a WebAssembly component.
 //!
-//! A component is loaded and checked once. Each call then gets a fresh instance in a store of its own, or one that
-//! has served earlier calls if the client chose so. Sharing calls, queueing them and limiting their elapsed time
+//! A component is loaded and checked once. Each call then gets a fresh instance with its own store, or, if the client
+//! is configured so, one that has served earlier calls. Sharing calls, queueing them and limiting their elapsed time
 //! is up to the decorators; only the limit on processor time is enforced here.
 //!
 //! | module | holds |
@@ -72,8 +72,8 @@ struct Loaded {
 }
 
 impl ComponentClient {
-    /// Compiles the component in `binary`, checks it, and instantiates it once, so that whatever is wrong with it is
-    /// found here and not by its first caller.
+    /// Compiles the component in `binary`, checks it, and instantiates it once, so that an error in it is reported
+    /// here and not to its first caller.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl ComponentClient {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the load. A child process that compiles is killed; in this process the
-    /// compiler runs to its end on a thread of its own.
+    /// Dropping the future abandons the load. A child process that compiles is killed; in this process the compiler
+    /// runs to its end on its own thread.
     pub async fn load(
         engine: &Engine,
         binary: impl Into<Arc<[u8]>>,
@@ -209,9 +209,9 @@ impl Loaded {
         Instance::new(new_store(engine, settings, &self.upstream, context))
     }
 
-    /// Releases an instance that has returned, for another call. Not an instance with an open request, which would
-    /// outlive its flight. Nor one whose requests failed on the host's side: the guest may remember the failure,
-    /// and another flight must not learn of it.
+    /// Releases an instance that has returned, for another call. An instance with an open request is not released,
+    /// because the request would outlive its flight. Nor is one whose requests failed on the host's side: the guest
+    /// may remember the failure, and another flight must not depend on it.
     fn release(&self, instance: Instance, context: &FlightContext) {
         if !context.any_open() && !context.any_failed() {
             self.pool.release(instance);

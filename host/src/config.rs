@@ -1,8 +1,8 @@
 //! [`Config`]: a service's configuration file, read and validated before anything runs.
 //!
-//! A setting is declared once, by the field that holds it: a limit by `limits!` of [`model::setting`](crate::model::setting), another
-//! one by serde's and schemars' attributes. Parsing, `config print`, the JSON Schema, the commented example, the
-//! README's table and the help of flags follow from that declaration.
+//! A setting is declared once, by the field that holds it: a limit by `limits!` of
+//! [`model::setting`](crate::model::setting), any other by serde's and schemars' attributes. Parsing, `config print`,
+//! the JSON Schema, the commented example, the README's table and the help of flags follow from that declaration.
 
 mod client;
 mod file;

@@ -1,7 +1,7 @@
-//! Runs your client as a WebAssembly component, and makes sure that callers who ask for the same
-//! thing at the same time share one call.
+//! Runs your client as a WebAssembly component, and makes callers that request the same thing at the same time share
+//! one call.
 //!
-//! Load a component, decorate it, hand it to two fetchers:
+//! Load a component, decorate it, and pass it to two fetchers:
 //!
 //! ```
 //! use oneflight::{BUILTIN, Client, ClientMetrics, ComponentClient, Engine, Settings, Stack};
@@ -15,7 +15,7 @@
 //! let component = ComponentClient::load(&engine, BUILTIN, settings.clone()).await?;
 //! let client = Stack::new(component.clone(), &settings, ClientMetrics::default());
 //!
-//! // Two fetchers that know nothing of each other. A clone shares the table.
+//! // Two independent fetchers. A clone shares the table.
 //! let (invoices, shipping) = (client.clone(), client);
 //! let (a, b) = tokio::join!(invoices.call("42".into()), shipping.call("42".into()));
 //!
@@ -40,13 +40,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`server`] | HTTP in; the only part that knows status codes |
+//! | [`server`] | the HTTP server; the only module that knows status codes |
 //! | [`registry`] | the loaded clients by name, replaced while the service runs |
 //! | [`config`] | the configuration file |
 //! | [`Stack`] | a component with every decorator around it |
 //! | [`component`] | executions that are calls of a WebAssembly component |
 //! | [`upstream`] | what a guest may reach, and how |
-//! | [`client`] | the traits of callers and executions, and one decorator a file |
+//! | [`client`] | the traits `Client` and `Execute`, and one decorator per file |
 //! | [`settings`] | what can be set, and every default |
 //! | [`FlightContext`] | what the layers of one flight report to each other |
 //! | [`observability`] | metrics, observations and trace context |
@@ -56,13 +56,13 @@
 //! # Invariants
 //!
 //! - Nothing of a caller reaches a guest except the call's arguments, so an answer cannot belong to one caller.
-//! - Each flight owns its instance while it lasts: leaving, deadlines and traps end its work at once, and
-//!   that of no other flight.
+//! - Each flight owns its instance while it lasts: a caller that leaves, a deadline or a trap ends its work
+//!   immediately, and the work of no other flight.
 //! - A guest's error text goes to the log. Callers get the host's messages.
 //! - Every request of a guest goes through [`upstream`].
 //! - The only machine code that runs is what this program compiled from the component itself.
 //!
-//! Deliberately absent: caching, retrying, identifying callers.
+//! Out of scope: caching, retrying, identifying callers.
 
 pub mod admin_types;
 pub mod client;

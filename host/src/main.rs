@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
-/// It keeps no metadata beside its blocks, so that unused pages of a buffer take no memory: with the system's allocator
-/// each waiting caller takes 4 KiB more.
+/// It stores no metadata next to its blocks, so that unused pages of a buffer take no memory: with the system's
+/// allocator each waiting caller takes 4 KiB more.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,5 +1,5 @@
-//! What a service reports of its work: metrics, observations of who calls what, and trace context. Each is fed by
-//! the layers above and knows none of them.
+//! What a service reports of its work: metrics, observations of duplicate calls, and trace context. The layers above
+//! report to these modules, which import none of them.
 
 pub mod metrics;
 pub mod observation;

@@ -1,4 +1,4 @@
-//! [`ClientRegistry`]: the clients of a service by their names, replaced one by one or all at once while it runs.
+//! [`ClientRegistry`]: the clients of a service by their names, replaced one by one or all together while it runs.
 //!
 //! A lookup returns a shared pointer, so a flight ends on the load of the component that it began on; later lookups
 //! return the new load. The registry compiles and loads nothing itself.
@@ -39,7 +39,7 @@ pub struct ClientRegistry<C> {
 }
 
 impl<C: Execute> ClientRegistry<C> {
-    /// A registry of these names, for all of which a client is still to be [put](ClientRegistry::put).
+    /// A registry with these names, whose clients are added later by [`put`](ClientRegistry::put).
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(|name| (name.to_owned(), None));
         Self {
@@ -124,8 +124,8 @@ impl<C: Execute> ClientRegistry<C> {
         let _ = is_shutting_down.wait_for(|started| *started).await;
     }
 
-    /// Opens no flight any more, on retired clients neither, and waits until all open flights have landed. When
-    /// `deadline` is ready, the remaining ones are cancelled. Returns how many were.
+    /// Stops opening flights, including those of retired clients, and waits until all open flights have landed. When
+    /// `deadline` is ready, cancels the remaining ones. Returns the number of cancelled flights.
     ///
     /// # Cancel safety
     ///

@@ -1,13 +1,13 @@
-//! HTTP in, and the only code that knows status codes: [`Service`] serves callers at one address and
+//! The HTTP server, and the only module that knows status codes: [`Service`] serves callers at one address and
 //! administration at another, until it is shut down.
 //!
 //! # Shutdown
 //!
 //! When the shutdown starts, `/readyz` fails and everything else continues for [`ServerLimits::shutdown_delay`], so
-//! that balancers stop sending callers first. Then no flight is opened any more; open flights may still be joined,
-//! and land. After [`ServerLimits::shutdown_grace`] the remaining flights are cancelled, and their callers get that
-//! error. When no caller waits any more, the service accepts no more connections, responds to the requests that it
-//! has read, and returns.
+//! that load balancers stop sending callers first. Then no flight is opened any more; open flights may still be
+//! joined, and land. After [`ServerLimits::shutdown_grace`] the remaining flights are cancelled, and their callers
+//! get that error. When no caller waits any more, the service accepts no more connections, responds to the requests
+//! that it has read, and returns.
 
 mod admin_api;
 mod body;
@@ -56,9 +56,9 @@ pub struct Service<C> {
 pub struct Listeners {
     /// For callers, in HTTP/1.1 or HTTP/2.
     pub callers: TcpListener,
-    /// With it, the connections of callers use TLS; without, they are unencrypted.
+    /// TLS for the connections of callers. Without it they are unencrypted.
     pub tls: Option<Tls>,
-    /// For administration, if there is any; never encrypted.
+    /// The admin listener, if there is one; never encrypted.
     pub admin: Option<TcpListener>,
 }
 
@@ -92,15 +92,15 @@ impl<C: Execute> Service<C> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes all connections at once.
+    /// Dropping the future closes all connections immediately.
     pub async fn run(&self, listeners: Listeners, shutdown: impl Future<Output = ()>) {
         let Listeners {
             callers,
             tls,
             admin,
         } = listeners;
-        // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed at
-        // once when the sender is dropped.
+        // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed
+        // immediately when the sender is dropped.
         let (finish, _) = watch::channel(());
         let accept_callers = {
             let api = PublicApi::new(Arc::clone(&self.clients), &self.limits);

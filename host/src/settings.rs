@@ -10,42 +10,44 @@ use crate::model::{Abandoned, Limits, Sharing, limits};
 use crate::upstream::{AllowRule, UpstreamPolicy};
 
 limits! {
-    /// What compiling a component may cost; one that costs more is refused.
+    /// The limits of compiling a component. A component that exceeds one is refused.
     ///
-    /// Those of the component itself are checked before it is compiled, in any process. The memory, the times and
-    /// the size of the code bound the process that compiles, where that is a child.
+    /// The limits of the component itself are checked before it is compiled, in this process or in a child. The
+    /// memory, the times and the size of the code are enforced only if a child process compiles.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     pub struct CompileLimits {
-        /// Size of a component. The largest guests seen (Python) have 18 MB.
+        /// Maximum size of a component. The largest guests measured (Python) have 18 MB.
         max_component_bytes: usize = 64 MiB, at least 1 B, in library;
-        /// Functions of one component. Those guests have 13,351.
+        /// Maximum number of functions in one component. Those guests have 13,351.
         max_functions: usize = 200_000, at least 1, in library;
-        /// Size of one function. Their largest has 426,843 bytes.
+        /// Maximum size of one function. The largest function of those guests has 426,843 bytes.
         max_function_bytes: usize = 2 MiB, at least 1 B, in library;
-        /// Locals of one function, parameters aside. Theirs have 271 at most; a build that is not optimised has
-        /// more.
+        /// Maximum number of locals in one function, parameters excluded. Those guests have at most 271; an
+        /// unoptimised build has more.
         max_locals: u64 = 20_000, at least 1, in library;
-        /// Nested blocks of one function. A large `switch` has one for each case.
+        /// Maximum depth of nested blocks in one function. A large `switch` has one block for each case.
         max_nesting: usize = 10_000, at least 1, in library;
-        /// Address space of the compiler. The largest guests seen need less than half.
+        /// Maximum address space of the compiler process. The largest guests measured need less than half of the
+        /// default.
         max_memory_bytes: u64 = 2 GiB, at least 256 MiB;
-        /// Processor time of the compiler, all its threads together. The largest guests seen need less than 30 s in
-        /// a build that is not optimised.
+        /// Maximum CPU time of the compiler process, the sum of its threads. The largest guests measured need less
+        /// than 30 s in an unoptimised build.
         max_cpu_time: Duration = 120 s, at least 1 s, then with_max_cpu_time;
-        /// The time from the compiler's start to its end: ten times max_cpu_time, unless it is set. A busy machine
-        /// needs ten times as long as an idle one.
+        /// Maximum time from the start of the compiler process to its end: ten times max_cpu_time, unless it is
+        /// set. A busy machine needs ten times as long as an idle one.
         compile_timeout: Duration = 1_200 s, at least 1 s;
-        /// Size of the compiled code. This process holds it in memory.
+        /// Maximum size of the compiled code, which this process holds in memory.
         max_code_bytes: usize = 512 MiB, at least 1 B, in library;
     }
 }
 
-/// What a folder of compiled code may hold: 1 GiB, in bytes. The code of the largest guests seen
+/// The maximum size of the cache of compiled code: 1 GiB, in bytes. The code of the largest guests seen
 /// (Python) has 50 MB.
 pub const CACHE_SIZE: u64 = 1 << 30;
 
 impl CompileLimits {
-    /// The same limits with another [`max_cpu_time`](Self::max_cpu_time), and ten times that for the whole.
+    /// The same limits with another [`max_cpu_time`](Self::max_cpu_time), and ten times that as
+    /// [`compile_timeout`](Self::compile_timeout).
     #[must_use]
     pub fn with_max_cpu_time(self, time: Duration) -> Self {
         Self {
@@ -57,44 +59,51 @@ impl CompileLimits {
 }
 
 limits! {
-    /// What the service spends on its connections, and how it shuts down.
+    /// The limits of the service's connections, and the times of its shutdown.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ServerLimits {
-        /// Connections of callers at once. Ten thousand callers that wait for one key, and as many again.
+        /// Maximum number of concurrent connections of callers. The default has room for 10,000 callers that wait for
+        /// one key, and for 10,000 others.
         max_connections: usize = 20_000, at least 1;
-        /// Connections for administration at once. A few tools, each with a few.
+        /// Maximum number of concurrent connections to the admin address. The default has room for a few tools with a
+        /// few connections each.
         max_admin_connections: usize = 100, at least 1;
-        /// The header of a request, or a TLS handshake. An idle connection is closed after the same time, with
-        /// HTTP/2 after up to twice, and one that sends its first three bytes one by one after up to three times.
+        /// Maximum time to receive the header section of a request, or to complete a TLS handshake. An idle
+        /// connection is closed after the same time: an HTTP/2 connection after up to twice this time, and one that
+        /// sends its first three bytes one by one after up to three times.
         header_timeout: Duration = 10 s, at least 1 ms;
-        /// The time that a caller may read nothing more of its answer, and up to 10 s more. Mobile networks pause
-        /// for less.
+        /// Maximum time that a caller may stop reading its response; the connection is closed up to 10 s later.
+        /// Mobile networks pause for less than the default.
         write_stall_timeout: Duration = 60 s, at least 1 ms;
-        /// The header of a request. Several times the longest key. Less than 8 KiB counts as 8 KiB.
+        /// Maximum size of the header section of a request. The default is several times the longest key. Values
+        /// below 8 KiB count as 8 KiB.
         max_header_bytes: usize = 32 KiB, at least 1 B;
-        /// Fields in the header of a request. Browsers and proxies send a tenth.
+        /// Maximum number of fields in the header section of a request. Browsers and proxies send a tenth of the
+        /// default.
         max_headers: usize = 100, at least 1;
-        /// Requests at once on one HTTP/2 connection. A proxy in front may send those of all its callers over one.
+        /// Maximum number of concurrent streams on one HTTP/2 connection. A proxy may send the requests of all its
+        /// callers over one connection.
         max_streams: usize = 1_000, at least 1;
-        /// The time that the service goes on as before after SIGTERM, while /readyz already says 503. Load
-        /// balancers request that about once a second.
+        /// Time after SIGTERM in which the service still accepts new flights, while /readyz responds 503. Load
+        /// balancers request /readyz about once a second.
         shutdown_delay: Duration = 1 s, at least 0 ms;
-        /// The time that flights in progress may land after that. As long as a flight takes at most by default.
+        /// Time after shutdown_delay in which open flights may land before they are cancelled. The default is that of
+        /// flight_timeout.
         shutdown_grace: Duration = 10 s, at least 0 ms;
-        /// The time that answers may be sent to their end after that.
+        /// Time after shutdown_grace in which responses may still be written.
         shutdown_write_timeout: Duration = 5 s, at least 0 ms;
     }
 }
 
-/// The instance that executes a flight. It serves one flight at a time, and no other after a trap, a timeout, a
-/// cancel, an answer that was refused, or with a request in progress.
+/// Which instance executes a flight. An instance serves one flight at a time. It serves no other after a trap, a
+/// timeout, a cancellation or a refused answer, or while a request is in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Instances {
-    /// A new one: nothing of one flight is left for the next.
+    /// A new instance: no state of one flight is left for the next.
     #[default]
     Fresh,
-    /// An idle one, or else a new one: for guests that are slow to start. A guest then remembers earlier flights of
-    /// its client; the memory, the resources and the handles that it keeps count against the limits of the next
+    /// An idle instance, or else a new one: for guests that are slow to start. A guest then remembers earlier flights
+    /// of its client; the memory, the resources and the handles that it keeps count against the limits of the next
     /// flight, and all other limits start again.
     Reused(InstanceReuse),
 }
@@ -103,11 +112,12 @@ limits! {
     /// How long an instance is reused.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct InstanceReuse {
-        /// Calls that one instance serves. The cost of starting it then weighs a thousandth, and the largest leak
-        /// seen (JavaScript, 8.5 KB a call) comes to an eighth of the memory.
+        /// Maximum number of calls of one instance. With the default, starting an instance adds a thousandth of its
+        /// cost to each call, and the largest leak measured (JavaScript, 8.5 KB a call) grows to an eighth of the
+        /// memory.
         max_calls: u32 = 1_000, at least 0;
-        /// The greatest age of an instance, idle or not. A client without callers holds the memory of its idle
-        /// instances for as long.
+        /// Maximum age of an instance, idle or not. A client without callers holds the memory of its idle instances
+        /// for as long.
         max_age: Duration = 60 s, at least 0 ms;
     }
 }
@@ -139,7 +149,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings with an empty environment, by which the client may reach nothing.
+    /// Settings with an empty environment and without allowed origins.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {

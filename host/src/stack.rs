@@ -24,8 +24,8 @@ impl<E> Clone for Stack<E> {
 }
 
 impl<E: Execute> Stack<E> {
-    /// Decorates `component` as `settings` say, with a table of its own. `metrics` counts callers and
-    /// flights; [`ClientMetrics::default`] counts nothing.
+    /// Decorates `component` as `settings` say, with a separate table. `metrics` counts callers and flights;
+    /// [`ClientMetrics::default`] counts nothing.
     pub fn new(component: E, settings: &Settings, metrics: ClientMetrics) -> Self {
         let Settings {
             name,
@@ -41,7 +41,7 @@ impl<E: Execute> Stack<E> {
         let shared =
             WithSingleFlight::new(limited, name, *sharing, *abandoned, limits, metrics.clone());
         let control = shared.control();
-        // Outermost: counts every caller, those included that share a flight or are refused one.
+        // Outermost: counts every caller, including those that share a flight or are refused one.
         let client = WithTelemetry::new(shared, name, metrics);
         Self { client, control }
     }

@@ -1,7 +1,7 @@
-//! What a guest may reach and how: the only way out of a guest.
+//! What a guest may reach, and how. Every request of a guest passes through here.
 //!
 //! Every request of a guest is sent from here, once the [`UpstreamPolicy`] has allowed it, over a connection of the
-//! client's own pool. The host limits its size and time, whatever the guest sets. A request follows no
+//! client's own pool. The host limits its size and time, regardless of what the guest sets. A request follows no
 //! redirect, is not retried once it was written, and ends with its flight.
 
 mod address;
@@ -104,7 +104,8 @@ impl Upstream {
     }
 
     /// Sends a guest's request, which `guard` has opened. If all of the client's connections are in use, it waits for
-    /// one, and the wait counts against its timeouts. The future beside the response ends its body at the deadline.
+    /// one, and the wait counts against its timeouts. The second value is a future that ends the body at the
+    /// deadline; it must be polled.
     ///
     /// # Cancel safety
     ///

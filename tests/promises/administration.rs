@@ -150,13 +150,13 @@ async fn a_web_page_of_another_site_cannot_use_the_admin_api() {
 async fn the_public_and_the_admin_address_serve_different_paths() {
     let upstream = Upstream::start(Answer::Items).await;
     let serving = Serving::in_front_of(&upstream).await;
-    for (door, path) in [
+    for (address, path) in [
         (serving.callers, "/v1/flights"),
         (serving.callers, FORGET),
         (serving.operator, ITEMS),
         (serving.callers, "/"),
     ] {
-        let answer = get(door, path).await;
+        let answer = get(address, path).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(code(&answer), "bad-request");
     }

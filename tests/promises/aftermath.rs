@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
         times: 3,
         ..row("6, a guest whose upstream hangs", |scene, n| {
             let key = format!("patient:{}/{n}", scene.upstreams.hangs.origin());
-            scene.answers("hurried", key, "error")
+            scene.answers("short-timeouts", key, "error")
         })
     },
     row("6, one whose caller leaves it", |scene, n| {
@@ -136,28 +136,28 @@ const ROWS: &[Row] = &[
         times: 3,
         ..row("24, one that does not accept", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.never_accepts.origin);
-            scene.ends("hurried", key, "upstream-timeout")
+            scene.ends("short-timeouts", key, "upstream-timeout")
         })
     },
     Row {
         times: 3,
         ..row("24, one that stalls in TLS", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.in_tls());
-            scene.ends("hurried", key, "upstream-timeout")
+            scene.ends("short-timeouts", key, "upstream-timeout")
         })
     },
     Row {
         times: 3,
         ..row("24, one that stalls before its head", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.hangs.origin());
-            scene.ends("hurried", key, "upstream-timeout")
+            scene.ends("short-timeouts", key, "upstream-timeout")
         })
     },
     Row {
         times: 3,
         ..row("24, one that stalls in its body", |scene, n| {
             let key = format!("need:{}/{n}", scene.upstreams.stalls_in_body.origin());
-            scene.ends("hurried", key, "upstream-timeout")
+            scene.ends("short-timeouts", key, "upstream-timeout")
         })
     },
     Row {
@@ -192,11 +192,11 @@ const ROWS: &[Row] = &[
         scene.ends("guest", key, "upstream-denied")
     }),
     row("29, a header that is not a guest's to send", |scene, n| {
-        let key = format!("header:host=x:{}/{n}", scene.upstreams.well.origin());
+        let key = format!("header:host=x:{}/{n}", scene.upstreams.healthy.origin());
         scene.answers("guest", key, "error")
     }),
     row("29, a tunnel", |scene, n| {
-        let key = format!("method:CONNECT:{}/{n}", scene.upstreams.well.origin());
+        let key = format!("method:CONNECT:{}/{n}", scene.upstreams.healthy.origin());
         scene.answers("guest", key, "HttpRequestDenied")
     }),
     row("29, a body of another length", |scene, n| {
@@ -230,22 +230,22 @@ const ROWS: &[Row] = &[
         at_once: 1,
         times: 5,
         ..row("32, one that takes gigabytes to compile", |scene, n| {
-            let (limits, words) = (
+            let (limits, message) = (
                 "max_memory_bytes = '256 MiB'",
                 "expected a component that compiles within its budget, got a component that takes more than 256 MiB",
             );
-            scene.refuses(format!("large-{n}"), bomb::of_memory(), limits, words)
+            scene.refuses(format!("large-{n}"), bomb::of_memory(), limits, message)
         })
     },
     Row {
         at_once: 1,
         times: 2,
         ..row("32, one that takes minutes", |scene, n| {
-            let (limits, words) = (
+            let (limits, message) = (
                 "max_cpu_time = '1s'\ncompile_timeout = '1h'",
                 "expected a component that compiles within its budget, got a component that takes more than 1 s",
             );
-            scene.refuses(format!("slow-{n}"), bomb::of_time(), limits, words)
+            scene.refuses(format!("slow-{n}"), bomb::of_time(), limits, message)
         })
     },
     row("36, an upstream that dies in its body", |scene, n| {

@@ -133,7 +133,7 @@ async fn a_flight_without_a_permit_is_refused_at_the_queue_timeout() {
 #[tokio::test]
 async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     let before = tasks();
-    let (hanging, well) = (
+    let (hanging, healthy) = (
         Upstream::start(upstream::Answer::Held).await,
         Upstream::start(upstream::Answer::Items).await,
     );
@@ -152,9 +152,9 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         };
         Subject::on(&engine, &binary, settings).await
     };
-    let (ill, other) = (on(&hanging, of(2, 6)).await, on(&well, of(2, 6)).await);
+    let (stalled, other) = (on(&hanging, of(2, 6)).await, on(&healthy, of(2, 6)).await);
     let asking = |n: u32| {
-        let (client, origin) = (ill.client.clone(), hanging.origin());
+        let (client, origin) = (stalled.client.clone(), hanging.origin());
         tokio::spawn(async move { client.call(format!("need:{origin}/{n}").into()).await })
     };
     // Two hold the permits, four wait for one, and six exceed the limit on flights.
@@ -162,7 +162,7 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     hanging.requested(2).await;
     let past: Vec<_> = (3..=12).map(asking).collect();
     for n in 1..=10 {
-        let answer = other.ask(format!("need:{}/{n}", well.origin())).await;
+        let answer = other.ask(format!("need:{}/{n}", healthy.origin())).await;
         assert_eq!(answer.err(), None);
     }
     let mut refused = Vec::new();
@@ -181,14 +181,14 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
         (of_kind(Resource::Executions), of_kind(Resource::Flights)),
         (4, 6)
     );
-    assert_eq!((hanging.requests(), well.requests()), (2, 10));
+    assert_eq!((hanging.requests(), healthy.requests()), (2, 10));
     hanging.release();
     for flight in open_flights {
         let answer = failsafe("an answer", flight).await.unwrap();
         assert_eq!(answer.result.err(), None);
     }
-    drop((other, well, hanging));
-    ill.gone(before).await;
+    drop((other, healthy, hanging));
+    stalled.gone(before).await;
 }
 
 /// A client in host code that panics for one key.

@@ -40,13 +40,13 @@ async fn service(clients: &[(&str, &str, &Upstream)]) -> (Service, Folder) {
     (service, folder)
 }
 
-/// Starts so many callers of one key.
+/// Starts `callers` concurrent callers of one key.
 fn herd(service: &Service, client: &str, key: usize, callers: usize) -> JoinHandle<()> {
     let (address, path) = (service.address, format!("/v1/{client}/items?x={key}"));
     tokio::spawn(async move {
         let answers = join_all((0..callers).map(|_| get(address, &path))).await;
-        let well = |answer: &caller::Answer| answer.status() == StatusCode::OK;
-        assert!(answers.iter().all(well), "{answers:?}");
+        let is_ok = |answer: &caller::Answer| answer.status() == StatusCode::OK;
+        assert!(answers.iter().all(is_ok), "{answers:?}");
     })
 }
 
@@ -283,7 +283,7 @@ async fn the_dashboard_works_in_dark_mode_on_a_narrow_screen_and_by_keyboard() {
         .await;
 
     // Nothing overflows the viewport, and all text has a contrast of 4.5 or more (WCAG 2, AA).
-    let mut grounds = BTreeSet::new();
+    let mut backgrounds = BTreeSet::new();
     for scheme in ["light", "dark"] {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         browser
@@ -300,12 +300,12 @@ async fn the_dashboard_works_in_dark_mode_on_a_narrow_screen_and_by_keyboard() {
             let faint = browser.value(FAINT).await;
             assert_eq!(faint, json!([]), "{scheme}, {width} pixels");
         }
-        let ground = browser
+        let background = browser
             .value("getComputedStyle(document.body).backgroundColor")
             .await;
-        grounds.insert(ground.to_string());
+        backgrounds.insert(background.to_string());
     }
-    assert_eq!(grounds.len(), 2, "{grounds:?}");
+    assert_eq!(backgrounds.len(), 2, "{backgrounds:?}");
 
     let focusable = "document.querySelectorAll('a, button, [tabindex]').length";
     assert_eq!(browser.value(focusable).await, 3);
@@ -343,15 +343,15 @@ const FAINT: &str = r"(() => {
     const color = getComputedStyle(element).backgroundColor;
     return parts(color)[3] === 0 ? behind(element.parentElement) : color;
   };
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const faint = [];
-  while (words.nextNode()) {
-    const element = words.currentNode.parentElement;
-    if (!words.currentNode.data.trim() || !element.checkVisibility()) continue;
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
     const style = getComputedStyle(element);
     const color = element instanceof SVGElement ? style.fill : style.color;
     const [low, high] = [light(color), light(behind(element))].sort((a, b) => a - b);
-    if ((high + 0.05) / (low + 0.05) < 4.5) faint.push(words.currentNode.data);
+    if ((high + 0.05) / (low + 0.05) < 4.5) faint.push(walker.currentNode.data);
   }
   return faint;
 })()";
@@ -431,7 +431,7 @@ async fn a_thousand_flights_a_second_do_not_stall_the_dashboard() {
         .collect();
     let mut seen = 0;
     while seen < 10_000 {
-        seen = failsafe("the page to go on", async {
+        seen = failsafe("the dashboard to update", async {
             loop {
                 let shown = browser.value(&text("callers")).await;
                 let shown = shown.as_str().unwrap().replace(',', "").parse().unwrap();

@@ -10,7 +10,7 @@ use oneflight_tests::{artifacts, failsafe};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::figures::{figures, value};
+use crate::metrics::{scrape, value};
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -72,7 +72,7 @@ async fn demo_open_goes_on_as_a_service_with_a_dashboard_and_two_fetchers() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let line = failsafe("the demo's figures", lines.next_line()).await;
+    let line = failsafe("the demo's report", lines.next_line()).await;
     let document: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
     assert_eq!(document["runs"].as_array().unwrap().len(), 4);
     let dashboard = document["service"]["dashboard"].as_str().unwrap();
@@ -86,7 +86,7 @@ async fn demo_open_goes_on_as_a_service_with_a_dashboard_and_two_fetchers() {
         let joined = r#"joined_total{client="default"}"#;
         let would = r#"would_have_joined_total{client="observed"}"#;
         loop {
-            let text = figures(admin).await;
+            let text = scrape(admin).await;
             if value(&text, joined) > 0.0 && value(&text, would) > 0.0 {
                 break;
             }

@@ -474,7 +474,7 @@ async fn what_was_compiled_once_is_not_compiled_again() {
     let kept = |compilation| keeping(folder.path(), compilation);
     assert!(load(kept(in_children()), BUILTIN).await.is_ok());
     assert!(load(kept(absent()), BUILTIN).await.is_ok());
-    // Another component, and the same one with other limits, have entries of their own.
+    // Another component, and the same one with other limits, have separate entries.
     let other = fs::read(artifacts::MISBEHAVING).unwrap();
     let refused = load(kept(absent()), &other).await;
     assert!(matches!(refused, Err(LoadError::NotCompiled(_))));
@@ -584,7 +584,7 @@ async fn without_a_home_folder_nothing_is_cached_and_everything_works() {
         assert!(output.status.success(), "{output:?}");
         let printed = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
-            printed.matches("compiled code is not kept").count(),
+            printed.matches("compiled code is not cached").count(),
             1,
             "{printed}"
         );

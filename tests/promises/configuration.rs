@@ -29,7 +29,7 @@ async fn the_example_file_is_valid_and_config_print_shows_its_effect() {
     let checked = run(&["config", "check", EXAMPLE]).await;
     assert!(checked.status.success(), "{checked:?}");
     let printed = String::from_utf8(checked.stdout).unwrap();
-    assert!(printed.contains("good, 1 client\n"), "{printed}");
+    assert!(printed.contains("valid, 1 client\n"), "{printed}");
     let printed = run(&["config", "print", EXAMPLE]).await;
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert!(

@@ -145,7 +145,7 @@ async fn a_connection_past_the_limit_waits_until_another_is_closed() {
         assert_eq!(first.get(ITEMS).await.status(), StatusCode::OK);
     }
     assert!(!second.is_finished());
-    // The admin address has connections of its own.
+    // The admin address has separate connections.
     let livez = failsafe("the operator's answer", get(serving.operator, "/livez")).await;
     assert_eq!(livez.status(), StatusCode::OK);
     drop(first);

@@ -292,7 +292,7 @@ async fn clients_share_an_engine_as_far_as_its_executions_go() {
     };
     assert_eq!(
         load(&engine, of(2)).await.unwrap_err(),
-        no_room("executions at once", 2, 1)
+        no_room("concurrent executions", 2, 1)
     );
     let second = load(&engine, of(1)).await.unwrap();
     drop(first);

@@ -12,7 +12,7 @@ use oneflight_tests::process::{self, Service, run};
 use oneflight_tests::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-use crate::figures::{figures, value};
+use crate::metrics::{scrape, value};
 
 /// A service with the client `a` in front of `upstream`, with `more` in its section of the file.
 async fn serving(upstream: &Upstream, folder: &Folder, more: &str) -> Service {
@@ -47,12 +47,12 @@ async fn both_at_once(service: &Service, upstream: &Upstream, key: &'static str)
 /// Waits until a metric of the service is `expected`.
 async fn counted(service: &Service, series: &str, expected: f64) {
     failsafe(series, async {
-        while value(&figures(service.admin).await, series) != expected {}
+        while value(&scrape(service.admin).await, series) != expected {}
     })
     .await;
 }
 
-/// Waits until so many flights of the client are counted; a flight is counted after its callers have answers.
+/// Waits until `flights` flights of the client are counted; a flight is counted after its callers have answers.
 async fn landed(service: &Service, flights: f64) {
     counted(
         service,
@@ -62,7 +62,7 @@ async fn landed(service: &Service, flights: f64) {
     .await;
 }
 
-/// The output of `oneflight observe` for a service while `asking` makes so many `flights`; then the service
+/// The output of `oneflight observe` for a service while `asking` makes `flights` flights; then the service
 /// ends.
 async fn observed(
     service: Service,
@@ -103,7 +103,7 @@ async fn an_observation_finds_duplicate_calls_and_reports_what_sharing_would_sav
         let answer = get(service.address, "/v1/a/items?x=alone").await;
         assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
         landed(service, 3.0).await;
-        let text = figures(service.admin).await;
+        let text = scrape(service.admin).await;
         for (series, expected) in [
             (r#"would_have_joined_total{client="a"}"#, 1.0),
             (r#"joined_total{client="a"}"#, 0.0),
@@ -125,8 +125,8 @@ async fn an_observation_finds_duplicate_calls_and_reports_what_sharing_would_sav
     let client = &report["clients"][0];
     assert_eq!(report["clients"].as_array().unwrap().len(), 1);
     assert_eq!(client["client"], "a");
-    for (figure, expected) in [("callers", 3), ("flights", 3), ("equal", 1), ("unequal", 0)] {
-        assert_eq!(client[figure], expected, "{client}");
+    for (count, expected) in [("callers", 3), ("flights", 3), ("equal", 1), ("unequal", 0)] {
+        assert_eq!(client[count], expected, "{client}");
     }
     let requests = |amount: &str| client[amount]["upstream_requests"].as_u64().unwrap();
     assert_eq!(

@@ -125,11 +125,11 @@ async fn requests_from_pages_of_other_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn the_stream_sends_the_figures_at_once_and_then_each_change() {
+async fn the_stream_sends_the_state_at_once_and_then_each_change() {
     let upstream = Upstream::start(Answer::Held).await;
     let serving = serving(&upstream, ServerLimits::default()).await;
     let mut events = Events::of(serving.operator, LIVE).await;
-    let first = events.figures(|_| true).await;
+    let first = events.state(|_| true).await;
     assert_eq!(first["clients"][0]["client"], "test");
     assert_eq!(first["clients"][0]["sharing"], "shared");
     assert_eq!(first["clients"][0]["totals"]["callers"], json!({}));
@@ -138,8 +138,8 @@ async fn the_stream_sends_the_figures_at_once_and_then_each_change() {
     let callers: Vec<_> = (0..3)
         .map(|_| tokio::spawn(get(serving.callers, ITEMS)))
         .collect();
-    let wait = |figures: &Value| figures["clients"][0]["waiting"] == 3;
-    let during = events.figures(wait).await;
+    let wait = |state: &Value| state["clients"][0]["waiting"] == 3;
+    let during = events.state(wait).await;
     assert_eq!(during["clients"][0]["flights"], 1);
     let flights = during["flights"].as_array().unwrap();
     assert_eq!(flights.len(), 1);
@@ -151,8 +151,8 @@ async fn the_stream_sends_the_figures_at_once_and_then_each_change() {
     upstream.release();
     failsafe("the answers", join_all(callers)).await;
     // A flight is counted after its callers.
-    let ok = |figures: &Value| figures["clients"][0]["totals"]["flights"]["ok"] == 1;
-    let after = events.figures(ok).await;
+    let ok = |state: &Value| state["clients"][0]["totals"]["flights"]["ok"] == 1;
+    let after = events.state(ok).await;
     let client = &after["clients"][0];
     assert_eq!(
         (&client["waiting"], &client["flights"]),
@@ -195,7 +195,7 @@ async fn nothing_is_left_of_a_closed_stream() {
     let mut pages = Vec::new();
     for _ in 0..5 {
         let mut events = Events::of(serving.operator, LIVE).await;
-        events.figures(|_| true).await;
+        events.state(|_| true).await;
         pages.push(events);
     }
     assert!(tasks() >= before + 5);
@@ -237,10 +237,10 @@ async fn of_a_thousand_open_flights_the_stream_has_the_fifty_with_most_callers()
             tokio::spawn(async move { client.call(key.to_string().into()).await })
         })
         .collect();
-    let wait = |figures: &Value| figures["clients"][0]["waiting"] == 1_003;
-    let figures = events.figures(wait).await;
-    assert_eq!(figures["clients"][0]["flights"], 1_000);
-    let flights = figures["flights"].as_array().unwrap();
+    let wait = |state: &Value| state["clients"][0]["waiting"] == 1_003;
+    let state = events.state(wait).await;
+    assert_eq!(state["clients"][0]["flights"], 1_000);
+    let flights = state["flights"].as_array().unwrap();
     let crowds: Vec<_> = flights
         .iter()
         .map(|flight| flight["callers"].as_u64())
@@ -252,7 +252,7 @@ async fn of_a_thousand_open_flights_the_stream_has_the_fifty_with_most_callers()
         .map(|flight| flight["opened_ms"].as_u64())
         .collect();
     assert!(opened.is_sorted(), "{opened:?}");
-    let bytes = figures.to_string().len();
+    let bytes = state.to_string().len();
     assert!(bytes < 10_000, "{bytes} bytes");
     for caller in callers {
         caller.abort();
@@ -268,7 +268,7 @@ async fn the_stream_ends_when_shutdown_begins() {
     };
     let mut serving = serving(&upstream, limits).await;
     let mut events = Events::of(serving.operator, LIVE).await;
-    events.figures(|_| true).await;
+    events.state(|_| true).await;
     serving.shut_down();
     assert_eq!(events.next().await, None);
     // A stream that is opened now ends at once.
@@ -285,7 +285,7 @@ async fn an_open_dashboard_does_not_delay_the_shutdown() {
     };
     let mut serving = serving(&upstream, limits).await;
     let mut events = Events::of(serving.operator, LIVE).await;
-    events.figures(|_| true).await;
+    events.state(|_| true).await;
     serving.shut_down();
     serving.ended().await;
 }

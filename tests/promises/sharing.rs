@@ -77,21 +77,21 @@ async fn n_callers_of_one_key_share_one_answer_in_memory() {
             .iter()
             .all(|answer| answer.result.as_ref().unwrap().is_same(first))
     );
-    let seats: Vec<_> = answers
+    let infos: Vec<_> = answers
         .iter()
         .map(|answer| answer.flight.unwrap())
         .collect();
     assert_eq!(
-        seats
+        infos
             .iter()
             .filter(|info| info.role == Role::Leader)
             .count(),
         1
     );
     assert!(
-        seats
+        infos
             .iter()
-            .all(|info| info.callers == 100 && info.flight == seats[0].flight)
+            .all(|info| info.callers == 100 && info.flight == infos[0].flight)
     );
     assert_eq!(
         (upstream.requests(), subject.component.usage().guest_calls),
@@ -202,7 +202,7 @@ async fn when_the_last_caller_leaves_the_upstream_sees_its_connection_closed() {
 }
 
 #[tokio::test]
-async fn cancel_safety_of_a_bare_component() {
+async fn cancel_safety_of_an_undecorated_component() {
     let upstream = Upstream::start(Answer::Held).await;
     let component = builtin(&upstream).await.component;
     let client = Unshared::new(component.clone());
@@ -283,11 +283,11 @@ async fn a_callers_deadline_is_its_own() {
     let mut patient = pin!(subject.client.call(key().into()));
     assert!(poll!(patient.as_mut()).is_pending());
     upstream.requested(1).await;
-    let hasty = tokio::time::timeout_at(
+    let impatient = tokio::time::timeout_at(
         tokio::time::Instant::now(),
         subject.client.call(key().into()),
     );
-    assert!(hasty.await.is_err());
+    assert!(impatient.await.is_err());
     upstream.release();
     let answer = failsafe("the patient caller's answer", patient).await;
     assert_eq!(answer.result.unwrap().json(), ITEMS_JSON);

@@ -167,11 +167,11 @@ async fn a_guest_may_recover_from_a_failed_request_but_not_rename_it() {
     assert_eq!(trapped, Err("upstream-unavailable"));
     // After a later request that succeeds, an earlier failure is not the reason.
     let other = Upstream::start(Answer::Items).await;
-    let well = other.origin();
-    let both = [&*origin, &*well];
-    let late = asking(&both, &format!("blame:not-found:{origin}|{well}")).await;
+    let healthy = other.origin();
+    let both = [&*origin, &*healthy];
+    let late = asking(&both, &format!("blame:not-found:{origin}|{healthy}")).await;
     assert_eq!(late, Err("not-found"));
-    let early = asking(&both, &format!("blame:not-found:{well}|{origin}")).await;
+    let early = asking(&both, &format!("blame:not-found:{healthy}|{origin}")).await;
     assert_eq!(early, Err("upstream-unavailable"));
 }
 
@@ -232,7 +232,7 @@ async fn a_request_ends_at_its_deadline_though_its_guest_reads_nothing() {
         async move { client.call(key.into()).await }
     });
     upstream.requested(1).await;
-    // The flight goes on for an hour; its request does not.
+    // The flight continues for an hour; its request does not.
     fast_forward(upstream.abandoned(1)).await;
     subject.connected(0).await;
     assert_eq!(subject.component.usage().running, 1);
@@ -279,7 +279,7 @@ async fn an_answer_that_never_ends_is_cut_off_at_the_requests_deadline() {
     let subject = subject(limits, allowing(&[&upstream.origin()])).await;
     let mut asking = Box::pin(subject.ask(format!("blame:other:{}", upstream.origin())));
     tokio::select! {
-        answer = &mut asking => panic!("the answer goes on, got {answer:?}"),
+        answer = &mut asking => panic!("the answer continues, got {answer:?}"),
         () = upstream.requested(1) => {}
     }
     // A paused clock stands still while data comes, so it is put forward.
@@ -528,7 +528,7 @@ async fn a_name_whose_answer_flips_is_dialled_where_it_was_checked() {
     let before = tasks();
     let subject = subject(patient(), policy).await;
     let key = format!("need:{origin}");
-    // It hangs up, so every request needs a connection of its own, and each of them one lookup.
+    // It hangs up, so every request needs a separate connection, and each of them one lookup.
     for (lookups, connections, code) in [
         (1, 1, "upstream-unavailable"),
         (2, 1, "upstream-denied"),
@@ -743,7 +743,7 @@ async fn idle_connections_never_block_one_that_is_needed() {
     };
     let before = tasks();
     let subject = subject(limits, named(&allowed, &names, &["127.0.0.1/32"])).await;
-    // Each host has a connection of its own: two are kept idle, and no third.
+    // Each host has a separate connection: two are kept idle, and no third.
     for n in 1..=10 {
         let answer = subject
             .ask(format!("need:http://host-{n}.example.com:{port}"))

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 /// An answer, read whole.
 pub type Answer = Response<Bytes>;
 
-/// Requests `path` on a connection of its own, which is closed when the future is dropped.
+/// Requests `path` on a separate connection, which is closed when the future is dropped.
 ///
 /// # Panics
 ///
@@ -38,7 +38,7 @@ pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) 
     send(server, request.body(Empty::new()).expect("a request")).await
 }
 
-/// Sends `request` on a connection of its own, which is closed when the future is dropped.
+/// Sends `request` on a separate connection, which is closed when the future is dropped.
 ///
 /// # Panics
 ///

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::failsafe;
 
-/// The stream, on a connection of its own; dropping this value closes it.
+/// The stream, on a separate connection; dropping this value closes it.
 #[derive(Debug)]
 pub struct Events {
     body: Incoming,
@@ -58,30 +58,30 @@ impl Events {
                 return Some(event);
             }
             let frame = failsafe("an event", self.body.frame()).await?;
-            let text = frame.expect("a stream that goes on").into_data();
+            let text = frame.expect("a stream that continues").into_data();
             self.unread += str::from_utf8(&text.expect("no trailers")).expect("text");
         }
     }
 
-    /// The figures of the first event that is `wanted`.
+    /// The state in the first event that is `wanted`.
     ///
     /// # Panics
     ///
     /// When the stream ends first.
-    pub async fn figures(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let figures = async {
+    pub async fn state(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let state = async {
             loop {
                 let event = self.next().await.expect("another event");
                 let Some(json) = event.strip_prefix("data: ") else {
                     continue;
                 };
                 let mut event: Value = serde_json::from_str(json).expect("JSON");
-                if wanted(&event["figures"]) {
-                    return event["figures"].take();
+                if wanted(&event["state"]) {
+                    return event["state"].take();
                 }
             }
         };
-        failsafe("the figures", figures).await
+        failsafe("the state", state).await
     }
 }
 

@@ -33,7 +33,7 @@ use oneflight::{BUILTIN, Call, ComponentClient, Engine, Limits, Metrics, Setting
 pub struct Subject {
     /// The decorated client, which callers call.
     pub client: Stack<ComponentClient>,
-    /// The component alone, for its usage figures.
+    /// The component alone, for its usage.
     pub component: ComponentClient,
     /// The engine that runs it, and no other component unless a test loads one.
     pub engine: Engine,

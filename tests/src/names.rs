@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
 use oneflight::upstream::Resolve;
 
-/// A resolver with a script: one answer for each lookup, whatever the name.
+/// A resolver with a script: one answer for each lookup, for any name.
 #[derive(Debug, Default)]
 pub struct Script {
     answers: Mutex<VecDeque<Lookup>>,

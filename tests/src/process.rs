@@ -215,7 +215,7 @@ impl Service {
     pub async fn waiting(&self, name: &str, callers: usize) {
         let line = format!("oneflight_callers_waiting{{client=\"{name}\"}} {callers}\n");
         failsafe("the callers to wait", async {
-            let is_so = |figures: &[u8]| String::from_utf8_lossy(figures).contains(&line);
+            let is_so = |metrics: &[u8]| String::from_utf8_lossy(metrics).contains(&line);
             while !is_so(get(self.admin, "/metrics").await.body()) {}
         })
         .await;

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use crate::failsafe;
 use crate::tls::Identity;
 
-/// What an upstream answers to every request.
+/// How an upstream answers every request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// [`ITEMS`], at once, with `Cache-Control: no-store`.
@@ -35,7 +35,7 @@ pub enum Answer {
     HalfBody,
     /// A head and half of its body; then the connection is closed.
     BrokenBody,
-    /// None: everything up to the end of the connection is recorded as one head.
+    /// No answer: everything that the peer sends until it closes the connection is recorded as one head.
     Record,
     /// These bytes; the connection stays open.
     Raw(&'static str),
@@ -109,11 +109,11 @@ impl Upstream {
                     }
                     tokio::spawn(async move {
                         match tls {
-                            None => converse(stream, answer, &seen).await,
+                            None => serve_connection(stream, answer, &seen).await,
                             // A peer that does not trust the certificate ends the handshake.
                             Some(tls) => {
                                 if let Ok(stream) = tls.accept(stream).await {
-                                    converse(stream, answer, &seen).await;
+                                    serve_connection(stream, answer, &seen).await;
                                 }
                             }
                         }
@@ -234,12 +234,12 @@ async fn reached(what: &str, counter: &watch::Sender<usize>, count: usize) {
 }
 
 /// TCP, or TLS over it.
-trait Wire: AsyncRead + AsyncWrite + Unpin {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 
 /// One connection, until the peer is gone.
-async fn converse(mut stream: impl Wire, answer: Answer, seen: &Seen) {
+async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Seen) {
     let mut unread = Vec::new();
     if matches!(answer, Answer::Record) {
         let _ = stream.read_to_end(&mut unread).await;
@@ -347,13 +347,13 @@ fn whole(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-async fn write(stream: &mut impl Wire, text: &str) -> std::io::Result<()> {
+async fn write(stream: &mut impl ByteStream, text: &str) -> std::io::Result<()> {
     stream.write_all(text.as_bytes()).await?;
     stream.flush().await
 }
 
 /// Writes `part` again and again until the peer closes the connection.
-async fn flood(mut stream: impl Wire, head: &str, part: &str, seen: &Seen) {
+async fn flood(mut stream: impl ByteStream, head: &str, part: &str, seen: &Seen) {
     let _ = write(&mut stream, head).await;
     while write(&mut stream, part).await.is_ok() {}
     abandoned(seen);
@@ -364,13 +364,13 @@ fn abandoned(seen: &Seen) {
 }
 
 /// Ready when the peer has closed the connection.
-async fn closed(stream: &mut impl Wire) {
+async fn closed(stream: &mut impl ByteStream) {
     let mut byte = [0];
     while matches!(stream.read(&mut byte).await, Ok(1)) {}
 }
 
 /// The head of the next request, if there is one. Requests here have no bodies.
-async fn read_head(stream: &mut impl Wire, unread: &mut Vec<u8>) -> Option<String> {
+async fn read_head(stream: &mut impl ByteStream, unread: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
             let head: Vec<u8> = unread.drain(..end + 4).collect();

@@ -41,7 +41,7 @@ use std::process::{Command, Stdio};
 /// A guest's sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
-    /// The folder of its package, a workspace of its own with a `Cargo.lock`. Its library is named
+    /// The folder of its package, a separate workspace with a `Cargo.lock`. Its library is named
     /// as the package is.
     pub dir: &'a Path,
     /// The folder of the WIT that it implements.

@@ -26,11 +26,11 @@ use crate::task::FlightTask;
 ///
 /// # Cancel safety
 ///
-/// Dropping it is how a caller leaves, at any time. Before the first poll it has done nothing. After it, the
-/// flight continues for its other callers, whichever of them opened it. When the last one leaves, the flight
-/// is cancelled: its key is free at once, and its work is not polled again but dropped when its task is next
-/// scheduled. With [`Abandoned::Finish`](crate::Abandoned::Finish) the flight continues instead, and can be
-/// joined until it lands.
+/// Dropping it is how a caller leaves, at any time. Before the first poll it has done nothing. After it,
+/// the flight continues for its other callers, whichever of them opened it. When the last one leaves, the
+/// flight is cancelled: its key is free immediately, and its work is not polled again but dropped when
+/// its task is next scheduled. With [`Abandoned::Finish`](crate::Abandoned::Finish) the flight continues
+/// instead, and can be joined until it lands.
 #[must_use = "a call does nothing until it is polled"]
 pub struct CallFuture<'a, K: Eq, V, F> {
     table: &'a StripedArc<Table<K, V>>,

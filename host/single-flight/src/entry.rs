@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::flight::Flight;
 
-/// A key with its hash, wherever the two are stored.
+/// A key with its hash, independent of where the two are stored.
 pub(crate) trait HashedKey<K> {
     fn key(&self) -> &K;
     fn hash(&self) -> u64;

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn flights_of_all_threads_have_different_ids() {
-        // More than a thread reserves at once.
+        // More than a thread reserves in one block.
         const IDS: usize = if cfg!(miri) { 1_100 } else { 3_000 };
         let take = || thread::spawn(|| (0..IDS).map(|_| FlightId::next()).collect::<Vec<_>>());
         let threads = [(); 2].map(|()| take());

@@ -233,9 +233,9 @@ where
         CallFuture::new(&self.table, key, work)
     }
 
-    /// Asks for a value of `key` that no flight opened before can give: opens one that runs `work`, in the
-    /// place of the one that is open. For callers that say so, as by HTTP's `Cache-Control: no-cache`
-    /// (RFC 9111, section 5.2.1.4).
+    /// Gets a value for `key` from a new flight: opens one that runs `work`, in place of the open one.
+    /// This is for callers that do not accept the outcome of an earlier flight, such as by HTTP's
+    /// `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4).
     ///
     /// The first poll closes the key's open flight to joiners, as [`forget`](Group::forget) does, and opens
     /// the new one in the same step: later calls join that one. This caller is always a leader. Otherwise
@@ -323,9 +323,9 @@ where
     /// The drain starts with its first poll. From then on a call that would open a flight gets
     /// [`Error::Draining`], permanently, while calls that find an open flight still join it. If the drain
     /// ends before its deadline, every flight is terminal, its work is dropped and the observer has been
-    /// called. Otherwise the callers of the cancelled flights get [`Error::Cancelled`] at once, their work is
-    /// dropped when their tasks are next scheduled, and a flight whose work has just returned may still land.
-    /// A deadline that has already passed cancels at once.
+    /// called. Otherwise the callers of the cancelled flights get [`Error::Cancelled`] immediately, their
+    /// work is dropped when their tasks are next scheduled, and a flight whose work has just returned may
+    /// still land. A deadline that has already passed cancels immediately.
     ///
     /// # Cancel safety
     ///
@@ -380,7 +380,7 @@ where
     /// assert!(futures_util::poll!(&mut call).is_pending());
     /// assert_eq!(counts(), (1, 1, 1));
     ///
-    /// // The key is free at once. The flight is gone when its task has dropped the work.
+    /// // The key is free immediately. The flight is gone when its task has dropped the work.
     /// drop(call);
     /// assert_eq!(counts(), (1, 0, 0));
     /// tokio::task::yield_now().await;

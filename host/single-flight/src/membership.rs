@@ -1,5 +1,5 @@
-//! A caller's membership of a flight, from joining to its outcome. How the flight was found is the
-//! table's business.
+//! A caller's membership of a flight, from joining to its outcome. It does not know how the flight was
+//! found.
 
 use std::sync::Arc;
 

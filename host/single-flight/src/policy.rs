@@ -8,15 +8,16 @@ use std::time::Duration;
 /// Every combination of values is valid. What the smallest limits do is documented on each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// The maximum number of flights alive at once. A flight counts until its work is dropped, also after
-    /// it was forgotten or cancelled. Default 1,024: each one is a task and whatever its work holds. With 0
-    /// no flight opens. Values above 4,294,967,295 mean 4,294,967,295.
+    /// The maximum number of flights alive at the same time. A flight counts until its work is dropped,
+    /// also after it was forgotten or cancelled. Default 1,024: each one costs a task and the memory of
+    /// its work. With 0 no flight opens. Values above 4,294,967,295 mean 4,294,967,295.
     pub max_flights: usize,
-    /// The maximum number of callers on one flight at once. Default 100,000: each one is a waker (16 bytes)
-    /// here and a future elsewhere, and all of them are woken in one go. With 0 every call is refused.
+    /// The maximum number of callers on one flight at the same time. Default 100,000: each one is a waker
+    /// (16 bytes) here and a future elsewhere, and all of them are woken in one go. With 0 every call is
+    /// refused.
     pub max_callers_per_flight: usize,
-    /// The maximum number of executions of one key alive at once: its open flight, and those that were
-    /// superseded or are stopping. `None`, the default, for no limit but
+    /// The maximum number of executions of one key alive at the same time: its open flight, and those
+    /// that were superseded or are stopping. `None`, the default, for no limit but
     /// [`max_flights`](Policy::max_flights). Values below 2 mean 2: with 1, a key that was forgotten or
     /// whose flight is stopping could not be called.
     pub max_executions_per_key: Option<usize>,
@@ -46,7 +47,7 @@ impl Default for Policy {
 /// What happens to a flight when its last caller leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Abandoned {
-    /// It is cancelled: its key is free at once and its work is stopped.
+    /// It is cancelled: its key is free immediately and its work is stopped.
     #[default]
     Cancel,
     /// It continues and stays open to joiners. It lands for the callers that have joined it by then, or
@@ -60,8 +61,8 @@ pub enum SharingMode {
     /// They share.
     #[default]
     Share,
-    /// Observe mode: nothing is shared, refused or delayed. Each call is a flight of its own, no limit
-    /// applies, and [`EndedFlight::would_have_joined`](crate::EndedFlight::would_have_joined) reports which
-    /// calls would have shared. That is an estimate: sharing would change the timing of the calls.
+    /// Observe mode: nothing is shared, refused or delayed. Each call has its own flight, no limit
+    /// applies, and [`EndedFlight::would_have_joined`](crate::EndedFlight::would_have_joined) reports
+    /// which calls would have shared. That is an estimate: sharing would change the timing of the calls.
     Observe,
 }

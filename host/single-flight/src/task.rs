@@ -1,6 +1,6 @@
-//! The task of a flight: it calls the work, polls it, stops it when the flight is cancelled, and drops it.
-//! No caller's future does any of this, so no caller can stall or end the work for the others. Whatever
-//! happens to the task, its [`CloseGuard`] closes the flight.
+//! The task of a flight: it calls the work, polls it, stops it when the flight is cancelled, and drops
+//! it. No caller's future does any of this, so no caller can stall or end the work for the others. Even
+//! if the task panics or is dropped, its [`CloseGuard`] closes the flight.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

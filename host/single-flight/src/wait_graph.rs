@@ -29,7 +29,8 @@ struct WaitGraph(BTreeMap<FlightId, Vec<FlightId>>);
 /// A call from a flight's own task that is about to join or open another flight.
 ///
 /// Lock order: this, then a shard of a table. The lock is held from before the flight is looked up until
-/// the wait is recorded. Otherwise two flights that call for each other at once would both be admitted.
+/// the wait is recorded. Otherwise two flights that call for each other concurrently would both be
+/// admitted.
 pub(crate) struct NestedCall {
     waiter: FlightId,
     graph: MutexGuard<'static, WaitGraph>,

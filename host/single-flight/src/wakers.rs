@@ -1,6 +1,6 @@
-//! The wakers of a flight's callers, each in a slot of its own, so that a caller joins and leaves in
-//! constant time. The first slot needs no allocation: most flights have one caller. Nothing here takes a
-//! lock, and only [`Wakers::wake_all`], which consumes the wakers, runs a waker's code.
+//! The wakers of a flight's callers, each in its own slot, so that a caller joins and leaves in constant
+//! time. The first slot needs no allocation: most flights have one caller. Nothing here takes a lock, and
+//! only [`Wakers::wake_all`], which consumes the wakers, runs a waker's code.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};

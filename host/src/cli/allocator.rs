@@ -4,14 +4,14 @@ use std::env;
 
 use tikv_jemalloc_ctl::{Access, AsName, Mib, Result, arenas, background_thread};
 
-/// Milliseconds within which free memory is gradually returned to the system: half of it is left after 30 s. Herds
-/// often come some seconds apart, when what they request expires; each page that was returned by then costs a caller
-/// some microseconds of processor time.
+/// Milliseconds within which free memory is gradually returned to the system: half of it is left after 30 s. Many
+/// callers often arrive together every few seconds, when what they request expires; each page that was returned by
+/// then costs some microseconds of CPU time to fault in again.
 const DIRTY_DECAY_MS: isize = 60_000;
 
-/// Keeps free memory for the next herd, and returns it in the background even without calls. For `serve` only: the
-/// background threads take address space, which is limited in a compiler's process. An environment that sets the
-/// allocator's own options (`_RJEM_MALLOC_CONF`) takes precedence.
+/// Keeps free memory for the next burst of callers, and returns it in the background even without calls. For `serve`
+/// only: the background threads take address space, which is limited in a compiler's process. An environment that
+/// sets the allocator's own options (`_RJEM_MALLOC_CONF`) takes precedence.
 pub(super) fn configure() -> Result<()> {
     background_thread::write(true)?;
     if env::var_os("_RJEM_MALLOC_CONF").is_some() {

@@ -74,10 +74,10 @@ impl Check {
 
     fn explain(&self, error: &LoadError) -> String {
         format!(
-            "oneflight cannot run {}\n\n  found    {}\n  needed   {}\n  fix      {}",
+            "oneflight cannot run {}\n\n  expected {}\n  got      {}\n  fix      {}",
             self.file.display(),
-            error.found(),
             error.expected(),
+            error.found(),
             error.fix()
         )
     }

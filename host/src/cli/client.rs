@@ -34,7 +34,8 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "NAME=VALUE", help = summarize("clients.NAME.settings"), long_help = describe("clients.NAME.settings"))]
     set: Vec<Variable>,
 
-    /// Sets a variable to its value in oneflight's own environment: for secrets.
+    /// Sets an environment variable of the guest to the value that it has in oneflight's own environment. Use this
+    /// for secrets.
     #[arg(long, value_name = "NAME")]
     set_from_env: Vec<String>,
 
@@ -61,16 +62,16 @@ pub(super) struct ClientFlags {
     #[arg(long, hide = true, value_name = "SECONDS", value_parser = renamed("--flight-timeout", "s"))]
     deadline: Option<RenamedFlag>,
 
-    /// Reuses instances: an idle one serves the next flight, for 1,000 calls or 60 s.
+    /// Reuses each instance of the guest for up to 1,000 calls or 60 s.
     ///
-    /// That is faster, above all for clients that are slow to start; but they remember earlier flights. It is
-    /// instances = "reused" in a file.
+    /// This is faster, above all for guests that are slow to start, but guests can remember earlier flights. The same
+    /// as instances = "reused" in a configuration file.
     #[arg(long)]
     reuse_instances: bool,
 
-    /// Shares no flights: every caller has its own, and what sharing would have saved is counted.
+    /// Disables sharing: every caller has its own flight, and oneflight counts what sharing would save.
     ///
-    /// oneflight observe reports that. It is sharing = "observed" in a file.
+    /// `oneflight observe` reports these counts. The same as sharing = "observed" in a configuration file.
     #[arg(long)]
     no_coalescing: bool,
 
@@ -113,7 +114,7 @@ impl ClientFlags {
             || *no_coalescing
     }
 
-    /// `client` with what these flags set; lists grow by theirs.
+    /// `client` with the settings of these flags; lists are extended.
     pub(super) fn over(&self, mut client: ClientConfig) -> anyhow::Result<ClientConfig> {
         if let Some(file) = &self.component {
             client.component = Component::File(file.clone());
@@ -258,7 +259,7 @@ mod tests {
         let path = std::env::var("PATH").unwrap();
         assert_eq!(client.effective().env, [("PATH".to_owned(), path)]);
 
-        // Such a file is read at once.
+        // A CA file is read when the flags are parsed.
         let refused = described(&["--component=a.wasm", "--ca-file=no/such.pem"]).unwrap_err();
         assert!(refused.to_string().contains("no/such.pem"), "{refused}");
     }

@@ -32,7 +32,7 @@ pub(super) struct CompileFlags {
     #[arg(long, value_name = "DIR", help = summarize("compile.cache"), long_help = describe("compile.cache"))]
     compile_cache: Option<PathBuf>,
 
-    /// Neither keeps compiled code nor uses any.
+    /// Disables the cache of compiled code.
     #[arg(long, conflicts_with = "compile_cache")]
     no_compile_cache: bool,
 
@@ -103,24 +103,24 @@ fn cache(config: &CacheConfig) -> anyhow::Result<Option<Cache>> {
         CacheConfig::Off => return Ok(None),
         CacheConfig::Folder(folder) => {
             let cache = Cache::open(folder, CACHE_SIZE);
-            return cache.map(Some).context("cannot keep compiled code");
+            return cache.map(Some).context("cannot cache compiled code");
         }
         CacheConfig::Home => folder(|name| std::env::var_os(name).map(PathBuf::from)),
     };
     let Some(folder) = folder else {
         tracing::warn!(
-            "compiled code is not kept: expected $XDG_CACHE_HOME or $HOME, got neither; {OTHERWISE}"
+            "compiled code is not cached: expected $XDG_CACHE_HOME or $HOME, got neither; {OTHERWISE}"
         );
         return Ok(None);
     };
     match Cache::open(&folder, CACHE_SIZE) {
         Err(why @ CacheError::Unusable { .. }) => {
-            tracing::warn!("compiled code is not kept: {why}; {OTHERWISE}");
+            tracing::warn!("compiled code is not cached: {why}; {OTHERWISE}");
             Ok(None)
         }
         opened => opened
             .map(Some)
-            .with_context(|| format!("cannot keep compiled code; {OTHERWISE}")),
+            .with_context(|| format!("cannot cache compiled code; {OTHERWISE}")),
     }
 }
 

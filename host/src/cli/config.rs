@@ -1,4 +1,4 @@
-//! `oneflight config`: checks and prints a configuration file, and prints what is known of every setting.
+//! `oneflight config`: checks and prints a configuration file, and prints the reference of all settings.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -20,15 +20,22 @@ pub(super) struct ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum ConfigAction {
-    /// Checks a file: its names, units and files, and each client's component.
-    Check { file: PathBuf },
-    /// Prints what is in effect: defaults are marked, and the values of clients' settings are hidden.
-    Print { file: PathBuf },
+    /// Checks a file: its settings, the files that it names, and each client's component.
+    Check {
+        /// The configuration file.
+        file: PathBuf,
+    },
+    /// Prints the effective configuration: defaults are marked, and the values of clients' environment variables are
+    /// hidden.
+    Print {
+        /// The configuration file.
+        file: PathBuf,
+    },
     /// Prints a file with every setting, its reason and its default.
     Example,
     /// Prints the JSON Schema of the file, for editors.
     Schema,
-    /// Prints every setting with its default and its meaning, as a table in Markdown.
+    /// Prints a Markdown table of every setting with its default and its meaning.
     Table,
 }
 
@@ -53,7 +60,7 @@ async fn check(file: &Path) -> anyhow::Result<()> {
         load_client(&engine, client).await?;
     }
     let clients = count(config.clients.len() as u64, "client");
-    writeln!(stdout(), "{}: good, {clients}", file.display())?;
+    writeln!(stdout(), "{}: valid, {clients}", file.display())?;
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }

@@ -32,8 +32,8 @@ use super::compile::{CompileFlags, engine};
 use super::loading::load_builtin;
 use super::network::address;
 
-/// Shows duplicate calls and their cure: two fetchers, then 100 callers, request the same items from a small upstream,
-/// first straight through, then with one shared call.
+/// Demonstrates duplicate calls: two fetchers, then 100 callers, request the same items from a small upstream, first
+/// without sharing, then with one shared call.
 #[derive(Args, Debug)]
 pub(super) struct Demo {
     /// How long the upstream takes to respond, in milliseconds.
@@ -44,7 +44,8 @@ pub(super) struct Demo {
     #[arg(long)]
     serve: bool,
 
-    /// The same, with two fetchers that keep calling, and prints the address of the dashboard.
+    /// The same as --serve, with two fetchers that call repeatedly, so that the dashboard at the admin address has
+    /// data.
     #[arg(long)]
     open: bool,
 
@@ -52,7 +53,7 @@ pub(super) struct Demo {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
 
-    /// The admin address, where the dashboard is.
+    /// The address of the admin API and the dashboard.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
     admin: SocketAddr,
 
@@ -118,7 +119,7 @@ impl Demo {
             upstream: &upstream,
             output,
         };
-        let bare = Recorded::new(component.clone(), recorder);
+        let recorded = Recorded::new(component.clone(), recorder);
         let mut runs = Vec::new();
         for callers in [2, 100] {
             for mode in [Mode::StraightThrough, Mode::SingleFlight] {
@@ -127,12 +128,12 @@ impl Demo {
                 runs.push(match mode {
                     Mode::StraightThrough => {
                         harness
-                            .run(mode, Unshared::new(bare.clone()), callers, &call)
+                            .run(mode, Unshared::new(recorded.clone()), callers, &call)
                             .await?
                     }
                     Mode::SingleFlight => {
                         let metrics = ClientMetrics::default();
-                        let client = Stack::new(bare.clone(), &settings, metrics);
+                        let client = Stack::new(recorded.clone(), &settings, metrics);
                         harness.run(mode, client, callers, &call).await?
                     }
                 });
@@ -165,7 +166,7 @@ impl Demo {
             None => writeln!(
                 stdout(),
                 "Try it with curl:         oneflight demo --serve\n\
-                 Open it in a browser:     oneflight demo --open"
+                 See the dashboard:        oneflight demo --open"
             )?,
         }
         Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! The values of flags that stand for settings: read as in a configuration file, and refused where the flag has a
-//! new name.
+//! The values of flags that set a setting: read as in a configuration file, and refused where the flag has a new
+//! name.
 
 use oneflight::model::setting::LimitTable;
 
@@ -12,7 +12,7 @@ pub(super) fn renamed(
     new: &'static str,
     unit: &'static str,
 ) -> impl Fn(&str) -> Result<RenamedFlag, String> + Clone + Send + Sync + 'static {
-    move |text| Err(format!("it is now called {new}; write {new} {text}{unit}"))
+    move |text| Err(format!("it was renamed to {new}; write {new} {text}{unit}"))
 }
 
 /// Reads the limit `name` as a configuration file has it.

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 use super::client::ClientFlags;
 use super::format::count;
 
-/// Gets the items of each KEY and prints a line for each: id, tab, item; with several keys, the key first. A summary
-/// of the calls goes to stderr.
+/// Gets the items of each KEY and prints one line per item: its id, a tab, its JSON. With several keys, each line
+/// begins with the key. A summary of the calls goes to stderr.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Get {
@@ -25,7 +25,7 @@ pub(super) struct Get {
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
 
-    /// How many callers each key has, all at the same time.
+    /// The number of concurrent callers of each key.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     callers: u32,
 

@@ -47,7 +47,7 @@ fn subscriber(
 }
 
 /// All `targets` except the spans of callers: no event is logged within them, and the log would format their fields
-/// in vain.
+/// for nothing.
 fn without_callers<S: Subscriber>(targets: Targets) -> impl Filter<S> {
     targets.and(only(|metadata| {
         !(metadata.is_span() && metadata.name() == "caller")

@@ -7,8 +7,8 @@ use anyhow::Context;
 use oneflight::config::AN_ADDRESS;
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Connections that the kernel queues until they are accepted: 4,096, the most that Linux grants by default. A herd
-/// connects at once, and a caller that finds the queue full tries again only after a second.
+/// Connections that the kernel queues until they are accepted: 4,096, the most that Linux grants by default. Callers
+/// may connect all together, and a caller that finds the queue full tries again only after a second.
 const BACKLOG: u32 = 4_096;
 
 /// Parses an IP address with a port.

@@ -24,7 +24,7 @@ pub(super) struct Observe {
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = time)]
     time: Duration,
 
-    /// How many keys to print for each client.
+    /// The maximum number of keys to print for each client.
     #[arg(long, value_name = "N", default_value_t = 10)]
     keys: usize,
 

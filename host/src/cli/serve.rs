@@ -26,19 +26,19 @@ use super::{allocator, log};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
-/// SIGINT and SIGTERM shut it down once its flights have landed; a second signal ends it at once. SIGHUP reads its
-/// files again: good ones take effect, and a bad one changes nothing.
+/// SIGINT and SIGTERM start a graceful shutdown; a second signal exits immediately. SIGHUP reloads the configuration,
+/// the components and the certificate; if one of them is not valid, nothing changes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// The configuration file. Flags override it; those of a client belong to the client named default.
+    /// The configuration file. Flags override it; the flags that describe a client apply to the client named default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
     listen: Option<SocketAddr>,
 
-    /// The address for administration: metrics, flights in progress and the dashboard; off for none [default:
+    /// The address of the admin API: metrics, open flights and the dashboard; off disables it [default:
     /// 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", value_parser = admin)]
     admin: Option<Admin>,
@@ -50,7 +50,7 @@ pub(super) struct Serve {
     client: ClientFlags,
 }
 
-/// Where administration listens.
+/// The address of the admin API.
 #[derive(Clone, Copy, Debug)]
 enum Admin {
     At(SocketAddr),
@@ -210,7 +210,7 @@ impl Serve {
             );
         }
         let tls = config.tls.as_ref().map(identity).transpose()?;
-        // With an engine and a pool of their own, so that the running clients keep their instances.
+        // With a new engine and pool, so that the running clients keep their instances.
         Ok((load(&config, metrics)?.try_collect().await?, tls))
     }
 }

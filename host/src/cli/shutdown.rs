@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ready on the first SIGINT or SIGTERM. The second one ends the process at once.
+/// Ready on the first SIGINT or SIGTERM. The second one exits the process immediately.
 pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

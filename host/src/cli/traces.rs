@@ -48,7 +48,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// Queued spans: more than a herd of ten thousand callers ends at the same time, about 10 MB.
+/// Queued spans: more than 10,000 callers of one key create at the same time, about 10 MB.
 const MAX_QUEUED: usize = 16_384;
 
 /// Spans in one request: the default of collectors, a few hundred kilobytes.
@@ -80,8 +80,8 @@ pub(super) struct Traces {
 /// Counts recorded spans. Written when they begin and end, read by the exporter.
 #[derive(Debug, Default)]
 struct SpanCounts {
-    /// Open spans. A span begins here when its context is first read: a flight's with its first request, a caller's when
-    /// it ends. The shutdown of the service waits for callers by itself.
+    /// Open spans. A span begins here when its context is first read: a flight's with its first request, a caller's
+    /// when it ends. The shutdown of the service itself waits for callers.
     open: AtomicUsize,
     /// Notified when no span is open any more.
     closed: Notify,

@@ -18,13 +18,13 @@ impl FlightControl {
         Self { generation, table }
     }
 
-    /// How many flights are open or still end.
+    /// The number of flights that are open or still ending.
     #[must_use]
     pub fn flights(&self) -> usize {
         self.table.flights()
     }
 
-    /// How many callers wait for one of them.
+    /// The number of callers that wait for one of them.
     #[must_use]
     pub fn callers(&self) -> usize {
         self.table.callers()
@@ -44,8 +44,8 @@ impl FlightControl {
         })
     }
 
-    /// Opens no further flight, and returns when all have landed. Cancels those that are left when
-    /// `deadline` is ready, and returns how many those were.
+    /// Stops opening flights, and waits until all open flights have landed. When `deadline` is ready, cancels the
+    /// remaining ones. Returns the number of cancelled flights.
     ///
     /// # Cancel safety
     ///
@@ -54,8 +54,8 @@ impl FlightControl {
         self.table.drain(deadline).await
     }
 
-    /// Calls `visit` for every flight, those included that no caller can join any more. It takes time for
-    /// each flight, and is not for a hot path.
+    /// Calls `visit` for every flight, including those that no caller can join any more. It takes time for each
+    /// flight, and is not for a hot path.
     pub fn visit(&self, mut visit: impl FnMut(&Call, &FlightSnapshot)) {
         self.table.visit(|key, flight| visit(&key.call, flight));
     }

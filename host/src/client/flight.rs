@@ -15,7 +15,7 @@ pub(super) struct FlightKey {
     pub(super) call: Call,
 }
 
-/// What a flight leaves to its callers and its observer.
+/// What a flight passes to its callers and its observer.
 #[derive(Clone, Debug)]
 pub(super) struct FlightOutcome {
     pub(super) result: Result<Outcome, ClientError>,

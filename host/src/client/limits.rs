@@ -1,5 +1,5 @@
-//! [`WithLimits`]: how many executions run at once, how long one waits for a permit, and how long a flight
-//! may take in all.
+//! [`WithLimits`]: how many executions run concurrently, how long one waits for a permit, and how long a flight may
+//! take in total.
 //!
 //! It is inside single flight, because followers must not use up permits. The bounds on open flights and
 //! on callers are the table's; those within one execution are the component's.
@@ -15,7 +15,7 @@ use super::Execute;
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, Generation, Limits, Outcome, Resource, Usage};
 
-/// Runs at most a number of executions at once, and ends each at its deadline.
+/// Limits the number of concurrent executions, and ends each at its deadline.
 #[derive(Debug)]
 pub struct WithLimits<E> {
     next: E,
@@ -71,8 +71,8 @@ impl<E: Execute> Execute for WithLimits<E> {
             return Err(ClientError::Overloaded(Resource::Executions));
         };
         let mut execution = pin!(self.next.execute(call, context));
-        // The execution is polled by reference: at the deadline it must still exist, so that an open
-        // request is counted. Dropped first, it would always look like the guest's own fault.
+        // The execution is polled by reference: at the deadline it must still exist, so that an open request is
+        // counted. If it were dropped first, every timeout would be attributed to the guest.
         match timeout_at(opened + self.flight_timeout, &mut execution).await {
             Ok(result) => result,
             Err(_) if context.any_open() => Err(ClientError::UpstreamTimeout),

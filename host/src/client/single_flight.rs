@@ -50,7 +50,7 @@ impl<E> Clone for WithSingleFlight<E> {
 }
 
 impl<E: Execute> WithSingleFlight<E> {
-    /// Decorates `next` with a table of its own for the client `name`. `metrics` counts its flights.
+    /// Decorates `next` with a separate table for the client `name`. `metrics` counts its flights.
     pub fn new(
         next: E,
         name: &str,

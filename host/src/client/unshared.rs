@@ -4,7 +4,7 @@ use super::{Client, Execute, Reply, Request};
 use crate::flight_context::FlightContext;
 use crate::model::{Generation, Usage};
 
-/// Executes each call by itself, without a table: for comparing against [`WithSingleFlight`](super::WithSingleFlight).
+/// Executes each call separately, without a table: for comparison with [`WithSingleFlight`](super::WithSingleFlight).
 #[derive(Clone, Debug)]
 pub struct Unshared<E>(E);
 

@@ -1,7 +1,7 @@
 //! The part of wasmtime's configuration that compiled code depends on.
 //!
-//! It has a module of its own because two processes use it: the engine, and the child process that compiles
-//! for it. Code that was compiled with another configuration is refused when it is loaded.
+//! It is a separate module because two processes use it: the engine, and the child process that compiles for it. Code
+//! that was compiled with another configuration is refused when it is loaded.
 
 use wasmtime::Config;
 

@@ -3,7 +3,7 @@
 //!
 //! Invariant: the only code that runs here was compiled from the component by this program: in this process, in its
 //! child, or earlier by either and then cached in a folder that no other user can write to. A file that was compiled
-//! elsewhere is refused, whatever its name.
+//! elsewhere is refused, regardless of its name.
 
 mod cache;
 mod child;
@@ -23,8 +23,8 @@ use crate::settings::CompileLimits;
 pub use self::cache::{Cache, CacheError};
 pub use self::child::{Program, compile_for_parent};
 
-/// Components that an engine compiles at once: 2. Each may use its whole memory limit and all processors, so more
-/// would gain nothing; the second keeps one slow component from delaying all others.
+/// The maximum number of components that an engine compiles concurrently: 2. Each may use its whole memory limit and
+/// all processors, so more would gain nothing; the second keeps one slow component from delaying all others.
 const MAX_COMPILERS: usize = 2;
 
 /// How an engine compiles; by default in this process and without a cache.
@@ -41,8 +41,8 @@ pub struct Compilation {
 /// Which process compiles a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Compile {
-    /// This process, on a thread of its own. Only the limits on a component's shape apply: a hostile component of
-    /// 200 KB can make the compiler use all memory of the machine and so end this process.
+    /// This process, on a separate thread. Only the limits on a component's shape apply: a hostile component of 200
+    /// KB can make the compiler use all memory of the machine and so end this process.
     #[default]
     InProcess,
     /// A child process for each component, which runs this [`Program`] within [`CompileLimits`] and inherits nothing

@@ -38,9 +38,9 @@ impl CpuBudget {
         let mut future = pin!(future);
         let mut used = Duration::ZERO;
         poll_fn(|cx| {
-            // Reading the thread's processor time takes longer than most polls. For the first tenth of the
-            // budget, elapsed time stands in for it. Elapsed time is longer where the thread waited for a
-            // processor, so on a busy machine only that tenth is affected.
+            // Reading the thread's processor time takes longer than most polls. For the first tenth of the budget,
+            // elapsed time is used instead. Elapsed time is longer where the thread waited for a processor, so on a
+            // busy machine only that tenth is affected.
             let clock = if used < limit / 10 {
                 ClockId::Monotonic
             } else {

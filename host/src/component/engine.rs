@@ -42,7 +42,7 @@ struct Slots {
     load_slot: Semaphore,
 }
 
-/// The executions that one client may have at once. Dropping it returns them.
+/// The quota of concurrent executions of one client. Dropping it returns them to the engine.
 pub(super) struct ExecutionQuota {
     slots: Arc<Slots>,
     executions: usize,
@@ -57,9 +57,9 @@ impl Drop for ExecutionQuota {
 }
 
 impl Engine {
-    /// An engine whose pool has room for `limits.max_executions` guests, each within `limits`. Each client
-    /// reserves its own quota of them: with several clients, `limits.max_executions` is their sum.
-    /// It compiles in this process, unless [`Engine::compiling`] sets another policy.
+    /// An engine with a pool for `limits.max_executions` guests, each within `limits`. Each client reserves its own
+    /// quota of them: with several clients, `limits.max_executions` is their sum. It compiles in this process, unless
+    /// [`Engine::compiling`] sets another policy.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl Engine {
         })
     }
 
-    /// An engine with room for all clients that have these limits.
+    /// An engine with a pool for all clients that have these limits.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Engine {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |available| {
                 available.checked_sub(executions)
             })
-            .map_err(|available| no_room("executions at once", executions, available))?;
+            .map_err(|available| no_room("concurrent executions", executions, available))?;
         let slots = Arc::clone(&self.slots);
         Ok(ExecutionQuota { slots, executions })
     }
@@ -215,8 +215,8 @@ fn configuration(limits: &Limits) -> Result<Config, EngineError> {
     Ok(config)
 }
 
-/// Increments the engine's epoch every tick while the engine lives. Without it a guest in an endless loop would
-/// hold its thread for ever, and no deadline could interrupt it.
+/// Increments the engine's epoch every tick while the engine lives. Without it a guest in an endless loop would hold
+/// its thread forever, and no deadline could interrupt it.
 ///
 /// It is a thread and not a task: when every thread of the runtime runs such a guest, none is left to run the
 /// task that would interrupt them.

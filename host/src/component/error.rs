@@ -65,7 +65,7 @@ pub enum LoadError {
     DoesNotStart(String),
 }
 
-/// What of a component is measured before it is compiled.
+/// A measure of a component that is checked before it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeLimit {
     /// The file, in bytes.

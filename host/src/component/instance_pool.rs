@@ -1,4 +1,4 @@
-//! [`Instance`]: a guest in its store, for one flight or, if its client chose so, for several; and
+//! [`Instance`]: a guest in its store, for one flight or, if its client is configured so, for several; and
 //! [`InstancePool`]: the idle instances of a client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,7 +14,7 @@ use super::store::StoreState;
 use crate::flight_context::FlightContext;
 use crate::settings::{InstanceReuse, Instances};
 
-/// A guest in its store. Dropping it ends whatever the guest has open.
+/// A guest in its store. Dropping it closes everything that the guest has open.
 pub(super) struct Instance {
     store: Store<StoreState>,
     /// `None` before the first call.
@@ -77,17 +77,17 @@ pub(super) enum CallError {
 /// The idle instances of one client. Always empty if each flight gets a fresh instance.
 pub(super) struct InstancePool {
     policy: Instances,
-    /// The greatest number of idle instances: as many as may run, since each of those may become idle.
+    /// The maximum number of idle instances: as many as may run, since each of those may become idle.
     max_idle: usize,
     /// The context of idle instances, which belongs to no flight.
     idle_context: FlightContext,
     idle: Arc<Mutex<IdleInstances>>,
 }
 
-/// Invariant: while `instances` is not empty, `sweeper` is the task that drops them at their greatest age.
+/// Invariant: while `instances` is not empty, `sweeper` is the task that drops them at their maximum age.
 #[derive(Default)]
 struct IdleInstances {
-    /// A stack: the last one released is the next one acquired, so that the others can reach their greatest age.
+    /// A stack: the last one released is the next one acquired, so that the others can reach their maximum age.
     instances: Vec<Instance>,
     sweeper: Option<AbortHandle>,
 }
@@ -107,7 +107,7 @@ impl InstancePool {
         lock(&self.idle).instances.len()
     }
 
-    /// An idle instance below its greatest age, for a flight that has `context` and may print `max_log_bytes`.
+    /// An idle instance below its maximum age, for a flight that has `context` and may print `max_log_bytes`.
     pub(super) fn acquire(
         &self,
         context: &FlightContext,
@@ -123,7 +123,8 @@ impl InstancePool {
             match idle.instances.iter().rposition(is_young) {
                 Some(last) => idle.instances.remove(last),
                 None => {
-                    // The old ones make room in the engine for the fresh instance that is created next.
+                    // Drops the old ones, which frees slots in the engine for the fresh instance that is created
+                    // next.
                     idle.instances.clear();
                     return None;
                 }

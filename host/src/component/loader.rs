@@ -1,7 +1,7 @@
 //! [`Loader`]: from a component's bytes to a component that can be instantiated.
 //!
-//! The steps are: check the bytes, compile, link, look up the interface, and instantiate once. Whatever is
-//! wrong with a component is found here, and not by its first caller.
+//! The steps are: check the bytes, compile, link, look up the interface, and instantiate once. An error in a
+//! component is reported here, and not to its first caller.
 
 use std::sync::Arc;
 

@@ -52,8 +52,8 @@ impl GuestOutput {
         Self(Arc::new(Mutex::new(buffers)))
     }
 
-    /// Begins the next execution of the instance, with a limit of its own. The streams stay the same, since a
-    /// guest may have kept them.
+    /// Begins the next execution of the instance, with its own limit. The streams stay the same, since a guest may
+    /// have kept them.
     pub(super) fn begin(&self, limit: usize, metrics: &ClientMetrics) {
         *self.lock() = Buffers::new(limit, Span::current(), metrics.clone());
     }

@@ -1,5 +1,5 @@
-//! [`StoreState`]: what an instance owns from its first instruction to its last, and the imports that it is
-//! linked to. Dropping a store ends whatever its guest has open.
+//! [`StoreState`]: the state that an instance owns, and the imports that it is linked to. Dropping a store closes
+//! everything that its guest has open.
 
 use std::sync::Arc;
 
@@ -96,8 +96,8 @@ pub(super) fn new_store(
     store.limiter(|state| &mut state.size);
     store.set_hostcall_fuel(limits.max_result_bytes);
     store.set_max_component_handles(limits.max_handles);
-    // Each tick the guest yields its thread. Its budget is enforced by the future around it: epochs also pass
-    // while it waits for an upstream, so a trap on an epoch would blame the guest for that time.
+    // The guest yields its thread at each epoch tick. Its CPU budget is enforced by `CpuBudget` around it: epochs
+    // also pass while the guest waits for an upstream, so a trap at an epoch would count that time against it.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
     store
@@ -188,8 +188,8 @@ impl WasiHttpHooks for HttpHooks {
         _: ResponseDriver,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, ResponseDriver), Error>> + Send>
     {
-        // The request is open from here and not from the first poll of its task: a guest may return before that
-        // poll, and its instance would be reused with a request in flight.
+        // The request counts as open from here, and not only from the first poll of its task: a guest may return
+        // before that poll, and its instance would be reused with a request in flight.
         let (upstream, guard) = (Arc::clone(&self.upstream), self.context.begin());
         // Wasmtime spawns it as a task that ends with the store. Its log lines belong to the flight.
         let sending = async move {

@@ -29,12 +29,12 @@ pub struct ClientConfig {
     #[serde(skip)]
     name: String,
 
-    /// The component that the client runs: a file, or builtin for the client that is part of oneflight.
+    /// The component that the client runs: the path of a file, or builtin for the client that is part of oneflight.
     #[schemars(with = "String")]
     pub component: Component,
 
-    /// The URL of the upstream, to which the client may send requests. It is the guest's variable BASE_URL. The
-    /// built-in client puts the key where the URL has {x}, or else appends it as ?x=KEY.
+    /// The URL of the upstream; its origin is allowed. The guest gets it as the environment variable BASE_URL. The
+    /// built-in client replaces {x} in it by the key, or else appends ?x=KEY.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "SecretValue",
@@ -42,30 +42,32 @@ pub struct ClientConfig {
     )]
     base_url: Option<SecretValue>,
 
-    /// Origins to which the client may send requests beside the upstream: `[scheme://]host[:port]`.
-    /// `*.example.com` is every name below example.com.
+    /// Origins to which the client may send requests, in addition to that of the upstream: `[scheme://]host[:port]`.
+    /// `*.example.com` matches every subdomain of example.com.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<AllowRule>")]
     pub allow: Vec<AllowRule>,
 
-    /// Networks to which the names of allowed origins may resolve beside the public internet. They may be private.
+    /// Networks to which the names of allowed origins may resolve, in addition to public addresses: for example private
+    /// networks.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<IpNet>")]
     pub allow_net: Vec<IpNet>,
 
-    /// Origins that get the flight's trace context, as a traceparent header.
+    /// Origins to which the flight's trace context is sent, as a traceparent header.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<AllowRule>")]
     pub trace_to: Vec<AllowRule>,
 
-    /// A PEM file with the root certificates to trust, instead of those of the system.
+    /// A PEM file with the root certificates to trust instead of those of the system.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "ca.pem")]
     ca_file: Option<PathBuf>,
 
-    /// The instance that executes a flight. "fresh": a new one for each flight. "reused": an idle one serves the
-    /// next flight, for 1,000 calls or 60 s, or as in { max_calls = 100, max_age = "10s" }. That is faster, above
-    /// all for clients that are slow to start; but they remember earlier flights.
+    /// Whether instances of the guest are reused. "fresh": each flight gets a new instance. "reused": a flight gets an
+    /// idle instance if there is one, and each instance serves up to 1,000 calls or 60 s, or what
+    /// { max_calls = 100, max_age = "10s" } sets. Reuse is faster, above all for guests that are slow to start, but
+    /// guests can remember earlier flights.
     #[serde(with = "InstancesSetting")]
     #[schemars(with = "InstancesSetting")]
     pub instances: Instances,
@@ -73,13 +75,13 @@ pub struct ClientConfig {
     /// Whether callers of one key share a flight.
     pub sharing: SharingSetting,
 
-    /// The greatest age of a flight that a caller joins; without it, any age.
+    /// Maximum age of a flight that a caller joins. If it is not set, callers join a flight of any age.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<Duration>", example = "2s")]
     join_window: Option<Duration>,
 
-    /// Whether a caller may request a flight that it does not share with earlier ones (Cache-Control: no-cache).
-    /// Each such caller costs the upstream the request that sharing saves.
+    /// Whether a caller may request a new flight with Cache-Control: no-cache, instead of joining an open one. Each
+    /// such call costs the upstream the request that sharing would save.
     allow_fresh: bool,
 
     /// What happens to a flight when its last caller leaves.
@@ -87,9 +89,9 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
-    /// Variables of the guest's environment. The built-in client knows BASE_URL, `HEADER_<NAME>` (a header to send),
-    /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (one to the id within an item). Keep secrets in
-    /// oneflight's own environment or in a file.
+    /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
+    /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (a JSON pointer to the id within an item). Read
+    /// secrets from oneflight's own environment or from a file.
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
 
@@ -98,8 +100,7 @@ pub struct ClientConfig {
 
     #[serde(skip)]
     roots: Roots,
-    /// The upstream that it may reach because it was named, once the client is
-    /// [complete](ClientConfig::complete).
+    /// The origin of the base URL, which is allowed. Set by [`complete`](ClientConfig::complete).
     #[serde(skip)]
     upstream: Option<AllowRule>,
 }
@@ -129,10 +130,10 @@ const BUILTIN: &str = "builtin";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SharingSetting {
-    /// They do.
+    /// They share one flight.
     #[default]
     Coalesced,
-    /// They do not; every caller has its own flight, and what sharing would have saved is counted.
+    /// Every caller has its own flight, and the service counts what sharing would save.
     Observed,
 }
 
@@ -141,7 +142,7 @@ pub enum SharingSetting {
 enum AbandonedSetting {
     /// The flight is cancelled.
     Cancel,
-    /// The flight goes on, for callers that join it later.
+    /// The flight continues, and later callers can join it.
     Finish,
 }
 
@@ -163,7 +164,7 @@ pub enum ClientConfigError {
     SetTwice(String),
     /// The built-in client has no upstream.
     NoUpstream,
-    /// The URL of the upstream has another form. It may hold a secret, so it is not repeated.
+    /// The URL of the upstream is not valid. It may contain a secret, so the message does not repeat it.
     BaseUrl,
 }
 
@@ -198,7 +199,7 @@ impl Display for ClientConfigError {
             ),
             Self::BaseUrl => write!(
                 f,
-                "expected http[s]://host[:port]/... for BASE_URL, got another form; write it as in {EXAMPLE}"
+                "expected http[s]://host[:port]/... for BASE_URL, got another form; write it like {EXAMPLE}"
             ),
         }
     }
@@ -215,7 +216,7 @@ impl Default for ClientConfig {
 }
 
 impl ClientConfig {
-    /// The built-in client with default settings, which has no upstream yet and may reach nothing.
+    /// The built-in client with default settings: without an upstream, and without allowed origins.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -264,7 +265,7 @@ impl ClientConfig {
     ///
     /// # Errors
     ///
-    /// When there is no such variable, or it is no text.
+    /// When there is no such variable, or it is not UTF-8.
     pub fn set_from_environment(
         &mut self,
         name: &str,
@@ -299,7 +300,7 @@ impl ClientConfig {
         Ok(())
     }
 
-    /// Reads what the file only names. Paths are relative to `folder`.
+    /// Reads the files and variables that the file names. Paths are relative to `folder`.
     pub(super) fn resolve(mut self, folder: &Path) -> Result<Self, ValueError> {
         let name = self.name.clone();
         let about =
@@ -339,7 +340,7 @@ impl ClientConfig {
         })
     }
 
-    /// Checks the client as a whole, and lets it reach the upstream that was named. Until then it may not.
+    /// Checks the client as a whole, and allows requests to the origin of its base URL.
     ///
     /// # Errors
     ///
@@ -349,7 +350,7 @@ impl ClientConfig {
         if builtin && let Some(name) = self.settings.keys().find(|name| !is_known(name)) {
             return Err(ClientConfigError::UnknownSetting(name.clone()));
         }
-        // For a component of the operator's own, a variable that happens to be called BASE_URL is not its upstream.
+        // For a component in a file, a variable that happens to be called BASE_URL is not its upstream.
         let variable = self.settings.get(BASE_URL).filter(|_| builtin);
         self.upstream = match self.base_url.as_ref().or(variable) {
             Some(url) => Some(origin(&url.text).ok_or(ClientConfigError::BaseUrl)?),
@@ -359,7 +360,7 @@ impl ClientConfig {
         Ok(self)
     }
 
-    /// The settings with which it is loaded.
+    /// The settings with which the client is loaded.
     #[must_use]
     pub fn effective(&self) -> Settings {
         let base_url = self.base_url.iter().map(|url| (BASE_URL, url));

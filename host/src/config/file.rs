@@ -27,34 +27,34 @@ use crate::settings::{CompileLimits, ServerLimits};
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "Oneflight configuration")]
 pub struct Config {
-    /// The address for callers. Beyond loopback everybody who can connect can call, with the clients' credentials.
+    /// The address to which callers connect. On an address other than loopback, any host that can connect can use the
+    /// credentials of every client.
     #[serde(with = "text")]
     #[schemars(schema_with = "text::schema::<SocketAddr>")]
     pub listen: SocketAddr,
 
-    /// The address for administration: metrics, flights in progress and the dashboard; false for none.
+    /// The address of the admin API: metrics, open flights and the dashboard; false disables it.
     #[serde(with = "text::or_false")]
     #[schemars(schema_with = "text::or_false::schema::<SocketAddr>")]
     pub admin: Option<SocketAddr>,
 
-    /// With it, callers connect by TLS.
+    /// TLS on the address for callers. Without this table they connect by plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TlsFiles")]
     pub tls: Option<TlsFiles>,
 
-    /// The limits of the service's connections, and how it shuts down.
+    /// The limits of the service's connections, and the times of its shutdown.
     pub limits: ServerLimits,
 
     /// The log, on stderr.
     pub log: LogConfig,
 
-    /// With it, the spans of callers, flights and upstream requests are sent by OTLP over HTTP. Keys are hashes
-    /// there too.
+    /// Exports the spans of callers, flights and upstream requests by OTLP over HTTP. Keys are exported as hashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TracesConfig")]
     pub traces: Option<TracesConfig>,
 
-    /// How components are compiled, in a process of its own.
+    /// How components are compiled, in a child process.
     pub compile: CompileConfig,
 
     /// The clients, in the order of their names. Each is served at /v1/NAME/items?x=KEY.
@@ -63,15 +63,15 @@ pub struct Config {
     pub clients: Vec<ClientConfig>,
 }
 
-/// The files of a server's identity.
+/// The files of the server's certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, as in [tls]")]
 pub struct TlsFiles {
-    /// The certificate and those above it but the root, a PEM file. SIGHUP reads it again.
+    /// The certificate chain without the root, a PEM file. SIGHUP reloads it.
     #[serde(with = "text")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "server.pem")]
     pub certificate: PathBuf,
-    /// Its private key, a PEM file.
+    /// The private key of the certificate, a PEM file.
     #[serde(with = "text")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "server-key.pem")]
     pub key: PathBuf,
@@ -81,32 +81,32 @@ pub struct TlsFiles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table, as in [log]")]
 pub struct LogConfig {
-    /// The least important level that is shown. There is one line per flight at info, or at warn where it failed.
+    /// The minimum level of what is logged. Each flight is one line, at info, or at warn if it failed.
     #[serde(with = "text")]
     #[schemars(schema_with = "text::schema::<LevelFilter>")]
     pub level: LevelFilter,
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// The form of a line of the log.
+/// The format of a line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     #[default]
     Text,
-    /// One JSON object.
+    /// One JSON object per line.
     Json,
 }
 
-/// How components are compiled, as far as a file sets it.
+/// The settings of compiling components.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 pub struct CompileConfig {
-    /// The folder in which compiled code is kept for the next start; by default oneflight in $XDG_CACHE_HOME, or in
-    /// ~/.cache. Other users may not be able to write to it.
+    /// The folder in which compiled code is cached for the next start, by default oneflight in $XDG_CACHE_HOME or
+    /// ~/.cache. No other user may have write access to it.
     #[serde(skip_serializing_if = "CacheConfig::is_home")]
     #[schemars(
         schema_with = "text::or_false::schema::<PathBuf>",
@@ -114,12 +114,12 @@ pub struct CompileConfig {
         example = false
     )]
     pub cache: CacheConfig,
-    /// What compiling may cost.
+    /// The limits of compiling.
     #[serde(flatten)]
     pub limits: CompileLimits,
 }
 
-/// Where compiled code is kept for the next start.
+/// Where compiled code is cached for the next start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CacheConfig {
     /// In the user's own folder for caches, where there is one.
@@ -165,7 +165,7 @@ pub enum ConfigError {
         /// The system's error.
         error: Arc<io::Error>,
     },
-    /// Something in the file has another form than expected, or names what is not there.
+    /// A value in the file is not valid, or names a file or variable that does not exist.
     Invalid {
         /// The file.
         file: PathBuf,
@@ -198,7 +198,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// For the first thing in it that cannot be used.
+    /// For the first value that is not valid.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
             file: path.to_owned(),
@@ -211,7 +211,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// For the first thing in it that cannot be used.
+    /// For the first value that is not valid.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let invalid = |at: usize, message: String| {
             let before = &text.as_bytes()[..at.min(text.len())];
@@ -235,7 +235,7 @@ impl Config {
         config.map_err(|error| invalid(error.place(&file), error.to_string()))
     }
 
-    /// Reads what the file only names. Paths are relative to `folder`.
+    /// Reads the files and variables that the file names. Paths are relative to `folder`.
     fn resolve(mut self, folder: &Path) -> Result<Self, ValueError> {
         if let Some(tls) = &mut self.tls {
             for (name, file) in [("certificate", &mut tls.certificate), ("key", &mut tls.key)] {

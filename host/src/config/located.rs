@@ -1,7 +1,7 @@
-//! A deserializer over the parsed file, whose errors keep the place and the name of what they are about.
+//! A deserializer over the parsed file, whose errors have the position and the path of the setting.
 //!
-//! The `toml` crate's own deserializer gives a text for an error; this one gives what was expected and what was
-//! found, so that a message can leave out a value that may be a secret, and suggest the name that was meant.
+//! The `toml` crate's own deserializer returns an error as a formatted message. This one returns the expected and the
+//! actual value separately, so that a message can omit a value that may be a secret, and suggest a similar name.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::value_error::{ValueError, one_of};
 
-/// The name of the newtype struct whose value appears in no error.
+/// The name of the newtype struct whose value is omitted from errors.
 pub(super) const SECRET: &str = "oneflight::Secret";
 
 /// A value of the file.
@@ -27,7 +27,7 @@ pub(super) struct Located<'a> {
 }
 
 impl<'a> Located<'a> {
-    /// All of a file.
+    /// The whole file.
     pub(super) fn file(table: Spanned<DeTable<'a>>) -> Self {
         let at = table.span();
         let value = DeValue::Table(table.into_inner());
@@ -159,7 +159,7 @@ impl<'a, 'de, I: Iterator<Item = Spanned<DeValue<'a>>>> SeqAccess<'de> for Value
 
 struct Entries<'a, I> {
     entries: I,
-    /// The value whose name was read last.
+    /// The value of the entry whose name was read last.
     value: Option<(String, Located<'a>)>,
 }
 

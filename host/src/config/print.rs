@@ -1,5 +1,5 @@
-//! A configuration as it is in effect, in the form of its file: defaults are marked, and no value of a guest's
-//! setting is shown. The names and their order are those of the schema.
+//! The effective configuration, in the format of its file: defaults are marked, and no value of a guest's setting is
+//! shown. The names and their order are those of the schema.
 
 use std::fmt::{self, Display, Formatter};
 

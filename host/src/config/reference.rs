@@ -49,10 +49,9 @@ const HEAD: &str = "\
 # A configuration of `oneflight serve --config oneflight.toml`, with every setting. `oneflight config example`
 # prints this file.
 #
-# A line that begins with # and a name has the default; one with # and a space has an example.
-# `oneflight config check FILE` checks a file, `oneflight config print FILE` prints what is in effect. SIGHUP reads
-# the file again. Paths are relative to its folder. A time is a number with ms, s, m or h, a size a number with B,
-# KiB, MiB or GiB.
+# `#name = value` shows a default, `# name = value` an example. `oneflight config check FILE` checks a file,
+# `oneflight config print FILE` prints the effective configuration. SIGHUP reloads the file. Paths are relative to
+# the folder of the file. A time is a number with ms, s, m or h, a size a number with B, KiB, MiB or GiB.
 ";
 
 /// A configuration file with every setting: its reason, and its default or an example.
@@ -63,7 +62,7 @@ pub fn example() -> String {
     text
 }
 
-/// The entries of a table. `comment` stands before a header that is left out by default.
+/// The entries of a table. `comment` precedes a header that is absent by default.
 fn example_of(text: &mut String, path: &str, schema: &Value, comment: &str) {
     let (tables, entries): (Vec<_>, Vec<_>) =
         properties(schema).partition(|(_, schema)| is_table(schema));
@@ -135,7 +134,7 @@ fn rows(text: &mut String, path: &str, schema: &Value) {
                         let examples: Vec<_> = examples
                             .map(|example| format!("`{}`", toml(example)))
                             .collect();
-                        format!("none; as in {}", examples.join(" or "))
+                        format!("not set; for example {}", examples.join(" or "))
                     }
                 };
                 let meaning = description(schema).replace('|', "\\|");
@@ -197,7 +196,7 @@ fn description(schema: &Value) -> String {
     text(schema) + &values.collect::<String>()
 }
 
-/// The sentence as it stands after a colon.
+/// The sentence in the form that follows a colon.
 fn lower_case(sentence: &str) -> String {
     let mut characters = sentence.chars();
     let first = characters.next().map(|first| first.to_ascii_lowercase());
@@ -220,7 +219,7 @@ fn explain(text: &mut String, schema: &Value) {
 }
 
 fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("a String takes all that is written");
+    writeln!(text, "{line}").expect("writing to a String does not fail");
 }
 
 fn examples(schema: &Value) -> &[Value] {

@@ -130,7 +130,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
         2,
         "[limits]\ngrace = '10s'",
         [
-            "found limits.grace, which is now called shutdown_grace",
+            "limits.grace was renamed to shutdown_grace",
             "write limits.shutdown_grace",
         ],
     ),
@@ -204,7 +204,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
         2,
         "[compile]\nmemory = '1 GiB'",
         [
-            "found compile.memory, which is now called max_memory_bytes",
+            "compile.memory was renamed to max_memory_bytes",
             "write compile.max_memory_bytes",
         ],
     ),
@@ -226,7 +226,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
     (
         2,
         "[clients.a]\nallow = 'x'",
-        ["clients.a.allow: ", "an array of texts"],
+        ["clients.a.allow: ", "an array of strings"],
     ),
     (
         2,
@@ -252,7 +252,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
         2,
         "[clients.a]\ninstances.calls = 1",
         [
-            "now called max_calls",
+            "renamed to max_calls",
             "write clients.a.instances.max_calls",
         ],
     ),
@@ -278,7 +278,7 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
     ),
 ];
 
-/// Bad files of which only the program can tell.
+/// Bad files that only the program can detect, and the schema cannot.
 const BAD_OTHERWISE: &[BadFile] = &[
     (1, "listen = ", ["", ""]),
     (

@@ -1,4 +1,4 @@
-//! Settings that are written as a text with a form of its own, as in `"127.0.0.1:8080"`: for serde's `with`.
+//! Settings that are written as strings in a certain format, such as `"127.0.0.1:8080"`: for serde's `with`.
 
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
@@ -18,17 +18,17 @@ use crate::upstream::AllowRule;
 /// The form of an address, for messages.
 pub const AN_ADDRESS: &str = "an IP address and a port, as in 127.0.0.1:8080";
 
-/// A value that is written as a text.
+/// A value that is written as a string.
 pub(super) trait TextSetting: Sized {
     /// Its form, for messages.
     const FORM: &'static str;
-    /// The form as a regular expression, as far as there is one.
+    /// The format as a regular expression, if there is one.
     const PATTERN: Option<&'static str> = None;
 
     /// All its values, where there are only a few.
     const VALUES: &'static [&'static str] = &[];
 
-    /// Reads it. An error is `None` where [`TextSetting::FORM`] says all.
+    /// Parses it. The error is `None` if [`TextSetting::FORM`] describes it completely.
     fn read(text: &str) -> Result<Self, Option<String>>;
 
     fn show(&self) -> String;
@@ -113,7 +113,7 @@ impl TextSetting for PathBuf {
 }
 
 impl TextSetting for String {
-    const FORM: &'static str = "a text in quotes";
+    const FORM: &'static str = "a string in quotes";
 
     fn read(text: &str) -> Result<Self, Option<String>> {
         Ok(text.to_owned())
@@ -177,7 +177,7 @@ impl<T: TextSetting> Visitor<'_> for TextSeed<T> {
     }
 }
 
-/// A text that can be left out.
+/// An optional string.
 pub(super) mod optional {
     use super::{Deserializer, Serializer, TextSetting};
 
@@ -198,7 +198,7 @@ pub(super) mod optional {
     }
 }
 
-/// A text, or `false` for none.
+/// A string, or `false` for none.
 pub(super) mod or_false {
     use super::{
         Deserializer, Error, Formatter, PhantomData, Schema, SchemaGenerator, Serializer, TextSeed,
@@ -248,7 +248,7 @@ pub(super) mod or_false {
     }
 }
 
-/// An array of texts.
+/// An array of strings.
 pub(super) mod list {
     use super::{
         Deserializer, Formatter, PhantomData, Schema, SchemaGenerator, SeqAccess, Serializer,
@@ -278,7 +278,7 @@ pub(super) mod list {
         type Value = Vec<T>;
 
         fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-            write!(f, "an array of texts, each {}", T::FORM)
+            write!(f, "an array of strings, each {}", T::FORM)
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<T>, A::Error> {

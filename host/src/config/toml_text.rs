@@ -1,4 +1,4 @@
-//! Values and names as they stand in a TOML file.
+//! Formats values and names as TOML.
 
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ pub(super) fn dotted(path: &str, name: &str) -> String {
     }
 }
 
-/// A TOML key: bare where it can be.
+/// A TOML key: a bare key if possible.
 pub(super) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !name.is_empty() && name.chars().all(bare) {

@@ -1,4 +1,4 @@
-//! [`TracesConfig`]: where traces go, and how many of them.
+//! [`TracesConfig`]: where traces are exported to, and how many of them.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -14,12 +14,11 @@ use super::text::{self, TextSetting};
 use super::value::SecretValue;
 use super::value_error::ValueError;
 
-/// With it, the spans of callers, flights and upstream requests are sent by OTLP over HTTP. Keys are hashes there
-/// too.
+/// Exports the spans of callers, flights and upstream requests by OTLP over HTTP. Keys are exported as hashes.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, as in [traces]")]
 pub struct TracesConfig {
-    /// The URL of a receiver of OTLP over HTTP, to which spans are sent. They are posted to /v1/traces below it.
+    /// The base URL of an OTLP/HTTP receiver. Spans are posted to /v1/traces below it.
     #[serde(with = "text")]
     #[schemars(
         schema_with = "text::schema::<OtlpUrl>",
@@ -27,12 +26,13 @@ pub struct TracesConfig {
     )]
     pub otlp: OtlpUrl,
 
-    /// The share of flights that are recorded, and of callers that do not state themselves whether their trace is.
+    /// The fraction of flights that are sampled, and of callers without a traceparent. For other callers the sampled
+    /// flag of their traceparent decides.
     #[serde(default = "all", deserialize_with = "share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sample: f64,
 
-    /// Headers that are sent along.
+    /// Headers to send with each export.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(example = header_examples())]
     headers: BTreeMap<String, SecretValue>,
@@ -53,7 +53,7 @@ fn header_examples() -> serde_json::Value {
 /// The base URL of a receiver (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpUrl {
-    /// As it was written.
+    /// The URL as written in the file or the flag.
     base: String,
     traces: Uri,
 }

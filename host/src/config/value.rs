@@ -1,4 +1,4 @@
-//! [`SecretValue`]: a text that may be a secret, and so is best kept outside the file.
+//! [`SecretValue`]: a string that may be a secret, and so is best kept outside the file.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::located::SECRET;
 use super::text;
 
-/// A text and its origin. [`fmt::Debug`] and [`Serialize`] have the origin only.
+/// A string and its origin. [`fmt::Debug`] and [`Serialize`] have the origin only.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SecretValue {
     /// Empty until a value from elsewhere is [read](SecretValue::resolve).
@@ -33,7 +33,7 @@ enum ValueOrigin {
 /// Why a value cannot be read from its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginError {
-    /// This environment variable does not exist, or is no text.
+    /// This environment variable does not exist, or is not UTF-8.
     NoVariable(String),
     /// This file cannot be read.
     Unreadable {
@@ -49,7 +49,7 @@ impl Display for OriginError {
         match self {
             Self::NoVariable(variable) => write!(
                 f,
-                "expected a text in the environment variable {variable}, got none; export it, or write \
+                "expected a UTF-8 value in the environment variable {variable}, got none; export it, or write \
                  the value itself"
             ),
             Self::Unreadable { file, why } => write!(f, "could not read {}: {why}", file.display()),
@@ -62,7 +62,7 @@ impl std::error::Error for OriginError {}
 /// What a written value is printed as.
 pub(super) const HIDDEN: &str = "hidden";
 
-const FORM: &str = "a text in quotes, { env = \"NAME\" } or { file = \"PATH\" }";
+const FORM: &str = "a string in quotes, { env = \"NAME\" } or { file = \"PATH\" }";
 
 impl SecretValue {
     pub(super) fn written(text: impl Into<String>) -> Self {

@@ -115,10 +115,7 @@ impl Display for ValueError {
             ValueProblem::UnknownName { name, known } => {
                 let table = if path.is_empty() { path } else { path + "." };
                 if let Some(new) = renamed(name, known) {
-                    return write!(
-                        f,
-                        "found {table}{name}, which is now called {new}; write {table}{new}"
-                    );
+                    return write!(f, "{table}{name} was renamed to {new}; write {table}{new}");
                 }
                 write!(f, "found the unknown name {table}{name}; ")?;
                 match nearest(name, known) {
@@ -162,7 +159,7 @@ impl Error for ValueError {
     }
 }
 
-/// The known name that was probably meant.
+/// The most similar known name.
 fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
     let distances = known
         .iter()
@@ -180,10 +177,10 @@ pub(super) fn one_of(variants: &[&str]) -> String {
     }
 }
 
-/// A value as it stands in the file, if it is not a long one.
+/// A value as it is written in the file, unless it is long.
 fn written(got: Unexpected<'_>) -> String {
     match got {
-        Unexpected::Str(text) if text.chars().count() > 80 => "a longer text".to_owned(),
+        Unexpected::Str(text) if text.chars().count() > 80 => "a longer string".to_owned(),
         Unexpected::Str(text) => format!("{text:?}"),
         Unexpected::Bool(value) => value.to_string(),
         Unexpected::Unsigned(number) => number.to_string(),

@@ -13,7 +13,7 @@ pub struct FlightInfo {
     pub flight: FlightId,
     /// Whether this caller opened the flight or joined it.
     pub role: Role,
-    /// How many callers the flight had in all, those included that left before it landed.
+    /// How many callers the flight had in all, including those that left before it landed.
     pub callers: usize,
 }
 

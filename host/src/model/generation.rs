@@ -1,4 +1,4 @@
-//! [`Generation`]: which load of a component gives an answer.
+//! [`Generation`]: the number of a load of a component.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! `limits!`: the one declaration of a limit, and all that is derived from it.
+//! `limits!`: declares a limit once, and derives everything else from the declaration.
 //!
 //! A declaration has the name, the type, the default with its unit, the smallest value that is accepted, and the
 //! reason as documentation. From it come the struct with its rustdoc and `Default`, parsing, printing, and the
@@ -27,12 +27,12 @@ pub enum LimitUnit {
     Milliseconds,
 }
 
-/// One limit of the struct `T`, as it was declared.
+/// The declaration of one limit of the struct `T`.
 #[derive(Debug)]
 pub struct LimitSetting<T> {
     /// Its name: that of the field.
     pub name: &'static str,
-    /// What it bounds and why its default is what it is, a line each.
+    /// What it bounds and the reason for its default, as lines.
     pub doc: &'static [&'static str],
     /// Its unit.
     pub unit: LimitUnit,
@@ -40,11 +40,11 @@ pub struct LimitSetting<T> {
     pub min: u64,
     /// Whether a configuration file can set it. The others are for programs that embed the library.
     pub in_file: bool,
-    /// Whether other limits follow from it where they are not set themselves, so that it is set first.
+    /// Whether the defaults of other limits derive from it, so that it is set first.
     pub first: bool,
     /// Reads it.
     pub get: fn(&T) -> u64,
-    /// Sets it, and those that follow from it. `None` where the value does not fit.
+    /// Sets it, and those that derive from it. `None` if the value does not fit.
     pub set: fn(&T, u64) -> Option<T>,
 }
 
@@ -137,7 +137,7 @@ macro_rules! limits {
                 $(#[doc = $doc])+
                 #[doc = ""]
                 #[doc = concat!(
-                    "Default: ", stringify!($default $($unit)?), ". At least ", stringify!($min $($min_unit)?), "."
+                    "Default: ", stringify!($default $($unit)?), ". Minimum: ", stringify!($min $($min_unit)?), "."
                 )]
                 pub $name: $type,
             )+
@@ -249,7 +249,7 @@ impl LimitUnit {
         }
     }
 
-    /// This many of it, as they are written.
+    /// The value `amount` as it is written in a file.
     #[must_use]
     pub fn show(self, amount: u64) -> Value {
         match self {
@@ -304,13 +304,13 @@ impl<T: LimitTable> LimitSetting<T> {
         self.unit.show((self.get)(&T::default()))
     }
 
-    /// The documentation as one paragraph, with the smallest value where that says more than that it is not zero.
+    /// The documentation as one paragraph, with the smallest value if that is more than 1.
     #[must_use]
     pub fn description(&self) -> String {
         let lines: Vec<_> = self.doc.iter().map(|line| line.trim()).collect();
         let text = lines.join(" ");
         match self.unit.show(self.min) {
-            Value::String(min) if self.min > 1 => format!("{text} At least {min}."),
+            Value::String(min) if self.min > 1 => format!("{text} The minimum is {min}."),
             _ => text,
         }
     }
@@ -349,7 +349,7 @@ impl<T: LimitTable> Stated<T> {
         Ok(())
     }
 
-    /// All limits: those that others follow from come first, so that what is stated is kept.
+    /// All limits. Those that others derive from are set first, so that explicit values take precedence.
     pub(crate) fn over(mut self, limits: T) -> T {
         self.0.sort_by_key(|(limit, _)| !limit.first);
         let mut all = limits;

@@ -5,16 +5,16 @@ use std::time::Duration;
 /// Whether callers of one key share a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// They share one.
+    /// They share one flight.
     Coalesced {
-        /// The greatest age of a flight that a caller joins; `None`, the default, for any age. It bounds how old
-        /// an answer can be, counted from the caller's request.
+        /// The maximum age of a flight that a caller joins; `None`, the default, for any age. It bounds how old an
+        /// answer can be, counted from the caller's request.
         join_window: Option<Duration>,
         /// Whether a caller may request a fresh flight. Off by default, since each such caller costs
         /// the upstream the request that sharing saves.
         allow_fresh: bool,
     },
-    /// Every call has its own flight, and what sharing would have saved is counted.
+    /// Every call has its own flight, and the service counts what sharing would save.
     Observed,
 }
 

@@ -67,7 +67,7 @@ pub enum KeyFormat {
     /// As hashes, as in the log.
     #[default]
     Hashed,
-    /// As they are.
+    /// In clear text.
     Shown,
 }
 
@@ -111,7 +111,7 @@ struct ClientCounts {
 }
 
 impl Observers {
-    /// Begins one, unless the limit is reached.
+    /// Begins an observation, unless the limit is reached.
     pub(crate) fn observe(self: &Arc<Self>) -> Option<Observation> {
         let mut all = lock(&self.counts);
         if all.len() >= MAX_OBSERVATIONS {
@@ -127,7 +127,7 @@ impl Observers {
         })
     }
 
-    /// How many there are now.
+    /// The number of observations now.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }

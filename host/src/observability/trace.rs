@@ -1,6 +1,6 @@
 //! Trace context (W3C Trace Context, level 1): read from the `traceparent` of callers, and sent to upstreams.
 //!
-//! Only the span of a caller continues the caller's trace. A flight has many callers and is a trace of its own.
+//! Only the span of a caller continues the caller's trace. A flight has many callers and therefore its own trace.
 //! `tracestate` and `baggage` are not read.
 //!
 //! The parser is our own. `TraceContextPropagator` of `opentelemetry_sdk` 0.33 accepts what the standard's grammar

@@ -1,7 +1,7 @@
 //! Fills an [`Explanation`]: what would happen to a caller now, and which limits decide.
 //!
-//! It reads the table and the limits without a call. Flights open and land while it does, and a guest may do what it
-//! likes, so it is a prediction.
+//! It reads the table and the limits without a call. Flights open and land meanwhile, and the guest's behaviour is
+//! unknown, so the result is only a prediction.
 
 use crate::admin_types::{ExplainedLimits, Explanation, FlightStatus, NextCall};
 use crate::client::FlightControl;
@@ -79,7 +79,7 @@ fn explained(limits: &Limits, shares: bool) -> ExplainedLimits {
     }
 }
 
-/// What a prediction is made from.
+/// The input of a prediction.
 struct TableState<'a> {
     /// The oldest first.
     flights_of_key: &'a [FlightStatus],

@@ -1,9 +1,9 @@
-//! [`AdminApi`], at an address of its own: the dashboard at `/`, `/livez`, `/readyz`, `/metrics`,
-//! `GET /v1/flights`, `GET /v1/live`, `GET /v1/{client}/explain?x=KEY`, `POST /v1/{client}/forget?x=KEY`,
-//! `POST /v1/observe?for=TIME`. Keys are written as hashes, as in the log, except in an observation with
-//! `keys=shown`.
+//! [`AdminApi`], at a separate address: the dashboard at `/`, `/livez`, `/readyz`, `/metrics`, `GET /v1/flights`,
+//! `GET /v1/live`, `GET /v1/{client}/explain?x=KEY`, `POST /v1/{client}/forget?x=KEY`, `POST /v1/observe?for=TIME`.
+//! Keys are written as hashes, as in the log, except in an observation with `keys=shown`.
 //!
-//! It authenticates no one: access to the address is access to the API. `guard` keeps out what web pages send.
+//! It has no authentication: access to the address is access to the API. `guard` refuses requests that web pages
+//! send.
 
 mod guard;
 mod observe;
@@ -36,14 +36,14 @@ use crate::settings::ServerLimits;
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
-/// Responds to administration.
+/// Responds to admin requests.
 pub(super) struct AdminApi<C>(Arc<AdminState<C>>);
 
 struct AdminState<C> {
     clients: Arc<ClientRegistry<C>>,
     metrics: Arc<Metrics>,
     dashboard: Arc<DashboardStream<C>>,
-    /// How often an open dashboard without news gets a comment, so that its connection counts as active.
+    /// How often a dashboard stream without events gets a comment, so that its connection counts as active.
     heartbeat: Duration,
 }
 
@@ -72,7 +72,7 @@ impl<C: Execute> Handler for AdminApi<C> {
         async move {
             let response = state.route(local, &head).await;
             let mut response = response.unwrap_or_else(|error| error.response());
-            // So that a page of another origin can make no use of it.
+            // So that a page of another origin cannot use it.
             let headers = response.headers_mut();
             headers.insert(
                 header::X_CONTENT_TYPE_OPTIONS,

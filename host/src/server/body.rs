@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// The body of a response. Every connection has room for one, so it is no larger than a complete body.
+/// The body of a response. Every connection reserves memory for one, so it is no larger than a complete body.
 pub(super) enum Body {
     /// A complete body; empty once it is written.
     Whole(Bytes),

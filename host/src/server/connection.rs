@@ -1,9 +1,10 @@
-//! [`HttpServer`]: serves one listener's connections, each in a task of its own from its acceptance to its end.
+//! [`HttpServer`]: serves one listener's connections, each in its own task.
 //!
 //! A connection that sends nothing at first is closed after
 //! [`ServerLimits::header_timeout`](crate::ServerLimits::header_timeout), and hyper's timer closes an HTTP/1
-//! connection whose next request head does not arrive. The [`ActivityMonitor`] detects every other connection that
-//! is held for nothing: half of HTTP/2's preface, HTTP/2 without requests, and a response that is not read.
+//! connection whose next request head does not arrive. The [`ActivityMonitor`] detects every other idle connection:
+//! one that has sent half of HTTP/2's preface, one of HTTP/2 without requests, and one whose caller does not read its
+//! response.
 
 mod activity;
 mod builders;
@@ -44,8 +45,8 @@ pub(super) trait Handler: Send + Sync + 'static {
     /// caller is gone.
     ///
     /// The call itself, before the first poll, must not panic: over HTTP/2 that would end all requests of the
-    /// connection. The future of a request that waits should not hold `head`: while that lives, hyper cannot use
-    /// the buffer again that it was read into, and allocates another one.
+    /// connection. The future should drop `head` before it waits: until then hyper cannot reuse the buffer that the
+    /// head was read into, and allocates another one.
     fn respond(
         &self,
         head: Parts,
@@ -71,8 +72,8 @@ impl<H: Handler> HttpServer<H> {
         })
     }
 
-    /// Serves `stream` in a task of its own. A value in `shutdown` lets it finish what it has begun; without a
-    /// sender it is closed at once.
+    /// Serves `stream` in its own task. A value sent to `shutdown` starts a graceful shutdown of the connection; if
+    /// the sender is dropped, the connection is closed immediately.
     pub(super) fn spawn(
         self: &Arc<Self>,
         stream: TcpStream,
@@ -80,16 +81,16 @@ impl<H: Handler> HttpServer<H> {
         shutdown: watch::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
-        // In a box: the task has room for each argument of its async functions twice.
+        // Boxed, since the future of an async function stores each argument twice.
         let connection = Box::new(Connection {
             server: Arc::clone(self),
             local: stream.local_addr().ok(),
             activity: Arc::default(),
             _permit: permit,
         });
-        // Tasks of two types: the one without TLS has no room for it.
+        // Two task types, so that a task without TLS reserves no memory for TLS.
         match self.tls.as_ref().map(Tls::acceptor) {
-            None => drop(tokio::spawn(connection.serve_clear(stream, shutdown))),
+            None => drop(tokio::spawn(connection.serve_plaintext(stream, shutdown))),
             Some(tls) => drop(tokio::spawn(connection.serve_tls(tls, stream, shutdown))),
         }
     }
@@ -104,7 +105,7 @@ struct Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    async fn serve_clear(
+    async fn serve_plaintext(
         self: Box<Self>,
         mut stream: TcpStream,
         mut shutdown: watch::Receiver<()>,
@@ -153,9 +154,9 @@ impl<H: Handler> Connection<H> {
 
     /// Serves `io`, of which `first` has been read already; `timer` is used again to check its activity.
     ///
-    /// Most connections are HTTP/1 with one request at a time, and their tasks have room for no more: hyper's
-    /// builder for both versions allocates a read buffer of twice the size, and its connection is more than twice
-    /// as large.
+    /// Most connections are HTTP/1 with one request at a time, and their tasks reserve memory for no more: hyper's
+    /// builder for both versions allocates a read buffer of twice the size, and its connection is more than twice as
+    /// large.
     async fn serve<I>(
         &self,
         io: I,
@@ -217,7 +218,7 @@ impl<H: Handler> Connection<H> {
                     if idle >= limits.write_stall_timeout {
                         return;
                     }
-                    // A response that was not read yet may still be, if nothing new is begun.
+                    // A response that is not read yet can still be read, but no further request is accepted.
                     if !idle.is_zero() && !is_finishing {
                         connection.as_mut().graceful_shutdown();
                         is_finishing = true;
@@ -227,7 +228,7 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Calls the handler at once, so that a caller that waits holds nothing of its request.
+    /// Calls the handler immediately, so that a waiting caller does not keep its request in memory.
     fn respond(
         &self,
         request: Request<Incoming>,

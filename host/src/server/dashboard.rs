@@ -1,7 +1,7 @@
 //! The dashboard: three files and an icon, as they are in `dashboard/`.
 //!
-//! They load nothing from another address, and must not: the dashboard works where there is no other network, and
-//! what it shows stays here.
+//! They load nothing from another address, and must not: the dashboard works without access to other networks, and
+//! sends what it shows nowhere.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};

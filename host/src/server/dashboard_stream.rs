@@ -27,7 +27,7 @@ use crate::registry::ClientRegistry;
 /// The time between two events of a subscriber, at least.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The greatest age of a snapshot that is sent. Less than a tick, or a subscriber whose tick comes a little early
+/// The maximum age of a snapshot that is sent. Less than a tick, or a subscriber whose tick comes a little early
 /// would get only every second snapshot.
 const MAX_SNAPSHOT_AGE: Duration = Duration::from_millis(500);
 
@@ -40,7 +40,7 @@ const MAX_FLIGHTS: usize = 50;
 /// The source of events for all subscribers.
 pub(super) struct DashboardStream<C> {
     clients: Arc<ClientRegistry<C>>,
-    /// By it a dashboard recognises that another service runs at its address.
+    /// Lets a dashboard detect that another service, or a restarted one, runs at its address.
     started: SystemTime,
     /// The origin of the times in events.
     origin: Instant,
@@ -67,7 +67,7 @@ impl<C: Execute> DashboardStream<C> {
         }
     }
 
-    /// Server-sent events until the shutdown starts: one at once, then one for each change, at most one each
+    /// Server-sent events until the shutdown starts: one immediately, then one for each change, at most one each
     /// [`TICK`]; and a comment after `heartbeat` without an event.
     pub(super) fn events(self: Arc<Self>, heartbeat: Duration) -> Body {
         let mut ticks = interval(heartbeat.clamp(MIN_TICK, TICK));
@@ -177,7 +177,6 @@ struct DashboardEvent<'a> {
     bounds: &'a [f64],
     /// Parts of each bucket in which latencies are counted.
     steps: usize,
-    #[serde(rename = "figures")]
     state: &'a RawValue,
 }
 

@@ -1,11 +1,11 @@
-//! [`Listener`]: accepts TCP connections, up to a limit, and hands each over with its permit. What is served on
-//! them is not its concern.
+//! [`Listener`]: accepts TCP connections, up to a limit, and passes each on with its permit. It does not know which
+//! protocol is served on them.
 //!
-//! A connection past the limit waits in the kernel's backlog. Refusing it would take what has run out: a
-//! descriptor, a task, a TLS handshake, and reading what it sends until it has read the refusal. A place
-//! becomes free soon: a connection without a request is closed within about three times
-//! [`ServerLimits::header_timeout`](crate::ServerLimits::header_timeout). Exceptions are an open dashboard, a
-//! running observation and pings of HTTP/2.
+//! A connection past the limit waits in the kernel's backlog. Refusing it would need what has run out: a descriptor,
+//! a task, a TLS handshake, and reading what the caller sends until it has read the refusal. A permit becomes free
+//! soon: a connection without a request is closed within about three times
+//! [`ServerLimits::header_timeout`](crate::ServerLimits::header_timeout). Exceptions are an open dashboard, a running
+//! observation and pings of HTTP/2.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// A TCP listener with a limit on its open connections.
 pub(super) struct Listener {
     tcp: TcpListener,
-    /// As the log names it.
+    /// Its name in the log.
     name: &'static str,
     /// One permit for each connection that may still be accepted.
     permits: Arc<Semaphore>,
-    /// Whether the last permit had to be waited for.
+    /// Whether the listener had to wait for the last permit.
     is_full: bool,
 }
 
@@ -45,7 +45,7 @@ impl Listener {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the listener, and no connection that was handed over.
+    /// Dropping the future closes the listener. Connections that were passed on stay open.
     pub(super) async fn run(
         mut self,
         mut serve: impl FnMut(TcpStream, OwnedSemaphorePermit),

@@ -65,12 +65,12 @@ fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A number of seconds, bare or quoted. A number beyond `u32` counts as its maximum, about 136 years.
+/// A number of seconds, with or without quotes. A number beyond `u32` counts as its maximum, about 136 years.
 fn seconds(value: &[u8]) -> Option<Duration> {
-    let bare = value
+    let quoted = value
         .strip_prefix(b"\"")
         .and_then(|rest| rest.strip_suffix(b"\""));
-    let digits = bare.unwrap_or(value);
+    let digits = quoted.unwrap_or(value);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

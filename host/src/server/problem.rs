@@ -9,7 +9,7 @@ use super::response::respond_with;
 use crate::admin_types::ProblemDetails;
 use crate::model::ClientError;
 
-/// Why a request led to no call.
+/// Why a request caused no call.
 #[derive(Debug)]
 pub(super) enum RequestError {
     UnknownPath {
@@ -78,7 +78,7 @@ impl Display for RequestError {
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
             Self::TooManyObservations => f.write_str(
-                "the limit of observations at the same time is reached; end one, or try again later",
+                "the maximum number of concurrent observations is reached; end one, or try again later",
             ),
             Self::TooManyHeaders { limit } => {
                 write!(f, "expected at most {limit} header lines, got more; send fewer")

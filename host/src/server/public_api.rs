@@ -120,7 +120,7 @@ fn refuse(error: &RequestError) -> Response<Body> {
     response
 }
 
-/// What a request is for.
+/// The route of a request.
 enum Route<C> {
     Probe(Response<Body>),
     Items(ItemsRequest<C>),
@@ -139,7 +139,7 @@ impl<C: Execute> ItemsRequest<C> {
     async fn respond(self) -> Result<Response<Body>, RequestError> {
         let wait = self.wait;
         let is_fresh = self.request.freshness == Freshness::New;
-        // Pinned, so that the future has room for the call once, and not for each way to wait for it.
+        // Pinned here, so that the future stores the call once, and not once for each branch that awaits it.
         let call = pin!(async {
             let client = self.client.client();
             trace::with_parent(self.parent, || client.call(self.request)).await

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The purpose of an address, as far as a policy distinguishes it.
+/// The purpose of an address, in the categories that a policy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Assigned for the public internet.
@@ -186,7 +186,7 @@ mod tests {
             &["::ffff:93.184.216.34", "64:ff9b::5db8:d822"],
         );
         all_are(Kind::Public, &["2002:5db8:d822::1"]);
-        // These forms are never public, whatever they embed.
+        // These forms are never public, regardless of the embedded address.
         all_are(Kind::Reserved, &["::93.184.216.34", "64:ff9b:1::5db8:d822"]);
         all_are(Kind::Reserved, &["2001:0:5db8:d822::a247:27dd"]);
     }

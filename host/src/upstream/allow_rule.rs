@@ -30,7 +30,7 @@ enum HostPattern {
     Subdomains(String),
 }
 
-/// A text is no [`AllowRule`].
+/// A string is not a valid [`AllowRule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowRuleError {
     text: String,
@@ -89,7 +89,7 @@ impl FromStr for AllowRule {
             None => (false, rest),
         };
         let uri: Uri = format!("http://{rest}").parse().map_err(|_| error())?;
-        let is_bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+        let has_no_path = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
         let target = Target::of(&uri).map_err(|_| error())?;
         let host = match (subdomains, target.host) {
             (false, host) => HostPattern::Exact(host),
@@ -97,7 +97,7 @@ impl FromStr for AllowRule {
             (true, Host::Address(_)) => return Err(error()),
         };
         let port = uri.port_u16();
-        if is_bare {
+        if has_no_path {
             Ok(Self { scheme, host, port })
         } else {
             Err(error())
@@ -191,8 +191,8 @@ impl Host {
     /// Parses an address, or a name of letters, digits, `-`, `_` and `.`: a denial prints it, and a person may paste
     /// it into a shell.
     fn of(text: &str) -> Option<Self> {
-        if let Some(bare) = text.strip_prefix('[') {
-            let address: Ipv6Addr = bare.strip_suffix(']')?.parse().ok()?;
+        if let Some(inner) = text.strip_prefix('[') {
+            let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Address(address.into()));
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {

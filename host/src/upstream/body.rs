@@ -49,7 +49,8 @@ pub(super) struct Expiry {
 }
 
 impl CappedBody {
-    /// Limits `incoming` to `limit` bytes and to `timeouts`. The [`Expiry`] must be polled beside the body.
+    /// Limits `incoming` to `limit` bytes and to `timeouts`. The [`Expiry`] must be polled concurrently with the
+    /// body.
     pub(super) fn new(
         incoming: Incoming,
         limit: usize,

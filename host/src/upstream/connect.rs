@@ -31,7 +31,7 @@ use crate::model::Limits;
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// The greatest number of requests in flight: `limits.max_connections`, clamped to what a semaphore can count.
+/// The maximum number of requests in flight: `limits.max_connections`, clamped to what a semaphore can count.
 pub(super) fn max_requests_in_flight(limits: &Limits) -> usize {
     limits.max_connections.clamp(1, Semaphore::MAX_PERMITS / 2)
 }

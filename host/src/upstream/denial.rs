@@ -65,7 +65,7 @@ impl fmt::Display for Denial {
                 f.write_str("expected a URL http[s]://host[:port]/path without a user, got another form")
             }
             Self::Tunnel => {
-                f.write_str("expected another method than CONNECT, as clients may not open tunnels")
+                f.write_str("expected a method other than CONNECT, as clients may not open tunnels")
             }
             Self::Framing => f.write_str(
                 "expected a finished body of the length in Content-Length, got another length or no end",

@@ -154,7 +154,7 @@ impl RequestFailure {
 impl ConnectError {
     /// The error of hyper-util's and hyper-rustls' connectors.
     pub(super) fn from_connector(error: &(dyn StdError + Send + Sync + 'static)) -> Self {
-        // Only TLS reports a bare I/O error. The error of the handshake is inside of it, or deeper.
+        // Only TLS reports an I/O error without a wrapper. The error of the handshake is its source, or a deeper one.
         if let Some(error) = error.downcast_ref::<io::Error>() {
             let innermost = iter::successors(Some(error), |error| {
                 error.get_ref()?.downcast_ref::<io::Error>()
@@ -177,7 +177,8 @@ impl ConnectError {
             if let Some(named) = cause.downcast_ref::<Self>() {
                 return named.clone();
             }
-            // Each of several addresses has a part of the time; the last one has used its part up.
+            // If there are several addresses, each gets a part of the connect timeout; the part of the last one is
+            // used up.
             let io = cause.downcast_ref::<io::Error>();
             if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
                 return Self::TimedOut;

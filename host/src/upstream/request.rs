@@ -1,4 +1,4 @@
-//! The check of a guest's request, and the request that is sent in its place.
+//! Checks a guest's request, and builds the request that is sent instead.
 
 use http::{HeaderName, Method, Request, header};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, WasiBody};

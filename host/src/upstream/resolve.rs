@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Lookups that the system's resolver runs at once for one client: 16. Each holds a thread that cannot be interrupted,
-/// and a process has 512 threads for everything that blocks.
+/// The maximum number of concurrent lookups of the system's resolver for one client: 16. Each holds a thread that
+/// cannot be interrupted, and a process has 512 threads for everything that blocks.
 const MAX_LOOKUPS: usize = 16;
 
 /// Looks up names for the connections of a client.

@@ -40,16 +40,16 @@ impl Observer {
     }
 
     pub(super) async fn levels(&self, service: &Service) -> Levels {
-        let figures = self.ask("/metrics").await;
+        let metrics = self.ask("/metrics").await;
         let sum = |name: &str| {
-            let values = figures.lines().filter_map(|line| {
+            let values = metrics.lines().filter_map(|line| {
                 let rest = line.strip_prefix("oneflight_")?.strip_prefix(name)?;
                 let (labels, value) = rest.split_once(' ')?;
                 let is_series = labels.is_empty() || labels.starts_with('{');
                 is_series.then(|| value.parse::<usize>().unwrap())
             });
             let values: Vec<_> = values.collect();
-            assert!(!values.is_empty(), "no {name} in {figures}");
+            assert!(!values.is_empty(), "no {name} in {metrics}");
             values.iter().sum()
         };
         let flights_report = self.ask("/v1/flights").await;

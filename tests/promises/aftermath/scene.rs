@@ -21,7 +21,7 @@ const CLIENTS: [(&str, usize, &str); 5] = [
     ),
     // Ends requests soon.
     (
-        "hurried",
+        "short-timeouts",
         8,
         "limits.connect_timeout = '100ms'\nlimits.request_timeout = '100ms'",
     ),
@@ -73,7 +73,7 @@ pub(super) struct Scene {
 }
 
 pub(super) struct Upstreams {
-    pub(super) well: Upstream,
+    pub(super) healthy: Upstream,
     pub(super) hangs: Upstream,
     pub(super) hangs_up: Upstream,
     pub(super) resets: Upstream,
@@ -91,7 +91,7 @@ pub(super) struct Upstreams {
 
 impl Upstreams {
     async fn start() -> Self {
-        let well = Upstream::start(upstream::Answer::Items).await;
+        let healthy = Upstream::start(upstream::Answer::Items).await;
         let start = Upstream::start;
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let refuses = format!("http://{}", free.local_addr().unwrap());
@@ -107,7 +107,7 @@ impl Upstreams {
             redirects: start(upstream::Answer::RedirectTo("http://192.0.2.1/".into())).await,
             records: start(upstream::Answer::Record).await,
             never_accepts: NeverAccepts::start().await,
-            well,
+            healthy,
             refuses,
         }
     }
@@ -115,7 +115,7 @@ impl Upstreams {
     /// The origins that clients may reach: all of them, and the one that hangs in TLS as well.
     fn allowed(&self) -> Vec<String> {
         let servers = [
-            &self.well,
+            &self.healthy,
             &self.hangs,
             &self.hangs_up,
             &self.resets,
@@ -210,13 +210,13 @@ impl Scene {
     }
 
     /// Reloads the service with one more client, with these limits on compiling it, whose file the service
-    /// refuses with these words.
+    /// refuses with this message.
     pub(super) fn refuses<'a>(
         &'a self,
         name: String,
         component: Vec<u8>,
         limits: &'a str,
-        words: &'a str,
+        message: &'a str,
     ) -> BoxFuture<'a, ()> {
         async move {
             let file = format!("{name}.wasm");
@@ -230,7 +230,7 @@ impl Scene {
                 "could not load the client {name}: cannot run {}: ",
                 path.display()
             );
-            self.service.logged(&format!("{refusal}{words}")).await;
+            self.service.logged(&format!("{refusal}{message}")).await;
         }
         .boxed()
     }

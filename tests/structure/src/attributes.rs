@@ -1,5 +1,5 @@
-//! What the attributes and the visibility of an item decide: whether it is compiled for tests alone, in
-//! which file a module stands, whether other modules see a name.
+//! The attributes and the visibility of an item: whether it is compiled for tests only, which file a module is in,
+//! and whether other modules can use a name.
 
 use syn::{Attribute, Item, Visibility};
 
@@ -30,7 +30,7 @@ pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let mut found = false;
         if attribute.path().is_ident("cfg") {
-            // What fails to parse is no form of cfg that asks for tests.
+            // A `cfg` that fails to parse does not enable tests.
             let _ = attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("test") {
                     found = true;
@@ -59,7 +59,7 @@ fn skip(meta: &syn::meta::ParseNestedMeta<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// What `#[path = ".."]` names.
+/// The path in `#[path = ".."]`.
 pub(crate) fn explicit_path(attributes: &[Attribute]) -> Option<String> {
     let attribute = attributes.iter().find(|a| a.path().is_ident("path"))?;
     let syn::Meta::NameValue(pair) = &attribute.meta else {

@@ -169,7 +169,7 @@ impl<'ast> Visit<'ast> for Collector<'_> {
     }
 }
 
-/// Whatever reads like a path in tokens: names with `::` between them that follow neither a dot, nor a
+/// Everything that has the form of a path in tokens: names with `::` between them that follow neither a dot, nor a
 /// `'`, nor another `::`, and are not the name of a field.
 fn paths(tokens: TokenStream) -> Vec<Reference> {
     let mut found = Vec::new();

@@ -2,7 +2,7 @@
 //! the table is compared with the model after every step. The model cites the numbers of the contract where
 //! it implements them.
 //!
-//! There is one thread, the script advances the clock, and each flight's task has a runtime of its own that
+//! There is one thread, the script advances the clock, and each flight's task has a separate runtime that
 //! the script runs: a script is one deterministic order. Concurrency is the subject of `tests/schedules`.
 //!
 //! `PROPTEST_CASES` sets the number of scripts. A script that fails is shrunk and printed, one operation per

@@ -1,6 +1,6 @@
 //! The contract under concurrency: callers join, make fresh calls, stay and leave, work lands, panics and
-//! makes nested calls, keys are forgotten, the clock advances and the group drains, all at once. `script.rs`
-//! chooses the actions, `invariants.rs` checks what must hold whatever the order was.
+//! makes nested calls, keys are forgotten, the clock advances and the group drains, all at once.
+//! `script.rs` chooses the actions, `invariants.rs` checks what must hold for every order.
 //!
 //! On real threads this is a stress test. Built with `--cfg shuttle`, the explorer chooses at each lock,
 //! atomic operation and wake which thread runs next. It prints the schedule of a run that fails. With that

@@ -9,7 +9,8 @@ use tokio::time::interval;
 /// Short enough to look like movement.
 const FRAME: Duration = Duration::from_millis(50);
 
-/// Waits for `work`, and draws `frame` on `out` meanwhile, each time over the previous one. The last one is cleared.
+/// Waits for `work`, and draws `frame` on `out` meanwhile, each time in place of the previous frame. The last frame
+/// is cleared.
 pub(super) async fn live<F: Future>(
     work: F,
     mut frame: impl FnMut() -> String,
@@ -33,7 +34,7 @@ pub(super) async fn live<F: Future>(
     output
 }
 
-/// Returns to the first of so many lines, and clears them.
+/// Moves the cursor up by `lines` lines, and clears them.
 fn over(lines: usize) -> String {
     match lines {
         0 => String::new(),

@@ -31,7 +31,7 @@ pub(super) enum Mode {
 impl Mode {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::StraightThrough => "straight through",
+            Self::StraightThrough => "without sharing",
             Self::SingleFlight => "single flight",
         }
     }

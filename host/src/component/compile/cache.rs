@@ -1,11 +1,11 @@
 //! [`Cache`]: a folder of compiled code that no other user can write to.
 //!
-//! Its files are machine code that this process runs: a user who can change one can do whatever this process can.
-//! Therefore the folder is opened once, without following a symbolic link, the opened folder is checked, and every
-//! file is reached through it. A path that leads elsewhere later has no effect.
+//! Its files are machine code that this process runs: a user who can change one can do everything that this process
+//! can. Therefore the folder is opened once, without following a symbolic link, the opened folder is checked, and
+//! every file is reached through it. A path that leads elsewhere later has no effect.
 //!
 //! Processes share a folder without coordination: an entry appears complete or not at all, and processes that write
-//! the same entry at once write the same code.
+//! the same entry concurrently write the same code.
 //!
 //! `cap-std` does the work in the folder. Partial files are our own and not `cap-tempfile`'s: it creates a file with
 //! the permissions of the umask instead of 0600, and a crash can leave one that `make_room` would not recognise.
@@ -37,7 +37,7 @@ pub(super) use self::key::CacheKey;
 pub struct Cache {
     folder: Dir,
     path: PathBuf,
-    /// The greatest size of all entries together.
+    /// The maximum size of all entries together.
     max_bytes: u64,
 }
 
@@ -107,8 +107,8 @@ impl Cache {
         &self.path
     }
 
-    /// The code under `key`, of at most `max_code_bytes`. A damaged entry, and anything but a regular file of this
-    /// user, counts as none.
+    /// The code under `key`, of at most `max_code_bytes`. Returns `None` for a damaged entry, and for anything but a
+    /// regular file of this user.
     pub(super) fn get(&self, key: &CacheKey, max_code_bytes: usize) -> Option<Vec<u8>> {
         let mut options = OpenOptions::new();
         // Non-blocking, as opening a pipe would wait for its other end.
@@ -137,7 +137,7 @@ impl Cache {
         Some(entry)
     }
 
-    /// Stores `code` under `key`, and removes entries for which there is no room.
+    /// Stores `code` under `key`, and removes entries that exceed the maximum size.
     pub(super) fn put(&self, key: &CacheKey, code: &[u8]) -> io::Result<()> {
         if (HEADER + code.len()) as u64 > self.max_bytes {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Keeps out the requests that a web page in an administrator's browser sends to the admin API.
+//! Refuses the requests that a web page in an administrator's browser sends to the admin API.
 //!
 //! - Such a page can make its own name resolve to this address (DNS rebinding), so `Host` has to name this machine.
 //! - Browsers state which site a request comes from (`Sec-Fetch-Site`), so another site is refused.
@@ -54,7 +54,7 @@ pub(super) fn is_from_other_site(head: &Parts) -> bool {
         .any(|site| !matches!(site, b"none" | b"same-origin"))
 }
 
-/// For what only reads.
+/// For requests that only read.
 pub(super) fn require_read(head: &Parts) -> Result<(), RequestError> {
     match head.method {
         Method::GET | Method::HEAD => Ok(()),
@@ -62,7 +62,7 @@ pub(super) fn require_read(head: &Parts) -> Result<(), RequestError> {
     }
 }
 
-/// For what has an effect.
+/// For requests that have an effect.
 pub(super) fn require_post(head: &Parts) -> Result<(), RequestError> {
     if head.method != Method::POST {
         return Err(RequestError::Method { allow: "POST" });

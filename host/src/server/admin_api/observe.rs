@@ -18,7 +18,7 @@ use crate::server::query::parameter;
 /// 10,000 keys, so there are never more.
 const DEFAULT_KEYS: usize = 20;
 
-/// Observes for as long as `query` says, and reports.
+/// Observes for the time that `query` states, and reports.
 pub(super) async fn observe<C: Execute>(
     clients: &ClientRegistry<C>,
     metrics: &Metrics,
@@ -26,7 +26,7 @@ pub(super) async fn observe<C: Execute>(
 ) -> Result<ObservationReport, RequestError> {
     let ObservationRequest { time, most, keys } = ObservationRequest::parse(query)?;
     let observation = metrics.observe().ok_or(RequestError::TooManyObservations)?;
-    // The shutdown cuts the time short, and the report is sent all the same.
+    // A shutdown ends the observation early, and the report is sent nevertheless.
     let _ = timeout(time, clients.shutdown_started()).await;
     Ok(observation.report(most, keys))
 }

@@ -30,7 +30,7 @@ impl HttpBuilders {
 
 fn http1(limits: &ServerLimits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // The header timeout needs a timer; without one hyper waits for ever.
+    // The header timeout needs a timer; without one hyper waits forever.
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(max_buffer(limits))

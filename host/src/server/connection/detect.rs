@@ -1,4 +1,4 @@
-//! [`DetectedProtocol`]: the version of HTTP that a connection speaks, as far as its start tells.
+//! [`DetectedProtocol`]: the version of HTTP of a connection, detected from its first bytes.
 
 use std::future::poll_fn;
 use std::io;

@@ -63,7 +63,7 @@ function take(event, first) {
   latest = { ...event, received: new Date() };
   ahead = event.now_ms - performance.now();
   const before = samples.at(-1);
-  const clients = new Map(event.figures.clients.map((client) => [client.client, client]));
+  const clients = new Map(event.state.clients.map((client) => [client.client, client]));
   // The totals of a client that was removed stay in the sums.
   for (const [name, client] of before?.clients ?? []) {
     if (!clients.has(name)) clients.set(name, { ...client, waiting: 0 });
@@ -98,7 +98,7 @@ function minuteAgo() {
 
 function draw() {
   if (!latest) return;
-  const newest = samples.at(-1), { clients, flights } = latest.figures;
+  const newest = samples.at(-1), { clients, flights } = latest.state;
   drawSum(newest, clients);
   drawMinute(newest, minuteAgo());
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;

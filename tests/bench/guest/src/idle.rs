@@ -16,7 +16,7 @@ use crate::effort::Effort;
 use crate::native::Native;
 use crate::upstream;
 
-/// Measures in a process of its own, so that memory that was used before does not count.
+/// Measures in a separate process, so that memory that was used before does not count.
 pub(crate) fn mark(effort: &Effort, address: SocketAddr) -> anyhow::Result<Mark> {
     let instances = effort.idle.to_string();
     let output = this_program(&["idle", &address.to_string(), &instances])?.output()?;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The method is [`harness`]'s: the participants of a comparison have one turn each in every round, and a
-//! ratio is the median of the rounds' ratios. The upstream is a process of its own, and so is the host whose
+//! ratio is the median of the rounds' ratios. The upstream is a separate process, and so is the host whose
 //! memory is measured. The figures are in `tests/bench/README.md`.
 
 mod callers;

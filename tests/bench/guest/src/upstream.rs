@@ -1,4 +1,4 @@
-//! The upstream: HTTP/1.1 with as little work as possible. It is a process of its own, so that its processor
+//! The upstream: HTTP/1.1 with as little work as possible. It is a separate process, so that its processor
 //! time is not counted as that of a participant.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! What the benchmarks share: how they measure in turns, how they report, and how they start the processes
 //! that take part.
 //!
-//! It is a package of its own, so that each benchmark builds with what it measures and nothing else: the
+//! It is a separate package, so that each benchmark builds with what it measures and nothing else: the
 //! peers of one would enable features of dependencies that the other measures.
 
 #[cfg(feature = "processes")]

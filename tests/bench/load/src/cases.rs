@@ -75,7 +75,7 @@ impl Effort {
         rounds: 5,
     };
 
-    /// A minute. Its counts are right; its times mean nothing.
+    /// Takes a minute. Its counts are valid; its times are not.
     pub(crate) const QUICK: Self = Self {
         herds: &[100],
         held: 200,
@@ -84,13 +84,13 @@ impl Effort {
         rounds: 1,
     };
 
-    /// The open files of one process: one for each caller that is held, and some. A target that shares
-    /// nothing has twice as many, as it has a connection to the upstream for each caller.
+    /// The open files of one process: one for each caller that is held, and 1,000 others. A target that shares
+    /// nothing needs twice as many, as it has a connection to the upstream for each caller.
     pub(crate) fn descriptors(&self) -> u64 {
         self.held as u64 + 1_000
     }
 
-    /// All cases. The held callers come first: later, targets have memory from before.
+    /// All cases. The held callers come first: later, targets hold memory of earlier cases.
     pub(crate) fn cases(&self) -> Vec<Case> {
         let Self {
             held: callers,
@@ -173,7 +173,7 @@ impl Case {
         target != REUSING || matches!(self.load, Load::Distinct { .. })
     }
 
-    /// Puts the load on one target, once.
+    /// Applies the load to one target, once.
     pub(crate) async fn turn(
         &self,
         target: &Running,

@@ -47,7 +47,7 @@ pub(crate) async fn run(upstream: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// The answer for `uri`, from the request in flight or from a new one. It runs in a task of its own, so that
+/// The answer for `uri`, from the request in flight or from a new one. It runs in a separate task, so that
 /// it does not end with the first caller.
 fn share(
     client: &Upstream,

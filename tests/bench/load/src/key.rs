@@ -1,4 +1,4 @@
-//! Keys, which tell the upstream how to answer and when. A proxy passes them on and does not have to know.
+//! Keys, which determine how and when the upstream answers. A proxy passes them on unchanged.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ pub(crate) struct Key {
     pub(crate) behaviour: Behaviour,
     /// The time until the upstream answers.
     pub(crate) delay: Duration,
-    /// Tells keys of one behaviour and delay apart.
+    /// Distinguishes keys of one behaviour and delay.
     pub(crate) serial: u64,
 }
 

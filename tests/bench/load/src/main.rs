@@ -1,4 +1,4 @@
-//! Oneflight, nginx, Varnish, HAProxy and a floor under the same load, measured in turns.
+//! Measures oneflight, nginx, Varnish, HAProxy and a lower bound (the floor) under the same load, in turns.
 //!
 //! ```text
 //! cargo run --release --locked -p oneflight-bench-load               # everything, some minutes
@@ -6,7 +6,7 @@
 //! cargo run --release --locked -p oneflight-bench-load -- --json     # for a program to read
 //! ```
 //!
-//! Everything is on loopback. The upstream and every target are processes of their own, the callers are
+//! Everything is on loopback. The upstream and every target are separate processes, the callers are
 //! tasks of this one, and all processes end with it. Each case runs on all targets in every round, in a
 //! different order each round; figures are medians over the rounds, ratios medians of the rounds' ratios.
 //! What is measured and how it is counted is described in `tests/bench/README.md`, with the figures.
@@ -40,7 +40,7 @@ use self::targets::{FLOOR, Target};
 /// Measures oneflight and other proxies under the same load, and prints one table.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Take a minute: this shows that everything runs and what is counted; times mean nothing.
+    /// Take a minute: the counts are valid, the times are not.
     #[arg(long)]
     quick: bool,
     /// Print JSON.

@@ -1,4 +1,4 @@
-//! The targets: each proxy is a process of its own, in front of one upstream.
+//! The targets: each proxy is a separate process, in front of one upstream.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

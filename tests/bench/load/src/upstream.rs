@@ -1,4 +1,4 @@
-//! The upstream, a process of its own: it answers 2 KB of JSON in the way that the key determines, and counts
+//! The upstream, a separate process: it answers 2 KB of JSON in the way that the key determines, and counts
 //! requests.
 
 use std::net::SocketAddr;

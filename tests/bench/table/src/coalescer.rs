@@ -18,7 +18,7 @@ pub trait Coalescer: Default + Send + Sync + 'static {
     /// One caller's call of `key`. Nothing happens before the first poll.
     ///
     /// `work` is called for a caller that finds no execution in flight, and for a follower that takes over, if
-    /// the peer lets it. It is called by a caller's poll or in a task of its own, depending on the peer.
+    /// the peer lets it. It is called by a caller's poll or in a separate task, depending on the peer.
     fn call<F, Fut>(&self, key: u64, work: F) -> impl Future<Output = Outcome> + Send
     where
         F: FnOnce() -> Fut + Send + 'static,

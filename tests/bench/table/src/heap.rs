@@ -1,6 +1,6 @@
 //! The memory of a waiting caller: its task, its future, and its place in the flight.
 //!
-//! It is measured in a process of its own (`src/bin/heap.rs`), whose allocator counts, which takes time.
+//! It is measured in a separate process (`src/bin/heap.rs`), whose allocator counts, which takes time.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ pub struct Held {
 /// The argument with which the process measures tasks without a contestant.
 pub const BARE: &str = "a bare parked task";
 
-/// Measures each contestant in a process of its own: memory that one has freed would be reused by the next.
+/// Measures each contestant in a separate process: memory that one has freed would be reused by the next.
 ///
 /// # Errors
 ///

@@ -2,7 +2,7 @@
 //! machine, and show that a join costs the same among many callers as among few, and in a full table as in an
 //! empty one.
 //!
-//! Each figure is the difference between two runs of a process of its own (`src/bin/instructions.rs`), divided
+//! Each figure is the difference between two runs of a separate process (`src/bin/instructions.rs`), divided
 //! by the number of operations that the second run has more, so that start and set-up cancel out.
 
 use std::path::Path;

@@ -65,7 +65,7 @@ impl Contestant {
         Self::SharedTask,
     ];
 
-    /// The floors of a call whose work runs in a task of its own.
+    /// The floors of a call whose work runs in a separate task.
     pub const CALL_FLOORS: [Self; 2] = [Self::SpawnAndJoin, Self::SpawnAndSend];
 
     /// The coalescers, and then `floors`.

@@ -1,4 +1,4 @@
-//! The cost of one of many callers of a key, without tasks of their own: joining, and then landing, waking and
+//! The cost of one of many callers of a key, without separate tasks: joining, and then landing, waking and
 //! getting the result.
 //!
 //! The callers are futures on one thread, polled in order with one waker that counts. The first polls are timed

@@ -79,7 +79,7 @@ impl Measure for UncontendedTurn<'_> {
                 let keys = caller * self.calls..(caller + 1) * self.calls;
                 let pace = self.pace;
                 self.runtime.spawn(async move {
-                    // This blocks its worker, so that each caller starts on a worker of its own.
+                    // This blocks its worker, so that each caller starts on a separate worker.
                     start.wait();
                     call_each(&*coalescer, keys, pace).await
                 })

@@ -1,4 +1,4 @@
-//! A client that does what its key requests, to test what a host must contain.
+//! A client that misbehaves as its key requests, to test that the host contains it.
 //!
 //! Amounts are in bytes unless stated otherwise. A key that is not in the table is `invalid-key`.
 //!
@@ -15,7 +15,7 @@
 //! | `trap` | the `unreachable` instruction |
 //! | `panic` | a panic, with a message on standard error |
 //! | `exit:CODE` | exits; codes other than 0 arrive as 1 |
-//! | `spin` | an endless loop without calls of the host |
+//! | `spin` | an endless loop without host calls |
 //! | `recurse` | endless recursion |
 //! | `grow:BYTES` | grows its memory to BYTES or until refused, and writes to it; an item with the size it reached |
 //! | `slow:MILLISECONDS` | waits on the clock; an item |
@@ -87,7 +87,7 @@ impl Guest for Misbehaving {
         let (what, how) = x.split_once(':').unwrap_or((&x, ""));
         match answers(what, how)
             .or_else(|| failures(what, how))
-            .or_else(|| sights(what, how))
+            .or_else(|| environment(what, how))
         {
             Some(result) => result,
             None => requests(what, how).unwrap_or_else(|| Err(no_such(&x))),
@@ -158,7 +158,7 @@ fn failures(what: &str, how: &str) -> Answer {
 }
 
 /// What the guest can observe of its environment.
-fn sights(what: &str, how: &str) -> Answer {
+fn environment(what: &str, how: &str) -> Answer {
     Some(Ok(match what {
         "env" => env::vars()
             .map(|(name, value)| item(name, &json!(value)))

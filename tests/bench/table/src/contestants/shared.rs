@@ -42,7 +42,7 @@ impl Coalescer for Shared {
     }
 }
 
-/// `Mutex<HashMap<K, Shared<JoinHandle<V>>>>`: the work runs in a task of its own.
+/// `Mutex<HashMap<K, Shared<JoinHandle<V>>>>`: the work runs in a separate task.
 #[derive(Debug, Default)]
 pub struct SharedTask {
     flights: Flights<Joined>,

@@ -1,4 +1,4 @@
-//! golang.org/x/sync/singleflight: `singleflight.go` answers each question in a process of its own, because it
+//! golang.org/x/sync/singleflight: `singleflight.go` answers each question in a separate process, because it
 //! does not survive some of them.
 
 use std::path::{Path, PathBuf};

@@ -126,7 +126,7 @@ pub(crate) const SHARED_TASK: Row = Row {
     ],
 };
 
-/// With `DoChan`, which a caller can leave. The work has a goroutine of its own, which cannot be stopped and whose
+/// With `DoChan`, which a caller can leave. The work has a separate goroutine, which cannot be stopped and whose
 /// panic cannot be recovered.
 pub(crate) const GO: Row = Row {
     name: "Go singleflight",

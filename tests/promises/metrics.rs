@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The metrics of the service with this admin address.
-pub(crate) async fn figures(admin: SocketAddr) -> String {
-    let answer = failsafe("the figures", get(admin, "/metrics")).await;
+pub(crate) async fn scrape(admin: SocketAddr) -> String {
+    let answer = failsafe("the metrics", get(admin, "/metrics")).await;
     let kind = header(&answer, "content-type");
     assert!(
         kind.starts_with("application/openmetrics-text; version=1.0.0"),
@@ -23,10 +23,10 @@ pub(crate) async fn figures(admin: SocketAddr) -> String {
 }
 
 /// The value of a series, named with its labels and without the common prefix.
-pub(crate) fn value(figures: &str, series: &str) -> f64 {
+pub(crate) fn value(text: &str, series: &str) -> f64 {
     let prefix = format!("oneflight_{series} ");
-    let line = figures.lines().find_map(|line| line.strip_prefix(&*prefix));
-    let value = line.unwrap_or_else(|| panic!("no {series} in {figures}"));
+    let line = text.lines().find_map(|line| line.strip_prefix(&*prefix));
+    let value = line.unwrap_or_else(|| panic!("no {series} in {text}"));
     value.parse().unwrap()
 }
 
@@ -41,7 +41,7 @@ async fn counted(admin: SocketAddr, client: &str, flights: f64) -> String {
     };
     failsafe("all flights to be counted", async {
         loop {
-            let text = figures(admin).await;
+            let text = scrape(admin).await;
             if flights_in(&text) == flights {
                 break text;
             }
@@ -82,7 +82,7 @@ async fn the_metrics_count_callers_requests_and_what_sharing_saved() {
     let url = format!("{}/items", upstream.origin());
     let service = Service::start(&["--base-url", &url]).await;
     let admin = service.admin;
-    let before = figures(admin).await;
+    let before = scrape(admin).await;
     assert_eq!(
         value(&before, r#"callers_total{client="default",outcome="ok"}"#),
         0.0
@@ -91,7 +91,7 @@ async fn the_metrics_count_callers_requests_and_what_sharing_saved() {
         .map(|_| tokio::spawn(get(service.address, "/v1/default/items?x=1")))
         .collect();
     service.waiting("default", 10).await;
-    let during = figures(admin).await;
+    let during = scrape(admin).await;
     assert_eq!(value(&during, r#"flights_running{client="default"}"#), 1.0);
     assert_eq!(value(&during, r#"flights_waiting{client="default"}"#), 0.0);
     upstream.requested(1).await;
@@ -207,13 +207,8 @@ async fn failures_refusals_and_callers_that_leave_are_counted_by_outcome() {
 #[tokio::test]
 async fn distinct_keys_add_no_series() {
     let service = Service::start(&["--component", artifacts::MISBEHAVING, "--log", "warn"]).await;
-    let series = |figures: &str| {
-        figures
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .count()
-    };
-    let before = figures(service.admin).await;
+    let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    let before = scrape(service.admin).await;
     let keys = |caller: usize| (0..500).map(move |n| format!("echo:{caller}-{n}"));
     let callers = (0..4).map(|caller| ask_all(service.address, "default", keys(caller)));
     // The failsafe is per answer: all of them together may take longer.
