@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::instances::InstancesSetting;
 use super::text;
-use super::value::{OriginError, SecretValue};
+use super::value::{self, OriginError, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{Instances, Settings};
@@ -90,6 +90,7 @@ pub struct ClientConfig {
     /// Variables of the guest's environment. The built-in client knows BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (one to the id within an item). Keep secrets in
     /// oneflight's own environment or in a file.
+    #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
 
