@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::instances::InstancesSetting;
 use super::text;
-use super::value::{OriginError, SecretValue};
+use super::value::{self, OriginError, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{Instances, Settings};
@@ -92,6 +92,7 @@ pub struct ClientConfig {
     /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (a JSON pointer to the id within an item). Read
     /// secrets from oneflight's own environment or from a file.
+    #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
 

@@ -368,8 +368,10 @@ fn no_error_repeats_a_setting() {
         "settings.HEADER_A = { value = 's3cret' }",
         "settings.HEADER_A = { env = ['s3cret'] }",
         "settings.HEADER_A = 's3cret",
+        "settings = 's3cret'",
         "[traces]\notlp = 'http://me:s3cret@c.example'",
         "[traces]\notlp = 'http://c.example'\nheaders.a = \"s3cret\\n\"",
+        "[traces]\notlp = 'http://c.example'\nheaders = 's3cret'",
     ];
     for client in clients {
         let error = parse(&format!("[clients.a]\n{client}")).unwrap_err();

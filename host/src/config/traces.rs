@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::text::{self, TextSetting};
-use super::value::SecretValue;
+use super::value::{self, SecretValue};
 use super::value_error::ValueError;
 
 /// Exports the spans of callers, flights and upstream requests by OTLP over HTTP. Keys are exported as hashes.
@@ -33,7 +33,11 @@ pub struct TracesConfig {
     pub sample: f64,
 
     /// Headers to send with each export.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "value::table",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(example = header_examples())]
     headers: BTreeMap<String, SecretValue>,
 

@@ -1,5 +1,6 @@
 //! [`SecretValue`]: a string that may be a secret, and so is best kept outside the file.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
@@ -170,6 +171,39 @@ impl<'de> Deserialize<'de> for SecretValue {
 
         deserializer.deserialize_newtype_struct(SECRET, Outer)
     }
+}
+
+/// Values by their names. A table of another form is refused without what stands in its place, which may be a
+/// secret, too.
+pub(super) fn table<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, SecretValue>, D::Error> {
+    struct Table;
+
+    impl<'de> Visitor<'de> for Table {
+        type Value = BTreeMap<String, SecretValue>;
+
+        fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of names and values")
+        }
+
+        fn visit_newtype_struct<D: Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_map(self)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut values = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry()? {
+                values.insert(name, value);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_newtype_struct(SECRET, Table)
 }
 
 impl Serialize for SecretValue {

@@ -193,7 +193,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Denied(denial) => denial.fmt(f),
             Self::Lookup(why) => write!(f, "the name lookup failed: {why}"),
-            Self::Dial(why) => write!(f, "the connection was refused: {why}"),
+            Self::Dial(why) => write!(f, "could not connect: {why}"),
             Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
             Self::TimedOut => f.write_str("connecting timed out"),
         }
@@ -213,4 +213,36 @@ fn causes<'a>(
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct TcpConnectError(io::Error);
+
+    impl fmt::Display for TcpConnectError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tcp connect error")
+        }
+    }
+
+    impl StdError for TcpConnectError {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_failed_dial_states_the_systems_reason_and_no_other() {
+        for (kind, reason) in [
+            (io::ErrorKind::ConnectionRefused, "connection refused"),
+            (io::ErrorKind::HostUnreachable, "host unreachable"),
+        ] {
+            let error = ConnectError::from_connector(&TcpConnectError(kind.into()));
+            let expected = format!("could not connect: tcp connect error: {reason}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }

@@ -44,7 +44,8 @@ impl Document<'_> {
     }
 
     /// What is wrong with the citations in `sources`, a line each: a number twice in the document, a
-    /// number that nothing cites, a citation of a number that the document does not have.
+    /// number that no test cites, a citation of a number that the document does not have, a citation outside of
+    /// tests, which proves nothing.
     #[must_use]
     pub fn mismatches(&self, sources: &[(PathBuf, String)]) -> Vec<String> {
         let Self { file, word, .. } = self;
@@ -64,7 +65,14 @@ impl Document<'_> {
         let mut cited = BTreeSet::new();
         for (source, text) in sources {
             for (line, number) in citations(text, word) {
-                cited.insert(number);
+                if is_in_test(source, text, line) {
+                    cited.insert(number);
+                } else {
+                    let source = source.display();
+                    found.push(format!(
+                        "{source}:{line}: expected a citation of {word} {number} at a test, got one outside of tests"
+                    ));
+                }
                 if !numbers.contains_key(&number) {
                     let source = source.display();
                     found.push(format!("{source}:{line}: {word} {number} is not in {file}"));
@@ -102,6 +110,17 @@ fn citations(text: &str, word: &str) -> Vec<(usize, u32)> {
         }
     }
     found
+}
+
+/// Whether a line of a file is part of a test: of an integration test, of a module `tests` in a file of its own, or
+/// below the first `#[cfg(test)]` of a library's file.
+fn is_in_test(file: &Path, text: &str, line: usize) -> bool {
+    let in_library = file.components().any(|part| part.as_os_str() == "src");
+    let starts_tests =
+        |line: &str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
+    !in_library
+        || file.file_stem().is_some_and(|stem| stem == "tests")
+        || text.lines().take(line).any(starts_tests)
 }
 
 #[cfg(test)]
@@ -154,5 +173,30 @@ mod tests {
             document("", Numbering::List).mismatches(&[]),
             ["CONTRACT.md: expected numbered promises, got none"]
         );
+    }
+
+    #[test]
+    fn only_a_test_proves_a_promise() {
+        let contract = document("1. a\n", Numbering::List);
+        let mismatches = |file: &str, text: &str| {
+            let mismatches = contract.mismatches(&[(PathBuf::from(file), text.to_owned())]);
+            mismatches.join("\n")
+        };
+        let cites = "// contract 1\n";
+        for file in [
+            "tests/promises/a.rs",
+            "host/x/tests/a.rs",
+            "host/x/src/table/tests.rs",
+        ] {
+            assert_eq!(mismatches(file, cites), "", "{file}");
+        }
+        let in_tests = format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{cites}}}\n");
+        assert_eq!(mismatches("host/src/a.rs", &in_tests), "");
+        for file in ["host/src/a.rs", "tests/src/a.rs"] {
+            let outside = mismatches(file, cites);
+            let expected = format!("{file}:1: expected a citation of contract 1 at a test");
+            assert!(outside.starts_with(&expected), "{outside}");
+            assert!(outside.contains("no test cites contract 1"), "{outside}");
+        }
     }
 }
