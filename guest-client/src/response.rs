@@ -1,7 +1,7 @@
 //! The items of a response's body.
 //!
-//! A body is parsed in one pass that builds nothing but its items: whatever its structure, parsing it takes no more
-//! memory than the body has bytes, plus a little for each item, of which there are at most [`MAX_ITEMS`].
+//! The parser builds nothing but the items. Whatever the structure of a body, parsing it needs at most as much memory
+//! as the body has bytes, plus a little for each of at most [`MAX_ITEMS`] items.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 use crate::bindings::exports::oneflight::client::items::{Error, Item};
 
-/// Items of one body: 100,000, ten times the host's default limit. With more of them, a body within the host's limit
-/// could exceed the memory of the guest, which would trap.
+/// Maximum number of items of one body, ten times the host's default. Without it, a body within the host's limit of
+/// size could contain so many items that the guest exceeds its memory limit and traps.
 const MAX_ITEMS: usize = 100_000;
 
 /// The elements of the array at `items_at`, each with its id at `id_at`. The text of an element is copied unchanged, so

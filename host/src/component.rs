@@ -1,4 +1,4 @@
-//! [`ComponentClient`]: executions that are calls of a WebAssembly component.
+//! [`ComponentClient`] executes calls in a WebAssembly component.
 //!
 //! A component is loaded and checked once. Each call then gets a fresh instance with its own store, or, if the client
 //! is configured so, one that has served earlier calls. Sharing calls, queueing them and limiting their elapsed time
@@ -6,15 +6,17 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `loader` | from bytes to a component that can be instantiated |
-//! | `instance_pool` | instances, and those that are idle |
+//! | `loader` | the load of a component: from its bytes to something that can be instantiated |
+//! | `instance_pool` | an instance, and the pool of idle instances |
 //! | `contract` | the interfaces that a client can export, and how they are called |
 //! | `store` | what an instance owns, and the imports that it is linked to |
-//! | `engine` | wasmtime's engine with its pool, quotas and ticker |
-//! | `compile` | from bytes to machine code: checks, compilers, cache |
-//! | `error_mapping` | which error a flight ends with when its guest did not return |
-//! | `output` | what a guest prints |
-//! | `codegen`, `cpu_budget`, `error`, `printable`, `report` | leaves |
+//! | `engine` | wasmtime's engine, with its instance allocator, quotas and epoch ticker |
+//! | `compile` | compilation: checks before it, compilers, the cache of compiled code |
+//! | `error_mapping` | the error of a flight whose guest did not return |
+//! | `output` | logs what a guest prints |
+//! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
+//! | `cpu_budget` | the limit on processor time |
+//! | `error`, `printable`, `report` | errors, escaped text, and the exports and imports of a component |
 
 mod codegen;
 mod compile;
@@ -51,7 +53,7 @@ pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
 pub use self::report::ComponentReport;
 
-/// A component, loaded and ready to be called. Cloning shares it.
+/// A component, loaded and ready to be called. Clones share one component.
 #[derive(Clone)]
 pub struct ComponentClient(Arc<Loaded>);
 
@@ -114,7 +116,7 @@ impl ComponentClient {
         })))
     }
 
-    /// The settings that it was loaded with.
+    /// The settings that this component was loaded with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings

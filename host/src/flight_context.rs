@@ -1,7 +1,7 @@
 //! [`FlightContext`]: what the layers of one flight report to each other.
 //!
-//! Outbound requests are recorded here where they are sent, and read where the guest has returned or the
-//! flight's deadline has passed, to decide the flight's error and its cost. The context is an explicit parameter of
+//! Each outbound request is recorded here when the guest sends it. When the guest has returned or the flight's deadline
+//! has passed, the records determine the flight's error and its cost. The context is an explicit parameter of
 //! [`Execute`](crate::client::Execute): with ambient state, a layer in the wrong place would silently get a default.
 
 use std::fmt::{self, Display};
@@ -22,7 +22,7 @@ use crate::observability::trace::TraceContext;
 /// How many failed requests of one flight are logged: a guest may send denied requests without end.
 const MAX_LOGGED_FAILURES: usize = 4;
 
-/// What the layers of one flight report to each other. Clones are the same context.
+/// What the layers of one flight report to each other. Clones share one context.
 #[derive(Clone, Default)]
 pub struct FlightContext(Arc<ContextState>);
 
@@ -37,7 +37,7 @@ struct ContextState {
     trace: OnceLock<TraceContext>,
     /// Requests that the policy allowed.
     sent: AtomicUsize,
-    /// The sum of the times that requests were open, in nanoseconds.
+    /// The sum of the durations of all requests, in nanoseconds.
     upstream: AtomicU64,
     /// Processor time of the guest, in nanoseconds.
     guest: AtomicU64,
@@ -116,7 +116,7 @@ impl FlightContext {
             let span = Span::current();
             let trace = TraceContext::of(&span).unwrap_or_else(TraceContext::new);
             span.record("trace", field::display(trace));
-            // Logged inside the flight's span, which has the id. Without propagation there is no such line.
+            // This line shows the id, which is a field of the flight's span.
             tracing::info!("propagated the trace context to an upstream");
             trace
         })
@@ -164,7 +164,8 @@ pub(crate) struct RequestGuard {
     context: FlightContext,
     number: usize,
     began: Instant,
-    /// The request's own span, once the policy has allowed the request. It is for traces: logs seldom show its level.
+    /// The request's own span, once the policy has allowed the request. It is meant for traces: its level, debug, is
+    /// usually not logged.
     /// The only value in it that the guest chose is the host, which the policy has checked.
     span: Span,
     /// The client's permit for this request, once it has one.
@@ -211,8 +212,8 @@ impl RequestGuard {
         }
     }
 
-    /// Ends the request as failed. `error` becomes the flight's error if the guest gives up for it; `reason`
-    /// goes to the log.
+    /// Ends the request as failed. `error` becomes the flight's error if the guest then returns an error or traps, and
+    /// this is its last request. `reason` goes to the log.
     pub(crate) fn fail(self, error: ClientError, reason: &dyn Display) {
         let failures = self.context.0.failures.fetch_add(1, Ordering::Relaxed);
         if failures < MAX_LOGGED_FAILURES {
@@ -230,8 +231,8 @@ impl RequestGuard {
     }
 }
 
-/// The name of a method that HTTP defines, or `_OTHER` as in OpenTelemetry's conventions: any other name is chosen by the
-/// guest.
+/// The name of a method that HTTP defines, else `_OTHER`, as OpenTelemetry's conventions require. Other names are the
+/// guest's text, which must not reach the traces.
 fn method_name(method: &Method) -> &str {
     match *method {
         Method::GET

@@ -1,7 +1,7 @@
-//! What every other part of the host shares: a [`Call`] and its [`Outcome`] or [`ClientError`], the
+//! The types that all modules of the host share: a [`Call`] and its [`Outcome`] or [`ClientError`], the
 //! [`Limits`] of a client, and what is recorded of a flight.
 //!
-//! It is a leaf: it knows no Wasm, no HTTP and no file, and imports no other module of this crate.
+//! It imports no other module of this crate, and contains nothing of Wasm, HTTP or files.
 
 mod call;
 mod error;

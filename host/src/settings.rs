@@ -69,8 +69,8 @@ limits! {
         /// few connections each.
         max_admin_connections: usize = 100, at least 1;
         /// Maximum time to receive the header section of a request, or to complete a TLS handshake. An idle
-        /// connection is closed after the same time: an HTTP/2 connection after up to twice this time, and one that
-        /// sends its first three bytes one by one after up to three times.
+        /// HTTP/1 connection is closed after this time, an idle HTTP/2 connection after up to twice this time, and a
+        /// connection that sends its first three bytes one by one after up to three times this time.
         header_timeout: Duration = 10 s, at least 1 ms;
         /// Maximum time that a caller may stop reading its response; the connection is closed up to 10 s later.
         /// Mobile networks pause for less than the default.

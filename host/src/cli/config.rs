@@ -11,7 +11,8 @@ use super::client::load_client;
 use super::compile::engine;
 use super::format::count;
 
-/// Checks or prints a configuration file, as `serve --config` reads it; prints an example, the schema and a table.
+/// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
+/// settings.
 #[derive(Args, Debug)]
 pub(super) struct ConfigCommand {
     #[command(subcommand)]

@@ -4,7 +4,8 @@ use super::{Client, Execute, Reply, Request};
 use crate::flight_context::FlightContext;
 use crate::model::{Generation, Usage};
 
-/// Executes each call separately, without a table: for comparison with [`WithSingleFlight`](super::WithSingleFlight).
+/// Executes each call separately, without a table of flights, for comparison with
+/// [`WithSingleFlight`](super::WithSingleFlight).
 #[derive(Clone, Debug)]
 pub struct Unshared<E>(E);
 

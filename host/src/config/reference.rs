@@ -49,9 +49,10 @@ const HEAD: &str = "\
 # A configuration of `oneflight serve --config oneflight.toml`, with every setting. `oneflight config example`
 # prints this file.
 #
-# `#name = value` shows a default, `# name = value` an example. `oneflight config check FILE` checks a file,
-# `oneflight config print FILE` prints the effective configuration. SIGHUP reloads the file. Paths are relative to
-# the folder of the file. A time is a number with ms, s, m or h, a size a number with B, KiB, MiB or GiB.
+# `#name = value`, without a space, shows a default; `# name = value`, with a space, shows an example.
+# `oneflight config check FILE` checks a file, `oneflight config print FILE` prints the effective configuration.
+# SIGHUP reloads the file. Paths are relative to the folder of the file. A time is a number with ms, s, m or h, a size
+# a number with B, KiB, MiB or GiB.
 ";
 
 /// A configuration file with every setting: its reason, and its default or an example.

@@ -15,8 +15,8 @@ limits! {
         /// process holds.
         max_callers: usize = 100_000, at least 1;
         /// Maximum number of concurrent executions of one key, including those that callers can no longer join. A key
-        /// gets a second execution if its flight is older than the join window or was forgotten, or if a caller
-        /// requests a new flight. Values below 2 count as 2.
+        /// gets a second execution if its flight is older than the join window, if an operator forgets the key (POST
+        /// /v1/NAME/forget), or if a caller requests a new flight. Values below 2 count as 2.
         max_executions_per_key: usize = 8, at least 1;
         /// Maximum number of concurrent executions. The default times max_memory_bytes is 16 GiB; typical guests use
         /// less.

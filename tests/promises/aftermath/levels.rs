@@ -1,11 +1,11 @@
-//! What a service holds, measured from outside: by the system, and by its metrics.
+//! The resources that a service holds, read from the operating system and from the service's metrics.
 
 use oneflight_tests::FAILSAFE;
 use oneflight_tests::caller::Http2;
 use oneflight_tests::process::{Service, is_child_of, processes};
 use tokio::net::TcpStream;
 
-/// What has to return to its value from before.
+/// Counts of resources that must be the same after a fault as before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Levels {
     descriptors: usize,
@@ -16,7 +16,7 @@ pub(super) struct Levels {
     open: Open,
 }
 
-/// What is zero while no caller waits, once idle instances and connections have reached their age.
+/// Counts that are zero if no caller waits and all idle instances and connections have exceeded their maximum age.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Open {
     flights: usize,
@@ -40,7 +40,7 @@ impl Observer {
     }
 
     pub(super) async fn levels(&self, service: &Service) -> Levels {
-        let metrics = self.ask("/metrics").await;
+        let metrics = self.get("/metrics").await;
         let sum = |name: &str| {
             let values = metrics.lines().filter_map(|line| {
                 let rest = line.strip_prefix("oneflight_")?.strip_prefix(name)?;
@@ -52,7 +52,7 @@ impl Observer {
             assert!(!values.is_empty(), "no {name} in {metrics}");
             values.iter().sum()
         };
-        let flights_report = self.ask("/v1/flights").await;
+        let flights_report = self.get("/v1/flights").await;
         let flights_report: serde_json::Value = serde_json::from_str(&flights_report).unwrap();
         let flights = flights_report["clients"].as_array().unwrap().iter();
         let flights = flights.map(|client| client["flights"].as_array().unwrap().len());
@@ -74,13 +74,13 @@ impl Observer {
         }
     }
 
-    /// The levels of an idle service: nothing is open, and a hundred readings are equal. What is still
-    /// closing is closed long before the last of them is answered.
+    /// The levels of an idle service: waits until nothing is open and a hundred readings in a row are equal, which takes
+    /// longer than what the service is still closing.
     pub(super) async fn at_rest(&self, service: &Service) -> Levels {
-        let (mut levels, mut looks) = (self.levels(service).await, 0);
-        while levels.open != Open::default() || looks < 100 {
+        let (mut levels, mut equal) = (self.levels(service).await, 0);
+        while levels.open != Open::default() || equal < 100 {
             let now = self.levels(service).await;
-            looks = if now == levels { looks + 1 } else { 0 };
+            equal = if now == levels { equal + 1 } else { 0 };
             levels = now;
         }
         levels
@@ -98,7 +98,7 @@ impl Observer {
         assert!(back.is_ok(), "{what}: {now:?} rather than {before:?}");
     }
 
-    async fn ask(&self, path: &str) -> String {
+    async fn get(&self, path: &str) -> String {
         let answer = self.operator.get(path).await;
         String::from_utf8(answer.into_body().to_vec()).unwrap()
     }

@@ -1,17 +1,16 @@
 //! The words of a text, be it prose or source code.
 
-/// A word of letters.
+/// A sequence of letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     /// In lower case.
     pub(crate) lower: String,
     pub(crate) line: usize,
-    /// Whether nothing but a space, the joint of an identifier or the end of a line of prose separates it
-    /// from the word before it.
+    /// Whether only a space, `_` or `-`, or the end of a line of prose is between this word and the previous one.
     pub(crate) follows: bool,
 }
 
-/// Splits a text at everything that is no letter, and identifiers where their words begin.
+/// Splits a text at each character that is not a letter, and an identifier in camel case before each capital.
 pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut line = 1;
@@ -39,7 +38,7 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// Whether words with this between them belong to one phrase.
+/// Whether two words belong to one phrase if `gap` is the text between them.
 fn joins(gap: &str) -> bool {
     let mark = gap.trim();
     if gap.contains('\n') {

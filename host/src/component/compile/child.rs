@@ -1,12 +1,12 @@
 //! The compiler in a child process: the parent's side and the child's side.
 //!
-//! The parent writes a [`CompileRequest`] and the component to the child's standard input, and keeps it open. The
+//! The parent writes a [`CompileRequest`] and the component to the child's standard input, which it keeps open. The
 //! child writes the code to its standard output, or an error to standard error, and exits. The child limits itself
 //! before it reads a byte of the component: after that it can open no file and no socket, write no file, and use
 //! at most the memory and processor time of its request.
 //!
 //! Neither process outlives the other. The parent kills the child when it stops waiting, and reaps it. The child
-//! exits when its standard input is closed, which the system does however the parent ends.
+//! exits when its standard input is closed; the system closes it when the parent ends, even if it is killed.
 
 use std::fmt;
 use std::io::{self, Read, Write, stderr, stdin, stdout};
@@ -25,8 +25,8 @@ use crate::component::error::{CompileBudget, LoadError};
 use crate::component::printable::{MAX_TEXT_BYTES, printable};
 use crate::settings::CompileLimits;
 
-/// A program whose `main`, called with these arguments, returns the result of [`compile_for_parent`]. It is trusted
-/// as this one is: its output is run.
+/// A program whose `main`, called with these arguments, returns the result of [`compile_for_parent`]. It must be as
+/// trustworthy as this program, because the host executes the code that it writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The program's file.
@@ -102,7 +102,7 @@ pub(super) async fn compile(
         })?;
     let request = CompileRequest {
         memory: limits.max_memory_bytes,
-        // The system takes a limit of 0 s as 1 s.
+        // The system treats a limit of 0 s as 1 s.
         cpu: limits.max_cpu_time.as_secs().max(1),
         length: binary.len() as u64,
     };
@@ -134,8 +134,8 @@ struct CompilerOutput {
     stderr: String,
 }
 
-/// Writes the request and reads the output concurrently, since a child that cannot write does not read. At most one
-/// byte more than `max_code_bytes` is read: a child that writes more finds its output closed.
+/// Writes the request and reads the output concurrently: a child that is blocked on a write does not read. At most one
+/// byte more than `max_code_bytes` is read, then the pipe is closed, so that a child that writes more gets an error.
 async fn exchange(
     child: &mut Child,
     request: CompileRequest,
@@ -157,7 +157,7 @@ async fn exchange(
         read_up_to(max_code_bytes.saturating_add(1), stdout),
         read_up_to(MAX_TEXT_BYTES, stderr)
     );
-    // Not before: the child takes the end of its input as the end of this process.
+    // Only now: the child exits at the end of its input.
     drop(stdin);
     Ok(CompilerOutput {
         status: child.wait().await?,
@@ -269,8 +269,8 @@ fn compile_from_stdin() -> Result<(), (CompilerExit, String)> {
 
 /// Sets the limits of this process, which cannot be raised again, and starts the compiler's threads.
 fn limit_process(request: CompileRequest) -> Result<(), (CompilerExit, String)> {
-    /// Each thread has a stack and an arena of address space. More threads would need more of it than the compiler
-    /// itself, and most components have fewer large functions.
+    /// Each thread needs address space for a stack and a malloc arena. More threads would need more address space than
+    /// the compiler itself, and most components have fewer large functions than this.
     const MAX_THREADS: usize = 8;
     // If the machine runs out of memory before this process reaches its limit, the kernel kills this process and no
     // other. Not every system has this file.
@@ -286,8 +286,8 @@ fn limit_process(request: CompileRequest) -> Result<(), (CompilerExit, String)> 
         // Standard input, output and error are the first three.
         (Resource::Nofile, 3),
     ] {
-        // At the soft limit of processor time the system sends SIGXCPU, which tells the parent the reason; at
-        // the hard limit it sends SIGKILL.
+        // At the soft limit of processor time the system sends SIGXCPU, by which the parent recognises the reason; at
+        // the hard limit it sends SIGKILL, which does not identify the reason.
         let maximum = limit + u64::from(matches!(resource, Resource::Cpu));
         let rlimit = Rlimit {
             current: Some(limit),
@@ -309,7 +309,7 @@ fn limit_process(request: CompileRequest) -> Result<(), (CompilerExit, String)> 
         })
 }
 
-/// The name of the thread that watches for the parent's end. While it runs, the component has been read.
+/// The name of the thread that waits for the end of the parent. It starts after the component has been read.
 const PARENT_WATCH: &str = "parent-watch";
 
 /// Waits for the end of standard input, then exits.

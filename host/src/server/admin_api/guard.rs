@@ -2,11 +2,11 @@
 //!
 //! - Such a page can make its own name resolve to this address (DNS rebinding), so `Host` has to name this machine.
 //! - Browsers state which site a request comes from (`Sec-Fetch-Site`), so another site is refused.
-//! - A page can send a POST to any address, but not with a header that a preflight request has not permitted, so a
-//!   POST needs `X-Oneflight`. No response permits another origin anything.
+//! - A page can send a POST to any address, but can add a header of its own only if the response to a CORS preflight
+//!   request permits it. No response of this server does, so a POST needs the header `X-Oneflight`.
 //!
-//! Browsers send `Sec-Fetch-Site` to loopback and over TLS only. Elsewhere a page can cause a GET, and cannot read
-//! the response.
+//! Browsers send `Sec-Fetch-Site` only to loopback and over TLS. To other addresses a page can cause a GET, but cannot
+//! read its response.
 
 use std::net::IpAddr;
 
@@ -19,8 +19,8 @@ use crate::server::problem::RequestError;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
-/// Whether every name that a request gives its server is one of this machine. HTTP/2 has it in the request's URI,
-/// HTTP/1 in `Host`; a request has at least one.
+/// Whether the host that a request addresses is this machine. HTTP/2 has the host in the request's URI, HTTP/1 in
+/// `Host`. All of them must name this machine, and there must be at least one.
 pub(super) fn is_local(head: &Parts, local: Option<IpAddr>) -> bool {
     let hosts = head.headers.get_all(header::HOST).into_iter();
     let hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).ok());
@@ -54,7 +54,7 @@ pub(super) fn is_from_other_site(head: &Parts) -> bool {
         .any(|site| !matches!(site, b"none" | b"same-origin"))
 }
 
-/// For requests that only read.
+/// Refuses a method other than GET and HEAD: the request may only read.
 pub(super) fn require_read(head: &Parts) -> Result<(), RequestError> {
     match head.method {
         Method::GET | Method::HEAD => Ok(()),
@@ -62,7 +62,7 @@ pub(super) fn require_read(head: &Parts) -> Result<(), RequestError> {
     }
 }
 
-/// For requests that have an effect.
+/// Refuses a method other than POST, and a POST without `X-Oneflight`: the request has an effect.
 pub(super) fn require_post(head: &Parts) -> Result<(), RequestError> {
     if head.method != Method::POST {
         return Err(RequestError::Method { allow: "POST" });
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_user_and_the_same_origin_are_no_other_site() {
+    fn a_request_of_the_user_or_of_the_same_origin_is_from_no_other_site() {
         let is_other = |sites: &[&str]| {
             let request = sites.iter().fold(Request::get("/"), |request, site| {
                 request.header(SEC_FETCH_SITE, *site)

@@ -1,4 +1,4 @@
-//! A quick run: the counts are right. Times are left to the full run, and never asserted.
+//! Runs the benchmark with `--quick` and asserts its counts. No test asserts its times.
 
 use std::process::Command;
 
