@@ -191,6 +191,43 @@ async fn a_client_whose_upstream_hangs_under_load_takes_nothing_from_another() {
     stalled.gone(before).await;
 }
 
+// fault 38
+#[tokio::test]
+async fn flights_whose_upstream_hangs_end_at_the_request_timeout_and_free_their_permits() {
+    let before = tasks();
+    let upstream = Upstream::start(upstream::Answer::Held).await;
+    let limits = Limits {
+        max_executions: 2,
+        request_timeout: LIMIT,
+        ..patient()
+    };
+    let subject = holding(&upstream, limits).await;
+    let asking = |n: u32| {
+        let (client, origin) = (subject.client.clone(), upstream.origin());
+        tokio::spawn(async move { client.call(format!("need:{origin}/{n}").into()).await })
+    };
+    let began = Instant::now();
+    let hung = [1, 2].map(asking);
+    upstream.requested(2).await;
+    let mut waiting = asking(3);
+    assert!(poll!(&mut waiting).is_pending());
+    fast_forward(async {
+        for flight in hung {
+            let answer = failsafe("a hung flight to end", flight).await.unwrap();
+            assert_eq!(answer.result.unwrap_err().code(), "upstream-timeout");
+        }
+    })
+    .await;
+    assert!(began.elapsed() >= LIMIT, "{:?}", began.elapsed());
+    upstream.abandoned(2).await;
+    upstream.requested(3).await;
+    upstream.release();
+    let answer = failsafe("an answer", waiting).await.unwrap();
+    assert_eq!(answer.result.err(), None);
+    drop(upstream);
+    subject.gone(before).await;
+}
+
 /// A client in host code that panics for one key.
 struct Panicking(Generation);
 

@@ -51,6 +51,25 @@ async fn on_sigterm_open_flights_land_and_the_service_exits_with_0() {
     );
 }
 
+// By flags alone, as in the quickstart.
+#[tokio::test]
+async fn without_a_file_the_service_answers_is_ready_and_exits_with_0() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let base_url = format!("{}/items", upstream.origin());
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let client = ["--base-url", &base_url, "--flight-timeout", "1h"];
+    let service = Service::start_plain(&[ports, client].concat()).await;
+    let ready = get(service.address, "/readyz").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    let answer = get(service.address, "/v1/default/items?x=42").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.body(), ITEMS_JSON);
+    assert_eq!(upstream.requests(), 1);
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+}
+
 // fault 34
 // Flights that do not land in time.
 #[tokio::test]

@@ -14,6 +14,7 @@ use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, process, reaching};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
@@ -319,8 +320,8 @@ async fn callers_and_flights_past_their_limits_get_503_and_the_others_stay() {
 }
 
 // fault 5
-// In a separate process: if guests were not interrupted, none of its threads would answer. Their processor
-// time ends them; the limits of the client beside them are far away.
+// In a separate process: if guests were not interrupted, none of its threads would answer. No limit ends the
+// guests of the client `endless`, and their processor time those of the client `spinning`.
 #[tokio::test]
 async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
     let client = |name: &str, limits: &str| {
@@ -329,36 +330,52 @@ async fn while_64_guests_spin_others_are_answered_and_all_64_are_stopped() {
             artifacts::MISBEHAVING
         )
     };
-    let config = client(
-        "spinning",
-        "limits.max_executions = 64\nlimits.max_cpu_time = '250ms'",
-    ) + &client(
-        "other",
-        "limits.max_executions = 8\nlimits.max_cpu_time = '1h'",
-    );
+    let config = process::PATIENT.to_owned()
+        + &client(
+            "spinning",
+            "limits.max_executions = 64\nlimits.max_cpu_time = '250ms'",
+        )
+        + &client(
+            "endless",
+            "limits.max_executions = 65\nlimits.max_cpu_time = '1h'",
+        )
+        + &client(
+            "other",
+            "limits.max_executions = 8\nlimits.max_cpu_time = '1h'",
+        );
     let folder = Folder::new();
     let file = folder.write("clients.toml", config.as_bytes());
     let service = process::Service::start(&["--config", &file, "--log", "off"]).await;
     service.ready().await;
     let address = service.address;
-    let spinning: Vec<_> = (0..64)
-        .map(|n| {
-            tokio::spawn(
-                async move { get(address, &format!("/v1/spinning/items?x=spin:{n}")).await },
-            )
-        })
-        .collect();
-    let joining = get(address, "/v1/spinning/items?x=spin:0");
-    let (livez, echo, joined) = failsafe("answers while guests spin", async {
+    let spin = |client: &'static str| -> Vec<_> {
+        let path = move |n| format!("/v1/{client}/items?x=spin:{n}");
+        (0..64)
+            .map(|n| tokio::spawn(async move { get(address, &path(n)).await }))
+            .collect()
+    };
+
+    let endless = spin("endless");
+    service.waiting("endless", 64).await;
+    let (livez, other, same) = failsafe("answers while guests spin", async {
         tokio::join!(
             get(address, "/livez"),
             get(address, "/v1/other/items?x=echo:a"),
-            joining
+            get(address, "/v1/endless/items?x=echo:a"),
         )
     })
     .await;
     assert_eq!(livez.status(), StatusCode::OK);
-    assert_eq!(echo.body(), r#"[{"id":"a","body":"a"}]"#);
+    for echo in [other, same] {
+        assert_eq!(echo.body(), r#"[{"id":"a","body":"a"}]"#);
+    }
+    assert!(!endless.iter().any(JoinHandle::is_finished));
+    endless.iter().for_each(JoinHandle::abort);
+    service.waiting("endless", 0).await;
+
+    let spinning = spin("spinning");
+    let joined = get(address, "/v1/spinning/items?x=spin:0");
+    let joined = failsafe("the answer of a joined flight", joined).await;
     assert_eq!(code(&joined), "guest-deadline");
     for answer in failsafe("all guests to be stopped", join_all(spinning)).await {
         let answer = answer.unwrap();

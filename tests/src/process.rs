@@ -124,13 +124,24 @@ pub struct Service {
     /// The admin address.
     pub admin: SocketAddr,
     process: Child,
-    _folder: Folder,
+    /// Contains the file with its limits, if the service has one.
+    _folder: Option<Folder>,
     /// The log since it began to listen. A task reads it all the time: a full pipe would block the process.
     log: watch::Receiver<String>,
     reading: JoinHandle<()>,
 }
 
 impl Service {
+    /// Starts `oneflight serve ARGS`, with no other flag and no file, and waits until it listens for its first client.
+    /// `args` set the public and the admin address.
+    ///
+    /// # Panics
+    ///
+    /// When it exits instead.
+    pub async fn start_plain(args: &[&str]) -> Self {
+        Self::spawn(&[&["serve"], args].concat(), &[], None).await
+    }
+
     /// Starts `oneflight serve` with free ports and `args`, and waits until it listens for its first client. Unless
     /// `args` name a configuration file, its limits on time are an hour.
     ///
@@ -157,7 +168,11 @@ impl Service {
             &patient
         };
         let args = [&free, patient, args].concat();
-        let mut process = oneflight(&args)
+        Self::spawn(&args, variables, Some(folder)).await
+    }
+
+    async fn spawn(args: &[&str], variables: &[(&str, &str)], folder: Option<Folder>) -> Self {
+        let mut process = oneflight(args)
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()

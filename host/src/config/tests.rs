@@ -117,6 +117,11 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
         ["unknown name whatever", "expected one of listen, admin"],
     ),
     (
+        1,
+        "limits = 'x'",
+        ["limits: expected a table, got \"x\"", ""],
+    ),
+    (
         2,
         "[limits]\nshutdown_grace = 10",
         ["as in \"250ms\"", "got 10"],
@@ -237,6 +242,19 @@ const BAD_BY_SCHEMA: &[BadFile] = &[
         2,
         "[clients.a]\nsharing = 'no'",
         ["clients.a.sharing", "observed"],
+    ),
+    (
+        2,
+        "[clients.a]\nallow_fresh = 'yes'",
+        [
+            "clients.a.allow_fresh: expected true or false, got \"yes\"",
+            "",
+        ],
+    ),
+    (
+        2,
+        "[clients.a]\nlimits = 5",
+        ["clients.a.limits: expected a table, got 5", ""],
     ),
     (
         2,

@@ -437,7 +437,7 @@ pub(crate) fn deserialize<'de, T: LimitTable, D: Deserializer<'de>>(
         type Value = T;
 
         fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-            write!(f, "a table with {}", T::names()[0])
+            f.write_str("a table")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
