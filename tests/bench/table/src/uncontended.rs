@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use harness::report::{Cell, Mark, Section, Table};
 use harness::turns::{ids, in_turns};
 use tokio::runtime::Runtime;
+use tokio::task::{block_in_place, yield_now};
 
 use crate::coalescer::{Coalescer, Execution, Value};
 use crate::effort::Effort;
@@ -79,8 +80,11 @@ impl Measure for UncontendedTurn<'_> {
                 let keys = caller * self.calls..(caller + 1) * self.calls;
                 let pace = self.pace;
                 self.runtime.spawn(async move {
-                    // This blocks its worker, so that each caller starts on a separate worker.
-                    start.wait();
+                    // Each caller blocks a thread here, so that all of them start at the same time. In place,
+                    // because a worker that only blocked would keep the callers in its queue from starting.
+                    block_in_place(|| start.wait());
+                    // Back to a worker, which the thread has handed over.
+                    yield_now().await;
                     call_each(&*coalescer, keys, pace).await
                 })
             })
