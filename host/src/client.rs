@@ -98,17 +98,6 @@ pub enum Freshness {
     New,
 }
 
-impl Request {
-    /// The same call, answered by a flight that this caller opens.
-    #[must_use]
-    pub fn fresh(self) -> Self {
-        Self {
-            freshness: Freshness::New,
-            ..self
-        }
-    }
-}
-
 /// Any flight may answer.
 impl<T: Into<Call>> From<T> for Request {
     fn from(call: T) -> Self {
