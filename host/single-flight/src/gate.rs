@@ -181,6 +181,25 @@ impl GateStripe {
     }
 }
 
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::Gate;
+
+    // contract 23: a permit is released before its flight has finished, and a drain waits for both.
+    #[test]
+    fn a_gate_is_drained_when_every_flight_has_released_its_permit_and_finished() {
+        let gate = Gate::new(2);
+        gate.acquire().expect("a permit is free");
+        gate.close();
+        assert!(!gate.is_drained());
+        gate.release();
+        assert_eq!((gate.alive(), gate.unfinished()), (0, 1));
+        assert!(!gate.is_drained());
+        gate.finish();
+        assert!(gate.is_drained());
+    }
+}
+
 #[cfg(all(test, shuttle))]
 mod explored {
     use super::Gate;
