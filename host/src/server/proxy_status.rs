@@ -47,6 +47,7 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         | RequestError::Method { .. }
         | RequestError::Forbidden(_)
         | RequestError::Malformed(_)
+        | RequestError::UnknownParameter { .. }
         | RequestError::TooManyHeaders { .. }
         | RequestError::KeyTooLong { .. } => "oneflight; error=http_request_error",
     })
