@@ -109,7 +109,7 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
     let status = match error {
         ClientError::InvalidKey => StatusCode::BAD_REQUEST,
         ClientError::NotFound => StatusCode::NOT_FOUND,
-        ClientError::UpstreamStatus(_)
+        ClientError::UpstreamStatus { .. }
         | ClientError::UpstreamUnavailable
         | ClientError::UpstreamMalformed
         | ClientError::Other
@@ -119,19 +119,20 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         | ClientError::GuestMalformed
         | ClientError::ResultTooLarge => StatusCode::BAD_GATEWAY,
         ClientError::UpstreamTimeout | ClientError::GuestDeadline => StatusCode::GATEWAY_TIMEOUT,
-        ClientError::RateLimited { .. } | ClientError::Overloaded(_) | ClientError::Cancelled => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        // Not 503, which states that another host could do better: a load balancer would take one host after the other
+        // out of service, while the limit is the upstream's.
+        ClientError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        ClientError::Overloaded(_) | ClientError::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
+    let wait = match error {
+        ClientError::RateLimited { retry_after }
+        | ClientError::UpstreamStatus { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
+        ClientError::Overloaded(_) | ClientError::Cancelled => Some(1),
+        _ => None,
+    };
     let mut response = problem(status, error.code(), error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        let wait = match error {
-            ClientError::RateLimited {
-                retry_after: Some(wait),
-            } => wait.as_secs(),
-            _ => 1,
-        };
+    if let Some(wait) = wait {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, wait.into());
