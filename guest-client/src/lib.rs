@@ -44,7 +44,8 @@ impl Guest for Client {
                 &env::var("ID_AT").unwrap_or_else(|_| "/id".into()),
             ),
             404 => Err(Error::NotFound),
-            429 => Err(Error::RateLimited(retry_after(&response))),
+            // The host adds the time to wait, from the same response.
+            429 => Err(Error::RateLimited(None)),
             status => Err(Error::UpstreamStatus(status)),
         }
     }
@@ -117,12 +118,4 @@ fn body(response: &IncomingResponse) -> Result<Vec<u8>, Error> {
             }
         }
     }
-}
-
-/// The seconds in a `Retry-After` header.
-///
-/// RFC 9110, section 10.2.3: the value may also be a date. It is ignored, as it refers to the upstream's clock.
-fn retry_after(response: &IncomingResponse) -> Option<u32> {
-    let values = response.headers().get("retry-after");
-    str::from_utf8(values.first()?).ok()?.trim().parse().ok()
 }

@@ -197,7 +197,7 @@ impl Loaded {
             }
             Ok(Err(error)) => {
                 self.release(instance, context);
-                to_client_error(error)
+                to_client_error(error, context.last_response().as_ref(), x)
             }
             Err(CallError::NotStarted(error)) => start_error(&error, &output),
             Err(CallError::Crashed(error)) => call_error(&error, &output),

@@ -4,16 +4,24 @@
 //! has passed, the records determine the flight's error and its cost. The context is an explicit parameter of
 //! [`Execute`](crate::client::Execute): with ambient state, a layer in the wrong place would silently get a default.
 
+mod body_kind;
+mod redirect;
+mod response;
+mod retry_after;
+
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::response::Parts;
+use http::{Method, Uri};
 use opentelemetry::trace::Status;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+pub(crate) use self::response::ResponseFacts;
 
 use crate::model::{ClientError, FlightCost};
 use crate::observability::metrics::ClientMetrics;
@@ -45,11 +53,12 @@ struct ContextState {
     metrics: ClientMetrics,
 }
 
-/// Invariant: `failure` is that of request `number`, the last one that began; `None` if it has not failed.
-/// An earlier request that fails later does not explain what the guest returns.
+/// Invariant: `response` and `failure` are those of request `number`, the last one that began; `None` if it has no
+/// response, or has not failed. An earlier request that fails later does not explain what the guest returns.
 #[derive(Default)]
 struct Newest {
     number: usize,
+    response: Option<ResponseFacts>,
     failure: Option<ClientError>,
 }
 
@@ -68,11 +77,13 @@ impl FlightContext {
         let mut newest = self.newest();
         *newest = Newest {
             number: newest.number + 1,
+            response: None,
             failure: None,
         };
         RequestGuard {
             context: self.clone(),
             number: newest.number,
+            has_first_bytes: false,
             began: Instant::now(),
             span: Span::none(),
             permit: None,
@@ -107,6 +118,11 @@ impl FlightContext {
     /// Why the last request failed on the host's side, if it did.
     pub(crate) fn last_failure(&self) -> Option<ClientError> {
         self.newest().failure.clone()
+    }
+
+    /// What the response to the last request states, if there is one.
+    pub(crate) fn last_response(&self) -> Option<ResponseFacts> {
+        self.newest().response.clone()
     }
 
     /// The trace context of the flight's span, or a generated one if spans are not traced. Its id is recorded
@@ -163,6 +179,8 @@ fn add(nanoseconds: &AtomicU64, time: Duration) {
 pub(crate) struct RequestGuard {
     context: FlightContext,
     number: usize,
+    /// Whether the first bytes of the response's body are recorded.
+    has_first_bytes: bool,
     began: Instant,
     /// The request's own span, once the policy has allowed the request. It is meant for traces: its level, debug, is
     /// usually not logged.
@@ -202,14 +220,38 @@ impl RequestGuard {
         TraceContext::of(&self.span).unwrap_or(flight)
     }
 
-    /// Records the status of the response.
-    pub(crate) fn responded(&self, status: StatusCode) {
+    /// Records the head of the response to the request of `url`.
+    pub(crate) fn responded(&self, head: &Parts, url: &Uri) {
+        let status = head.status;
+        let facts = ResponseFacts::of(head, url);
+        let mut newest = self.context.newest();
+        if newest.number == self.number {
+            newest.response = Some(facts);
+        }
+        drop(newest);
         self.span
             .record("http.response.status_code", status.as_u16());
         if status.is_client_error() || status.is_server_error() {
             self.span.record("error.type", status.as_str());
             self.span.set_status(Status::error(""));
         }
+    }
+
+    /// Records the first bytes of the response's body, the next of which are `bytes`.
+    pub(crate) fn received(&mut self, bytes: &[u8]) {
+        if self.has_first_bytes {
+            return;
+        }
+        let mut newest = self.context.newest();
+        let is_newest = newest.number == self.number;
+        let first_bytes = newest.response.as_mut().filter(|_| is_newest);
+        self.has_first_bytes = match first_bytes.map(|facts| &mut facts.first_bytes) {
+            Some(first_bytes) => {
+                first_bytes.add(bytes);
+                first_bytes.is_full()
+            }
+            None => true,
+        };
     }
 
     /// Ends the request as failed. `error` becomes the flight's error if the guest then returns an error or traps, and

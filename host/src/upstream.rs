@@ -126,6 +126,7 @@ impl Upstream {
         self.sent.fetch_add(1, Ordering::Relaxed);
         guard.sent();
         let timeouts = Timeouts::new(options.unwrap_or_default(), limits);
+        let url = request.uri().clone();
         let connection = capture_connection(&mut request);
         let exchange = async {
             // The semaphore is never closed, so this is never an error.
@@ -150,7 +151,7 @@ impl Upstream {
             Ok(response) => response.into_parts(),
             Err(failure) => return Err(failure.end(guard)),
         };
-        guard.responded(head.status);
+        guard.responded(&head, &url);
         let (body, expiry) = CappedBody::new(incoming, limits.max_body_bytes, &timeouts, guard);
         let response = Response::from_parts(head, body.boxed_unsync());
         Ok((response, Expiry::run(expiry)))

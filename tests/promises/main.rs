@@ -6,6 +6,7 @@
 mod administration;
 #[cfg(target_os = "linux")]
 mod aftermath;
+mod answers;
 mod bounds;
 #[cfg(feature = "programs")]
 mod browser;

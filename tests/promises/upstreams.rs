@@ -611,7 +611,8 @@ async fn headers_that_belong_to_the_connection_never_reach_the_wire() {
     );
     // The whole head.
     let expected = format!(
-        "GET / HTTP/1.1\r\nx-mine: yes\r\nhost: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nx-mine: yes\r\nuser-agent: oneflight/{}\r\nhost: {}\r\n\r\n",
+        env!("CARGO_PKG_VERSION"),
         upstream.address()
     );
     assert_eq!(upstream.heads(), [expected]);
@@ -632,7 +633,8 @@ async fn the_path_of_a_request_never_names_another_host() {
     let sent = asking(&[&origin], &format!("path://other.example/x|{origin}")).await;
     assert!(sent.unwrap().contains(r#""status":200"#));
     let expected = format!(
-        "GET //other.example/x HTTP/1.1\r\nhost: {}\r\n\r\n",
+        "GET //other.example/x HTTP/1.1\r\nuser-agent: oneflight/{}\r\nhost: {}\r\n\r\n",
+        env!("CARGO_PKG_VERSION"),
         upstream.address()
     );
     assert_eq!(upstream.heads(), [expected]);

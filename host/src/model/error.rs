@@ -13,8 +13,13 @@ pub enum ClientError {
     InvalidKey,
     /// There is nothing with this key.
     NotFound,
-    /// The upstream responded with this HTTP status.
-    UpstreamStatus(u16),
+    /// The upstream responded with an HTTP status that is not a success.
+    UpstreamStatus {
+        /// The status.
+        status: u16,
+        /// How long to wait before the next request, if the upstream stated it.
+        retry_after: Option<Duration>,
+    },
     /// The upstream could not be reached, or its response broke off.
     UpstreamUnavailable,
     /// The client could not parse the upstream's response.
@@ -77,7 +82,7 @@ impl ClientError {
         code,
         Self::InvalidKey => "invalid-key",
         Self::NotFound => "not-found",
-        Self::UpstreamStatus(_) => "upstream-status",
+        Self::UpstreamStatus { .. } => "upstream-status",
         Self::UpstreamUnavailable => "upstream-unavailable",
         Self::UpstreamMalformed => "upstream-malformed",
         Self::Other => "other",
@@ -118,8 +123,15 @@ impl fmt::Display for ClientError {
                 f.write_str("the client does not accept this key; request another one")
             }
             Self::NotFound => f.write_str("there is nothing with this key"),
-            Self::UpstreamStatus(status) => {
-                write!(f, "the upstream responded with status {status}")
+            Self::UpstreamStatus {
+                status,
+                retry_after,
+            } => {
+                write!(f, "the upstream responded with status {status}")?;
+                match retry_after {
+                    None => Ok(()),
+                    Some(wait) => write!(f, "; try again in {} s", wait.as_secs()),
+                }
             }
             Self::UpstreamUnavailable => f.write_str(
                 "the upstream could not be reached, or its response broke off; try again later",

@@ -23,6 +23,11 @@ pub(super) enum RequestError {
     Loading,
     /// With what was expected, and what was sent.
     Malformed(&'static str),
+    /// The query has a parameter that is none of the `known` ones.
+    UnknownParameter {
+        name: String,
+        known: &'static str,
+    },
     /// Web pages must not send it. With what was expected, and what was sent.
     Forbidden(&'static str),
     TooManyObservations,
@@ -45,7 +50,9 @@ impl RequestError {
             Self::Loading | Self::TooManyObservations => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::Malformed(_) | Self::UnknownParameter { .. } => {
+                (StatusCode::BAD_REQUEST, "bad-request")
+            }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "bad-request"),
             Self::TooManyHeaders { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "bad-request")
@@ -77,6 +84,10 @@ impl Display for RequestError {
             Self::UnknownClient(name) => write!(f, "there is no client named {name:?}"),
             Self::Loading => f.write_str("the client is still being loaded; try again later"),
             Self::Malformed(detail) | Self::Forbidden(detail) => f.write_str(detail),
+            Self::UnknownParameter { name, known } => write!(
+                f,
+                "expected no parameter but {known} in the query, got {name:?}; remove it"
+            ),
             Self::TooManyObservations => f.write_str(
                 "the maximum number of concurrent observations is reached; end one, or try again later",
             ),
@@ -98,7 +109,7 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
     let status = match error {
         ClientError::InvalidKey => StatusCode::BAD_REQUEST,
         ClientError::NotFound => StatusCode::NOT_FOUND,
-        ClientError::UpstreamStatus(_)
+        ClientError::UpstreamStatus { .. }
         | ClientError::UpstreamUnavailable
         | ClientError::UpstreamMalformed
         | ClientError::Other
@@ -108,19 +119,20 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         | ClientError::GuestMalformed
         | ClientError::ResultTooLarge => StatusCode::BAD_GATEWAY,
         ClientError::UpstreamTimeout | ClientError::GuestDeadline => StatusCode::GATEWAY_TIMEOUT,
-        ClientError::RateLimited { .. } | ClientError::Overloaded(_) | ClientError::Cancelled => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        // Not 503, which states that another host could do better: a load balancer would take one host after the other
+        // out of service, while the limit is the upstream's.
+        ClientError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        ClientError::Overloaded(_) | ClientError::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
+    let wait = match error {
+        ClientError::RateLimited { retry_after }
+        | ClientError::UpstreamStatus { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
+        ClientError::Overloaded(_) | ClientError::Cancelled => Some(1),
+        _ => None,
+    };
     let mut response = problem(status, error.code(), error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        let wait = match error {
-            ClientError::RateLimited {
-                retry_after: Some(wait),
-            } => wait.as_secs(),
-            _ => 1,
-        };
+    if let Some(wait) = wait {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, wait.into());
@@ -159,6 +171,14 @@ mod tests {
             (E::UnknownClient("a".into()), 404, "unknown-client"),
             (E::Loading, 503, "overloaded"),
             (E::Malformed("x"), 400, "bad-request"),
+            (
+                E::UnknownParameter {
+                    name: "page".into(),
+                    known: "x",
+                },
+                400,
+                "bad-request",
+            ),
             (E::Forbidden("x"), 403, "bad-request"),
             (E::TooManyObservations, 503, "overloaded"),
             (E::TooManyHeaders { limit: 1 }, 431, "bad-request"),

@@ -11,7 +11,7 @@ use crate::model::ClientError;
 pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
     let status = match error {
         ClientError::NotFound | ClientError::RateLimited { .. } => return None,
-        ClientError::UpstreamStatus(status) => {
+        ClientError::UpstreamStatus { status, .. } => {
             return HeaderValue::try_from(format!("oneflight; received-status={status}")).ok();
         }
         ClientError::InvalidKey => "oneflight; error=http_request_error",
@@ -47,6 +47,7 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         | RequestError::Method { .. }
         | RequestError::Forbidden(_)
         | RequestError::Malformed(_)
+        | RequestError::UnknownParameter { .. }
         | RequestError::TooManyHeaders { .. }
         | RequestError::KeyTooLong { .. } => "oneflight; error=http_request_error",
     })

@@ -14,6 +14,9 @@ pub(super) enum MalformedQuery {
     NotUtf8,
 }
 
+/// How many characters of a parameter's name an error shows.
+const MAX_SHOWN_CHARS: usize = 64;
+
 /// The value of the parameter `name`, if the query has it.
 pub(super) fn parameter<'a>(
     query: &'a str,
@@ -28,6 +31,25 @@ pub(super) fn parameter<'a>(
         (_, Some(_)) => Err(MalformedQuery::Repeated),
         (Some((_, value)), None) => decode(value).map(Some).map_err(|_| MalformedQuery::NotUtf8),
     }
+}
+
+/// The name of the first parameter that is none of the `known` ones. An empty pair, as at the end of `x=1&`, has no
+/// name and is skipped, as in HTML forms.
+pub(super) fn unknown_parameter(query: &str, known: &[&str]) -> Option<String> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    let is_known = |name: &str| decode(name).is_ok_and(|name| known.contains(&&*name));
+    names.into_iter().find(|name| !is_known(name)).map(shown)
+}
+
+/// A name as an error shows it: bytes that are not UTF-8 are replaced, and a long name is cut off.
+fn shown(name: &str) -> String {
+    let decoded = percent_decode(name.as_bytes()).decode_utf8_lossy();
+    let mut shown: String = decoded.chars().take(MAX_SHOWN_CHARS).collect();
+    if shown.len() < decoded.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Copies nothing if nothing is encoded, as in most queries.
@@ -52,6 +74,26 @@ mod tests {
         assert_eq!(x("x").as_deref(), Some(""));
         assert_eq!(x("y=1"), None);
         assert_eq!(x(""), None);
+    }
+
+    #[test]
+    fn the_first_parameter_that_is_not_known_is_named() {
+        let unknown = |query| unknown_parameter(query, &["x", "y"]);
+        for query in ["", "x=1", "y=1&x=2", "%78=1", "x=1&", "&x=1&&y"] {
+            assert_eq!(unknown(query), None, "{query}");
+        }
+        for (query, name) in [
+            ("x=1&page=2&per_page=3", "page"),
+            ("X=1", "X"),
+            ("x=1&a%20b", "a b"),
+            ("x=1&=2", ""),
+            ("x=1&%ff=2", "\u{fffd}"),
+        ] {
+            assert_eq!(unknown(query).as_deref(), Some(name), "{query}");
+        }
+        let long = "k".repeat(65);
+        let cut = format!("{}…", "k".repeat(64));
+        assert_eq!(unknown(&long), Some(cut));
     }
 
     #[test]

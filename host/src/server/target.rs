@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::problem::RequestError;
-use super::query::{MalformedQuery, parameter};
+use super::query::{MalformedQuery, parameter, unknown_parameter};
 use crate::client::Execute;
 use crate::model::Call;
 use crate::registry::{ClientLookup, ClientRegistry, LoadedClient};
@@ -38,6 +38,10 @@ pub(super) fn call<C: Execute>(
 }
 
 fn call_in(query: &str, limit: usize) -> Result<Call, RequestError> {
+    // A parameter that is ignored would make requests equal that differ: every page of a list would be its first.
+    if let Some(name) = unknown_parameter(query, &["x"]) {
+        return Err(RequestError::UnknownParameter { name, known: "x" });
+    }
     match parameter(query, "x") {
         Ok(Some(x)) if x.len() > limit => Err(RequestError::KeyTooLong { limit }),
         Ok(Some(x)) => Ok(x.into()),
@@ -59,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_missing_repeated_not_utf8_or_too_long_is_refused() {
-        for query in ["", "y=1", "x=1&x=1", "x=%ff"] {
+        for query in ["", "x=1&x=1", "x=%ff"] {
             assert!(
                 matches!(call_in(query, 10), Err(RequestError::Malformed(_))),
                 "{query}"
@@ -69,6 +73,17 @@ mod tests {
             call_in("x=12345678901", 10),
             Err(RequestError::KeyTooLong { limit: 10 })
         ));
+    }
+
+    #[test]
+    fn a_parameter_other_than_x_is_refused_by_its_name() {
+        for (query, expected) in [("x=1&page=2", "page"), ("X=1", "X"), ("y", "y")] {
+            let Err(RequestError::UnknownParameter { name, .. }) = call_in(query, 10) else {
+                panic!("{query} is not refused");
+            };
+            assert_eq!(name, expected);
+        }
+        assert_eq!(call_in("x=1&", 10).unwrap().x(), Some("1"));
     }
 
     #[test]

@@ -117,8 +117,8 @@ impl BodyState {
         overdue: impl FnOnce(&mut Context<'_>) -> Poll<()>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let incoming = match self {
-            Self::Open(incoming, _) => incoming,
+        let (incoming, guard) = match self {
+            Self::Open(incoming, guard) => (incoming, guard),
             Self::Expired => {
                 *self = Self::Ended;
                 return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
@@ -141,7 +141,12 @@ impl BodyState {
                 let failure = RequestFailure::incomplete_body(&error);
                 Some(Err(self.fail(failure)))
             }
-            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Ok(frame)) => {
+                if let Some(bytes) = frame.data_ref() {
+                    guard.received(bytes);
+                }
+                Some(Ok(frame))
+            }
         })
     }
 }

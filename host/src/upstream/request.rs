@@ -1,6 +1,6 @@
 //! Checks a guest's request, and builds the request that is sent instead.
 
-use http::{HeaderName, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, WasiBody};
 
 use super::allow_rule::Target;
@@ -9,6 +9,10 @@ use super::denial::Denial;
 use super::policy::UpstreamPolicy;
 use crate::flight_context::RequestGuard;
 use crate::observability::trace::TRACEPARENT;
+
+/// The `User-Agent` of a request for which the guest sets none.
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("oneflight/", env!("CARGO_PKG_VERSION")));
 
 /// The request to send for `request`, if `policy` allows it and its flight has sent at most `max_requests`.
 pub(super) fn permitted(
@@ -31,6 +35,8 @@ pub(super) fn permitted(
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().cloned();
     head.uri = target.url(path)?;
+    // Servers and their firewalls refuse requests without it, and operators of upstreams want to know who sends them.
+    head.headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     if policy.traces(&target) {
         // A guest's own value would belong to another trace than the flight's.
         head.headers.remove("tracestate");

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
@@ -15,6 +16,7 @@ use super::signature::signature;
 use crate::component::error::{ITEMS, LoadError};
 use crate::component::printable::printable;
 use crate::component::store::StoreState;
+use crate::flight_context::ResponseFacts;
 use crate::model::{ClientError, Item, Items, MalformedItems};
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
@@ -98,26 +100,61 @@ pub(in crate::component) fn to_items(
     })
 }
 
-/// The guest's error by its case. Its text goes to the log, never to a caller.
-pub(in crate::component) fn to_client_error(error: GuestError) -> ClientError {
+/// The guest's error by its case, for the call with the key `x`. Its text goes to the log, never to a caller. So does
+/// what `response`, the upstream's last one, adds to it.
+pub(in crate::component) fn to_client_error(
+    error: GuestError,
+    response: Option<&ResponseFacts>,
+    x: &str,
+) -> ClientError {
     let (error, text) = match error {
         GuestError::InvalidKey(text) => (ClientError::InvalidKey, text),
         GuestError::NotFound => (ClientError::NotFound, String::new()),
-        GuestError::UpstreamStatus(status) => (ClientError::UpstreamStatus(status), String::new()),
+        GuestError::UpstreamStatus(status) => {
+            let response = response.filter(|response| response.status() == status);
+            let advice = response.and_then(|response| response.advice(x));
+            let retry_after = response.and_then(ResponseFacts::retry_after);
+            (
+                to_status_error(status, retry_after),
+                advice.unwrap_or_default(),
+            )
+        }
         GuestError::UpstreamUnavailable(text) => (ClientError::UpstreamUnavailable, text),
         GuestError::UpstreamMalformed(text) => (ClientError::UpstreamMalformed, text),
         GuestError::Denied(text) => (ClientError::UpstreamDenied, text),
         GuestError::RateLimited(seconds) => {
-            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            let stated = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            let retry_after = stated.or_else(|| response.and_then(ResponseFacts::retry_after));
             (ClientError::RateLimited { retry_after }, String::new())
         }
         GuestError::Other(text) => (ClientError::Other, text),
     };
     if !text.is_empty() {
         let (code, text) = (error.code(), printable(&text));
-        tracing::warn!(target: "oneflight::guest", code, "{text}");
+        // What a body is instead of what the guest expects. Other errors are not about the body.
+        let body = response.filter(|_| error == ClientError::UpstreamMalformed);
+        tracing::warn!(
+            target: "oneflight::guest",
+            code,
+            content_type = body.and_then(ResponseFacts::content_type),
+            content_encoding = body.and_then(ResponseFacts::content_encoding),
+            body = body.map(ResponseFacts::body_kind),
+            "{text}"
+        );
     }
     error
+}
+
+/// The error of an upstream that responded with `status`. A guest may report 429 like any other status.
+fn to_status_error(status: u16, retry_after: Option<Duration>) -> ClientError {
+    if status == StatusCode::TOO_MANY_REQUESTS.as_u16() {
+        ClientError::RateLimited { retry_after }
+    } else {
+        ClientError::UpstreamStatus {
+            status,
+            retry_after,
+        }
+    }
 }
 
 fn other_types(component: &Component) -> LoadError {

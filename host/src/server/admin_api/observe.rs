@@ -12,7 +12,7 @@ use crate::observability::metrics::Metrics;
 use crate::observability::observation::{KeyFormat, MAX_DURATION};
 use crate::registry::ClientRegistry;
 use crate::server::problem::RequestError;
-use crate::server::query::parameter;
+use crate::server::query::{parameter, unknown_parameter};
 
 /// Keys in a report for each client, by default: 20, as many as a screen shows. An observation counts at most
 /// 10,000 keys, so there are never more.
@@ -40,6 +40,10 @@ struct ObservationRequest {
 
 impl ObservationRequest {
     fn parse(query: &str) -> Result<Self, RequestError> {
+        if let Some(name) = unknown_parameter(query, &["for", "most", "keys"]) {
+            let known = "for, most and keys";
+            return Err(RequestError::UnknownParameter { name, known });
+        }
         let read = |name| parameter(query, name).map_err(|_| MALFORMED);
         let time = read("for")?.and_then(|text| duration(&text));
         let time = time.filter(|time| (Duration::from_millis(1)..=MAX_DURATION).contains(time));
@@ -104,5 +108,9 @@ mod tests {
                 "{query}"
             );
         }
+        assert!(matches!(
+            ObservationRequest::parse("for=1s&max=5"),
+            Err(RequestError::UnknownParameter { name, .. }) if name == "max"
+        ));
     }
 }

@@ -40,7 +40,8 @@ pub mod exports {
                     InvalidKey(_rt::String),
                     /// The key is valid and no items exist for it.
                     NotFound,
-                    /// The upstream responded with this HTTP status, which is not a success.
+                    /// The upstream responded with this HTTP status, which is not a success. The host logs what its response states
+                    /// about the reason, such as where a redirect points. 429 is the same as `rate-limited`.
                     UpstreamStatus(u16),
                     /// The upstream could not be reached, or its response was incomplete.
                     UpstreamUnavailable(_rt::String),
@@ -48,7 +49,8 @@ pub mod exports {
                     UpstreamMalformed(_rt::String),
                     /// The host denied a request of this client.
                     Denied(_rt::String),
-                    /// The upstream limits the rate of requests. The value is the seconds to wait, if the upstream sent them.
+                    /// The upstream limits the rate of requests. The value is the seconds to wait; without it, callers get the
+                    /// `Retry-After` of the upstream's last response, if it had one.
                     RateLimited(Option<u32>),
                     /// Any other failure.
                     Other(_rt::String),

@@ -1,0 +1,183 @@
+//! [`RedirectTarget`]: where a redirect points, as far as the log may show it.
+
+use std::fmt::{self, Display, Formatter};
+
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+/// The origin and the path of a redirect's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RedirectTarget {
+    /// The scheme, the host and the port; without a user and a password, which may be secret.
+    origin: String,
+    /// Without a query and without parameters of its segments, which may be secret.
+    path: String,
+}
+
+/// A target without the key of the call: the log has only the key's hash.
+pub(super) struct MaskedTarget<'a> {
+    target: &'a RedirectTarget,
+    key: &'a str,
+}
+
+/// The longest path that is shown, in characters.
+const MAX_PATH_CHARS: usize = 200;
+
+/// A shorter key is masked only where it stands alone: `1` is no secret in `/v1/items`.
+const MIN_EMBEDDED_CHARS: usize = 3;
+
+impl RedirectTarget {
+    /// The target of `location` in the response to a request of `url`.
+    ///
+    /// RFC 3986, section 4.2: a reference without a scheme is relative to the URL of the request. Its dot-segments are
+    /// kept.
+    pub(super) fn of(location: &str, url: &Uri) -> Self {
+        let location = location.split(['?', '#']).next().unwrap_or_default();
+        let location = location.trim();
+        let own_scheme = url.scheme_str().unwrap_or_default();
+        let with_scheme = location
+            .split_once(':')
+            .filter(|(scheme, _)| is_scheme(scheme));
+        let (origin, path) = match with_scheme {
+            Some((scheme, rest)) => match rest.strip_prefix("//") {
+                Some(rest) => split(scheme, rest),
+                None => (format!("{scheme}:"), ""),
+            },
+            None => match location.strip_prefix("//") {
+                Some(rest) => split(own_scheme, rest),
+                None => {
+                    let authority = url.authority().map_or("", |authority| authority.as_str());
+                    (split(own_scheme, authority).0, location)
+                }
+            },
+        };
+        let is_relative = with_scheme.is_none() && !location.starts_with('/');
+        let folder = match url.path().rsplit_once('/') {
+            Some((folder, _)) if is_relative => format!("{folder}/"),
+            _ => String::new(),
+        };
+        let segments = path.split('/');
+        let segments = segments.map(|segment| segment.split(';').next().unwrap_or_default());
+        let path = folder + &segments.collect::<Vec<_>>().join("/");
+        Self { origin, path }
+    }
+
+    /// The target without `key`.
+    pub(super) fn masking<'a>(&'a self, key: &'a str) -> MaskedTarget<'a> {
+        MaskedTarget { target: self, key }
+    }
+}
+
+impl Display for MaskedTarget<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let path = percent_decode_str(&self.target.path).decode_utf8_lossy();
+        let path = masked(&path, self.key);
+        let shown: String = path.chars().take(MAX_PATH_CHARS).collect();
+        let rest = if shown.len() < path.len() { "…" } else { "" };
+        write!(f, "{}{shown}{rest}", self.target.origin)
+    }
+}
+
+/// RFC 3986, section 3.1: a letter, and then letters, digits and `+-.`.
+fn is_scheme(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_plain)
+}
+
+/// The origin and the path of a URL with this scheme, from its authority on.
+fn split<'a>(scheme: &str, rest: &'a str) -> (String, &'a str) {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = if is_host(host) {
+        host
+    } else {
+        "(an invalid host)"
+    };
+    (format!("{scheme}://{host}"), path)
+}
+
+/// Whether this is a host with at most a port, and no part of a password.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (text, ""),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
+    let is_name = host.starts_with('[') || !host.contains(':');
+    is_name && host.bytes().all(is_plain) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `path` with `{x}` in place of the key, in upper or lower case.
+fn masked(path: &str, key: &str) -> String {
+    let (lower, key) = (path.to_ascii_lowercase(), key.to_ascii_lowercase());
+    if key.is_empty() {
+        return path.to_owned();
+    }
+    let is_embedded = key.chars().count() >= MIN_EMBEDDED_CHARS;
+    let is_edge = |char: Option<char>| !char.is_some_and(char::is_alphanumeric);
+    let (mut masked, mut end) = (String::with_capacity(path.len()), 0);
+    for (start, found) in lower.match_indices(&key) {
+        let after = start + found.len();
+        let stands_alone =
+            is_edge(path[..start].chars().next_back()) && is_edge(path[after..].chars().next());
+        if is_embedded || stands_alone {
+            masked += &path[end..start];
+            masked += "{x}";
+            end = after;
+        }
+    }
+    masked + &path[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(location: &str, key: &str) -> String {
+        let url = "http://a.example:8080/v1/items/7?x=1".parse().unwrap();
+        RedirectTarget::of(location, &url).masking(key).to_string()
+    }
+
+    #[test]
+    fn a_target_is_shown_by_its_origin_and_path() {
+        for (location, expected) in [
+            (
+                "https://b.example/c/d?token=s3cret#s3cret",
+                "https://b.example/c/d",
+            ),
+            (
+                "https://user:s3cret@b.example:8443/c",
+                "https://b.example:8443/c",
+            ),
+            ("HTTPS://[::1]:8443/c", "HTTPS://[::1]:8443/c"),
+            ("//b.example/c;session=s3cret/d", "http://b.example/c/d"),
+            ("/login?s3cret", "http://a.example:8080/login"),
+            ("other", "http://a.example:8080/v1/items/other"),
+            ("", "http://a.example:8080/v1/items/"),
+            ("https://b.example", "https://b.example"),
+            ("mailto:s3cret@b.example", "mailto:"),
+            // Not a valid URL: what stands before the question mark is not its host.
+            ("http://user:s3c?ret@b.example/", "http://(an invalid host)"),
+        ] {
+            assert_eq!(shown(location, "key"), expected, "{location}");
+        }
+        let long = shown(&format!("/{}", "a".repeat(300)), "key");
+        assert_eq!(long, format!("http://a.example:8080/{}…", "a".repeat(199)));
+    }
+
+    #[test]
+    fn the_key_is_masked_however_it_is_encoded() {
+        for (key, path, expected) in [
+            ("4711", "/items/4711/", "/items/{x}/"),
+            ("4711", "/items/item4711.json", "/items/item{x}.json"),
+            ("a@B.example", "/items/A%40b.example", "/items/{x}"),
+            ("a/b c", "/items/a/b%20c", "/items/{x}"),
+            ("1", "/v1/items/1/", "/v1/items/{x}/"),
+            ("1", "/v1/1.json", "/v1/{x}.json"),
+            ("", "/v1/items", "/v1/items"),
+        ] {
+            let expected = format!("http://a.example:8080{expected}");
+            assert_eq!(shown(path, key), expected, "{key}");
+        }
+    }
+}
