@@ -9,6 +9,7 @@ mod aftermath;
 mod bounds;
 #[cfg(feature = "programs")]
 mod browser;
+mod callers;
 mod commands;
 mod compiling;
 mod components;
