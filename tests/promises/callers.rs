@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::StatusCode;
 use oneflight::ServerLimits;
 use oneflight::server::Tls;
-use oneflight_tests::caller::{Http2, get, rest, sending};
+use oneflight_tests::caller::{Http2, get, get_with, header, rest, sending};
 use oneflight_tests::serving::Serving;
 use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{NEVER, Subject, failsafe, fast_forward, reaching};
+use oneflight_tests::{NEVER, Subject, failsafe, fast_forward, process, reaching};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -229,4 +229,85 @@ async fn a_caller_that_closes_its_connection_leaves_its_flight_over_plaintext_an
     drop(caller);
     upstream.abandoned(2).await;
     serving.subject.settled().await;
+}
+
+// fault 77
+#[tokio::test]
+async fn a_request_with_an_empty_an_invalid_or_a_second_host_is_refused() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let answer = async |target: &str, hosts: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        failsafe("an answer", rest(sending(serving.callers, &request).await)).await
+    };
+    for hosts in [
+        "",
+        "host:\r\n",
+        "host: a b/c@d\r\n",
+        "host: user@a\r\n",
+        "host: a:70000\r\n",
+        "host: a\r\nhost: a\r\n",
+    ] {
+        for target in [ITEMS, "/livez"] {
+            let answer = answer(target, hosts).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{hosts:?}: {answer}");
+            assert!(answer.contains("\"code\":\"bad-request\""), "{answer}");
+        }
+    }
+    let with_user = answer(&format!("http://user@a{ITEMS}"), "host: a\r\n").await;
+    assert!(with_user.starts_with("HTTP/1.1 400 "), "{with_user}");
+    assert_eq!(serving.subject.component.usage().guest_calls, 0);
+    for host in ["a", "a:8080", "127.0.0.1", "[::1]:1"] {
+        let answer = answer(ITEMS, &format!("host: {host}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
+}
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn the_id_of_a_request_is_in_its_answer_and_in_the_log() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let args = ["--log", "debug", "--base-url", &upstream.origin()];
+    let service = process::Service::start(&args).await;
+    let (address, path) = (service.address, "/v1/default/items?x=42");
+    let leader = tokio::spawn(get_with(address, path, &[("x-request-id", "leader-1")]));
+    upstream.requested(1).await;
+    let follower = tokio::spawn(get_with(address, path, &[("traceparent", TRACEPARENT)]));
+    let unnamed = tokio::spawn(get_with(address, path, &[("x-request-id", "not one")]));
+    service.waiting("default", 3).await;
+    upstream.release();
+    let trace = &TRACEPARENT[3..35];
+    for (caller, id) in [(leader, "leader-1"), (follower, trace), (unnamed, "")] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(header(&answer, "x-request-id"), id);
+    }
+    let named = &[("x-request-id", "refused-1")];
+    let refused = get_with(address, "/v1/default/items", named).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(header(&refused, "x-request-id"), "refused-1");
+    service.terminate();
+    let (_, log) = service.ended().await;
+    let lines = |id: &str| log.lines().filter(|line| line.contains(id)).count();
+    let flight = |line: &&str| line.contains(" flight client=");
+    let of_leader: Vec<_> = log.lines().filter(flight).collect();
+    assert_eq!(of_leader.len(), 1, "{log}");
+    assert!(
+        of_leader[0].contains("request_id=leader-1 callers=3"),
+        "{log}"
+    );
+    assert_eq!(
+        lines(&format!(
+            "caller client=\"default\" flight=1 request_id={trace} "
+        )),
+        1,
+        "{log}"
+    );
+    assert_eq!(lines("not one"), 0, "{log}");
+    assert!(
+        upstream
+            .heads()
+            .iter()
+            .all(|head| !head.contains("leader-1"))
+    );
 }
