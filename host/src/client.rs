@@ -12,7 +12,7 @@ mod telemetry;
 mod unshared;
 
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, FlightInfo, Generation, Outcome, Usage};
+use crate::model::{Call, ClientError, FlightInfo, Generation, Outcome, RequestId, Usage};
 
 pub use self::control::FlightControl;
 pub use self::limits::WithLimits;
@@ -85,6 +85,8 @@ pub struct Request {
     pub call: Call,
     /// Which flights may answer.
     pub freshness: Freshness,
+    /// The id of the request, for logs and traces.
+    pub id: Option<RequestId>,
 }
 
 /// Which flights may answer a caller.
@@ -104,6 +106,7 @@ impl<T: Into<Call>> From<T> for Request {
         Self {
             call: call.into(),
             freshness: Freshness::Any,
+            id: None,
         }
     }
 }

@@ -80,7 +80,7 @@ pub mod upstream;
 pub use client::{Client, Execute, FlightControl, Freshness, Reply, Request, Unshared};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
 pub use flight_context::FlightContext;
-pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, Sharing};
+pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, RequestId, Sharing};
 pub use observability::metrics::{ClientMetrics, Metrics};
 pub use settings::{CompileLimits, InstanceReuse, Instances, ServerLimits, Settings};
 pub use stack::Stack;

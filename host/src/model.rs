@@ -10,6 +10,7 @@ mod generation;
 mod items;
 mod limits;
 mod outcome;
+mod request_id;
 pub mod setting;
 mod sharing;
 pub mod units;
@@ -24,6 +25,7 @@ pub use self::generation::Generation;
 pub use self::items::{Item, Items, MalformedItems};
 pub use self::limits::Limits;
 pub use self::outcome::Outcome;
+pub use self::request_id::RequestId;
 pub use self::sharing::Sharing;
 pub use self::usage::Usage;
 

@@ -9,18 +9,22 @@
 //! get that error. When no caller waits any more, the service accepts no more connections, responds to the requests
 //! that it has read, and returns.
 
+mod activity;
 mod admin_api;
 mod body;
 mod connection;
 mod dashboard;
 mod dashboard_stream;
+mod host;
 mod listener;
+mod open_connections;
 mod preferences;
 mod probe;
 mod problem;
 mod proxy_status;
 mod public_api;
 mod query;
+mod request_id;
 mod response;
 mod target;
 mod tls;
@@ -36,7 +40,7 @@ pub use self::tls::{Tls, TlsError};
 
 use self::admin_api::AdminApi;
 use self::connection::{Handler, HttpServer};
-use self::listener::Listener;
+use self::listener::{Listener, ListenerName};
 use self::public_api::PublicApi;
 use crate::client::Execute;
 use crate::observability::metrics::Metrics;
@@ -105,15 +109,23 @@ impl<C: Execute> Service<C> {
         let accept_callers = {
             let api = PublicApi::new(Arc::clone(&self.clients), &self.limits);
             let server = HttpServer::new(api, &self.limits, tls);
+            let name = ListenerName {
+                name: "callers",
+                limit: "max_connections",
+            };
             let limit = self.limits.max_connections;
-            accept(Listener::new(callers, "callers", limit), server, &finish)
+            accept(Listener::new(callers, name, limit), server, &finish)
         };
         let accept_admin = admin.map(|admin| {
             let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
             let api = AdminApi::new(clients, metrics, &self.limits);
             let server = HttpServer::new(api, &self.limits, None);
+            let name = ListenerName {
+                name: "admin",
+                limit: "max_admin_connections",
+            };
             let limit = self.limits.max_admin_connections;
-            accept(Listener::new(admin, "admin", limit), server, &finish)
+            accept(Listener::new(admin, name, limit), server, &finish)
         });
         let accept_all = async {
             match accept_admin {
@@ -158,6 +170,6 @@ async fn accept(
     finish: &watch::Sender<()>,
 ) -> Infallible {
     listener
-        .run(|stream, permit| server.spawn(stream, permit, finish.subscribe()))
+        .run(|stream, open| server.spawn(stream, open, finish.subscribe()))
         .await
 }

@@ -62,18 +62,20 @@ limits! {
     /// The limits of the service's connections, and the times of its shutdown.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ServerLimits {
-        /// Maximum number of concurrent connections of callers. The default has room for 10,000 callers that wait for
-        /// one key, and for 10,000 others.
+        /// Maximum number of concurrent connections of callers. At the limit, idle ones are closed for new ones. The
+        /// default has room for 10,000 callers that wait for one key, and for 10,000 others.
         max_connections: usize = 20_000, at least 1;
         /// Maximum number of concurrent connections to the admin address. The default has room for a few tools with a
         /// few connections each.
         max_admin_connections: usize = 100, at least 1;
-        /// Maximum time to receive the header section of a request, or to complete a TLS handshake. An idle
-        /// HTTP/1 connection is closed after this time, an idle HTTP/2 connection after up to twice this time, and a
-        /// connection that sends its first three bytes one by one after up to three times this time.
+        /// Maximum time to receive the header section of a request from its first byte, to complete a TLS handshake,
+        /// or to send anything on a new connection. Mobile networks need seconds.
         header_timeout: Duration = 10 s, at least 1 ms;
-        /// Maximum time that a caller may stop reading its response; the connection is closed up to 10 s later.
-        /// Mobile networks pause for less than the default.
+        /// Maximum time that a connection of a caller may be idle after a response. The default is above that of
+        /// balancers and clients (60 s), so that they do not send a request just when it is closed. Idle connections
+        /// are closed earlier when max_connections is reached.
+        idle_timeout: Duration = 75 s, at least 1 ms;
+        /// Maximum time that a caller may stop reading its response. Mobile networks pause for less than the default.
         write_stall_timeout: Duration = 60 s, at least 1 ms;
         /// Maximum size of the header section of a request. The default is several times the longest key. Values
         /// below 8 KiB count as 8 KiB.

@@ -130,25 +130,27 @@ async fn concurrent_streams_of_an_http2_connection_are_limited() {
 
 // fault 51
 #[tokio::test]
-async fn a_connection_past_the_limit_waits_until_another_is_closed() {
-    let upstream = Upstream::start(Answer::Items).await;
+async fn a_connection_past_the_limit_waits_until_another_has_no_request() {
+    let upstream = Upstream::start(Answer::Held).await;
     let limits = ServerLimits {
         max_connections: 1,
         ..ServerLimits::default()
     };
     let serving = limited(&upstream, limits).await;
     let first = Http2::to(serving.callers).await;
-    assert_eq!(first.get("/livez").await.status(), StatusCode::OK);
+    let request = tokio::spawn(first.get(ITEMS));
+    serving.waiting(1).await;
     let second = tokio::spawn(get(serving.callers, "/livez"));
-    // If the second were accepted, it would be answered long before these are.
+    // If the second were served, it would be answered long before these are. The admin address has separate
+    // connections.
     for _ in 0..100 {
-        assert_eq!(first.get(ITEMS).await.status(), StatusCode::OK);
+        let livez = failsafe("the operator's answer", get(serving.operator, "/livez")).await;
+        assert_eq!(livez.status(), StatusCode::OK);
     }
     assert!(!second.is_finished());
-    // The admin address has separate connections.
-    let livez = failsafe("the operator's answer", get(serving.operator, "/livez")).await;
-    assert_eq!(livez.status(), StatusCode::OK);
-    drop(first);
+    upstream.release();
+    let answer = failsafe("the first's answer", request).await.unwrap();
+    assert_eq!(answer.body(), ITEMS_JSON);
     let answer = failsafe("the second's answer", second).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
 }

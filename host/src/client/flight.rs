@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Span;
 
 use super::comparison::AnswerComparison;
-use crate::model::{Call, ClientError, FlightCost, Generation, Outcome};
+use crate::model::{Call, ClientError, FlightCost, Generation, Outcome, RequestId};
 
 /// What makes two calls the same: the load of a component, the function and its arguments. Nothing else of
 /// a caller is in it, and nothing else of a caller reaches the guest, so an outcome cannot belong to one.
@@ -25,6 +25,8 @@ pub(super) struct FlightOutcome {
     /// The flight's span, for its callers' spans to link to. The span itself and not its id, because a
     /// span that has closed before its callers wake cannot be linked to.
     pub(super) span: Span,
+    /// The id of the leader's request.
+    pub(super) request_id: Option<RequestId>,
 }
 
 impl FlightOutcome {

@@ -84,7 +84,7 @@ impl<E: Execute> WithSingleFlight<E> {
                     _ => None,
                 };
                 telemetry::flight_ended(&name, &key.call, ended, equal, |outcome| {
-                    (&outcome.result, &outcome.span)
+                    (&outcome.result, &outcome.span, outcome.request_id.as_ref())
                 });
                 count(&metrics, &key.call, ended, equal);
             }
@@ -120,14 +120,18 @@ impl<E: Execute> Client for WithSingleFlight<E> {
     /// Dropping the future leaves the flight: the other callers keep it, and the last one to leave cancels
     /// it, unless the client is set to finish abandoned flights. A flight that it has superseded stays so.
     async fn call(&self, request: Request) -> Reply {
-        let Request { call, freshness } = request;
+        let Request {
+            call,
+            freshness,
+            id,
+        } = request;
         let key = FlightKey {
             generation: self.generation(),
             call: call.clone(),
         };
         let flights = Arc::clone(&self.flights);
         let work = move |flight| {
-            let span = telemetry::flight_span(&flights.name, flight, &call);
+            let span = telemetry::flight_span(&flights.name, flight, &call, id.as_ref());
             let context = FlightContext::new(&flights.metrics);
             let flight_span = span.clone();
             // A fresh flight would not have been shared with any earlier one.
@@ -140,6 +144,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
                     cost: context.cost(),
                     comparison: execution.and_then(Execution::end),
                     span: flight_span,
+                    request_id: id,
                 }
             }
             .instrument(span)

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Client, Reply, Request};
-use crate::model::{Call, ClientError, FlightId, Generation, Outcome, Role, Usage};
+use crate::model::{Call, ClientError, FlightId, Generation, Outcome, RequestId, Role, Usage};
 use crate::observability::metrics::ClientMetrics;
 
 /// Gives every caller a span that says which flight answered it and how, and counts it.
@@ -36,15 +36,27 @@ impl<C> WithTelemetry<C> {
     }
 
     /// The span of one caller.
-    fn span(&self, call: &Call) -> Span {
+    fn span(&self, call: &Call, id: Option<&RequestId>) -> Span {
         tracing::info_span!(
             "caller",
             client = &*self.name,
             key = %call,
+            request_id = id.map(field::display),
             flight = field::Empty,
             role = field::Empty,
             code = field::Empty,
         )
+    }
+}
+
+impl<C> WithTelemetry<C> {
+    /// Writes the log line of a caller whose request has an id, at level debug: the line of the flight has the id of the
+    /// leader alone.
+    fn log(&self, reply: &Reply, id: Option<&RequestId>) {
+        if let (Some(request_id), Some(info)) = (id, reply.flight) {
+            let (client, code) = (&*self.name, code(&reply.result));
+            tracing::debug!(client, flight = %info.flight, %request_id, code, "caller");
+        }
     }
 }
 
@@ -64,11 +76,14 @@ impl<C: Client> Client for WithTelemetry<C> {
         // Created here, and not when the future is first polled: the span's parent is the current one now.
         // `next` is called inside the future, which would otherwise hold that call twice; thousands of
         // callers wait here.
-        let span = self.span(&request.call);
+        let span = self.span(&request.call, request.id.as_ref());
         async move {
             let recorder = CallerRecorder::new(&self.metrics);
+            // Only what the line of a caller needs: most callers have none.
+            let id = request.id.clone();
             let reply = self.next.call(request).instrument(span.clone()).await;
             recorder.record(&reply, &span);
+            self.log(&reply, id.as_ref());
             reply
         }
     }
@@ -127,9 +142,15 @@ impl Drop for CallerRecorder<'_> {
 }
 
 /// The span of one flight, in which its guest runs.
-pub(super) fn flight_span(client: &str, flight: FlightId, call: &Call) -> Span {
+pub(super) fn flight_span(
+    client: &str,
+    flight: FlightId,
+    call: &Call,
+    leader: Option<&RequestId>,
+) -> Span {
+    let request_id = leader.map(field::display);
     // `trace` is recorded if the trace context is propagated to an upstream.
-    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %call, trace = field::Empty)
+    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %call, request_id, trace = field::Empty)
 }
 
 /// Writes the one log line of a flight: at level info if it landed with an outcome or with an error about the key, at
@@ -141,7 +162,7 @@ pub(super) fn flight_ended<V>(
     call: &Call,
     ended: &EndedFlight<'_, V>,
     equal: Option<bool>,
-    landed: impl Fn(&V) -> (&Result<Outcome, ClientError>, &Span),
+    landed: impl Fn(&V) -> (&Result<Outcome, ClientError>, &Span, Option<&RequestId>),
 ) {
     let EndedFlight {
         flight, callers, ..
@@ -150,17 +171,17 @@ pub(super) fn flight_ended<V>(
     let would_have_joined = ended.would_have_joined.map(field::display);
     match &ended.end {
         FlightEnd::Landed(value) => {
-            let (result, span) = landed(value);
-            let code = code(result);
+            let (result, span, leader) = landed(value);
+            let (code, request_id) = (code(result), leader.map(field::display));
             span.set_attribute("callers", i64::try_from(callers).unwrap_or(i64::MAX));
             span.set_attribute("code", code);
             match failure(result) {
                 None => {
-                    tracing::info!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code, "flight");
+                    tracing::info!(client, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, "flight");
                 }
                 Some(reason) => {
                     span.set_status(Status::error(code));
-                    tracing::warn!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code, %reason, "flight");
+                    tracing::warn!(client, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, %reason, "flight");
                 }
             }
         }

@@ -36,6 +36,10 @@ use crate::settings::ServerLimits;
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
+/// How often a dashboard stream without events gets a comment, at most: proxies close silent connections after 30 s
+/// and more.
+const MAX_HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// Responds to admin requests.
 pub(super) struct AdminApi<C>(Arc<AdminState<C>>);
 
@@ -43,7 +47,7 @@ struct AdminState<C> {
     clients: Arc<ClientRegistry<C>>,
     metrics: Arc<Metrics>,
     dashboard: Arc<DashboardStream<C>>,
-    /// How often a dashboard stream without events gets a comment, so that its connection counts as active.
+    /// How often a dashboard stream without events gets a comment, so that its connection does not count as stalled.
     heartbeat: Duration,
 }
 
@@ -57,7 +61,7 @@ impl<C: Execute> AdminApi<C> {
             dashboard: Arc::new(DashboardStream::new(Arc::clone(&clients))),
             clients,
             metrics,
-            heartbeat: limits.header_timeout / 2,
+            heartbeat: MAX_HEARTBEAT.min(limits.write_stall_timeout / 2),
         }))
     }
 }

@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::mem::take;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
@@ -15,6 +16,17 @@ pub(super) enum Body {
     Whole(Bytes),
     /// A body that is produced while it is read.
     Stream(UnsyncBoxBody<Bytes, Infallible>),
+}
+
+impl Body {
+    /// The same body, which drops `guard` when it has been read to its end or is dropped.
+    pub(super) fn guarded_by(self, guard: impl Send + 'static) -> Self {
+        let guarded = Guarded {
+            body: self,
+            guard: Some(guard),
+        };
+        Self::Stream(guarded.boxed_unsync())
+    }
 }
 
 impl HttpBody for Body {
@@ -44,6 +56,39 @@ impl HttpBody for Body {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(body) => body.size_hint(),
         }
+    }
+}
+
+/// A body that owns a guard until its end.
+struct Guarded<G> {
+    body: Body,
+    guard: Option<G>,
+}
+
+// The guard is never pinned.
+impl<G> Unpin for Guarded<G> {}
+
+impl<G> HttpBody for Guarded<G> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.guard = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -1,41 +1,43 @@
 //! [`HttpServer`]: serves one listener's connections, each in its own task.
 //!
-//! A connection that sends nothing at first is closed after
-//! [`ServerLimits::header_timeout`](crate::ServerLimits::header_timeout), and hyper's timer closes an HTTP/1
-//! connection whose next request head does not arrive. The [`ActivityMonitor`] detects every other idle connection:
-//! one that has sent half of HTTP/2's preface, one of HTTP/2 without requests, and one whose caller does not read its
-//! response.
+//! How long a connection may do what it does, its [`ConnectionActivity`] says: send a request head, not read its
+//! response, or be idle. hyper has one timer for two of these, the time for a head and the time between requests, so
+//! it has none here. An idle connection is closed when its time has passed, when its place is needed, or at the
+//! shutdown.
 
-mod activity;
 mod builders;
 mod detect;
-mod rewind;
+mod half_close;
+mod io;
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
-use self::activity::ActivityMonitor;
 use self::builders::HttpBuilders;
 use self::detect::{DetectedProtocol, first_bytes};
-use self::rewind::RewindIo;
+use self::half_close::HalfClosable;
+use self::io::ConnectionIo;
+use super::activity::{ConnectionActivity, Phase};
 use super::body::Body;
+use super::open_connections::OpenConnection;
 use super::tls::Tls;
 use crate::settings::ServerLimits;
 
@@ -77,7 +79,7 @@ impl<H: Handler> HttpServer<H> {
     pub(super) fn spawn(
         self: &Arc<Self>,
         stream: TcpStream,
-        permit: OwnedSemaphorePermit,
+        open: OpenConnection,
         shutdown: watch::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
@@ -85,8 +87,7 @@ impl<H: Handler> HttpServer<H> {
         let connection = Box::new(Connection {
             server: Arc::clone(self),
             local: stream.local_addr().ok(),
-            activity: Arc::default(),
-            _permit: permit,
+            open,
         });
         // Two task types, so that a task without TLS reserves no memory for TLS.
         match self.tls.as_ref().map(Tls::acceptor) {
@@ -100,8 +101,7 @@ impl<H: Handler> HttpServer<H> {
 struct Connection<H> {
     server: Arc<HttpServer<H>>,
     local: Option<SocketAddr>,
-    activity: Arc<ActivityMonitor>,
-    _permit: OwnedSemaphorePermit,
+    open: OpenConnection,
 }
 
 impl<H: Handler> Connection<H> {
@@ -111,17 +111,19 @@ impl<H: Handler> Connection<H> {
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
-        let first = tokio::select! {
-            biased;
-            first = first_bytes(&mut stream) => first,
-            _ = shutdown.changed() => return,
-            () = &mut timer => return tracing::debug!("a connection sent nothing within the header timeout"),
+        let read = first_bytes(&mut stream);
+        let Some(first) = self
+            .before_timeout(read, timer.as_mut(), &mut shutdown)
+            .await
+        else {
+            return;
         };
         match first {
             Ok(first) if first.is_empty() => {
                 tracing::debug!("a connection was closed before it sent anything");
             }
             Ok(first) => {
+                self.open.activity.record_read();
                 let protocol = DetectedProtocol::from_first_bytes(&first);
                 self.serve(stream, first, protocol, timer, shutdown).await;
             }
@@ -136,14 +138,23 @@ impl<H: Handler> Connection<H> {
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
-        let handshake = tokio::select! {
-            biased;
-            handshake = tls.accept(stream) => handshake,
-            _ = shutdown.changed() => return,
-            () = &mut timer => return tracing::debug!("a TLS handshake did not end within the header timeout"),
+        let activity = &self.open.activity;
+        // Until its first byte arrives, a connection can be closed for another one, and needs no memory for TLS.
+        let readable = self.before_timeout(stream.readable(), timer.as_mut(), &mut shutdown);
+        if !matches!(readable.await, Some(Ok(()))) {
+            return;
+        }
+        activity.record_read();
+        let handshake = tls.accept(stream);
+        let Some(handshake) = self
+            .before_timeout(handshake, timer.as_mut(), &mut shutdown)
+            .await
+        else {
+            return;
         };
         match handshake {
             Ok(stream) => {
+                activity.record_handshake();
                 let protocol = DetectedProtocol::from_alpn(stream.get_ref().1.alpn_protocol());
                 self.serve(stream, Bytes::new(), protocol, timer, shutdown)
                     .await;
@@ -152,22 +163,40 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Serves `io`, of which `first` has been read already; `timer` is used again to check its activity.
+    /// The output of `future`, unless the connection is to be closed before it is ready.
+    async fn before_timeout<T>(
+        &self,
+        future: impl Future<Output = T>,
+        timer: Pin<&mut Sleep>,
+        shutdown: &mut watch::Receiver<()>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            _ = shutdown.changed() => None,
+            _ = self.open.activity.changed() => None,
+            () = timer => {
+                log_timeout(self.open.activity.phase(), "header_timeout");
+                None
+            }
+        }
+    }
+
+    /// Serves `io`, of which `first` has been read already; `timer` is used again.
     ///
     /// Most connections are HTTP/1 with one request at a time, and their tasks reserve memory for no more: hyper's
     /// builder for both versions allocates a read buffer of twice the size, and its connection is more than twice as
     /// large.
-    async fn serve<I>(
+    async fn serve<I: HalfClosable>(
         &self,
         io: I,
         first: Bytes,
         protocol: DetectedProtocol,
         timer: Pin<&mut Sleep>,
         shutdown: watch::Receiver<()>,
-    ) where
-        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let io = RewindIo::new(first, io, Arc::clone(&self.activity));
+    ) {
+        let io = ConnectionIo::new(first, io, Arc::clone(&self.open.activity));
+        let io = TokioIo::new(io);
         let service = service_fn(|request| self.respond(request));
         let builders = &self.server.builders;
         match protocol {
@@ -182,19 +211,20 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Polls `connection` until it ends, is closed by the shutdown, or has been idle for too long.
+    /// Polls `connection` until it ends, or has to be closed.
     async fn drive(
         &self,
         mut connection: Pin<&mut impl GracefulConnection<Error: Display>>,
         mut timer: Pin<&mut Sleep>,
         mut shutdown: watch::Receiver<()>,
     ) {
-        let limits = &self.server.limits;
-        timer.as_mut().reset(Instant::now() + limits.header_timeout);
-        let mut idle = Duration::ZERO;
-        let mut is_finishing = false;
+        let activity = &self.open.activity;
+        // When the graceful shutdown of the connection began.
+        let mut closing = None;
         loop {
-            tokio::select! {
+            let is_closing = tokio::select! {
+                // First everything that has arrived is read: the other branches depend on it.
+                biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended early");
@@ -205,26 +235,55 @@ impl<H: Handler> Connection<H> {
                     if changed.is_err() {
                         return;
                     }
-                    connection.as_mut().graceful_shutdown();
-                    is_finishing = true;
+                    true
                 }
-                () = &mut timer => {
-                    timer.as_mut().reset(Instant::now() + limits.header_timeout);
-                    idle = if self.activity.take_idle() {
-                        idle + limits.header_timeout
-                    } else {
-                        Duration::ZERO
-                    };
-                    if idle >= limits.write_stall_timeout {
+                is_closing = activity.changed() => is_closing,
+                (phase, setting) = poll_fn(|cx| self.poll_timeout(timer.as_mut(), closing, cx)) => {
+                    log_timeout(phase, setting);
+                    // Over HTTP/2 the caller confirms that it sends no further request.
+                    if !matches!(phase, Phase::Idle { .. }) || closing.is_some() {
                         return;
                     }
-                    // A response that is not read yet can still be read, but no further request is accepted.
-                    if !idle.is_zero() && !is_finishing {
-                        connection.as_mut().graceful_shutdown();
-                        is_finishing = true;
-                    }
+                    true
                 }
+            };
+            if is_closing && closing.is_none() {
+                connection.as_mut().graceful_shutdown();
+                closing = Some(Instant::now());
             }
+        }
+    }
+
+    /// Ready when the time of the connection's phase has passed; an idle connection that is being closed has as much
+    /// time as for a request head.
+    fn poll_timeout(
+        &self,
+        mut timer: Pin<&mut Sleep>,
+        closing: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Phase, &'static str)> {
+        let (activity, limits) = (&self.open.activity, &self.server.limits);
+        let phase = activity.phase();
+        let (deadline, setting) = match (phase, closing) {
+            (Phase::Idle { .. }, Some(closing)) => {
+                (closing + limits.header_timeout, "header_timeout")
+            }
+            _ => match phase.timeout(limits) {
+                Some((since, timeout, setting)) => (activity.at(since) + timeout, setting),
+                None => return Poll::Pending,
+            },
+        };
+        // The timer is only ever set to an earlier time here, and to a later one when it is ready: that costs nothing
+        // while requests follow each other.
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready((phase, setting));
+            }
+            timer.as_mut().reset(deadline);
         }
     }
 
@@ -237,17 +296,33 @@ impl<H: Handler> Connection<H> {
         // arrived in full yet.
         let (head, _) = request.into_parts();
         let with_body = head.method != Method::HEAD;
+        let is_http2 = head.version == Version::HTTP_2;
         let response = self.server.handler.respond(head, self.local);
-        let in_flight = ActivityMonitor::begin(&self.activity);
+        let waiting = ConnectionActivity::begin(&self.open.activity, is_http2);
         response.map(move |response| {
-            drop(in_flight);
-            Ok(if with_body {
+            let response = if with_body {
                 response
             } else {
                 without_body(response)
+            };
+            // hyper reads a whole body of HTTP/1 in the poll in which it gets the response.
+            Ok(match response.body() {
+                Body::Whole(bytes) if !is_http2 || bytes.is_empty() => response,
+                _ => response.map(|body| body.guarded_by(waiting.into_response())),
             })
         })
     }
+}
+
+/// Logs that the time of this phase has passed. At level debug: any caller can cause it.
+fn log_timeout(phase: Phase, setting: &'static str) {
+    let what = match phase {
+        Phase::Silent { .. } => "a connection without a request is closed",
+        Phase::Head { .. } => "a connection with an incomplete request head is closed",
+        Phase::Writing { .. } => "a connection whose caller does not read its response is closed",
+        Phase::Waiting | Phase::Idle { .. } => "an idle connection is closed",
+    };
+    tracing::debug!("{what}: {setting} has passed");
 }
 
 /// The response to HEAD, where `response` is the response to GET.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::body::Body;
@@ -19,9 +19,9 @@ use super::preferences::RequestPreferences;
 use super::probe::Probe;
 use super::problem::{RequestError, failure};
 use super::response::respond_with;
-use super::{proxy_status, target};
+use super::{host, proxy_status, request_id, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
-use crate::model::{Role, Sharing};
+use crate::model::{RequestId, Role, Sharing};
 use crate::observability::trace::{self, TraceContext};
 use crate::registry::{ClientRegistry, LoadedClient};
 use crate::settings::ServerLimits;
@@ -45,7 +45,7 @@ impl<C: Execute> PublicApi<C> {
         }
     }
 
-    fn route(&self, head: &Parts) -> Result<Route<C>, RequestError> {
+    fn route(&self, head: &Parts, id: Option<&RequestId>) -> Result<Route<C>, RequestError> {
         self.check(head)?;
         let path = head.uri.path();
         let probe = Probe::at(path);
@@ -57,7 +57,7 @@ impl<C: Execute> PublicApi<C> {
             }),
             _ if !is_read => Err(RequestError::Method { allow: "GET, HEAD" }),
             (Some(probe), _) => Ok(Route::Probe(probe.respond(&self.clients))),
-            (None, Some(name)) => self.items(name, head).map(Route::Items),
+            (None, Some(name)) => self.items(name, head, id).map(Route::Items),
         }
     }
 
@@ -67,17 +67,15 @@ impl<C: Execute> PublicApi<C> {
         if head.headers.len() > limit {
             return Err(RequestError::TooManyHeaders { limit });
         }
-        // RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host.
-        let hosts = head.headers.get_all(header::HOST).iter().count();
-        if head.version == Version::HTTP_11 && hosts != 1 {
-            return Err(RequestError::Malformed(
-                "expected exactly one Host header, got none or more than one; send one",
-            ));
-        }
-        Ok(())
+        host::check(head)
     }
 
-    fn items(&self, name: &str, head: &Parts) -> Result<ItemsRequest<C>, RequestError> {
+    fn items(
+        &self,
+        name: &str,
+        head: &Parts,
+        id: Option<&RequestId>,
+    ) -> Result<ItemsRequest<C>, RequestError> {
         let client = target::client(&self.clients, name)?;
         let call = target::call(head, &client)?;
         let RequestPreferences { wait, fresh } = RequestPreferences::of(&head.headers);
@@ -88,7 +86,11 @@ impl<C: Execute> PublicApi<C> {
         };
         Ok(ItemsRequest {
             client,
-            request: Request { call, freshness },
+            request: Request {
+                call,
+                freshness,
+                id: id.cloned(),
+            },
             wait,
             parent: TraceContext::extract(&head.headers).map(Box::new),
         })
@@ -101,12 +103,19 @@ impl<C: Execute> Handler for PublicApi<C> {
         head: Parts,
         _: Option<SocketAddr>,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
-        let response = match self.route(&head) {
+        let id = request_id::of(&head.headers);
+        let response = match self.route(&head, id.as_ref()) {
             Ok(Route::Items(request)) => Either::Left(request.respond()),
             Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
             Err(error) => Either::Right(ready(Err(error))),
         };
-        response.map(|response| response.unwrap_or_else(|error| refuse(&error)))
+        response.map(move |response| {
+            let mut response = response.unwrap_or_else(|error| refuse(&error));
+            if let Some(id) = id {
+                request_id::add(&mut response, &id);
+            }
+            response
+        })
     }
 }
 

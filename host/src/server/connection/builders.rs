@@ -30,9 +30,8 @@ impl HttpBuilders {
 
 fn http1(limits: &ServerLimits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // The header timeout needs a timer; without one hyper waits forever.
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+    // The connection's task has the timeouts.
+    http.header_read_timeout(None)
         .max_buf_size(max_buffer(limits))
         .max_header_size(max_buffer(limits));
     if limits.max_headers != HYPER_MAX_HEADERS {
@@ -46,8 +45,7 @@ fn http1(limits: &ServerLimits) -> http1::Builder {
 fn either(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     let mut one = http.http1();
-    one.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+    one.header_read_timeout(None)
         .max_buf_size(max_buffer(limits));
     if limits.max_headers != HYPER_MAX_HEADERS {
         one.max_headers(limits.max_headers);

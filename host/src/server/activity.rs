@@ -1,0 +1,298 @@
+//! [`ConnectionActivity`]: what a connection does now, and until when it may continue to do so.
+//!
+//! It is recorded by the connection's I/O and requests, and read by the connection's task and by
+//! [`OpenConnections`](super::open_connections::OpenConnections).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::settings::ServerLimits;
+
+/// What a connection does now, with the milliseconds since its [`ConnectionActivity::origin`] when it began or last
+/// made progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The caller has not sent anything yet.
+    Silent { since: u64 },
+    /// The caller has begun to send a request head, or a TLS handshake.
+    Head { since: u64 },
+    /// A request waits for its response.
+    Waiting,
+    /// A response is being written.
+    Writing { since: u64 },
+    /// All requests have been responded to.
+    Idle { since: u64 },
+}
+
+impl Phase {
+    /// How long the phase may last, and the setting that says so.
+    pub(super) fn timeout(self, limits: &ServerLimits) -> Option<(u64, Duration, &'static str)> {
+        match self {
+            Self::Waiting => None,
+            Self::Silent { since } | Self::Head { since } => {
+                Some((since, limits.header_timeout, "header_timeout"))
+            }
+            Self::Writing { since } => {
+                Some((since, limits.write_stall_timeout, "write_stall_timeout"))
+            }
+            Self::Idle { since } => Some((since, limits.idle_timeout, "idle_timeout")),
+        }
+    }
+}
+
+/// Shared by the task of a connection, its I/O and its requests.
+pub(super) struct ConnectionActivity {
+    /// The origin of all times here, the same for all connections of a listener.
+    origin: Instant,
+    /// Requests that wait: incremented when one begins, decremented when its response is ready or dropped.
+    waiting: AtomicUsize,
+    /// Responses whose body has not been read to its end. The body of an HTTP/1 response that is ready at once is not
+    /// counted: hyper reads it in the same poll.
+    responding: AtomicUsize,
+    /// Whether the last write could not proceed.
+    is_write_blocked: AtomicBool,
+    /// When a request began or got its response, or bytes were written.
+    progress: AtomicU64,
+    /// When the first bytes since the last request arrived; 0 if none did.
+    head: AtomicU64,
+    /// Whether any request began.
+    has_served: AtomicBool,
+    /// Whether the last request was of HTTP/2, in which bytes that arrive need not be a request.
+    is_http2: AtomicBool,
+    /// Set by [`ConnectionActivity::close`].
+    is_closing: AtomicBool,
+    /// Wakes the task of the connection.
+    wake: Notify,
+}
+
+impl ConnectionActivity {
+    pub(super) fn new(origin: Instant) -> Arc<Self> {
+        let activity = Self {
+            origin,
+            waiting: AtomicUsize::new(0),
+            responding: AtomicUsize::new(0),
+            is_write_blocked: AtomicBool::new(false),
+            progress: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            has_served: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            wake: Notify::new(),
+        };
+        activity.record_progress();
+        Arc::new(activity)
+    }
+
+    /// The time that a number of milliseconds means.
+    pub(super) fn at(&self, milliseconds: u64) -> Instant {
+        self.origin + Duration::from_millis(milliseconds)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let read = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        let (since, head) = (read(&self.progress), read(&self.head));
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            Phase::Waiting
+        } else if self.is_write_blocked.load(Ordering::Relaxed)
+            || self.responding.load(Ordering::Relaxed) > 0
+        {
+            Phase::Writing { since }
+        } else if head > 0 {
+            // Bytes that arrived during the last response wait since its end.
+            let since = head.max(since);
+            Phase::Head { since }
+        } else if self.has_served.load(Ordering::Relaxed) {
+            Phase::Idle { since }
+        } else {
+            Phase::Silent { since }
+        }
+    }
+
+    /// Since when the connection could be closed without a loss: it has no request, not even a part of one.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        match self.phase() {
+            Phase::Silent { since } | Phase::Idle { since } => Some(since),
+            Phase::Head { .. } | Phase::Waiting | Phase::Writing { .. } => None,
+        }
+    }
+
+    /// Whether an HTTP/1 request waits, and nothing of its response has been written.
+    pub(super) fn is_http1_waiting(&self) -> bool {
+        !self.is_http2.load(Ordering::Relaxed)
+            && !self.is_write_blocked.load(Ordering::Relaxed)
+            && self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Bytes have arrived.
+    pub(super) fn record_read(&self) {
+        if !self.is_http2.load(Ordering::Relaxed) && self.head.load(Ordering::Relaxed) == 0 {
+            self.head.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// A TLS handshake is complete: the time for the request head starts.
+    pub(super) fn record_handshake(&self) {
+        self.head.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A write has made progress, or could not proceed.
+    pub(super) fn record_write(&self, is_ready: bool) {
+        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
+        if is_ready {
+            self.record_progress();
+        }
+    }
+
+    /// A flush has ended, or could not proceed.
+    pub(super) fn record_flush(&self, is_ready: bool) {
+        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
+    }
+
+    /// Counts a request as waiting for as long as the guard lives.
+    pub(super) fn begin(activity: &Arc<Self>, is_http2: bool) -> ActiveGuard {
+        activity.is_http2.store(is_http2, Ordering::Relaxed);
+        activity.has_served.store(true, Ordering::Relaxed);
+        activity.head.store(0, Ordering::Relaxed);
+        ActiveGuard::new(activity, |activity| &activity.waiting)
+    }
+
+    /// Closes the connection, at the end of the requests that it has.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Waits until the connection is to be closed, or its phase may have changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn changed(&self) -> bool {
+        self.wake.notified().await;
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    fn record_progress(&self) {
+        self.progress.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// At least 1, since 0 means never.
+    fn now(&self) -> u64 {
+        let elapsed = self.origin.elapsed().as_millis();
+        u64::try_from(elapsed).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// A request that waits, or a response that is being written.
+pub(super) struct ActiveGuard {
+    activity: Arc<ConnectionActivity>,
+    count: fn(&ConnectionActivity) -> &AtomicUsize,
+}
+
+impl ActiveGuard {
+    fn new(
+        activity: &Arc<ConnectionActivity>,
+        count: fn(&ConnectionActivity) -> &AtomicUsize,
+    ) -> Self {
+        count(activity).fetch_add(1, Ordering::Relaxed);
+        activity.record_progress();
+        Self {
+            activity: Arc::clone(activity),
+            count,
+        }
+    }
+}
+
+impl ActiveGuard {
+    /// The response of this request is ready, and is being written for as long as the guard lives.
+    pub(super) fn into_response(self) -> Self {
+        Self::new(&self.activity, |activity| &activity.responding)
+    }
+}
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        let activity = &self.activity;
+        activity.record_progress();
+        (self.count)(activity).fetch_sub(1, Ordering::Relaxed);
+        // A stream of HTTP/2 is dropped by its own task, which wakes the connection's only if it has something to
+        // write. Without this the connection would be taken for busy until its next event.
+        if activity.is_http2.load(Ordering::Relaxed) {
+            activity.wake.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn activity() -> Arc<ConnectionActivity> {
+        ConnectionActivity::new(Instant::now())
+    }
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_a_head_starts_with_its_first_byte_and_idle_time_with_the_last_response() {
+        let activity = activity();
+        advance(MILLISECOND * 5).await;
+        assert_eq!(activity.phase(), Phase::Silent { since: 1 });
+        activity.record_read();
+        advance(MILLISECOND).await;
+        activity.record_read();
+        assert_eq!(activity.phase(), Phase::Head { since: 5 });
+        assert_eq!(activity.idle_since(), None);
+        let request = ConnectionActivity::begin(&activity, false);
+        assert_eq!(activity.phase(), Phase::Waiting);
+        advance(MILLISECOND).await;
+        drop(request);
+        advance(MILLISECOND).await;
+        assert_eq!(activity.phase(), Phase::Idle { since: 7 });
+        assert_eq!(activity.idle_since(), Some(7));
+        activity.record_read();
+        assert_eq!(activity.phase(), Phase::Head { since: 8 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_the_next_request_count_from_the_end_of_the_response_before() {
+        let activity = activity();
+        let request = ConnectionActivity::begin(&activity, false);
+        activity.record_read();
+        advance(MILLISECOND * 9).await;
+        assert_eq!(activity.phase(), Phase::Waiting);
+        drop(request);
+        assert_eq!(activity.phase(), Phase::Head { since: 9 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_request_or_an_unread_response_is_not_idle() {
+        let activity = activity();
+        let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, true));
+        drop(one);
+        assert_eq!(activity.phase(), Phase::Waiting);
+        let response = other.into_response();
+        assert_eq!(activity.phase(), Phase::Writing { since: 1 });
+        drop(response);
+        assert_eq!(activity.phase(), Phase::Idle { since: 1 });
+        advance(MILLISECOND * 2).await;
+        activity.record_write(false);
+        assert_eq!(activity.phase(), Phase::Writing { since: 1 });
+        activity.record_write(true);
+        assert_eq!(activity.phase(), Phase::Idle { since: 2 });
+    }
+
+    #[tokio::test]
+    async fn frames_of_an_http2_connection_are_no_request() {
+        let activity = activity();
+        drop(ConnectionActivity::begin(&activity, true));
+        activity.record_read();
+        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+    }
+}
