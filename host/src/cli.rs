@@ -19,6 +19,7 @@ mod observe;
 mod progress;
 mod serve;
 mod shutdown;
+pub(crate) mod stderr;
 mod traces;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ use clap::{Parser, Subcommand};
 use oneflight::config::LogFormat;
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
+
+use self::log::LineRates;
 
 /// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.
@@ -96,7 +99,7 @@ impl Arguments {
         // The log of `serve` depends on its configuration, which it reads first.
         if !matches!(self.command, Command::Serve(_)) {
             let targets = self.log.map_or_else(log::quiet, log::at_level);
-            log::start(targets, LogFormat::default(), None);
+            log::start(targets, LogFormat::default(), LineRates::default(), None);
         }
         match self.command {
             Command::Demo(demo) => demo.run().await,

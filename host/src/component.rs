@@ -16,7 +16,7 @@
 //! | `output` | logs what a guest prints |
 //! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
 //! | `cpu_budget` | the limit on processor time |
-//! | `error`, `printable`, `report` | errors, escaped text, and the exports and imports of a component |
+//! | `error`, `report` | errors, and the exports and imports of a component |
 
 mod codegen;
 mod compile;
@@ -28,7 +28,7 @@ mod error_mapping;
 mod instance_pool;
 mod loader;
 mod output;
-mod printable;
+
 mod report;
 mod store;
 

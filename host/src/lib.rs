@@ -51,6 +51,7 @@
 //! | [`FlightContext`] | what the layers of one flight report to each other |
 //! | [`observability`] | metrics, observations and trace context |
 //! | [`admin_types`] | the JSON documents of the admin API |
+//! | [`printable`] | text of others, escaped for a log or a terminal |
 //! | [`model`] | calls, outcomes, errors and limits: what all of them share |
 //!
 //! # Invariants
@@ -71,6 +72,7 @@ pub mod config;
 mod flight_context;
 pub mod model;
 pub mod observability;
+pub mod printable;
 pub mod registry;
 pub mod server;
 pub mod settings;

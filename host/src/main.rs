@@ -5,6 +5,8 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use cli::stderr::{self, print_line};
+use oneflight::printable::{Escape, escape};
 use tikv_jemallocator::Jemalloc;
 
 /// It stores no metadata next to its blocks, so that unused pages of a buffer take no memory: with the system's
@@ -20,22 +22,26 @@ fn main() -> ExitCode {
     let runtime = match arguments.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: could not start threads: {error}");
+            print_line!("error: could not start threads: {error}");
             return ExitCode::FAILURE;
         }
     };
     let ended = runtime.block_on(arguments.run());
     // Does not wait for blocking tasks, such as a name lookup that hangs or a component that is still compiling.
     runtime.shutdown_background();
-    match ended {
+    let code = match ended {
         Ok(code) => code,
         // The reader of the output has closed it, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let text = format!("{error:#}");
+            let text = escape(&text, Escape::Rust, |char| char != '\n');
+            print_line!("error: {text}");
             ExitCode::FAILURE
         }
-    }
+    };
+    stderr::flush();
+    code
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -22,6 +22,7 @@ mod instances;
 mod life;
 mod metrics;
 mod observing;
+mod output;
 mod page;
 mod service;
 mod sharing;

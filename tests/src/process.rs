@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use http::StatusCode;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -116,6 +116,48 @@ pub fn threads(process: &Path) -> Vec<String> {
 pub const PATIENT: &str =
     "[limits]\nheader_timeout = '1h'\nshutdown_grace = '1h'\nshutdown_write_timeout = '1h'\n";
 
+/// Reads what a service prints until it listens for its first client: the public and the admin address.
+///
+/// # Panics
+///
+/// When it exits instead, or has no admin address.
+pub async fn listening(stderr: &mut Lines<BufReader<ChildStderr>>) -> (SocketAddr, SocketAddr) {
+    let mut admin = None;
+    loop {
+        let line = failsafe("the service to listen", stderr.next_line()).await;
+        let line = line
+            .expect("text")
+            .expect("a line that says where it listens");
+        let address = |url: &str| {
+            let address = url.split('/').next().expect("an address");
+            address.parse().expect("an address")
+        };
+        if let Some(url) = line.strip_prefix("administration on http://") {
+            admin = Some(address(url));
+        }
+        if let Some(url) = line
+            .strip_prefix("listening on ")
+            .and_then(|url| url.split_once("://"))
+            .map(|(_, url)| url)
+        {
+            let admin = admin.expect("a line that says where it is administered");
+            return (address(url), admin);
+        }
+    }
+}
+
+/// Sends a signal, such as `-TERM`, to a process.
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn signal(process: u32, signal: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(sent.expect("kill").success());
+}
+
 /// A running `oneflight serve`; dropping this value kills it.
 #[derive(Debug)]
 pub struct Service {
@@ -178,27 +220,7 @@ impl Service {
             .spawn()
             .expect("a process");
         let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();
-        let mut admin = None;
-        let address = loop {
-            let line = failsafe("the service to listen", stderr.next_line()).await;
-            let line = line
-                .expect("text")
-                .expect("a line that says where it listens");
-            let address = |url: &str| {
-                let address = url.split('/').next().expect("an address");
-                address.parse().expect("an address")
-            };
-            if let Some(url) = line.strip_prefix("administration on http://") {
-                admin = Some(address(url));
-            }
-            if let Some(url) = line
-                .strip_prefix("listening on ")
-                .and_then(|url| url.split_once("://"))
-                .map(|(_, url)| url)
-            {
-                break address(url);
-            }
-        };
+        let (address, admin) = listening(&mut stderr).await;
         let (written, log) = watch::channel(String::new());
         let reading = tokio::spawn(async move {
             while let Some(line) = stderr.next_line().await.expect("text") {
@@ -210,7 +232,7 @@ impl Service {
         });
         Self {
             address,
-            admin: admin.expect("a line that says where it is administered"),
+            admin,
             process,
             _folder: folder,
             log,
@@ -285,7 +307,7 @@ impl Service {
     ///
     /// When the process has exited.
     pub fn terminate(&self) {
-        self.signal("-TERM");
+        signal(self.id(), "-TERM");
     }
 
     /// Sends SIGHUP.
@@ -294,14 +316,7 @@ impl Service {
     ///
     /// When the process has exited.
     pub fn hang_up(&self) {
-        self.signal("-HUP");
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = std::process::Command::new("kill")
-            .args([signal, &self.id().to_string()])
-            .status();
-        assert!(sent.expect("kill").success());
+        signal(self.id(), "-HUP");
     }
 
     /// Waits until it exits; returns the exit code, and the log since it began to listen.

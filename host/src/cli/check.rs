@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneflight::component::ComponentReport;
+use oneflight::printable::{Escape, escape};
 use oneflight::{LoadError, Settings};
 use serde_json::json;
 
@@ -52,7 +53,12 @@ impl Check {
             }
             Err(error) => self.explain(error),
         };
-        writeln!(stdout(), "{text}")?;
+        let form = if self.json {
+            Escape::Json
+        } else {
+            Escape::Rust
+        };
+        writeln!(stdout(), "{}", escape(&text, form, |char| char != '\n'))?;
         Ok(if loaded.is_ok() {
             ExitCode::SUCCESS
         } else {

@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use http::Method;
 use oneflight::admin_types::{Explanation, FlightStatus, FlightsReport, NextCall};
+use oneflight::printable::{Escape, escape};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::admin_client::AdminClient;
@@ -51,9 +52,23 @@ impl Explain {
         let path = format!("/v1/{client}/explain?x={key}");
         let explanation: Explanation = self.admin.request(Method::GET, &path).await?;
         if self.json {
-            writeln!(stdout(), "{}", serde_json::to_string(&explanation)?)?;
+            writeln!(
+                stdout(),
+                "{}",
+                escape(&serde_json::to_string(&explanation)?, Escape::Json, |_| {
+                    true
+                })
+            )?;
         } else {
-            write!(stdout(), "{}", describe(&self.key, &explanation))?;
+            write!(
+                stdout(),
+                "{}",
+                escape(
+                    &describe(&self.key, &explanation),
+                    Escape::Rust,
+                    |char| char != '\n'
+                )
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! `oneflight get`: real calls from a terminal.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{Write, stdout};
@@ -9,12 +10,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
+use oneflight::printable::{Escape, escape};
 use oneflight::{Call, ClientError, ClientMetrics, Items, Outcome, Reply, Stack};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
 use super::format::count;
+use super::stderr::print_line;
 
 /// Gets the items of each KEY and prints one line per item: its id, a tab, its JSON. With several keys, each line
 /// begins with the key. A summary of the calls goes to stderr.
@@ -121,10 +124,10 @@ impl Get {
             .collect();
         let summary = Summary::new(&keys, component.usage().upstream_requests, time);
         if self.json {
-            writeln!(stdout(), "{}", as_json(&keys, &summary)?)?;
+            writeln!(stdout(), "{}", visible(&as_json(&keys, &summary)?))?;
         } else {
             print(&keys)?;
-            eprintln!("{summary}");
+            print_line!("{summary}");
         }
         let failed = keys.iter().any(|of| of.failures() > 0);
         Ok(if failed {
@@ -141,7 +144,7 @@ fn print(keys: &[KeyReplies<'_>]) -> anyhow::Result<()> {
         let key = of.key;
         match of.outcome() {
             Ok(items) if items.items().map_or(&[][..], Items::as_slice).is_empty() => {
-                eprintln!("{key:?}: no items")
+                print_line!("{key:?}: no items")
             }
             Ok(items) => {
                 let prefix = if keys.len() > 1 {
@@ -150,8 +153,8 @@ fn print(keys: &[KeyReplies<'_>]) -> anyhow::Result<()> {
                     String::new()
                 };
                 for item in items.items().map_or(&[][..], Items::as_slice) {
-                    let body = visible(&without_spaces(item.body()));
-                    writeln!(out, "{prefix}{}\t{body}", visible(item.id()))?;
+                    let body = without_spaces(item.body());
+                    writeln!(out, "{prefix}{}\t{}", visible(item.id()), visible(&body))?;
                 }
             }
             Err(error) => {
@@ -161,7 +164,7 @@ fn print(keys: &[KeyReplies<'_>]) -> anyhow::Result<()> {
                 } else {
                     String::new()
                 };
-                eprintln!("error: {key:?}: {error} ({}{some})", error.code());
+                print_line!("error: {key:?}: {error} ({}{some})", error.code());
             }
         }
     }
@@ -184,17 +187,9 @@ fn without_spaces(json: &str) -> String {
         .collect()
 }
 
-/// Escapes control characters as in JSON, so that an upstream can neither break a line nor control the terminal.
-fn visible(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            line += &format!("\\u{:04x}", u32::from(char));
-        } else {
-            line.push(char);
-        }
-    }
-    line
+/// Escapes characters as in JSON, so that an upstream can neither break a line nor control the terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    escape(text, Escape::Json, |_| true)
 }
 
 fn as_json(keys: &[KeyReplies<'_>], summary: &Summary) -> anyhow::Result<String> {
@@ -250,8 +245,8 @@ mod tests {
     #[test]
     fn an_upstream_can_neither_break_a_line_nor_control_the_terminal() {
         assert_eq!(
-            visible("a\x1b[31m\nb\tü\u{9b}"),
-            r"a\u001b[31m\u000ab\u0009ü\u009b"
+            visible("a\x1b[31m\nb\tü\u{9b}\u{202e}"),
+            r"a\u001b[31m\u000ab\u0009ü\u009b\u202e"
         );
     }
 }

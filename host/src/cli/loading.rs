@@ -1,6 +1,6 @@
 //! Loads a component for a command, and shows progress while it compiles.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use oneflight::component::ShapeLimit;
 use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
 
 use super::progress::{ProgressStyle, with_progress};
+use super::stderr::Stderr;
 
 /// Loads the component in `file`. The outer error is the file's, the inner one the component's.
 pub(super) async fn load_file(
@@ -47,11 +48,10 @@ async fn load(
     let binary = binary.into();
     let task = format!("compiling {name} ({} KB)", binary.len() / 1_000);
     let loading = ComponentClient::load(engine, binary, settings);
-    let stderr = std::io::stderr();
-    let style = if stderr.is_terminal() {
+    let style = if stderr().is_terminal() {
         ProgressStyle::Terminal
     } else {
         ProgressStyle::Log
     };
-    with_progress(&task, loading, style, stderr).await
+    with_progress(&task, loading, style, Stderr).await
 }

@@ -1,17 +1,39 @@
-//! The log on stderr, and the layer that records spans for traces.
+//! The log on stderr, and the layer that records spans for traces. No line of it stops the program: see
+//! [`Stderr`], through which it is written, and [`LineRates`], which limits how many there are.
 
-use std::io::IsTerminal;
+mod line_rate;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+use std::time::Duration;
+
+use oneflight::Metrics;
 use oneflight::config::LogFormat;
+use oneflight::printable::{Escape, escape};
 use opentelemetry_sdk::trace::SdkTracer;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Filter, Layer, Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub(super) use self::line_rate::LineRates;
+
+use self::line_rate::{LeftOut, REPORT};
+use super::stderr::{self, Stderr};
+
+/// How often lost lines are counted and reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Only oneflight's own events: at finer levels its dependencies log calls with their arguments, which include keys
 /// and settings.
@@ -25,13 +47,111 @@ pub(super) fn quiet() -> Targets {
 }
 
 /// Starts the log on stderr, with colours only on a terminal; and traces, if there is a tracer.
-pub(super) fn start(targets: Targets, format: LogFormat, tracer: Option<SdkTracer>) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+pub(super) fn start(
+    targets: Targets,
+    format: LogFormat,
+    rates: LineRates,
+    tracer: Option<SdkTracer>,
+) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || Escaping(format));
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    subscriber(lines, targets, tracer).init();
+    subscriber(lines, targets, rates, tracer).init();
+}
+
+/// Prints panics as one line each in this format. The standard library would write them to stderr itself, and wait for
+/// it. They are no events: the panic may have been raised within the recording of one, which would panic again.
+pub(super) fn panics(format: LogFormat) {
+    panic::set_hook(Box::new(move |info| {
+        let mut line = panic_line(info, format);
+        line.push('\n');
+        // It never fails.
+        let _ = Escaping(format).write_all(line.as_bytes());
+    }));
+}
+
+fn panic_line(info: &PanicHookInfo<'_>, format: LogFormat) -> String {
+    let current = thread::current();
+    let thread = current.name().unwrap_or("unnamed");
+    let mut text = info.to_string();
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        text += &format!("\n{backtrace}");
+    }
+    let mut timestamp = String::new();
+    // Without a time the line is still worth printing.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    match format {
+        LogFormat::Text => format!("{timestamp} ERROR thread {thread} {}", text.replace('\n', " | ")),
+        LogFormat::Json => serde_json::json!({
+            "timestamp": timestamp, "level": "ERROR", "thread": thread, "message": text, "target": "oneflight::panic",
+        })
+        .to_string(),
+    }
+}
+
+/// Each second counts the lines of the log that were lost in `metrics`, and logs how many: those of a client that
+/// exceeds its number immediately, and those that could not be written as soon as others can be.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses no count of what it has not reported, except in `metrics`.
+pub(super) async fn report_lost_lines(rates: &LineRates, metrics: &Metrics) -> Infallible {
+    let mut ticks = interval(REPORT_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut counted, mut logged) = (0, 0);
+    loop {
+        ticks.tick().await;
+        for LeftOut { client, of, lines } in rates.take_left_out() {
+            metrics.lines_left_out(lines);
+            tracing::warn!(
+                target: REPORT, client, of, lines,
+                "lines were left out of the log; raise max_log_lines of the client, or log less"
+            );
+        }
+        let Some(dropped) = stderr::dropped() else {
+            continue;
+        };
+        metrics.lines_not_written(dropped.lines - counted);
+        counted = dropped.lines;
+        if dropped.is_over && dropped.lines > logged {
+            let lines = dropped.lines - logged;
+            logged = dropped.lines;
+            tracing::warn!(target: REPORT, lines, "lines of the log could not be written to stderr and are lost");
+        }
+    }
+}
+
+/// Writes to [`Stderr`], with everything escaped that would not be read as one line of the text that it is. Colours
+/// stay: the layer above has escaped what else controls a terminal.
+struct Escaping(LogFormat);
+
+impl Write for Escaping {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        Stderr.write_all(&escaped(record, self.0))?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn escaped(record: &[u8], format: LogFormat) -> Cow<'_, [u8]> {
+    let text = match std::str::from_utf8(record) {
+        Ok(text) if !text.is_ascii() => text,
+        _ => return Cow::Borrowed(record),
+    };
+    let form = match format {
+        LogFormat::Text => Escape::Rust,
+        LogFormat::Json => Escape::Json,
+    };
+    match escape(text, form, |char| !char.is_ascii()) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }
 
 /// Writes events of `targets` to `lines`, and records spans if there is a tracer. It has a list of layers: an `Option`
@@ -39,9 +159,11 @@ pub(super) fn start(targets: Targets, format: LogFormat, tracer: Option<SdkTrace
 fn subscriber(
     lines: impl Layer<Registry> + Send + Sync,
     targets: Targets,
+    rates: LineRates,
     tracer: Option<SdkTracer>,
 ) -> Layered<Vec<Box<dyn Layer<Registry> + Send + Sync>>, Registry> {
-    let mut layers = vec![lines.with_filter(without_callers(targets)).boxed()];
+    let lines = lines.with_filter(without_callers(targets).and(rates));
+    let mut layers = vec![lines.boxed()];
     layers.extend(tracer.map(|tracer| spans(tracer).boxed()));
     tracing_subscriber::registry().with(layers)
 }
@@ -84,8 +206,21 @@ mod tests {
     /// Calls `check` with a log at level info, and with traces if there is a tracer.
     fn within(tracer: Option<SdkTracer>, check: impl FnOnce()) {
         let lines = tracing_subscriber::fmt::layer();
-        let subscriber = subscriber(lines, at_level(LevelFilter::INFO), tracer);
+        let rates = LineRates::default();
+        let subscriber = subscriber(lines, at_level(LevelFilter::INFO), rates, tracer);
         tracing::subscriber::with_default(subscriber, check);
+    }
+
+    #[test]
+    fn a_record_keeps_its_colours_and_its_end_and_nothing_that_deceives() {
+        let record = "\u{1b}[31mü\u{1b}[0m \u{202e}\u{9b}\n";
+        for (format, expected) in [
+            (LogFormat::Text, "\u{1b}[31mü\u{1b}[0m \\u{202e}\\u{9b}\n"),
+            (LogFormat::Json, "\u{1b}[31mü\u{1b}[0m \\u202e\\u009b\n"),
+        ] {
+            let written = escaped(record.as_bytes(), format);
+            assert_eq!(std::str::from_utf8(&written).unwrap(), expected);
+        }
     }
 
     // One test, in which each callsite is used once: the process caches whether a callsite is enabled.

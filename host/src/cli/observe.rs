@@ -10,10 +10,12 @@ use http::Method;
 use oneflight::admin_types::{ClientStats, ObservationReport, Stats};
 use oneflight::model::units::{A_DURATION, duration};
 use oneflight::observability::observation::MAX_DURATION;
+use oneflight::printable::{Escape, escape};
 
 use super::admin_client::AdminClient;
 use super::format::{self, count};
 use super::progress::{ProgressStyle, with_progress};
+use super::stderr::Stderr;
 
 /// Observes a running service for a time, and reports duplicate calls: the keys with the most of them, and what
 /// sharing saves, or would save if a client only observes (sharing = "observed", or --no-coalescing).
@@ -69,14 +71,22 @@ impl Observe {
                 self.admin.address,
                 format::seconds(self.time.as_secs_f64())
             );
-            with_progress(&task, request, ProgressStyle::Terminal, stderr()).await?
+            with_progress(&task, request, ProgressStyle::Terminal, Stderr).await?
         } else {
             request.await?
         };
         if self.json {
-            writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
+            writeln!(
+                stdout(),
+                "{}",
+                escape(&serde_json::to_string(&report)?, Escape::Json, |_| true)
+            )?;
         } else {
-            write!(stdout(), "{}", describe(&report))?;
+            write!(
+                stdout(),
+                "{}",
+                escape(&describe(&report), Escape::Rust, |char| char != '\n')
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }

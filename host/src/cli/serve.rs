@@ -19,10 +19,12 @@ use tracing::level_filters::LevelFilter;
 
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
+use super::log::LineRates;
 use super::network::{address, listen};
 use super::shutdown::shutdown;
+use super::stderr::print_line;
 use super::traces::Traces;
-use super::{allocator, log};
+use super::{allocator, log, stderr};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
@@ -69,10 +71,13 @@ Examples:
 
 impl Serve {
     pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
+        stderr::start_queue();
         let config = self.config()?;
+        log::panics(config.log.format);
         let targets = log::at_level(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
-        log::start(targets, config.log.format, tracer);
+        let rates = LineRates::default();
+        log::start(targets, config.log.format, rates.clone(), tracer);
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }
@@ -85,7 +90,7 @@ impl Serve {
         let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(admin) = &admin {
-            eprintln!("administration on http://{}", admin.local_addr()?);
+            print_line!("administration on http://{}", admin.local_addr()?);
         }
         let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
@@ -99,10 +104,11 @@ impl Serve {
             let mut loaded = load(&config, &metrics)?;
             while let Some(client) = loaded.try_next().await? {
                 let name = client.settings().name.clone();
+                rates.limit(&name, client.settings().limits.max_log_lines);
                 clients.put(client);
-                eprintln!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
+                print_line!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
             }
-            self.reload(hangup, &config, &clients, &metrics, tls.as_ref())
+            self.reload(hangup, &config, &clients, &metrics, &rates, tls.as_ref())
                 .await
         };
         let listeners = Listeners {
@@ -115,6 +121,7 @@ impl Serve {
         let ended = tokio::select! {
             ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             failed = loading => failed,
+            never = log::report_lost_lines(&rates, &metrics) => match never {},
         };
         if let Some(traces) = traces {
             traces.shutdown().await;
@@ -164,6 +171,7 @@ impl Serve {
         started: &Config,
         clients: &ClientRegistry<ComponentClient>,
         metrics: &Metrics,
+        rates: &LineRates,
         tls: Option<&Tls>,
     ) -> anyhow::Result<ExitCode> {
         loop {
@@ -173,6 +181,10 @@ impl Serve {
             match self.load_again(started, metrics).await {
                 Ok((loaded, renewed)) => {
                     let count = loaded.len();
+                    for client in &loaded {
+                        let settings = client.settings();
+                        rates.limit(&settings.name, settings.limits.max_log_lines);
+                    }
                     clients.replace(loaded);
                     if let (Some(tls), Some(renewed)) = (tls, renewed) {
                         tls.renew(&renewed);

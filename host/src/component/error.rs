@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::printable::escape_controls;
 use crate::model::Limits;
+use crate::printable::{Escape, escape};
 
 /// The interface that a client exports.
 pub(super) const ITEMS: &str = "oneflight:client/items@0.1.0";
@@ -155,7 +155,7 @@ impl LoadError {
             } => format!("a client with a limit of {requested} {what}"),
             Self::DoesNotStart(why) => format!("a component that does not start: {why}"),
         };
-        escape_controls(&found, |char| char != '\n')
+        escape(&found, Escape::Rust, |char| char != '\n').into_owned()
     }
 
     /// What was expected.

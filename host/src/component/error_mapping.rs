@@ -7,8 +7,8 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::output::GuestOutput;
-use super::printable::printable;
 use crate::model::{ClientError, Resource};
+use crate::printable::printable;
 
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.

@@ -13,11 +13,11 @@ use super::contract::items::ItemsPre;
 use super::cpu_budget::CpuBudget;
 use super::engine::Engine;
 use super::error::LoadError;
-use super::printable::printable;
 use super::report::ComponentReport;
 use super::store::{StoreState, linker, new_store};
 use crate::flight_context::FlightContext;
 use crate::model::Limits;
+use crate::printable::printable;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 

@@ -10,9 +10,9 @@ use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::printable::printable;
 use crate::model::Limit;
 use crate::observability::metrics::ClientMetrics;
+use crate::printable::printable;
 
 /// What a line counts beyond its own bytes: the log adds a time and a flight, so a guest that prints only line
 /// breaks would fill the log many times faster than its bytes suggest.

@@ -59,6 +59,9 @@ limits! {
         max_key_bytes: usize = 4 KiB, at least 0 B;
         /// Maximum size of the output of one execution that is logged. The rest is dropped and counted.
         max_log_bytes: usize = 64 KiB, at least 0 B;
+        /// Maximum number of lines per second in the log about this client, and as many that its guest prints. The
+        /// rest is left out and counted. The default is at most 8 MB per second.
+        max_log_lines: usize = 1_000, at least 0;
         /// Maximum time to connect to an upstream, including name resolution and the TLS handshake. The default
         /// tolerates one lost packet.
         connect_timeout: Duration = 3 s, at least 1 ms;

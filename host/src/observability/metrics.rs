@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::families::Gauges;
 pub(crate) use self::families::LATENCIES;
-use self::families::{ByClient, ByOutcome, Families, Histograms, Seconds};
+use self::families::{ByClient, ByOutcome, ByReason, Families, Histograms, Seconds};
 use self::histogram::Histogram;
 pub(crate) use self::histogram::STEPS;
 pub(crate) use self::totals::Totals;
@@ -29,6 +29,10 @@ use crate::model::{ClientError, FlightCost, FlightRecord, Limit};
 /// The values of the label `outcome` of compared answers.
 const EQUAL: &str = "equal";
 const UNEQUAL: &str = "unequal";
+
+/// The values of the label `reason` of lines that are not in the log.
+const LEFT_OUT: &str = "limit";
+const NOT_WRITTEN: &str = "output";
 
 /// The metrics of a service.
 #[derive(Debug)]
@@ -42,6 +46,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("oneflight");
         let families = Families::registered(&mut registry);
+        for reason in [LEFT_OUT, NOT_WRITTEN] {
+            families
+                .lost_lines
+                .get_or_create_owned(&ByReason { reason });
+        }
         Self {
             registry,
             families,
@@ -91,6 +100,21 @@ impl Metrics {
             caller_time: histogram(&families.caller_time),
             flight_time: histogram(&families.flight_time),
         })))
+    }
+
+    /// Counts lines that were left out of the log, because a client exceeds its number of lines.
+    pub fn lines_left_out(&self, lines: u64) {
+        self.lost_lines(LEFT_OUT, lines);
+    }
+
+    /// Counts lines of the log that could not be written.
+    pub fn lines_not_written(&self, lines: u64) {
+        self.lost_lines(NOT_WRITTEN, lines);
+    }
+
+    fn lost_lines(&self, reason: &'static str, lines: u64) {
+        let counter = self.families.lost_lines.get_or_create(&ByReason { reason });
+        counter.inc_by(lines);
     }
 
     /// Starts an observation of all calls. `None` if the maximum number of observations is in progress.

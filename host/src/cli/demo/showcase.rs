@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::client::Client;
+use oneflight::config::LogFormat;
 use oneflight::registry::{ClientRegistry, LoadedClient};
 use oneflight::server::{Listeners, Service};
 use oneflight::{Call, ComponentClient, Engine, Metrics, ServerLimits, Settings, Sharing};
@@ -16,8 +17,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::upstream::DemoUpstream;
 use crate::cli::client::NAME;
 use crate::cli::loading::load_builtin;
+use crate::cli::log;
 use crate::cli::network::listen;
 use crate::cli::shutdown::shutdown;
+use crate::cli::stderr::{self, print_line};
 
 /// The client that shares nothing.
 const OBSERVED: &str = "observed";
@@ -100,9 +103,11 @@ impl Showcase {
 
     /// Serves until a signal ends it.
     pub(super) async fn run(self, upstream: &DemoUpstream) -> anyhow::Result<()> {
+        stderr::start_queue();
+        log::panics(LogFormat::default());
         let shutdown = shutdown()?;
         let (url, origin) = (&self.addresses.callers, upstream.origin());
-        eprintln!("Until Ctrl-C:\n");
+        print_line!("Until Ctrl-C:\n");
         let admin = self.admin.local_addr()?;
         for (command, meaning) in [
             (self.addresses.dashboard.clone(), "the dashboard"),
@@ -127,7 +132,7 @@ impl Showcase {
                 "the number of upstream requests",
             ),
         ] {
-            eprintln!("  {command:<60} {meaning}");
+            print_line!("  {command:<60} {meaning}");
         }
         let listeners = Listeners {
             callers: self.callers,

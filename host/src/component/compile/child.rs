@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::component::codegen::codegen_config;
 use crate::component::error::{CompileBudget, LoadError};
-use crate::component::printable::{MAX_TEXT_BYTES, printable};
+use crate::printable::{MAX_TEXT_BYTES, printable};
 use crate::settings::CompileLimits;
 
 /// A program whose `main`, called with these arguments, returns the result of [`compile_for_parent`]. It must be as

@@ -14,10 +14,10 @@ use wasmtime::component::{Component, Instance, InstancePre};
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::signature::signature;
 use crate::component::error::{ITEMS, LoadError};
-use crate::component::printable::printable;
 use crate::component::store::StoreState;
 use crate::flight_context::ResponseFacts;
 use crate::model::{ClientError, Item, Items, MalformedItems};
+use crate::printable::printable;
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
     Error as GuestError, Item as GuestItem,

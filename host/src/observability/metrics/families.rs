@@ -33,6 +33,11 @@ pub(super) struct ByOutcome {
     pub(super) outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByReason {
+    pub(super) reason: &'static str,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buckets(&'static [f64]);
 
@@ -72,6 +77,7 @@ pub(super) struct Families {
     pub(super) flight_callers: Histograms,
     pub(super) caller_time: Histograms,
     pub(super) flight_time: Histograms,
+    pub(super) lost_lines: Family<ByReason, Counter>,
     /// Set whenever they are read.
     pub(super) gauges: Vec<(Family<ByClient, Gauge>, ReadGauge)>,
     /// Set whenever it is read.
@@ -108,6 +114,11 @@ impl Families {
             ),
             guest_time: registry.seconds("guest", "Processor time of guests"),
             upstream_time: registry.seconds("upstream", "Time that upstream requests were open"),
+            lost_lines: registry.counters(
+                "log_lines_lost",
+                "Lines that are not in the log: more than max_log_lines of a client (limit), or not written to stderr \
+                 (output)",
+            ),
             flight_callers: registry.histograms(
                 "flight_callers",
                 "Callers per flight, including those that left",
