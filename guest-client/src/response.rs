@@ -17,9 +17,13 @@ use crate::bindings::exports::oneflight::client::items::{Error, Item};
 /// size could contain so many items that the guest exceeds its memory limit and traps.
 const MAX_ITEMS: usize = 100_000;
 
-/// The elements of the array at `items_at`, each with its id at `id_at`. The text of an element is copied unchanged, so
-/// no number is rounded.
-pub(crate) fn items(body: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item>, Error> {
+/// The elements of the array at the pointer `items_at`, each with its id at the pointer `id_at`. The text of an element
+/// is copied unchanged, so no number is rounded.
+pub(crate) fn items(
+    body: &[u8],
+    items_at: &[String],
+    id_at: &[String],
+) -> Result<Vec<Item>, Error> {
     let malformed = |message: &str| Error::UpstreamMalformed(message.to_owned());
     let not_json = |error: &dyn fmt::Display| malformed(&format!("the body is not JSON: {error}"));
     let body = str::from_utf8(body).map_err(|error| not_json(&error))?;
@@ -28,14 +32,13 @@ pub(crate) fn items(body: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item
         Some(body)
     } else {
         let body = serde_json::from_str(body).map_err(|error| not_json(&error))?;
-        at(&tokens(items_at), body).map(RawValue::get)
+        at(items_at, body).map(RawValue::get)
     };
     let Some(array) = array.filter(|array| is_array(array)) else {
         serde_json::from_str::<IgnoredAny>(body).map_err(|error| not_json(&error))?;
         let message = "no array where ITEMS_AT points (by default the whole body)";
         return Err(malformed(message));
     };
-    let id_at = tokens(id_at);
     let items = parse(array, ItemsVisitor { id_at }).map_err(|error| match error.classify() {
         Category::Data => malformed(&error.to_string()),
         _ => not_json(&error),
@@ -56,23 +59,9 @@ fn is_array(json: &str) -> bool {
         .starts_with('[')
 }
 
-/// The reference tokens of a JSON pointer. The part before the first slash is empty in a valid pointer.
-///
-/// RFC 6901, section 4: `~1` is decoded before `~0`.
-fn tokens(pointer: &str) -> Vec<String> {
-    let names = pointer.split('/');
-    names
-        .map(|name| name.replace("~1", "/").replace("~0", "~"))
-        .collect()
-}
-
 /// The value at the pointer of these `tokens`.
 fn at<'a>(tokens: &[String], json: &'a RawValue) -> Option<&'a RawValue> {
-    let (first, names) = tokens.split_first()?;
-    if !first.is_empty() {
-        return None;
-    }
-    names.iter().try_fold(json, |json, name| {
+    tokens.iter().try_fold(json, |json, name| {
         parse(json.get(), Member { name }).ok().flatten()
     })
 }
@@ -95,12 +84,12 @@ fn parse<'a, V: Visitor<'a>>(json: &'a str, visitor: V) -> serde_json::Result<V:
 }
 
 /// Converts each element of an array to an item.
-struct ItemsVisitor {
+struct ItemsVisitor<'p> {
     /// The tokens of the pointer to an item's id.
-    id_at: Vec<String>,
+    id_at: &'p [String],
 }
 
-impl<'a> Visitor<'a> for ItemsVisitor {
+impl<'a> Visitor<'a> for ItemsVisitor<'_> {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +102,7 @@ impl<'a> Visitor<'a> for ItemsVisitor {
             if items.len() == MAX_ITEMS {
                 return Err(A::Error::custom(format!("more than {MAX_ITEMS} items")));
             }
-            let id = at(&self.id_at, body).and_then(id);
+            let id = at(self.id_at, body).and_then(id);
             let no_id = "an item has no id where ID_AT points (/id by default)";
             items.push(Item {
                 id: id.ok_or_else(|| A::Error::custom(no_id))?,
@@ -188,8 +177,13 @@ impl Visitor<'_> for NameIs<'_> {
 mod tests {
     use super::{Error, items};
 
+    /// Of a pointer without escapes.
+    fn tokens(pointer: &str) -> Vec<String> {
+        pointer.split('/').skip(1).map(str::to_owned).collect()
+    }
+
     fn pairs(body: &str, items_at: &str, id_at: &str) -> Result<Vec<(String, String)>, String> {
-        match items(body.as_bytes(), items_at, id_at) {
+        match items(body.as_bytes(), &tokens(items_at), &tokens(id_at)) {
             Ok(items) => Ok(items.into_iter().map(|item| (item.id, item.body)).collect()),
             Err(Error::UpstreamMalformed(message)) => Err(message),
             Err(other) => panic!("{other:?}"),
@@ -209,10 +203,10 @@ mod tests {
 
     #[test]
     fn pointers_reach_into_objects_and_arrays() {
-        let answer = r#"{"a/b":[0,{"~":["x","y"]}]}"#;
+        let answer = r#"{"a.b":[0,{"~":["x","y"]}]}"#;
         let item = |id: &str| (id.to_owned(), format!("\"{id}\""));
         assert_eq!(
-            pairs(answer, "/a~1b/1/~0", ""),
+            pairs(answer, "/a.b/1/~", ""),
             Ok(vec![item("x"), item("y")])
         );
     }
@@ -243,8 +237,7 @@ mod tests {
             let refused = pairs(answer, "", "/id").unwrap_err();
             assert!(refused.contains(why), "{answer}: {refused}");
         }
-        assert!(items(b"[{\"id\":\"\xff\"}]", "", "/id").is_err());
-        assert!(items(b"[]", "/missing", "/id").is_err());
-        assert!(items(b"{\"a\":[]}", "a", "/id").is_err());
+        assert!(items(b"[{\"id\":\"\xff\"}]", &[], &tokens("/id")).is_err());
+        assert!(items(b"[]", &tokens("/missing"), &tokens("/id")).is_err());
     }
 }

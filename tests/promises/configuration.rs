@@ -79,6 +79,152 @@ async fn an_invalid_file_is_refused_with_its_line_and_nothing_runs() {
     }
 }
 
+// fault 72
+#[tokio::test]
+async fn what_the_built_in_client_would_refuse_is_refused_with_its_line() {
+    const URL: &str = "base_url = 'http://127.0.0.1:9/{x}'";
+    let folder = Folder::new();
+    folder.write("secret", b"s3cret\n\n");
+    for (settings, line, setting, expected) in [
+        (
+            &["base_url = 'http://a.example/{id}'"][..],
+            2,
+            "base_url",
+            "expected {x} where the key belongs",
+        ),
+        (
+            &["base_url = 'http://a.example/%s'"],
+            2,
+            "base_url",
+            "expected two hexadecimal digits after each %",
+        ),
+        (
+            &["base_url = 'http://a.example/items/:id'"],
+            2,
+            "base_url",
+            "expected {x} where the key belongs",
+        ),
+        (
+            &["base_url = 'http://{x}.example/'"],
+            2,
+            "base_url",
+            "expected {x} in the path or the query",
+        ),
+        (
+            &["base_url = 'http://a.example/{x}#s3cret'"],
+            2,
+            "base_url",
+            "expected no fragment",
+        ),
+        (
+            &["base_url = 'http://u:s3cret@a.example/'"],
+            2,
+            "base_url",
+            "expected no user or password",
+        ),
+        (
+            &["base_url = 'ftp://s3cret.example/'"],
+            2,
+            "base_url",
+            "expected http[s]://host[:port]/...",
+        ),
+        (
+            &["settings.BASE_URL = 's3cret'"],
+            2,
+            "settings.BASE_URL",
+            "expected http[s]://host[:port]/...",
+        ),
+        (
+            &[URL, "settings.ITEMS_AT = 'items'"],
+            3,
+            "settings.ITEMS_AT",
+            "expected a JSON pointer",
+        ),
+        (
+            &[URL, "", "settings.ID_AT = '$.id'"],
+            4,
+            "settings.ID_AT",
+            "expected a JSON pointer",
+        ),
+        (
+            &[URL, "settings.HEADER_HOST = 's3cret'"],
+            3,
+            "settings.HEADER_HOST",
+            "expected a header that a client may send",
+        ),
+        (
+            &[URL, "settings.HEADER_A = { file = 'secret' }"],
+            3,
+            "settings.HEADER_A",
+            "expected a header's value on one line",
+        ),
+        (
+            &[URL, "settings.HEADER_A = 'b'", "settings.HEADER_a = 'c'"],
+            4,
+            "settings.HEADER_a",
+            "expected one setting for each header",
+        ),
+        (
+            &[URL, "settings.ITEM_AT = '/a'"],
+            3,
+            "settings.ITEM_AT",
+            "expected BASE_URL, HEADER_<NAME>",
+        ),
+    ] {
+        let text = format!("[clients.a]\n{}\n", settings.join("\n"));
+        let file = folder.write("a.toml", text.as_bytes());
+        for args in [
+            &["config", "check", &file][..],
+            &["serve", "--config", &file],
+        ] {
+            let refused = run(args).await;
+            assert_eq!(refused.status.code(), Some(1), "{text}");
+            let printed = String::from_utf8(refused.stderr).unwrap();
+            let complaint = format!("{file}:{line}: clients.a.{setting}: {expected}");
+            assert!(printed.contains(&complaint), "{printed}");
+            assert!(!printed.contains("s3cret"), "{printed}");
+        }
+    }
+}
+
+// fault 72
+#[tokio::test]
+async fn what_the_built_in_client_would_refuse_is_refused_as_a_flag() {
+    for (flags, setting, expected) in [
+        (
+            &["--base-url", "http://127.0.0.1:9/{id}"][..],
+            "BASE_URL",
+            "expected {x} where the key belongs",
+        ),
+        (
+            &[
+                "--base-url",
+                "http://127.0.0.1:9",
+                "--set",
+                "ITEMS_AT=items",
+            ],
+            "ITEMS_AT",
+            "expected a JSON pointer",
+        ),
+        (
+            &["--base-url", "http://127.0.0.1:9", "--set", "HEADER_HOST=a"],
+            "HEADER_HOST",
+            "expected a header that a client",
+        ),
+    ] {
+        for command in [&["get", "1"][..], &["serve"]] {
+            let refused = run(&[command, flags].concat()).await;
+            assert_eq!(refused.status.code(), Some(1), "{flags:?}");
+            let printed = String::from_utf8(refused.stderr).unwrap();
+            assert!(
+                printed.starts_with(&format!("error: {expected}")),
+                "{printed}"
+            );
+            assert!(printed.contains(&format!(" for {setting};")), "{printed}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn flags_override_the_file() {
     let (written, flagged) = (
@@ -198,6 +344,10 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
             "found the unknown name clients.a.no",
         ),
         (
+            format!("{good}settings.ITEMS_AT = 'items'"),
+            "a.toml:4: clients.a.settings.ITEMS_AT: expected a JSON pointer",
+        ),
+        (
             format!("{good}[clients.b]\ncomponent = 'b.wasm'"),
             "could not load the client b",
         ),
@@ -218,7 +368,7 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
     service.terminate();
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0));
-    assert_eq!(log.matches("nothing has changed").count(), 3, "{log}");
+    assert_eq!(log.matches("nothing has changed").count(), 4, "{log}");
 }
 
 // As when a certificate is about to expire.
