@@ -32,11 +32,14 @@ impl Guest for Client {
         let settings = settings.map_err(|error| Error::Other(error.to_string()))?;
         let response = send(request(&settings, &x)?)?;
         match response.status() {
-            200..=299 => response::items(
-                &body(&response)?,
-                settings.items_at.tokens(),
-                settings.id_at.tokens(),
-            ),
+            204 | 205 => Ok(Vec::new()),
+            // A part of the answer, although no range was requested.
+            206 => Err(Error::UpstreamStatus(206)),
+            200..=299 => {
+                let body = body(&response)?;
+                require_identity(&response)?;
+                response::items(&body, &settings, &x)
+            }
             404 => Err(Error::NotFound),
             // The host adds the time to wait, from the same response.
             429 => Err(Error::RateLimited(None)),
@@ -69,12 +72,15 @@ fn request(settings: &ClientSettings, x: &str) -> Result<OutgoingRequest, Error>
 
 fn headers(settings: &ClientSettings) -> Result<Fields, Error> {
     let headers = Fields::new();
-    let accept = ("accept", "application/json");
+    let accept = [
+        ("accept", "application/json"),
+        ("accept-encoding", "identity"),
+    ];
     let own = settings
         .headers
         .iter()
         .map(|header| (&*header.name, &*header.value));
-    for (name, value) in [accept].into_iter().chain(own) {
+    for (name, value) in accept.into_iter().chain(own) {
         // The host refuses headers that belong to the connection.
         if headers.set(name, &[value.as_bytes().to_vec()]).is_err() {
             return Err(Error::Other(format!(
@@ -99,6 +105,19 @@ fn failure(code: ErrorCode) -> Error {
         ErrorCode::HttpRequestDenied => Error::Denied(code.to_string()),
         code => Error::UpstreamUnavailable(code.to_string()),
     }
+}
+
+/// Refuses a body with a content coding: the request accepts none, and this client decodes none.
+fn require_identity(response: &IncomingResponse) -> Result<(), Error> {
+    for coding in response.headers().get("content-encoding") {
+        let coding = String::from_utf8_lossy(&coding).into_owned();
+        if !matches!(&*coding.trim().to_ascii_lowercase(), "" | "identity") {
+            return Err(Error::UpstreamMalformed(format!(
+                "expected a body without Content-Encoding, as the request accepts none, got {coding}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The complete body. An incomplete one is an error, however much of it arrived.

@@ -34,6 +34,10 @@ pub enum Problem {
     Percent,
     /// A JSON pointer does not begin with a slash, or has a tilde without 0 or 1.
     Pointer,
+    /// An answer is neither `items` nor `item`.
+    Answer,
+    /// There is a pointer to an id, although the id is the key.
+    IdIsKey,
     /// The name of a header is empty or not valid.
     HeaderName,
     /// The value of a header has a control character.
@@ -74,8 +78,8 @@ impl Display for SettingError {
             Problem::Unknown => {
                 return write!(
                     f,
-                    "expected BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT for the built-in client, got {setting}; \
-                     correct or remove it"
+                    "expected BASE_URL, HEADER_<NAME>, ITEMS_AT, ID_AT or ANSWER for the built-in client, got \
+                     {setting}; correct or remove it"
                 );
             }
             Problem::NoUrl => (
@@ -127,6 +131,12 @@ impl Display for SettingError {
                 "a JSON pointer, which is empty or begins with / and has ~0 for ~",
                 "another form",
                 "write it like /data/items",
+            ),
+            Problem::Answer => ("items or item", "another text", "write one of them"),
+            Problem::IdIsKey => (
+                "no pointer to an id beside ANSWER=item, with which the id is the key",
+                "one",
+                "remove one of them",
             ),
             Problem::HeaderName => (
                 "HEADER_ and a header's name of letters, digits, '-' and '_'",

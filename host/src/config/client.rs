@@ -92,8 +92,9 @@ pub struct ClientConfig {
     pub abandoned: Abandoned,
 
     /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
-    /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (a JSON pointer to the id within an item). Read
-    /// secrets from oneflight's own environment or from a file.
+    /// ITEMS_AT (a JSON pointer to the items: an array, one object, or null for none), ID_AT (a JSON pointer to the id
+    /// within an item) and ANSWER (with the value item, the answer is one item, whose id is the key). Read secrets from
+    /// oneflight's own environment or from a file.
     #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
