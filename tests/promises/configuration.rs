@@ -450,3 +450,58 @@ async fn reloads_under_load_lose_no_answer() {
         assert!(failsafe("a caller", caller).await.unwrap() > 0);
     }
 }
+
+// fault 73
+#[tokio::test]
+async fn a_secret_from_elsewhere_loses_one_line_end_and_may_have_no_other() {
+    const NAME: &str = "HEADER_AUTHORIZATION";
+    let folder = Folder::new();
+    for end in ["", "\n", "\r\n", "\r"] {
+        let upstream = Upstream::start(Answer::Items).await;
+        let value = format!("Bearer abc{end}");
+        folder.write("secret", value.as_bytes());
+        let flags = [
+            "get",
+            "1",
+            "--base-url",
+            &upstream.origin(),
+            "--set-from-env",
+            NAME,
+        ];
+        let got = process::oneflight(&flags).env(NAME, &value).output().await;
+        assert!(got.unwrap().status.success(), "{end:?}");
+        for origin in ["{ env = 'SECRET' }", "{ file = 'secret' }"] {
+            let text = format!("{}settings.{NAME} = {origin}\n", asking(&upstream));
+            let file = folder.write("a.toml", text.as_bytes());
+            let args = ["--config", &file];
+            let service = process::Service::start_with(&args, &[("SECRET", &value)]).await;
+            let answer = get(service.address, "/v1/a/items?x=1").await;
+            assert_eq!(answer.body(), ITEMS_JSON, "{end:?}");
+        }
+        let heads = upstream.heads();
+        assert_eq!(heads.len(), 3);
+        for head in heads {
+            assert!(head.contains("authorization: Bearer abc\r\n"), "{head:?}");
+        }
+    }
+    let flags = [
+        "get",
+        "1",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--set-from-env",
+        NAME,
+    ];
+    let refused = process::oneflight(&flags)
+        .env(NAME, "Bearer abc\n\n")
+        .output()
+        .await
+        .unwrap();
+    let printed = String::from_utf8(refused.stderr).unwrap();
+    let expected = "expected a header's value on one line without control characters";
+    assert!(
+        printed.contains(expected) && printed.contains(NAME),
+        "{printed}"
+    );
+    assert!(!printed.contains("abc"), "{printed}");
+}
