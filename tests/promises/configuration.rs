@@ -505,3 +505,84 @@ async fn a_secret_from_elsewhere_loses_one_line_end_and_may_have_no_other() {
     );
     assert!(!printed.contains("abc"), "{printed}");
 }
+
+/// A file with the client `a`: a component that does what its keys say.
+fn misbehaving(probe: &str) -> String {
+    let component = artifacts::MISBEHAVING;
+    format!("[clients.a]\ncomponent = '{component}'\nprobe = '{probe}'\n")
+}
+
+// fault 74
+#[tokio::test]
+async fn a_client_with_a_probe_is_called_once_when_it_is_loaded() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let text = format!(
+        "{}probe = 'first'\n",
+        asking(&upstream).replace("/items", "/items/{x}")
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    assert_eq!(upstream.requests(), 1);
+    assert!(
+        upstream.heads()[0].starts_with("GET /items/first "),
+        "{:?}",
+        upstream.heads()
+    );
+    service.hang_up();
+    service.logged("reloaded").await;
+    assert_eq!(upstream.requests(), 2);
+    let checked = run(&["config", "check", &file]).await;
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(upstream.requests(), 3);
+    assert_eq!(
+        get(service.address, "/v1/a/items?x=1").await.body(),
+        ITEMS_JSON
+    );
+    assert_eq!(upstream.requests(), 4);
+}
+
+// fault 74
+#[tokio::test]
+async fn a_client_whose_probe_fails_is_not_loaded() {
+    let hangs = Upstream::start(Answer::NoHead).await;
+    let folder = Folder::new();
+    let hanging = format!(
+        "[clients.a]\nbase_url = '{}'\nprobe = 's3cret'\nlimits.flight_timeout = '100ms'\n",
+        hangs.origin()
+    );
+    for (text, code) in [
+        (misbehaving("error:other"), "other"),
+        (misbehaving("error:not-found"), "not-found"),
+        (misbehaving("trap"), "guest-trap"),
+        (hanging, "upstream-timeout"),
+    ] {
+        let file = folder.write("a.toml", text.as_bytes());
+        for args in [
+            &["config", "check", &file][..],
+            &[
+                "serve",
+                "--config",
+                &file,
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "off",
+            ],
+        ] {
+            let refused = run(args).await;
+            assert_eq!(refused.status.code(), Some(1), "{text}");
+            let printed = String::from_utf8(refused.stderr).unwrap();
+            let expected = format!("expected items for the key of probe, got {code}: ");
+            assert!(printed.contains(&expected), "{printed}");
+            assert!(!printed.contains("s3cret"), "{printed}");
+        }
+    }
+    let file = folder.write("a.toml", misbehaving("echo:1").as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    folder.write("a.toml", misbehaving("error:other").as_bytes());
+    service.hang_up();
+    service.logged("nothing has changed: could not load the client a: expected items for the key of probe, got other").await;
+    let answer = get(service.address, "/v1/a/items?x=echo:1").await;
+    assert_eq!(answer.body(), r#"[{"id":"1","body":"1"}]"#);
+}

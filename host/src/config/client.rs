@@ -91,10 +91,16 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
+    /// A key that is called once whenever the client is loaded: at the start, at a reload, and by config check. If the
+    /// call fails, the client is not loaded, so the service does not start, or a reload changes nothing.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<String>", example = "42")]
+    probe: Option<String>,
+
     /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the items: an array, one object, or null for none), ID_AT (a JSON pointer to the id
     /// within an item) and ANSWER (with the value item, the answer is one item, whose id is the key). Read secrets from
-    /// oneflight's own environment or from a file.
+    /// oneflight's own environment or from a file; a line end at their end is removed.
     #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
@@ -230,6 +236,7 @@ impl ClientConfig {
             join_window: None,
             allow_fresh: false,
             abandoned: Abandoned::default(),
+            probe: None,
             settings: BTreeMap::new(),
             limits: Limits::default(),
             roots: Roots::default(),
@@ -248,6 +255,12 @@ impl ClientConfig {
         &self.name
     }
 
+    /// The key that is called once whenever the client is loaded.
+    #[must_use]
+    pub fn probe(&self) -> Option<&str> {
+        self.probe.as_deref()
+    }
+
     /// Sets the URL of the upstream: the setting `BASE_URL`, whose host the client may reach.
     pub fn set_base_url(&mut self, url: &str) {
         self.settings.remove(BASE_URL);
@@ -259,7 +272,8 @@ impl ClientConfig {
         self.put(name, SecretValue::written(value));
     }
 
-    /// Sets a variable of the guest's environment to the value of `variable` in oneflight's own.
+    /// Sets a variable of the guest's environment to the value of `variable` in oneflight's own, without a line end at
+    /// its end.
     ///
     /// # Errors
     ///
