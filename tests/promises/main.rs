@@ -10,6 +10,7 @@ mod answers;
 mod bounds;
 #[cfg(feature = "programs")]
 mod browser;
+mod client_settings;
 mod commands;
 mod compiling;
 mod components;

@@ -73,93 +73,87 @@ impl SettingError {
 
 impl Display for SettingError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let setting = &self.setting;
-        let (expected, got, fix) = match self.problem {
-            Problem::Unknown => {
-                return write!(
-                    f,
-                    "expected BASE_URL, HEADER_<NAME>, ITEMS_AT, ID_AT or ANSWER for the built-in client, got \
-                     {setting}; correct or remove it"
-                );
-            }
-            Problem::NoUrl => (
-                "a URL",
-                "none",
-                "write it like http://localhost:3000/items?id={x}",
+        let name = &self.setting;
+        match self.problem {
+            Problem::Unknown => write!(
+                f,
+                "expected BASE_URL, HEADER_<NAME>, ITEMS_AT, ID_AT or ANSWER for the built-in client, got {name}; \
+                 correct or remove it"
             ),
-            Problem::Scheme => (
-                "http[s]://host[:port]/...",
-                "another form",
-                "write it like http://localhost:3000/items?id={x}",
+            Problem::NoUrl => write!(
+                f,
+                "expected a URL for {name}, got none; write it like http://localhost:3000/items?id={{x}}"
             ),
-            Problem::User => (
-                "no user or password before the host",
-                "one",
-                "send them as HEADER_AUTHORIZATION",
+            Problem::Scheme => write!(
+                f,
+                "expected http[s]://host[:port]/... for {name}, got another form; write it like \
+                 http://localhost:3000/items?id={{x}}"
             ),
-            Problem::Host => (
-                "a host of letters, digits, '-', '_' and '.', or an IP address, and optionally a port",
-                "another one",
-                "write a name with other letters in its ASCII form, xn--...",
+            Problem::User => write!(
+                f,
+                "expected a URL without a user for {name}, got one with it; send credentials as HEADER_AUTHORIZATION"
             ),
-            Problem::PlaceholderInHost => (
-                "{x} in the path or the query",
-                "a placeholder in the host",
-                "write the host itself: a key must not choose it",
+            Problem::Host => write!(
+                f,
+                "expected a URL with a host of letters, digits, '-', '_' and '.', or an IP address, for {name}, got \
+                 another host or port; write a name with other letters in its ASCII form, xn--..."
             ),
-            Problem::Placeholder => (
-                "{x} where the key belongs, and no placeholder of another form",
-                "one",
-                "write {x}; or, if that text is meant to be sent, %7B, %7D and %3A for {, } and :",
+            Problem::PlaceholderInHost => write!(
+                f,
+                "expected a URL with {{x}} in its path or query for {name}, got a placeholder in its host; write the \
+                 host itself, as a key must not choose it"
             ),
-            Problem::Fragment => (
-                "no fragment (#...), which is never sent",
-                "one",
-                "remove it, or write %23 for #",
+            Problem::Placeholder => write!(
+                f,
+                "expected a URL with {{x}} as the only placeholder for {name}, got another one, such as {{id}} or \
+                 :id; write {{x}} where the key belongs, or %7B, %7D and %3A for {{, }} and : themselves"
             ),
-            Problem::Character => (
-                "percent-encoding of characters that a URL cannot have",
-                "one that is not encoded",
-                "write it encoded, for example %20 for a space",
+            Problem::Fragment => write!(
+                f,
+                "expected a URL without a fragment (#...) for {name}, got one with it; remove it, or write %23 for #"
             ),
-            Problem::Percent => (
-                "two hexadecimal digits after each %",
-                "others",
-                "write {x} where the key belongs, and %25 for % itself",
+            Problem::Character => write!(
+                f,
+                "expected a percent-encoded URL for {name}, got a character that must be encoded; write for example \
+                 %20 for a space"
             ),
-            Problem::Pointer => (
-                "a JSON pointer, which is empty or begins with / and has ~0 for ~",
-                "another form",
-                "write it like /data/items",
+            Problem::Percent => write!(
+                f,
+                "expected a URL with two hexadecimal digits after each % for {name}, got others; write {{x}} where \
+                 the key belongs, and %25 for % itself"
             ),
-            Problem::Answer => ("items or item", "another text", "write one of them"),
-            Problem::IdIsKey => (
-                "no pointer to an id beside ANSWER=item, with which the id is the key",
-                "one",
-                "remove one of them",
+            Problem::Pointer => write!(
+                f,
+                "expected a JSON pointer for {name}, got another form; write it like /data/items, with ~0 for ~ and \
+                 ~1 for / in a name"
             ),
-            Problem::HeaderName => (
-                "HEADER_ and a header's name of letters, digits, '-' and '_'",
-                "another name",
-                "correct it",
+            Problem::Answer => write!(
+                f,
+                "expected items or item for {name}, got another text; write one of them"
             ),
-            Problem::HeaderValue => (
-                "a header's value on one line without control characters",
-                "one with a line end or another control character",
-                "remove it, for example an empty line at the end of a file",
+            Problem::IdIsKey => write!(
+                f,
+                "expected ANSWER=item without {name}, as the id is the key, got both; remove one of them"
             ),
-            Problem::RepeatedHeader => (
-                "one setting for each header",
-                "two for the same one, as _ and - and upper and lower case are equal in names",
-                "remove one",
+            Problem::HeaderName => write!(
+                f,
+                "expected HEADER_ and a header's name of letters, digits, '-' and '_', got {name}; correct it"
             ),
-            Problem::ForbiddenHeader => (
-                "a header that a client may send",
-                "one that belongs to the connection or to oneflight",
-                "remove it",
+            Problem::HeaderValue => write!(
+                f,
+                "expected one line without control characters for {name}, got another value; remove them, for \
+                 example an empty line at the end of a file"
             ),
-        };
-        write!(f, "expected {expected}, got {got} for {setting}; {fix}")
+            Problem::RepeatedHeader => write!(
+                f,
+                "expected one setting for each header, got {name} beside another one; remove one, as _ and - are \
+                 equal in these names, and upper and lower case, too"
+            ),
+            Problem::ForbiddenHeader => write!(
+                f,
+                "expected a header that a client may send, got {name}; remove it"
+            ),
+        }
     }
 }
 
