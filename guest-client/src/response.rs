@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use client_settings::{Answer, ClientSettings};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -17,26 +18,82 @@ use crate::bindings::exports::oneflight::client::items::{Error, Item};
 /// size could contain so many items that the guest exceeds its memory limit and traps.
 const MAX_ITEMS: usize = 100_000;
 
-/// The elements of the array at `items_at`, each with its id at `id_at`. The text of an element is copied unchanged, so
-/// no number is rounded.
-pub(crate) fn items(body: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item>, Error> {
-    let malformed = |message: &str| Error::UpstreamMalformed(message.to_owned());
-    let not_json = |error: &dyn fmt::Display| malformed(&format!("the body is not JSON: {error}"));
-    let body = str::from_utf8(body).map_err(|error| not_json(&error))?;
-    let array = if items_at.is_empty() {
-        // The array is the whole body: it is checked while its items are parsed.
-        Some(body)
+/// RFC 8259, section 2: what may stand around a value.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// The items of a body, in the response to a request for the key `x`. Their text is copied unchanged, so no number is
+/// rounded.
+pub(crate) fn items(body: &[u8], settings: &ClientSettings, x: &str) -> Result<Vec<Item>, Error> {
+    let body = text(body)?;
+    let items_at = settings.items_at.tokens();
+    let json = if items_at.is_empty() {
+        // It is checked while its items are parsed.
+        body
     } else {
         let body = serde_json::from_str(body).map_err(|error| not_json(&error))?;
-        at(&tokens(items_at), body).map(RawValue::get)
+        let json = at(items_at, body).map(RawValue::get);
+        json.ok_or_else(|| malformed("nothing is where ITEMS_AT points"))?
     };
-    let Some(array) = array.filter(|array| is_array(array)) else {
-        serde_json::from_str::<IgnoredAny>(body).map_err(|error| not_json(&error))?;
-        let message = "no array where ITEMS_AT points (by default the whole body)";
-        return Err(malformed(message));
+    let json = json.trim_start_matches(WHITE_SPACE);
+    let id_at = match &settings.answer {
+        Answer::Items { id_at } => id_at.tokens(),
+        Answer::Item => {
+            let item = (json.as_bytes().first() != Some(&b'n')).then_some(x);
+            return one(json, |_| Ok(item.map(str::to_owned)));
+        }
     };
-    let id_at = tokens(id_at);
-    let items = parse(array, ItemsVisitor { id_at }).map_err(|error| match error.classify() {
+    match json.as_bytes().first() {
+        Some(b'[') => array(json, id_at),
+        Some(b'{') => one(json, |item| {
+            let id = at(id_at, item).and_then(id);
+            let expected = "an object has no id where ID_AT points (/id by default); to take the answer as one item \
+                            whose id is the key, set ANSWER=item";
+            id.map(Some).ok_or_else(|| malformed(expected))
+        }),
+        Some(b'n') => one(json, |_| Ok(None)),
+        _ => one(json, |_| {
+            let expected = "expected an array of items, an object or null where ITEMS_AT points (by default the whole \
+                            body), got another value";
+            Err(malformed(expected))
+        }),
+    }
+}
+
+/// The body as text, without a byte-order mark.
+///
+/// RFC 8259, section 8.1: JSON is UTF-8, and a parser may ignore a byte-order mark.
+fn text(body: &[u8]) -> Result<&str, Error> {
+    if body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
+        return Err(malformed("expected JSON in UTF-8, got UTF-16"));
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    str::from_utf8(body).map_err(|error| not_json(&error))
+}
+
+fn malformed(message: &str) -> Error {
+    Error::UpstreamMalformed(message.to_owned())
+}
+
+fn not_json(error: &dyn fmt::Display) -> Error {
+    Error::UpstreamMalformed(format!("the body is not JSON: {error}"))
+}
+
+/// The value `json` as one item, or as none, if `id` returns none.
+fn one(
+    json: &str,
+    id: impl FnOnce(&RawValue) -> Result<Option<String>, Error>,
+) -> Result<Vec<Item>, Error> {
+    let json: &RawValue = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+    let item = |id| Item {
+        id,
+        body: json.get().to_owned(),
+    };
+    Ok(id(json)?.map(item).into_iter().collect())
+}
+
+/// The elements of an array, each with its id at the pointer `id_at`.
+fn array(json: &str, id_at: &[String]) -> Result<Vec<Item>, Error> {
+    let items = parse(json, ItemsVisitor { id_at }).map_err(|error| match error.classify() {
         Category::Data => malformed(&error.to_string()),
         _ => not_json(&error),
     })?;
@@ -50,29 +107,9 @@ pub(crate) fn items(body: &[u8], items_at: &str, id_at: &str) -> Result<Vec<Item
     Ok(items)
 }
 
-/// Whether `json` is an array, if it is JSON at all.
-fn is_array(json: &str) -> bool {
-    json.trim_start_matches([' ', '\t', '\n', '\r'])
-        .starts_with('[')
-}
-
-/// The reference tokens of a JSON pointer. The part before the first slash is empty in a valid pointer.
-///
-/// RFC 6901, section 4: `~1` is decoded before `~0`.
-fn tokens(pointer: &str) -> Vec<String> {
-    let names = pointer.split('/');
-    names
-        .map(|name| name.replace("~1", "/").replace("~0", "~"))
-        .collect()
-}
-
 /// The value at the pointer of these `tokens`.
 fn at<'a>(tokens: &[String], json: &'a RawValue) -> Option<&'a RawValue> {
-    let (first, names) = tokens.split_first()?;
-    if !first.is_empty() {
-        return None;
-    }
-    names.iter().try_fold(json, |json, name| {
+    tokens.iter().try_fold(json, |json, name| {
         parse(json.get(), Member { name }).ok().flatten()
     })
 }
@@ -95,12 +132,12 @@ fn parse<'a, V: Visitor<'a>>(json: &'a str, visitor: V) -> serde_json::Result<V:
 }
 
 /// Converts each element of an array to an item.
-struct ItemsVisitor {
+struct ItemsVisitor<'p> {
     /// The tokens of the pointer to an item's id.
-    id_at: Vec<String>,
+    id_at: &'p [String],
 }
 
-impl<'a> Visitor<'a> for ItemsVisitor {
+impl<'a> Visitor<'a> for ItemsVisitor<'_> {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,8 +150,9 @@ impl<'a> Visitor<'a> for ItemsVisitor {
             if items.len() == MAX_ITEMS {
                 return Err(A::Error::custom(format!("more than {MAX_ITEMS} items")));
             }
-            let id = at(&self.id_at, body).and_then(id);
-            let no_id = "an item has no id where ID_AT points (/id by default)";
+            let id = at(self.id_at, body).and_then(id);
+            let no_id =
+                "an item has no id, a string or a number, where ID_AT points (/id by default)";
             items.push(Item {
                 id: id.ok_or_else(|| A::Error::custom(no_id))?,
                 body: body.get().to_owned(),
@@ -186,14 +224,69 @@ impl Visitor<'_> for NameIs<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, items};
+    use super::{ClientSettings, Error, items};
 
-    fn pairs(body: &str, items_at: &str, id_at: &str) -> Result<Vec<(String, String)>, String> {
-        match items(body.as_bytes(), items_at, id_at) {
+    /// The items of a body with these settings, for the key `k`.
+    fn bytes(body: &[u8], settings: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
+        let url = ("BASE_URL", "http://a.example");
+        let settings = ClientSettings::parse([&url].into_iter().chain(settings).copied()).unwrap();
+        match items(body, &settings, "k") {
             Ok(items) => Ok(items.into_iter().map(|item| (item.id, item.body)).collect()),
             Err(Error::UpstreamMalformed(message)) => Err(message),
             Err(other) => panic!("{other:?}"),
         }
+    }
+
+    fn pairs(body: &str, items_at: &str, id_at: &str) -> Result<Vec<(String, String)>, String> {
+        bytes(body.as_bytes(), &[("ITEMS_AT", items_at), ("ID_AT", id_at)])
+    }
+
+    fn pair(id: &str, body: &str) -> (String, String) {
+        (id.to_owned(), body.to_owned())
+    }
+
+    #[test]
+    fn one_object_is_one_item_and_null_is_none() {
+        let object = r#"{"id":7,"n":1.00}"#;
+        let item = Ok(vec![pair("7", object)]);
+        assert_eq!(pairs(&format!(" {object}\n"), "", "/id"), item);
+        assert_eq!(pairs(&format!(r#"{{"a":{object}}}"#), "/a", "/id"), item);
+        assert_eq!(pairs(" null ", "", "/id"), Ok(vec![]));
+        assert_eq!(pairs(r#"{"a":null}"#, "/a", "/id"), Ok(vec![]));
+        let no_id = pairs("{}", "", "/id").unwrap_err();
+        assert!(no_id.contains("set ANSWER=item"), "{no_id}");
+    }
+
+    #[test]
+    fn the_whole_answer_can_be_one_item_whose_id_is_the_key() {
+        for body in [r#"{"n":1.00}"#, "[1, 2]", "7", "\"text\"", "false"] {
+            let item = Ok(vec![pair("k", body)]);
+            assert_eq!(
+                bytes(format!(" {body}\n").as_bytes(), &[("ANSWER", "item")]),
+                item
+            );
+            let nested = format!(r#"{{"a":{body}}}"#);
+            let settings = [("ANSWER", "item"), ("ITEMS_AT", "/a")];
+            assert_eq!(bytes(nested.as_bytes(), &settings), item);
+        }
+        assert_eq!(bytes(b"null", &[("ANSWER", "item")]), Ok(vec![]));
+        for body in ["", "nul", "{}{}", "[1,]"] {
+            let refused = bytes(body.as_bytes(), &[("ANSWER", "item")]).unwrap_err();
+            assert!(refused.contains("not JSON"), "{body}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_utf16_is_named() {
+        let item = Ok(vec![pair("7", "{\"id\":7}")]);
+        assert_eq!(bytes(b"\xef\xbb\xbf[{\"id\":7}]", &[]), item);
+        assert_eq!(bytes(b"\xef\xbb\xbf {\"id\":7}", &[]), item);
+        for body in [&b"\xff\xfe[\0]\0"[..], b"\xfe\xff\0[\0]"] {
+            let refused = bytes(body, &[]).unwrap_err();
+            assert_eq!(refused, "expected JSON in UTF-8, got UTF-16");
+        }
+        assert!(bytes(b"[{\"id\":\"\xff\"}]", &[]).is_err());
+        assert!(bytes(b"\xef\xbb\xbf\xef\xbb\xbf[]", &[]).is_err());
     }
 
     #[test]
@@ -233,8 +326,12 @@ mod tests {
             ("\u{c}[]", "not JSON"),
             ("{,}", "not JSON"),
             ("[{\"id\":1,}]", "not JSON"),
-            ("{}", "no array"),
-            ("null", "no array"),
+            ("{}", "an object has no id"),
+            ("7", "expected an array"),
+            ("\"\"", "expected an array"),
+            ("true", "expected an array"),
+            ("nil", "not JSON"),
+            ("{\"id\":1}{\"id\":2}", "not JSON"),
             ("[{}]", "no id"),
             ("[{\"id\":null}]", "no id"),
             ("[7]", "no id"),
@@ -243,8 +340,10 @@ mod tests {
             let refused = pairs(answer, "", "/id").unwrap_err();
             assert!(refused.contains(why), "{answer}: {refused}");
         }
-        assert!(items(b"[{\"id\":\"\xff\"}]", "", "/id").is_err());
-        assert!(items(b"[]", "/missing", "/id").is_err());
-        assert!(items(b"{\"a\":[]}", "a", "/id").is_err());
+        // A pointer that is misspelt must not seem to find no items.
+        for answer in ["[]", "{}", "{\"total\":0}"] {
+            let refused = pairs(answer, "/missing", "/id").unwrap_err();
+            assert_eq!(refused, "nothing is where ITEMS_AT points", "{answer}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`model::setting`](crate::model::setting), any other by serde's and schemars' attributes. Parsing, `config print`,
 //! the JSON Schema, the commented example, the README's table and the help of flags follow from that declaration.
 
+mod builtin;
 mod client;
 mod file;
 mod instances;
@@ -19,6 +20,8 @@ mod value_error;
 
 #[cfg(test)]
 mod tests;
+
+pub use client_settings::SettingError;
 
 pub use self::client::{ClientConfig, ClientConfigError, Component, SharingSetting};
 pub use self::file::{

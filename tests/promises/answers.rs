@@ -172,3 +172,140 @@ async fn a_request_has_a_user_agent() {
         assert!(head.contains(expected), "{head}");
     }
 }
+
+// fault 70
+#[tokio::test]
+async fn answers_of_ordinary_upstreams_are_items() {
+    const BOLT: &str = r#"[{"id":"1","body":{"id":1,"name":"bolt"}}]"#;
+    let body = |text: &str| Answer::Body(text.to_owned());
+    let whole = r#"[{"id":"42","body":{"name":"bolt"}}]"#;
+    for (answer, settings, expected) in [
+        (
+            body("\u{feff}[{\"id\":1,\"name\":\"bolt\"}]"),
+            &[][..],
+            BOLT,
+        ),
+        (body(r#"{"id":1,"name":"bolt"}"#), &[], BOLT),
+        (
+            body(r#"{"data":{"id":1,"name":"bolt"}}"#),
+            &[("ITEMS_AT", "/data")],
+            BOLT,
+        ),
+        (body("null"), &[], "[]"),
+        (
+            body(r#"{"items":null,"total":0}"#),
+            &[("ITEMS_AT", "/items")],
+            "[]",
+        ),
+        (Answer::Raw("HTTP/1.1 204 No Content\r\n\r\n"), &[], "[]"),
+        (Answer::Status(205, ""), &[], "[]"),
+        (Answer::Status(204, ""), &[("ANSWER", "item")], "[]"),
+        (body(r#"{"name":"bolt"}"#), &[("ANSWER", "item")], whole),
+        (
+            body(r#"{"data":{"name":"bolt"}}"#),
+            &[("ANSWER", "item"), ("ITEMS_AT", "/data")],
+            whole,
+        ),
+        (
+            body("[1,2]"),
+            &[("ANSWER", "item")],
+            r#"[{"id":"42","body":[1,2]}]"#,
+        ),
+        (
+            Answer::Bytes("content-encoding: identity\r\n", b"[]".to_vec()),
+            &[],
+            "[]",
+        ),
+    ] {
+        let upstream = Upstream::start(answer.clone()).await;
+        let mut all = reaching(&upstream);
+        for (name, value) in settings {
+            all = all.env(name, value);
+        }
+        let subject = Subject::builtin(&upstream.origin(), all).await;
+        let items = subject.ask("42").await;
+        assert_eq!(items.as_deref(), Ok(expected), "{answer:?}");
+        let head = upstream.heads().remove(0);
+        assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+    }
+}
+
+// fault 71
+#[tokio::test]
+async fn a_part_of_an_answer_is_no_answer() {
+    let part = Answer::Status(206, "content-range: items 0-0/500\r\n");
+    let upstream = Upstream::start(part).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let answer = get(serving.callers, ITEMS).await;
+    assert_eq!(
+        (answer.status().as_u16(), &*code(&answer)),
+        (502, "upstream-status")
+    );
+    assert_eq!(
+        header(&answer, "proxy-status"),
+        "oneflight; received-status=206"
+    );
+    let log = log_of("42", &upstream.origin()).await;
+    assert!(
+        log.contains("the upstream responded with a part of its answer (status 206)"),
+        "{log}"
+    );
+}
+
+// fault 71
+#[tokio::test]
+async fn the_log_says_what_an_answer_is_that_cannot_be_parsed_and_not_what_it_contains() {
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03s3cret".to_vec();
+    let json = "content-type: application/json\r\n";
+    let utf16: Vec<u8> = "\u{feff}[]"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (headers, body, expected) in [
+        (
+            "content-type: text/html; charset=utf-8\r\n",
+            b"<!DOCTYPE html><html><body>s3cret".to_vec(),
+            "the body is not JSON: expected value at line 1 column 1 code=\"upstream-malformed\" \
+             content_type=\"text/html; charset=utf-8\" body=\"HTML\"",
+        ),
+        (
+            "content-type: application/json\r\ncontent-encoding: gzip\r\n",
+            gzip.clone(),
+            "expected a body without Content-Encoding, as the request accepts none, got gzip \
+             code=\"upstream-malformed\" content_type=\"application/json\" content_encoding=\"gzip\" body=\"gzip\"",
+        ),
+        (
+            "content-encoding: br\r\n",
+            b"\x8b\x02\x80s3cret\x03".to_vec(),
+            "got br code=\"upstream-malformed\" content_encoding=\"br\" body=\"binary\"",
+        ),
+        (
+            json,
+            gzip,
+            "content_type=\"application/json\" body=\"gzip\"",
+        ),
+        (
+            json,
+            utf16,
+            "expected JSON in UTF-8, got UTF-16 code=\"upstream-malformed\" \
+                       content_type=\"application/json\" body=\"UTF-16\"",
+        ),
+        (
+            json,
+            b"[{\"id\":\"caf\xe9 s3cret\"}]".to_vec(),
+            "body=\"text that is not UTF-8\"",
+        ),
+        (
+            json,
+            b"{\"error\":\"s3cret\"}".to_vec(),
+            "set ANSWER=item code=\"upstream-malformed\" \
+                       content_type=\"application/json\" body=\"JSON\"",
+        ),
+        ("", Vec::new(), "code=\"upstream-malformed\" body=\"empty\""),
+    ] {
+        let upstream = Upstream::start(Answer::Bytes(headers, body)).await;
+        let log = log_of("42", &upstream.origin()).await;
+        assert!(log.contains(expected), "{expected}: {log}");
+        assert!(!log.contains("3cret"), "{log}");
+    }
+}

@@ -167,7 +167,9 @@ async fn settings_of_the_built_in_client_name_the_path_and_where_the_items_are()
         .env("HEADER_X_API_KEY", "s3cret")
         .env("ITEMS_AT", "/data")
         .env("ID_AT", "/key/sku");
-    let base_url = format!("{}/shop/{{x}}/parts", upstream.origin());
+    // Schemes are case-insensitive.
+    let origin = upstream.origin().replace("http", "HTTP");
+    let base_url = format!("{origin}/shop/{{x}}/parts");
     let subject = Subject::builtin(&base_url, settings).await;
     let expected = r#"[{"id":"7","body":{"key":{"sku":7},"price":1.50}}]"#;
     assert_eq!(subject.ask("a/b").await.as_deref(), Ok(expected));

@@ -17,7 +17,7 @@ const EXAMPLE: &str = concat!(
 );
 
 /// A file with the client `a` in front of `upstream`.
-fn asking(upstream: &Upstream) -> String {
+pub(crate) fn asking(upstream: &Upstream) -> String {
     format!(
         "[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
         upstream.origin()
@@ -198,6 +198,10 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
             "found the unknown name clients.a.no",
         ),
         (
+            format!("{good}settings.ITEMS_AT = 'items'"),
+            "a.toml:4: clients.a.settings.ITEMS_AT: expected a JSON pointer",
+        ),
+        (
             format!("{good}[clients.b]\ncomponent = 'b.wasm'"),
             "could not load the client b",
         ),
@@ -218,7 +222,7 @@ async fn on_sighup_an_invalid_file_changes_nothing_and_is_logged() {
     service.terminate();
     let (exit, log) = service.ended().await;
     assert_eq!(exit, Some(0));
-    assert_eq!(log.matches("nothing has changed").count(), 3, "{log}");
+    assert_eq!(log.matches("nothing has changed").count(), 4, "{log}");
 }
 
 // As when a certificate is about to expire.

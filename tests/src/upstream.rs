@@ -27,6 +27,8 @@ pub enum Answer {
     Status(u16, &'static str),
     /// 200 with this body.
     Body(String),
+    /// 200 with these header lines and these bytes as the body.
+    Bytes(&'static str, Vec<u8>),
     /// 302 to this URL.
     RedirectTo(String),
     /// Nothing at all: the connection stays open until [`Upstream::hang_up`].
@@ -289,6 +291,14 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
                 .await
             }
             Answer::Body(body) => write(&mut stream, &whole("200 OK", "", body)).await,
+            Answer::Bytes(headers, body) => {
+                let length = body.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n");
+                match write(&mut stream, &head).await {
+                    Ok(()) => stream.write_all(body).await,
+                    failed => failed,
+                }
+            }
             Answer::RedirectTo(url) => {
                 let location = format!("location: {url}\r\n");
                 write(&mut stream, &whole("302 Found", &location, "")).await

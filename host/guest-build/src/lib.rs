@@ -3,7 +3,7 @@
 //! The host's built-in client and the guests of the tests are built in the same way: in a target folder of their own
 //! that all profiles share (so that clippy, release and doc do not build a guest again), and without the environment
 //! that the outer cargo sets for the crate that it builds (its flags and wrappers are not meant for Wasm). It reads
-//! only the package's name from the manifest, and does not check the component against the contract; loading it does.
+//! only the package's name and its path dependencies from the manifest, and does not check the component against the contract; loading it does.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -87,18 +87,24 @@ impl Tool {
 /// Every [`Error`] says what to do, in one line as `cargo::error=` requires. If a guest does not build, the output of
 /// the compiler precedes it on standard error.
 pub fn build(guest: &Guest<'_>) -> Result<PathBuf, Error> {
-    for watched in ["src", "Cargo.toml", "Cargo.lock", "build.rs"] {
-        let watched = guest.dir.join(watched);
-        // A missing file would count as changed each time.
-        if watched.exists() {
-            println!("cargo::rerun-if-changed={}", watched.display());
+    let file = guest.dir.join("Cargo.toml");
+    let manifest = fs::read_to_string(&file).map_err(|source| Error::io(&file, &source))?;
+    let dependencies = path_dependencies(&manifest).map(|path| guest.dir.join(path));
+    for dir in dependencies.chain([guest.dir.to_owned()]) {
+        for watched in ["src", "Cargo.toml", "Cargo.lock", "build.rs"] {
+            let watched = dir.join(watched);
+            // A missing file would count as changed each time.
+            if watched.exists() {
+                println!("cargo::rerun-if-changed={}", watched.display());
+            }
         }
     }
     println!("cargo::rerun-if-changed={}", guest.wit.display());
 
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or(Error::NotABuildScript)?);
     let guests = target_root(&out_dir).join("guests");
-    let name = package_name(&guest.dir.join("Cargo.toml"))?.replace('-', "_");
+    let name = package_name(&manifest).ok_or(Error::NoPackageName(file))?;
+    let name = name.replace('-', "_");
     let file = format!("{name}.wasm");
 
     fs::create_dir_all(&guests).map_err(|source| Error::io(&guests, &source))?;
@@ -361,17 +367,24 @@ fn target_root(out_dir: &Path) -> &Path {
         .unwrap_or(out_dir)
 }
 
-fn package_name(manifest: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(manifest).map_err(|source| Error::io(manifest, &source))?;
-    let name = text.lines().find_map(|line| {
+/// The package's name in its manifest.
+fn package_name(manifest: &str) -> Option<&str> {
+    manifest.lines().find_map(|line| {
         line.strip_prefix("name")?
             .trim_start()
             .strip_prefix('=')?
             .split('"')
             .nth(1)
-    });
-    name.map(str::to_owned)
-        .ok_or_else(|| Error::NoPackageName(manifest.to_owned()))
+    })
+}
+
+/// The folders of the dependencies that a manifest names by their paths, each on one line, as in
+/// `name = { path = "folder" }`.
+fn path_dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    manifest.lines().filter_map(|line| {
+        let (before, path) = line.split_once("path = \"")?;
+        before.contains('{').then(|| path.split('"').next())?
+    })
 }
 
 /// Whether `binary` has the header of a component: the Wasm magic, version 13, layer 1. A core module has version 1,
@@ -386,7 +399,9 @@ mod tests {
     use std::process::Command;
     use std::{env, fs};
 
-    use super::{Error, command_line, is_component, is_outer, package_name, target_root};
+    use super::{
+        command_line, is_component, is_outer, package_name, path_dependencies, target_root,
+    };
 
     /// A folder that is removed when it is dropped.
     struct Folder(PathBuf);
@@ -463,16 +478,12 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_package_is_read_from_the_manifest() {
-        let folder = Folder::new("manifest");
-        let manifest = folder.0.join("Cargo.toml");
-        fs::write(&manifest, "[package]\nname = \"a-guest\" # a name\n[lib]\n").unwrap();
-        assert_eq!(package_name(&manifest).unwrap(), "a-guest");
-        fs::write(&manifest, "[package]\n").unwrap();
-        assert!(matches!(
-            package_name(&manifest),
-            Err(Error::NoPackageName(_))
-        ));
+    fn the_name_of_the_package_and_its_path_dependencies_are_read_from_the_manifest() {
+        let manifest = "[package]\nname = \"a-guest\" # a name\n[lib]\npath = \"lib.rs\"\n[dependencies]\n\
+                        a = \"1\"\nb = { package = \"c\", path = \"../d\" } # a path\n";
+        assert_eq!(package_name(manifest), Some("a-guest"));
+        assert!(path_dependencies(manifest).eq(["../d"]));
+        assert_eq!(package_name("[package]\n"), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use oneflight::config::{
     ClientConfig, ClientConfigError, Component, SharingSetting, describe, summarize,
 };
 use oneflight::upstream::AllowRule;
-use oneflight::{ComponentClient, Engine, Instances, Limits};
+use oneflight::{Call, Client, ClientMetrics, ComponentClient, Engine, Instances, Limits, Stack};
 
 use super::compile::CompileFlags;
 use super::flag::{RenamedFlag, limit, renamed};
@@ -162,7 +162,7 @@ impl ClientFlags {
     }
 }
 
-/// Compiles and checks a client, and logs its limits.
+/// Compiles and checks a client, logs its limits, and calls it once if its settings have a probe.
 pub(super) async fn load_client(
     engine: &Engine,
     client: &ClientConfig,
@@ -170,12 +170,31 @@ pub(super) async fn load_client(
     let settings = client.effective();
     let (name, limits) = (&settings.name, &settings.limits);
     tracing::info!(client = name, instances = ?settings.instances, ?limits, "the client's limits");
-    match &client.component {
-        Component::Builtin => Ok(load_builtin(engine, settings).await?),
+    let component = match &client.component {
+        Component::Builtin => load_builtin(engine, settings).await?,
         Component::File(file) => load_file(engine, file, settings)
             .await?
-            .with_context(|| format!("cannot run {}", file.display())),
+            .with_context(|| format!("cannot run {}", file.display()))?,
+    };
+    if let Some(key) = client.probe() {
+        probe(&component, key).await?;
     }
+    Ok(component)
+}
+
+/// Calls the client with this key, within its limits.
+async fn probe(component: &ComponentClient, key: &str) -> anyhow::Result<()> {
+    let metrics = ClientMetrics::default();
+    let client = Stack::new(component.clone(), component.settings(), metrics);
+    let reply = client.call(Call::from(key).into()).await;
+    let Err(error) = reply.result else {
+        return Ok(());
+    };
+    let code = error.code();
+    anyhow::bail!(
+        "expected items for the key of probe, got {code}: {error}; correct the client's settings or the key, or \
+         remove probe"
+    )
 }
 
 /// `NAME=VALUE`.

@@ -5,11 +5,13 @@ use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use client_settings::{BASE_URL, Problem, SettingError};
 use http::Uri;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::builtin;
 use super::instances::InstancesSetting;
 use super::text;
 use super::value::{self, OriginError, SecretValue};
@@ -89,9 +91,16 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
+    /// A key that is called once whenever the client is loaded: at the start, at a reload, and by config check. If the
+    /// call fails, the client is not loaded, so the service does not start, or a reload changes nothing.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<String>", example = "42")]
+    probe: Option<String>,
+
     /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
-    /// ITEMS_AT (a JSON pointer to the array of items) and ID_AT (a JSON pointer to the id within an item). Read
-    /// secrets from oneflight's own environment or from a file.
+    /// ITEMS_AT (a JSON pointer to the items: an array, one object, or null for none), ID_AT (a JSON pointer to the id
+    /// within an item) and ANSWER (with the value item, the answer is one item, whose id is the key). Read secrets from
+    /// oneflight's own environment or from a file; a line end at their end is removed.
     #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
@@ -159,8 +168,8 @@ pub enum ClientConfigError {
         /// What is wrong with it.
         why: String,
     },
-    /// The built-in client does not have this setting, which may be misspelt.
-    UnknownSetting(String),
+    /// The built-in client would refuse this setting.
+    Setting(SettingError),
     /// This setting has two values.
     SetTwice(String),
     /// The built-in client has no upstream.
@@ -182,11 +191,7 @@ impl Display for ClientConfigError {
         match self {
             Self::Origin(error) => error.fmt(f),
             Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
-            Self::UnknownSetting(name) => write!(
-                f,
-                "expected BASE_URL, HEADER_<NAME>, ITEMS_AT or ID_AT for the built-in client, got {name}; \
-                 correct or remove it"
-            ),
+            Self::Setting(error) => error.fmt(f),
             Self::SetTwice(name) => {
                 write!(
                     f,
@@ -207,8 +212,6 @@ impl Display for ClientConfigError {
 }
 
 impl std::error::Error for ClientConfigError {}
-
-const BASE_URL: &str = "BASE_URL";
 
 impl Default for ClientConfig {
     fn default() -> Self {
@@ -233,6 +236,7 @@ impl ClientConfig {
             join_window: None,
             allow_fresh: false,
             abandoned: Abandoned::default(),
+            probe: None,
             settings: BTreeMap::new(),
             limits: Limits::default(),
             roots: Roots::default(),
@@ -251,6 +255,12 @@ impl ClientConfig {
         &self.name
     }
 
+    /// The key that is called once whenever the client is loaded.
+    #[must_use]
+    pub fn probe(&self) -> Option<&str> {
+        self.probe.as_deref()
+    }
+
     /// Sets the URL of the upstream: the setting `BASE_URL`, whose host the client may reach.
     pub fn set_base_url(&mut self, url: &str) {
         self.settings.remove(BASE_URL);
@@ -262,7 +272,8 @@ impl ClientConfig {
         self.put(name, SecretValue::written(value));
     }
 
-    /// Sets a variable of the guest's environment to the value of `variable` in oneflight's own.
+    /// Sets a variable of the guest's environment to the value of `variable` in oneflight's own, without a line end at
+    /// its end.
     ///
     /// # Errors
     ///
@@ -334,9 +345,11 @@ impl ClientConfig {
         }
         let base_url = self.base_url.is_some();
         self.complete().map_err(|why| match &why {
-            ClientConfigError::UnknownSetting(variable) => about_variable(variable, &why),
-            ClientConfigError::BaseUrl if base_url => about("base_url", &why),
-            ClientConfigError::BaseUrl => about_variable(BASE_URL, &why),
+            ClientConfigError::Setting(error) if base_url && error.setting() == BASE_URL => {
+                about("base_url", &why)
+            }
+            ClientConfigError::Setting(error) => about_variable(error.setting(), &why),
+            ClientConfigError::BaseUrl => about("base_url", &why),
             _ => ValueError::about(&["clients", &name], &why),
         })
     }
@@ -345,32 +358,41 @@ impl ClientConfig {
     ///
     /// # Errors
     ///
-    /// When the built-in client has no upstream, or a setting that it does not know.
+    /// When the built-in client has no upstream, or would refuse one of its settings; or when the base URL of another
+    /// component has no origin.
     pub fn complete(mut self) -> Result<Self, ClientConfigError> {
-        let builtin = self.component == Component::Builtin;
-        if builtin && let Some(name) = self.settings.keys().find(|name| !is_known(name)) {
-            return Err(ClientConfigError::UnknownSetting(name.clone()));
-        }
-        // For a component in a file, a variable that happens to be called BASE_URL is not its upstream.
-        let variable = self.settings.get(BASE_URL).filter(|_| builtin);
-        self.upstream = match self.base_url.as_ref().or(variable) {
-            Some(url) => Some(origin(&url.text).ok_or(ClientConfigError::BaseUrl)?),
-            None if builtin => return Err(ClientConfigError::NoUpstream),
-            None => None,
+        self.upstream = match self.component {
+            Component::Builtin => {
+                let origin = builtin::judge(self.variables());
+                Some(origin.map_err(|error| match error.problem() {
+                    Problem::NoUrl => ClientConfigError::NoUpstream,
+                    _ => ClientConfigError::Setting(error),
+                })?)
+            }
+            // A variable that happens to be called BASE_URL is not its upstream.
+            Component::File(_) => match &self.base_url {
+                Some(url) => Some(origin(&url.text).ok_or(ClientConfigError::BaseUrl)?),
+                None => None,
+            },
         };
         Ok(self)
+    }
+
+    /// The environment variables of the guest.
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let base_url = self.base_url.iter().map(|url| (BASE_URL, &*url.text));
+        let settings = self.settings.iter();
+        base_url.chain(settings.map(|(name, value)| (&**name, &*value.text)))
     }
 
     /// The settings with which the client is loaded.
     #[must_use]
     pub fn effective(&self) -> Settings {
-        let base_url = self.base_url.iter().map(|url| (BASE_URL, url));
-        let variables = self.settings.iter().map(|(name, value)| (&**name, value));
-        let env = base_url.chain(variables);
         Settings {
             name: self.name.clone(),
-            env: env
-                .map(|(name, value)| (name.to_owned(), value.text.clone()))
+            env: self
+                .variables()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             policy: UpstreamPolicy {
                 allow: self.allow.iter().chain(&self.upstream).cloned().collect(),
@@ -393,12 +415,7 @@ impl ClientConfig {
     }
 }
 
-/// The built-in client would ignore a setting that it does not know, and so a misspelt one.
-fn is_known(name: &str) -> bool {
-    matches!(name, BASE_URL | "ITEMS_AT" | "ID_AT") || name.starts_with("HEADER_")
-}
-
-/// The origin of a base URL.
+/// The origin of a base URL whose rest only its component understands.
 fn origin(url: &str) -> Option<AllowRule> {
     let uri = url.replace("{x}", "x").parse::<Uri>().ok()?;
     let (scheme, authority) = uri.scheme().zip(uri.authority())?;

@@ -12,7 +12,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::located::SECRET;
 use super::text;
 
-/// A string and its origin. [`fmt::Debug`] and [`Serialize`] have the origin only.
+/// A string and its origin. A line end at the end of a value from elsewhere is not a part of it: editors and `echo` add
+/// one, and no header may have one. [`fmt::Debug`] and [`Serialize`] have the origin only.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SecretValue {
     /// Empty until a value from elsewhere is [read](SecretValue::resolve).
@@ -27,7 +28,7 @@ enum ValueOrigin {
     Written,
     /// This variable of oneflight's own environment.
     Environment(String),
-    /// This file, without the end of its last line.
+    /// This file.
     File(PathBuf),
 }
 
@@ -89,7 +90,7 @@ impl SecretValue {
             ValueOrigin::Environment(variable) => {
                 let text = std::env::var(&*variable);
                 let missing = |_| OriginError::NoVariable(variable.clone());
-                self.text = text.map_err(missing)?;
+                without_line_end(&text.map_err(missing)?).clone_into(&mut self.text);
             }
             ValueOrigin::File(file) => {
                 *file = folder.join(&*file);
@@ -98,14 +99,17 @@ impl SecretValue {
                     file: file.clone(),
                     why: why.to_string(),
                 })?;
-                let line = text.strip_suffix('\n').unwrap_or(&text);
-                line.strip_suffix('\r')
-                    .unwrap_or(line)
-                    .clone_into(&mut self.text);
+                without_line_end(&text).clone_into(&mut self.text);
             }
         }
         Ok(())
     }
+}
+
+/// `text` without one line end at its end, of any system.
+fn without_line_end(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 impl fmt::Debug for SecretValue {
