@@ -186,7 +186,7 @@ impl Loaded {
             Ok(returned) => returned,
             Err(exceeded) => {
                 tracing::warn!("{exceeded}");
-                return Err(ClientError::GuestDeadline);
+                return Err(ClientError::GuestDeadline("max_cpu_time"));
             }
         };
         let error = match returned {

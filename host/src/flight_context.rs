@@ -304,7 +304,7 @@ mod tests {
     fn only_the_newest_request_decides_the_flights_error() {
         let context = FlightContext::default();
         let (first, second) = (context.begin(), context.begin());
-        first.fail(ClientError::UpstreamTimeout, &"late");
+        first.fail(ClientError::UpstreamTimeout(None), &"late");
         assert_eq!(context.last_failure(), None);
         second.fail(ClientError::UpstreamUnavailable, &"gone");
         assert_eq!(

@@ -29,4 +29,5 @@ pub use self::request_id::RequestId;
 pub use self::sharing::Sharing;
 pub use self::usage::Usage;
 
+pub(crate) use self::error::to_raise;
 pub(crate) use self::setting::limits;

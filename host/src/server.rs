@@ -146,7 +146,7 @@ impl<C: Execute> Service<C> {
             .await
             .is_err()
         {
-            tracing::warn!("the shutdown write timeout has passed; open connections are closed");
+            tracing::warn!("shutdown_write_timeout has passed; open connections are closed");
         }
     }
 
@@ -158,7 +158,7 @@ impl<C: Execute> Service<C> {
         if cancelled > 0 {
             tracing::warn!(
                 cancelled,
-                "the shutdown grace has passed; open flights are cancelled"
+                "shutdown_grace has passed; open flights are cancelled"
             );
         }
     }

@@ -21,6 +21,7 @@ mod front;
 mod guests;
 mod instances;
 mod life;
+mod limits;
 mod metrics;
 mod observing;
 mod output;

@@ -15,6 +15,8 @@ use super::Execute;
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, Generation, Limits, Outcome, Resource, Usage};
 
+const FLIGHT_TIMEOUT: &str = "flight_timeout";
+
 /// Limits the number of concurrent executions, and ends each at its deadline.
 #[derive(Debug)]
 pub struct WithLimits<E> {
@@ -75,8 +77,8 @@ impl<E: Execute> Execute for WithLimits<E> {
         // counted. If it were dropped first, every timeout would be attributed to the guest.
         match timeout_at(opened + self.flight_timeout, &mut execution).await {
             Ok(result) => result,
-            Err(_) if context.any_open() => Err(ClientError::UpstreamTimeout),
-            Err(_) => Err(ClientError::GuestDeadline),
+            Err(_) if context.any_open() => Err(ClientError::UpstreamTimeout(Some(FLIGHT_TIMEOUT))),
+            Err(_) => Err(ClientError::GuestDeadline(FLIGHT_TIMEOUT)),
         }
     }
 }
@@ -140,9 +142,12 @@ mod tests {
         let client = stuck();
         let start = Instant::now();
         for (key, error) in [
-            ("guest", ClientError::GuestDeadline),
-            ("upstream", ClientError::UpstreamTimeout),
-            ("answered", ClientError::GuestDeadline),
+            ("guest", ClientError::GuestDeadline(FLIGHT_TIMEOUT)),
+            (
+                "upstream",
+                ClientError::UpstreamTimeout(Some(FLIGHT_TIMEOUT)),
+            ),
+            ("answered", ClientError::GuestDeadline(FLIGHT_TIMEOUT)),
         ] {
             let context = FlightContext::default();
             let result = client.execute(key.into(), &context).await;

@@ -50,9 +50,14 @@ impl<C> WithTelemetry<C> {
 }
 
 impl<C> WithTelemetry<C> {
-    /// Writes the log line of a caller whose request has an id, at level debug: the line of the flight has the id of the
-    /// leader alone.
-    fn log(&self, reply: &Reply, id: Option<&RequestId>) {
+    /// Writes the log line of a caller: at warn if a limit refused it, since it is part of no flight that has a line; at
+    /// debug if its request has an id, since the line of a flight has the id of its leader alone.
+    fn log(&self, call: &Call, reply: &Reply, id: Option<&RequestId>) {
+        if let (None, Err(reason @ ClientError::Overloaded(_))) = (reply.flight, &reply.result) {
+            let (client, code) = (&*self.name, reason.code());
+            let request_id = id.map(field::display);
+            tracing::warn!(client, key = %call, request_id, code, %reason, "refused");
+        }
         if let (Some(request_id), Some(info)) = (id, reply.flight) {
             let (client, code) = (&*self.name, code(&reply.result));
             tracing::debug!(client, flight = %info.flight, %request_id, code, "caller");
@@ -79,11 +84,10 @@ impl<C: Client> Client for WithTelemetry<C> {
         let span = self.span(&request.call, request.id.as_ref());
         async move {
             let recorder = CallerRecorder::new(&self.metrics);
-            // Only what the line of a caller needs: most callers have none.
-            let id = request.id.clone();
+            let (call, id) = (request.call.clone(), request.id.clone());
             let reply = self.next.call(request).instrument(span.clone()).await;
             recorder.record(&reply, &span);
-            self.log(&reply, id.as_ref());
+            self.log(&call, &reply, id.as_ref());
             reply
         }
     }

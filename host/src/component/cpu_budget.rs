@@ -63,7 +63,11 @@ impl CpuBudget {
 
 impl fmt::Display for CpuTimeExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the guest exceeded its processor time of {:?}", self.0)
+        write!(
+            f,
+            "the guest exceeded its processor time of {:?}; raise max_cpu_time if it needs more",
+            self.0
+        )
     }
 }
 

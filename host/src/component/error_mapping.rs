@@ -26,18 +26,33 @@ pub(super) fn call_error(error: &wasmtime::Error, output: &GuestOutput) -> Clien
     let code = if in_guest {
         ClientError::GuestTrap
     } else if exceeds_hostcall_fuel(error) {
-        ClientError::ResultTooLarge
+        ClientError::ResultTooLarge("max_result_bytes")
     } else {
         ClientError::GuestMalformed
     };
     logged(code, error, output)
 }
 
-/// Whether a guest passed the host more than `Limits::max_result_bytes`. A test with such a result fails if
-/// wasmtime changes the text.
+/// Whether a guest passed the host more than `Limits::max_result_bytes`.
 fn exceeds_hostcall_fuel(error: &wasmtime::Error) -> bool {
-    const TEXT: &str = "fuel allocated for hostcalls has been exhausted";
-    error.root_cause().to_string().contains(TEXT)
+    exceeded(&error.root_cause().to_string()) == Some("max_result_bytes")
+}
+
+/// The setting whose limit this error of wasmtime is about. Tests with guests that exceed them fail if wasmtime changes
+/// a text.
+fn exceeded(reason: &str) -> Option<&'static str> {
+    const TEXTS: [(&str, &str); 4] = [
+        (
+            "fuel allocated for hostcalls has been exhausted",
+            "max_result_bytes",
+        ),
+        ("resource table has no free keys", "max_resources"),
+        ("store handle limit exceeded", "max_handles"),
+        // Of a number of random bytes: "requested len 65537 exceeds limit 65536".
+        ("exceeds limit", "max_random_bytes"),
+    ];
+    let of = TEXTS.iter().find(|(text, _)| reason.contains(text));
+    of.map(|(_, setting)| *setting)
 }
 
 /// Whether a valid component exceeds the sizes of the pool. A test with such a component fails if wasmtime changes
@@ -48,6 +63,10 @@ pub(super) fn exceeds_pool(error: &wasmtime::Error) -> bool {
 
 fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> ClientError {
     let (code, reason) = (error.code(), printable(&cause.root_cause().to_string()));
+    let reason = match exceeded(&reason) {
+        Some(setting) => format!("{reason}; raise {setting} to permit it"),
+        None => reason,
+    };
     let frames = cause.downcast_ref().map(frames).unwrap_or_default();
     let stderr = output.stderr_tail();
     tracing::warn!(target: "oneflight::guest", code, stderr, frames, "{reason}");

@@ -86,7 +86,7 @@ async fn instantiate(
         Ok(Ok(Err(error))) => Err(format!("{error:#}")),
         Ok(Err(exceeded)) => Err(exceeded.to_string()),
         Err(_) => Err(format!(
-            "the guest exceeded its time of {:?}",
+            "the guest exceeded its time of {:?}; raise flight_timeout if it needs more",
             limits.flight_timeout
         )),
     };

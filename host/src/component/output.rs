@@ -137,7 +137,7 @@ impl Drop for Buffers {
             self.metrics.limit(Limit::Log);
             tracing::warn!(
                 target: "oneflight::guest", parent: &self.span, dropped,
-                "the guest printed more than its limit; these bytes were dropped"
+                "the guest printed more than max_log_bytes; these bytes were dropped"
             );
         }
     }

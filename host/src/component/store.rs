@@ -39,7 +39,7 @@ impl StoreState {
     /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
         self.hooks.context = context.clone();
-        self.size.refusals = context.metrics().clone();
+        self.size.refusals = Some(context.metrics().clone());
     }
 }
 
@@ -84,7 +84,7 @@ pub(super) fn new_store(
             modules: limits.max_modules,
             memories: limits.max_memories,
             tables: limits.max_tables,
-            refusals: context.metrics().clone(),
+            refusals: Some(context.metrics().clone()),
         },
         hooks: HttpHooks {
             upstream: Arc::clone(upstream),
@@ -113,9 +113,21 @@ struct SizeLimiter {
     modules: usize,
     memories: usize,
     tables: usize,
-    /// Counts the first refusal of memory in a flight. Later refusals of the same flight are not counted: the
-    /// first one replaces this by a default.
-    refusals: ClientMetrics,
+    /// Counts the first refusal of memory in a flight; `None` after it.
+    refusals: Option<ClientMetrics>,
+}
+
+impl SizeLimiter {
+    /// Logs and counts the first refusal in a flight.
+    fn refuse_memory(&mut self) {
+        if let Some(metrics) = self.refusals.take() {
+            metrics.limit(Limit::Memory);
+            tracing::warn!(
+                target: "oneflight::guest",
+                "the guest got no more memory; raise max_memory_bytes if it needs more"
+            );
+        }
+    }
 }
 
 impl ResourceLimiter for SizeLimiter {
@@ -131,7 +143,7 @@ impl ResourceLimiter for SizeLimiter {
         let left = self.memory.checked_sub(desired.saturating_sub(current));
         match left {
             Some(left) => self.memory = left,
-            None => std::mem::take(&mut self.refusals).limit(Limit::Memory),
+            None => self.refuse_memory(),
         }
         Ok(left.is_some())
     }
@@ -235,7 +247,7 @@ mod tests {
             modules: 1,
             memories: 2,
             tables: 1,
-            refusals: ClientMetrics::default(),
+            refusals: Some(ClientMetrics::default()),
         }
     }
 

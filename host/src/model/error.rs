@@ -1,6 +1,6 @@
 //! [`ClientError`]: why a call has no outcome. One variant per decision that a caller can take, each with its code.
 //!
-//! Messages are the host's own, and no variant has room for others: the error text of a guest, and the names and
+//! An error about a limit names the setting that raises it. Messages are the host's own, and no variant has room for others: the error text of a guest, and the names and
 //! addresses of upstreams, go to the log.
 
 use std::fmt;
@@ -29,10 +29,11 @@ pub enum ClientError {
     /// The client's policy denied a request. What was denied, and the flag that would allow it, concern the
     /// operator: they are in the log.
     UpstreamDenied,
-    /// The head or the body of the upstream's response exceeds its limit.
-    UpstreamResponseTooLarge,
-    /// An upstream request exceeded its timeout, or was open at the flight's deadline.
-    UpstreamTimeout,
+    /// The head or the body of the upstream's response exceeds this setting.
+    UpstreamResponseTooLarge(&'static str),
+    /// An upstream request exceeded this setting; `None` for a timeout that the guest set. If the request was open at
+    /// the flight's deadline, it is `flight_timeout`.
+    UpstreamTimeout(Option<&'static str>),
     /// The upstream limits the rate of requests.
     RateLimited {
         /// How long to wait before the next request, if the upstream stated it.
@@ -42,10 +43,10 @@ pub enum ClientError {
     GuestTrap,
     /// The guest's answer violates the contract: invalid JSON, a repeated id, an invalid pointer.
     GuestMalformed,
-    /// The guest's answer exceeds the limit of bytes or items.
-    ResultTooLarge,
-    /// The guest exceeded its processor time, or was running at the flight's deadline.
-    GuestDeadline,
+    /// The guest's answer exceeds this setting: the limit of bytes or of items.
+    ResultTooLarge(&'static str),
+    /// The guest exceeded this setting: its processor time, or the flight's deadline.
+    GuestDeadline(&'static str),
     /// A limit was reached, and the call was refused.
     Overloaded(Resource),
     /// The flight was cancelled: the host is shutting down.
@@ -87,13 +88,13 @@ impl ClientError {
         Self::UpstreamMalformed => "upstream-malformed",
         Self::Other => "other",
         Self::UpstreamDenied => "upstream-denied",
-        Self::UpstreamResponseTooLarge => "upstream-response-too-large",
-        Self::UpstreamTimeout => "upstream-timeout",
+        Self::UpstreamResponseTooLarge(_) => "upstream-response-too-large",
+        Self::UpstreamTimeout(_) => "upstream-timeout",
         Self::RateLimited { .. } => "rate-limited",
         Self::GuestTrap => "guest-trap",
         Self::GuestMalformed => "guest-malformed",
-        Self::ResultTooLarge => "result-too-large",
-        Self::GuestDeadline => "guest-deadline",
+        Self::ResultTooLarge(_) => "result-too-large",
+        Self::GuestDeadline(_) => "guest-deadline",
         Self::Overloaded(_) => "overloaded",
         Self::Cancelled => "cancelled",
         Self::Internal => "internal",
@@ -107,10 +108,10 @@ impl ClientError {
             Self::Overloaded(Resource::FlightsOfKey) => Limit::FlightsOfKey,
             Self::Overloaded(Resource::Callers) => Limit::Callers,
             Self::Overloaded(Resource::Executions) => Limit::Executions,
-            Self::GuestDeadline => Limit::Time,
-            Self::ResultTooLarge => Limit::Result,
-            Self::UpstreamTimeout => Limit::UpstreamTime,
-            Self::UpstreamResponseTooLarge => Limit::UpstreamResponse,
+            Self::GuestDeadline(_) => Limit::Time,
+            Self::ResultTooLarge(_) => Limit::Result,
+            Self::UpstreamTimeout(_) => Limit::UpstreamTime,
+            Self::UpstreamResponseTooLarge(_) => Limit::UpstreamResponse,
             _ => return None,
         })
     }
@@ -143,10 +144,20 @@ impl fmt::Display for ClientError {
             Self::UpstreamDenied => f.write_str(
                 "the client's policy denied a request; the log has the flag that allows it",
             ),
-            Self::UpstreamResponseTooLarge => f.write_str(
-                "the upstream's response is larger than the host accepts; the log has the limit",
+            Self::UpstreamResponseTooLarge(setting) => write!(
+                f,
+                "the upstream's response is larger than {setting}; request less, or raise {setting}"
             ),
-            Self::UpstreamTimeout => f.write_str("the upstream took too long; try again later"),
+            Self::UpstreamTimeout(setting) => {
+                f.write_str("the upstream took longer than ")?;
+                match setting {
+                    None => f.write_str("the guest waits; try again later"),
+                    Some(setting) => {
+                        let to_raise = to_raise(setting);
+                        write!(f, "{setting}; try again later, or {to_raise}")
+                    }
+                }
+            }
             Self::RateLimited { retry_after: None } => {
                 f.write_str("the upstream limits the rate of requests; try again later")
             }
@@ -163,11 +174,20 @@ impl fmt::Display for ClientError {
             Self::GuestMalformed => {
                 f.write_str("the guest's answer violates the contract; the log has the reason")
             }
-            Self::ResultTooLarge => {
-                f.write_str("the guest's answer is larger than the host accepts; request less")
+            Self::ResultTooLarge(setting) => write!(
+                f,
+                "the guest's answer is larger than {setting}; request less, or raise {setting}"
+            ),
+            Self::GuestDeadline(setting) => {
+                write!(
+                    f,
+                    "the guest took longer than {setting}; try again later, or raise {setting}"
+                )
             }
-            Self::GuestDeadline => f.write_str("the guest took too long"),
-            Self::Overloaded(resource) => write!(f, "{resource}; try again later"),
+            Self::Overloaded(resource) => {
+                let setting = resource.setting();
+                write!(f, "{resource}; try again later, or raise {setting}")
+            }
             Self::Cancelled => {
                 f.write_str("the host is shutting down; try another host, or again later")
             }
@@ -177,6 +197,16 @@ impl fmt::Display for ClientError {
 }
 
 impl std::error::Error for ClientError {}
+
+/// What to do for a higher limit than that of this setting.
+pub(crate) fn to_raise(setting: &str) -> String {
+    match setting {
+        "first_byte_timeout" | "request_timeout" => {
+            format!("raise {setting} or, if that is not set, flight_timeout, from which it derives")
+        }
+        _ => format!("raise {setting}"),
+    }
+}
 
 /// Which limit refused a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,8 +227,21 @@ impl fmt::Display for Resource {
             Self::Flights => "the client has its maximum number of open flights",
             Self::FlightsOfKey => "the key has its maximum number of flights",
             Self::Callers => "the key has its maximum number of waiting callers",
-            Self::Executions => "no permit to run the guest became free in time",
+            Self::Executions => "all executions were in use for longer than queue_timeout",
         })
+    }
+}
+
+impl Resource {
+    /// The setting that raises the limit.
+    #[must_use]
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Flights => "max_flights",
+            Self::FlightsOfKey => "max_executions_per_key",
+            Self::Callers => "max_callers",
+            Self::Executions => "max_executions",
+        }
     }
 }
 
@@ -243,5 +286,38 @@ impl Limit {
         Self::UpstreamResponse => "upstream-response",
         Self::Memory => "memory",
         Self::Log => "log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Limits;
+    use crate::model::setting::LimitTable;
+
+    #[test]
+    fn an_error_about_a_limit_names_a_setting() {
+        let overloaded = [
+            Resource::Flights,
+            Resource::FlightsOfKey,
+            Resource::Callers,
+            Resource::Executions,
+        ];
+        let mut errors: Vec<_> = overloaded.map(ClientError::Overloaded).into();
+        for setting in Limits::names() {
+            errors.extend([
+                ClientError::GuestDeadline(setting),
+                ClientError::ResultTooLarge(setting),
+                ClientError::UpstreamTimeout(Some(setting)),
+                ClientError::UpstreamResponseTooLarge(setting),
+            ]);
+        }
+        for error in errors {
+            assert!(error.limit().is_some(), "{error:?}");
+            let message = error.to_string();
+            let (_, raise) = message.rsplit_once("raise ").unwrap();
+            let setting = raise.split(' ').next().unwrap();
+            assert!(Limits::names().contains(&setting), "{message}");
+        }
     }
 }

@@ -11,7 +11,7 @@ mod half_close;
 mod io;
 
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -214,7 +214,9 @@ impl<H: Handler> Connection<H> {
     /// Polls `connection` until it ends, or has to be closed.
     async fn drive(
         &self,
-        mut connection: Pin<&mut impl GracefulConnection<Error: Display>>,
+        mut connection: Pin<
+            &mut impl GracefulConnection<Error: Into<Box<dyn Error + Send + Sync>>>,
+        >,
         mut timer: Pin<&mut Sleep>,
         mut shutdown: watch::Receiver<()>,
     ) {
@@ -227,7 +229,7 @@ impl<H: Handler> Connection<H> {
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended early");
+                        log_error(&*error.into());
                     }
                     return;
                 }
@@ -311,6 +313,18 @@ impl<H: Handler> Connection<H> {
                 _ => response.map(|body| body.guarded_by(waiting.into_response())),
             })
         })
+    }
+}
+
+/// Logs why hyper has ended a connection. At level debug: any caller can cause it.
+fn log_error(error: &(dyn Error + Send + Sync + 'static)) {
+    let hyper = error.downcast_ref::<hyper::Error>();
+    if hyper.is_some_and(hyper::Error::is_parse_too_large) {
+        tracing::debug!(
+            "a request head is larger than max_header_bytes or has more lines than max_headers"
+        );
+    } else {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

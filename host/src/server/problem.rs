@@ -92,13 +92,13 @@ impl Display for RequestError {
                 "the maximum number of concurrent observations is reached; end one, or try again later",
             ),
             Self::TooManyHeaders { limit } => {
-                write!(f, "expected at most {limit} header lines, got more; send fewer")
+                write!(f, "expected at most {limit} header lines, got more; send fewer, or raise max_headers")
             }
             Self::KeyTooLong { limit } => {
-                write!(f, "expected a key of at most {limit} bytes, got a longer one")
+                write!(f, "expected a key of at most {limit} bytes, got a longer one; send a shorter one, or raise max_key_bytes")
             }
             Self::CallerDeadline => {
-                f.write_str("there was no answer within the time that the request prefers to wait")
+                f.write_str("there was no answer within the time that the request prefers to wait; raise wait in its header Prefer")
             }
         }
     }
@@ -114,11 +114,13 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         | ClientError::UpstreamMalformed
         | ClientError::Other
         | ClientError::UpstreamDenied
-        | ClientError::UpstreamResponseTooLarge
+        | ClientError::UpstreamResponseTooLarge(_)
         | ClientError::GuestTrap
         | ClientError::GuestMalformed
-        | ClientError::ResultTooLarge => StatusCode::BAD_GATEWAY,
-        ClientError::UpstreamTimeout | ClientError::GuestDeadline => StatusCode::GATEWAY_TIMEOUT,
+        | ClientError::ResultTooLarge(_) => StatusCode::BAD_GATEWAY,
+        ClientError::UpstreamTimeout(_) | ClientError::GuestDeadline(_) => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         // Not 503, which states that another host could do better: a load balancer would take one host after the other
         // out of service, while the limit is the upstream's.
         ClientError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,

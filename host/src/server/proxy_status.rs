@@ -19,15 +19,15 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
         ClientError::UpstreamMalformed => "oneflight; error=http_protocol_error",
         ClientError::UpstreamDenied => "oneflight; error=http_request_denied",
         // The registry has another type for a head that is too large; this error covers both.
-        ClientError::UpstreamResponseTooLarge => "oneflight; error=http_response_body_size",
-        ClientError::UpstreamTimeout => "oneflight; error=http_response_timeout",
+        ClientError::UpstreamResponseTooLarge(_) => "oneflight; error=http_response_body_size",
+        ClientError::UpstreamTimeout(_) => "oneflight; error=http_response_timeout",
         // No request was sent to the upstream for it.
         ClientError::Overloaded(_) => "oneflight; error=proxy_internal_response",
         // The guest is part of this proxy.
         ClientError::GuestTrap
         | ClientError::GuestMalformed
-        | ClientError::GuestDeadline
-        | ClientError::ResultTooLarge
+        | ClientError::GuestDeadline(_)
+        | ClientError::ResultTooLarge(_)
         | ClientError::Other
         | ClientError::Cancelled
         | ClientError::Internal => "oneflight; error=proxy_internal_error",

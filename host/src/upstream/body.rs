@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::failure::RequestFailure;
-use super::timeouts::Timeouts;
+use super::timeouts::{REQUEST_TIMEOUT, Timeouts};
 use crate::flight_context::RequestGuard;
 
 /// The body of a response.
@@ -29,6 +29,8 @@ pub(super) struct CappedBody {
     timer: Option<Pin<Box<Sleep>>>,
     deadline: Instant,
     between_bytes: Duration,
+    /// The setting that `between_bytes` has its value from.
+    setting: Option<&'static str>,
 }
 
 /// Written by the body, and by its [`Expiry`] at the deadline: a guest that does not read must not keep its request
@@ -60,6 +62,7 @@ impl CappedBody {
         let Timeouts {
             deadline,
             between_bytes,
+            settings,
             ..
         } = *timeouts;
         let state = if incoming.is_end_stream() {
@@ -80,6 +83,7 @@ impl CappedBody {
             timer: None,
             deadline,
             between_bytes,
+            setting: settings.between_bytes,
         };
         (body, expiry)
     }
@@ -91,15 +95,15 @@ impl Expiry {
         if let Some(state) = self.state.upgrade() {
             let mut state = lock(&state);
             if matches!(*state, BodyState::Open(..)) {
-                state.fail(rest_timed_out());
+                state.fail(rest_timed_out(REQUEST_TIMEOUT));
                 *state = BodyState::Expired;
             }
         }
     }
 }
 
-fn rest_timed_out() -> RequestFailure {
-    RequestFailure::timed_out("the rest of the body", Error::HttpResponseTimeout)
+fn rest_timed_out(setting: Option<&'static str>) -> RequestFailure {
+    RequestFailure::timed_out("the rest of the body", setting, Error::HttpResponseTimeout)
 }
 
 impl BodyState {
@@ -111,9 +115,10 @@ impl BodyState {
         }
     }
 
-    /// The next frame, or an error if `overdue` is ready before it.
+    /// The next frame, or an error about `setting` if `overdue` is ready before it.
     fn poll_frame(
         &mut self,
+        setting: Option<&'static str>,
         overdue: impl FnOnce(&mut Context<'_>) -> Poll<()>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -129,7 +134,7 @@ impl BodyState {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(overdue(cx));
-                return Poll::Ready(Some(Err(self.fail(rest_timed_out()))));
+                return Poll::Ready(Some(Err(self.fail(rest_timed_out(setting)))));
             }
         };
         Poll::Ready(match frame {
@@ -170,7 +175,12 @@ impl Body for CappedBody {
             }
             timer.as_mut().poll(cx)
         };
-        let frame = match ready!(state.poll_frame(overdue, cx)) {
+        let setting = if this.due == this.deadline {
+            REQUEST_TIMEOUT
+        } else {
+            this.setting
+        };
+        let frame = match ready!(state.poll_frame(setting, overdue, cx)) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
         };

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::Error;
 
 use super::denial::Denial;
 use crate::flight_context::RequestGuard;
-use crate::model::ClientError;
+use crate::model::{ClientError, to_raise};
 
 /// A failure on the host's side.
 #[derive(Debug)]
@@ -81,7 +81,11 @@ impl RequestFailure {
     fn not_connected(error: &ConnectError, reason: String) -> Self {
         match error {
             ConnectError::Denied(denial) => Self::denied(denial),
-            ConnectError::TimedOut => Self::timed_out("connecting", Error::ConnectionTimeout),
+            ConnectError::TimedOut => Self::timed_out(
+                "connecting",
+                Some("connect_timeout"),
+                Error::ConnectionTimeout,
+            ),
             ConnectError::Lookup(_) => {
                 let (rcode, info_code) = (None, None);
                 Self::unavailable(Error::DnsError { rcode, info_code }, reason)
@@ -117,18 +121,20 @@ impl RequestFailure {
     /// The failure of a response whose header section exceeds its limit.
     pub(super) fn header_too_large(reason: String) -> Self {
         Self {
-            code: ClientError::UpstreamResponseTooLarge,
+            code: ClientError::UpstreamResponseTooLarge("max_header_bytes"),
             error: Error::HttpResponseHeaderSectionSize(None),
-            reason,
+            reason: format!("{reason}; raise max_header_bytes to accept it"),
         }
     }
 
     /// The failure of a response whose body has more than `limit` bytes.
     pub(super) fn body_too_large(limit: usize) -> Self {
         Self {
-            code: ClientError::UpstreamResponseTooLarge,
+            code: ClientError::UpstreamResponseTooLarge("max_body_bytes"),
             error: Error::HttpResponseBodySize(Some(limit as u64)),
-            reason: format!("the body has more than {limit} bytes"),
+            reason: format!(
+                "the body has more than {limit} bytes; raise max_body_bytes to accept it"
+            ),
         }
     }
 
@@ -141,12 +147,15 @@ impl RequestFailure {
         }
     }
 
-    /// The failure of a request of which `part` timed out.
-    pub(super) fn timed_out(part: &str, error: Error) -> Self {
+    /// The failure of a request of which `part` took longer than `setting`, or than the guest permits.
+    pub(super) fn timed_out(part: &str, setting: Option<&'static str>, error: Error) -> Self {
         Self {
-            code: ClientError::UpstreamTimeout,
+            code: ClientError::UpstreamTimeout(setting),
             error,
-            reason: format!("{part} timed out"),
+            reason: match setting {
+                Some(setting) => format!("{part} timed out; {}", to_raise(setting)),
+                None => format!("{part} timed out: the guest set a shorter timeout than the host"),
+            },
         }
     }
 }

@@ -22,7 +22,19 @@ pub(super) struct Timeouts {
     pub(super) between_bytes: Duration,
     /// When the whole response is due.
     pub(super) deadline: Instant,
+    pub(super) settings: TimeoutSettings,
 }
+
+/// The settings that the timeouts have their values from; `None` for one that the guest has lowered.
+#[derive(Clone, Copy)]
+pub(super) struct TimeoutSettings {
+    connect: Option<&'static str>,
+    first_byte: Option<&'static str>,
+    pub(super) between_bytes: Option<&'static str>,
+}
+
+/// The setting of the deadline.
+pub(super) const REQUEST_TIMEOUT: Option<&str> = Some("request_timeout");
 
 impl Timeouts {
     /// Those of a request that starts now, with what its guest has set in `options`.
@@ -34,6 +46,7 @@ impl Timeouts {
             first_byte: least(options.first_byte_timeout, limits.first_byte_timeout),
             between_bytes: least(options.between_bytes_timeout, limits.between_bytes_timeout),
             deadline: now + limits.request_timeout,
+            settings: TimeoutSettings::of(options, limits),
         }
     }
 
@@ -56,7 +69,11 @@ impl Timeouts {
             Ok(None) => {}
             Err(_) => {
                 let error = Error::ConnectionTimeout;
-                return Err(RequestFailure::timed_out("connecting", error));
+                return Err(RequestFailure::timed_out(
+                    "connecting",
+                    self.settings.connect,
+                    error,
+                ));
             }
         }
         let first_byte = self.deadline.min(Instant::now() + self.first_byte);
@@ -64,8 +81,33 @@ impl Timeouts {
             Ok(response) => response,
             Err(_) => {
                 let error = Error::HttpResponseTimeout;
-                Err(RequestFailure::timed_out("the first byte", error))
+                let setting = if first_byte == self.deadline {
+                    REQUEST_TIMEOUT
+                } else {
+                    self.settings.first_byte
+                };
+                Err(RequestFailure::timed_out("the first byte", setting, error))
             }
+        }
+    }
+}
+
+impl TimeoutSettings {
+    fn of(options: RequestOptions, limits: &Limits) -> Self {
+        let of_host = |set: Option<Duration>, limit, name| {
+            let is_lowered = set.is_some_and(|set| set < limit);
+            (!is_lowered).then_some(name)
+        };
+        let (connect, first_byte) = (options.connect_timeout, options.first_byte_timeout);
+        let between_bytes = options.between_bytes_timeout;
+        Self {
+            connect: of_host(connect, limits.request_timeout, "request_timeout"),
+            first_byte: of_host(first_byte, limits.first_byte_timeout, "first_byte_timeout"),
+            between_bytes: of_host(
+                between_bytes,
+                limits.between_bytes_timeout,
+                "between_bytes_timeout",
+            ),
         }
     }
 }

@@ -87,8 +87,12 @@ pub(in crate::component) fn to_items(
 ) -> Result<Items, ClientError> {
     let count = items.len();
     if count > max_items {
-        tracing::warn!(count, max_items, "the guest returned too many items");
-        return Err(ClientError::ResultTooLarge);
+        tracing::warn!(
+            count,
+            max_items,
+            "the guest returned too many items; raise max_items to accept them"
+        );
+        return Err(ClientError::ResultTooLarge("max_items"));
     }
     let items: Result<Vec<_>, MalformedItems> = items
         .into_iter()
