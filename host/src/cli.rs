@@ -3,6 +3,7 @@
 
 mod admin_client;
 mod allocator;
+mod certificate;
 mod check;
 mod client;
 mod compile;
@@ -17,8 +18,9 @@ mod log;
 mod network;
 mod observe;
 mod progress;
+mod reload;
 mod serve;
-mod shutdown;
+pub(crate) mod signals;
 pub(crate) mod stderr;
 mod traces;
 
@@ -30,6 +32,7 @@ use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 
 use self::log::LineRates;
+use self::signals::Signals;
 
 /// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.
@@ -95,7 +98,8 @@ impl Arguments {
         }
     }
 
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+    /// Runs the command. `signals` are those of a service.
+    pub(crate) async fn run(self, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
         // The log of `serve` depends on its configuration, which it reads first.
         if !matches!(self.command, Command::Serve(_)) {
             let targets = self.log.map_or_else(log::quiet, log::at_level);
@@ -104,7 +108,10 @@ impl Arguments {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Get(get) => get.run().await,
-            Command::Serve(serve) => serve.run(self.log).await,
+            Command::Serve(serve) => {
+                let signals = signals.map_or_else(Signals::new, Ok)?;
+                serve.run(self.log, signals).await
+            }
             Command::Observe(observe) => observe.run().await,
             Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,

@@ -3,11 +3,14 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::{env, io};
 
 use clap::Parser;
+use cli::signals::{Signals, is_serve};
 use cli::stderr::{self, print_line};
 use oneflight::printable::{Escape, escape};
 use tikv_jemallocator::Jemalloc;
+use tokio::runtime::{Builder, Runtime};
 
 /// It stores no metadata next to its blocks, so that unused pages of a buffer take no memory: with the system's
 /// allocator each waiting caller takes 4 KiB more.
@@ -15,18 +18,21 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
+    // First of all: a signal that arrives before its handler ends the process.
+    let early = is_serve(env::args_os().skip(1)).then(|| start(Builder::new_multi_thread(), true));
     let arguments = cli::Arguments::parse();
     if let Some(ended) = arguments.run_as_child() {
         return ended;
     }
-    let runtime = match arguments.runtime().enable_all().build() {
-        Ok(runtime) => runtime,
+    let started = early.unwrap_or_else(|| start(arguments.runtime(), false));
+    let (runtime, signals) = match started {
+        Ok(started) => started,
         Err(error) => {
-            print_line!("error: could not start threads: {error}");
+            print_line!("error: could not start threads and handle signals: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(arguments.run());
+    let ended = runtime.block_on(arguments.run(signals));
     // Does not wait for blocking tasks, such as a name lookup that hangs or a component that is still compiling.
     runtime.shutdown_background();
     let code = match ended {
@@ -44,7 +50,17 @@ fn main() -> ExitCode {
     code
 }
 
+/// A runtime, and the signals that it handles from now on.
+fn start(mut runtime: Builder, with_signals: bool) -> io::Result<(Runtime, Option<Signals>)> {
+    let runtime = runtime.enable_all().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        with_signals.then(Signals::new).transpose()?
+    };
+    Ok((runtime, signals))
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

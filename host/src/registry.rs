@@ -7,7 +7,8 @@ mod explanation;
 mod loaded_client;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use futures_util::future::{FutureExt, join_all};
 use tokio::sync::watch;
@@ -27,14 +28,32 @@ pub enum ClientLookup<C> {
     Unknown,
 }
 
+/// Clients by name; `None` while one is being loaded for the first time.
+type ByName<C> = BTreeMap<String, Option<Arc<LoadedClient<C>>>>;
+
+/// The shutdown has started, so that no client is added or replaced any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShuttingDown;
+
+impl fmt::Display for ShuttingDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shutdown has started, so that no client is added or replaced any more")
+    }
+}
+
+impl std::error::Error for ShuttingDown {}
+
 /// The clients of a service.
 #[derive(Debug)]
 pub struct ClientRegistry<C> {
-    /// By name; `None` while a client is being loaded for the first time.
-    current: RwLock<BTreeMap<String, Option<Arc<LoadedClient<C>>>>>,
+    current: RwLock<ByName<C>>,
     /// Clients that were replaced, each kept alive by its callers alone.
     retired: Mutex<Vec<Weak<LoadedClient<C>>>>,
     /// Set to true once, when the shutdown starts.
+    ///
+    /// Invariant: it is set within a write lock of `current`, so that no client is added afterwards. A client that
+    /// is added between the start of the shutdown and [`ClientRegistry::drain`] could open flights that the drain
+    /// does not know.
     is_shutting_down: watch::Sender<bool>,
 }
 
@@ -52,7 +71,7 @@ impl<C: Execute> ClientRegistry<C> {
     /// A registry of these clients, each under the name in its settings.
     pub fn of(loaded: impl IntoIterator<Item = LoadedClient<C>>) -> Self {
         let clients = Self::named([]);
-        clients.replace(loaded);
+        *clients.write() = by_name(loaded);
         clients
     }
 
@@ -81,24 +100,33 @@ impl<C: Execute> ClientRegistry<C> {
     }
 
     /// Adds `client` under its name, and retires the one that had the name.
-    pub fn put(&self, client: LoadedClient<C>) {
-        let name = client.settings().name.clone();
-        let client = Some(Arc::new(client));
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let replaced = current.insert(name, client);
+    ///
+    /// # Errors
+    ///
+    /// When the shutdown has started; then nothing changes.
+    pub fn put(&self, client: LoadedClient<C>) -> Result<(), ShuttingDown> {
+        let mut current = self.write_unless_shutting_down()?;
+        let replaced = current.insert(client.settings().name.clone(), Some(Arc::new(client)));
         drop(current);
         self.retire(replaced.flatten());
+        Ok(())
     }
 
     /// Replaces all clients by `loaded` in one step.
-    pub fn replace(&self, loaded: impl IntoIterator<Item = LoadedClient<C>>) {
-        let by_name =
-            |client: LoadedClient<C>| (client.settings().name.clone(), Some(Arc::new(client)));
-        let next = loaded.into_iter().map(by_name).collect();
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// # Errors
+    ///
+    /// When the shutdown has started; then nothing changes.
+    pub fn replace(
+        &self,
+        loaded: impl IntoIterator<Item = LoadedClient<C>>,
+    ) -> Result<(), ShuttingDown> {
+        let next = by_name(loaded);
+        let mut current = self.write_unless_shutting_down()?;
         let replaced = std::mem::replace(&mut *current, next);
         drop(current);
         self.retire(replaced.into_values().flatten());
+        Ok(())
     }
 
     /// Whether every client is loaded, and the shutdown has not started.
@@ -107,9 +135,10 @@ impl<C: Execute> ClientRegistry<C> {
         !*self.is_shutting_down.borrow() && current.values().all(Option::is_some)
     }
 
-    /// Starts the shutdown: the registry is no longer [ready](ClientRegistry::is_ready). Its clients still accept
-    /// calls, until [`ClientRegistry::drain`].
+    /// Starts the shutdown: the registry is no longer [ready](ClientRegistry::is_ready), and its clients are no
+    /// longer replaced. They still accept calls, until [`ClientRegistry::drain`].
     pub fn begin_shutdown(&self) {
+        let _current = self.write();
         self.is_shutting_down.send_replace(true);
     }
 
@@ -139,6 +168,18 @@ impl<C: Execute> ClientRegistry<C> {
         join_all(drained).await.into_iter().sum()
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, ByName<C>> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_unless_shutting_down(&self) -> Result<RwLockWriteGuard<'_, ByName<C>>, ShuttingDown> {
+        let current = self.write();
+        if *self.is_shutting_down.borrow() {
+            return Err(ShuttingDown);
+        }
+        Ok(current)
+    }
+
     fn retire(&self, replaced: impl IntoIterator<Item = Arc<LoadedClient<C>>>) {
         let replaced = replaced.into_iter().map(|client| Arc::downgrade(&client));
         let mut retired = self.retired();
@@ -149,6 +190,11 @@ impl<C: Execute> ClientRegistry<C> {
     fn retired(&self) -> MutexGuard<'_, Vec<Weak<LoadedClient<C>>>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn by_name<C: Execute>(loaded: impl IntoIterator<Item = LoadedClient<C>>) -> ByName<C> {
+    let named = |client: LoadedClient<C>| (client.settings().name.clone(), Some(Arc::new(client)));
+    loaded.into_iter().map(named).collect()
 }
 
 #[cfg(test)]
@@ -199,16 +245,20 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_is_being_loaded_is_found_as_such_and_keeps_the_registry_unready() {
         let clients = ClientRegistry::named(["a", "b"]);
-        clients.put(loaded("a"));
+        clients.put(loaded("a")).unwrap();
         assert!(matches!(clients.find("b"), ClientLookup::Loading));
         assert!(matches!(clients.find("c"), ClientLookup::Unknown));
         assert!(!clients.is_ready());
-        clients.put(loaded("b"));
+        clients.put(loaded("b")).unwrap();
         assert!(clients.is_ready());
         let mut started = Box::pin(clients.shutdown_started());
         assert!(poll!(&mut started).is_pending());
         clients.begin_shutdown();
         assert!(!clients.is_ready());
+        assert_eq!(clients.put(loaded("c")), Err(ShuttingDown));
+        assert_eq!(clients.replace([]), Err(ShuttingDown));
+        assert!(matches!(clients.find("a"), ClientLookup::Loaded(_)));
+        assert!(matches!(clients.find("c"), ClientLookup::Unknown));
         assert!(poll!(started).is_ready());
     }
 
@@ -218,7 +268,7 @@ mod tests {
         let old = found(&clients, "a");
         let mut call = Box::pin(old.client().call("later".into()));
         assert!(poll!(&mut call).is_pending());
-        clients.replace([loaded("a")]);
+        clients.replace([loaded("a")]).unwrap();
         let new = found(&clients, "a");
         assert_ne!(new.client().generation(), old.client().generation());
         assert!(matches!(clients.find("b"), ClientLookup::Unknown));
@@ -232,13 +282,13 @@ mod tests {
         let old = found(&clients, "a");
         let mut call = Box::pin(async move { old.client().call("later".into()).await });
         assert!(poll!(&mut call).is_pending());
-        clients.put(loaded("a"));
-        clients.put(loaded("a"));
+        clients.put(loaded("a")).unwrap();
+        clients.put(loaded("a")).unwrap();
         assert_eq!(clients.retired().len(), 1);
         assert_eq!(clients.drain(ready(())).await, 1);
         let error = call.await.result.unwrap_err();
         assert_eq!(error, ClientError::Cancelled);
-        clients.put(loaded("a"));
+        clients.put(loaded("a")).unwrap();
         assert_eq!(clients.retired().len(), 0);
     }
 }

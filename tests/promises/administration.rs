@@ -185,7 +185,7 @@ async fn a_replaced_client_is_listed_until_its_callers_are_answered() {
     let serving = Serving::in_front_of(&upstream).await;
     let caller = tokio::spawn(get(serving.callers, ITEMS));
     upstream.requested(1).await;
-    serving.clients.put(served(&serving.subject));
+    serving.clients.put(served(&serving.subject)).unwrap();
     let all = clients(&serving).await;
     assert_eq!(all.len(), 2);
     upstream.release();

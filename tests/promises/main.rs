@@ -28,5 +28,6 @@ mod output;
 mod page;
 mod service;
 mod sharing;
+mod signals;
 mod traces;
 mod upstreams;

@@ -4,9 +4,10 @@ use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use oneflight::component::ShapeLimit;
 use oneflight::{BUILTIN, CompileLimits, ComponentClient, Engine, LoadError, Settings};
+use tokio::task::spawn_blocking;
 
 use super::progress::{ProgressStyle, with_progress};
 use super::stderr::Stderr;
@@ -17,18 +18,34 @@ pub(super) async fn load_file(
     file: &Path,
     settings: Settings,
 ) -> anyhow::Result<Result<ComponentClient, LoadError>> {
+    // The file may be on a file system that hangs.
+    let binary = spawn_blocking({
+        let file = file.to_owned();
+        move || read(&file)
+    });
+    let binary = match binary.await?? {
+        Ok(binary) => binary,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(load(engine, &file.display().to_string(), binary, settings).await)
+}
+
+fn read(file: &Path) -> anyhow::Result<Result<Vec<u8>, LoadError>> {
     let unreadable = || format!("could not read {}", file.display());
-    // Checked before the file is read into memory.
+    // Checked before the file is read into memory, or waits for the writer of a pipe.
+    let metadata = file.metadata().with_context(unreadable)?;
+    if !metadata.is_file() {
+        bail!("expected a file at {}, got something else", file.display());
+    }
     let (found, limit) = (
-        file.metadata().with_context(unreadable)?.len(),
+        metadata.len(),
         CompileLimits::default().max_component_bytes as u64,
     );
     if found > limit {
         let part = ShapeLimit::Component;
         return Ok(Err(LoadError::TooComplex { part, found, limit }));
     }
-    let binary = std::fs::read(file).with_context(unreadable)?;
-    Ok(load(engine, &file.display().to_string(), binary, settings).await)
+    std::fs::read(file).with_context(unreadable).map(Ok)
 }
 
 /// Loads the built-in client.

@@ -1,27 +1,24 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::Args;
-use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::{
-    ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig, describe, summarize,
-};
-use oneflight::registry::{ClientRegistry, LoadedClient};
-use oneflight::server::{Listeners, Service, Tls};
-use oneflight::{ComponentClient, Engine, Metrics};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use oneflight::Metrics;
+use oneflight::config::{ClientConfig, Config, OtlpUrl, TracesConfig, describe, summarize};
+use oneflight::registry::ClientRegistry;
+use oneflight::server::{Listeners, Service};
+use tokio::sync::Mutex;
 use tracing::level_filters::LevelFilter;
 
-use super::client::{ClientFlags, NAME, load_client};
-use super::compile::engine;
+use super::certificate::{Certificate, check_files};
+use super::client::{ClientFlags, NAME};
 use super::log::LineRates;
 use super::network::{address, listen};
-use super::shutdown::shutdown;
+use super::reload::{ReadConfig, Reload, read};
+use super::signals::Signals;
 use super::stderr::print_line;
 use super::traces::Traces;
 use super::{allocator, log, stderr};
@@ -29,7 +26,8 @@ use super::{allocator, log, stderr};
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
 /// SIGINT and SIGTERM start a graceful shutdown; a second signal exits immediately. SIGHUP reloads the configuration,
-/// the components and the certificate; if one of them is not valid, nothing changes.
+/// the components and the certificate; if one of them is not valid, nothing changes. A certificate whose files have
+/// changed is reloaded without a signal, too.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -70,9 +68,19 @@ Examples:
   oneflight serve --config oneflight.toml";
 
 impl Serve {
-    pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(
+        self,
+        level: Option<LevelFilter>,
+        signals: Signals,
+    ) -> anyhow::Result<ExitCode> {
         stderr::start_queue();
-        let config = self.config()?;
+        let read_config: ReadConfig = Arc::new(move || self.config());
+        let (hangup, shutdown) = signals.split();
+        let mut shutdown = Box::pin(shutdown);
+        let config = tokio::select! {
+            () = &mut shutdown => return Ok(ExitCode::SUCCESS),
+            config = read(&read_config) => config?,
+        };
         log::panics(config.log.format);
         let targets = log::at_level(level.unwrap_or(config.log.level));
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
@@ -81,14 +89,17 @@ impl Serve {
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }
-        let tls = config.tls.as_ref().map(identity).transpose()?;
-        // From here on the process handles these signals itself.
-        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
+        let certificate = match &config.tls {
+            Some(files) => Some(Certificate::read(files.clone()).await?),
+            None => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::tls);
+        let certificate = certificate.map(Mutex::new);
         let listener = listen(config.listen, "--listen")?;
         let admin = config.admin.map(|address| listen(address, "--admin"));
         let admin = admin.transpose()?;
-        let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         if let Some(admin) = &admin {
             print_line!("administration on http://{}", admin.local_addr()?);
         }
@@ -100,27 +111,27 @@ impl Serve {
             Arc::clone(&metrics),
             config.limits.clone(),
         );
-        let loading = async {
-            let mut loaded = load(&config, &metrics)?;
-            while let Some(client) = loaded.try_next().await? {
-                let name = client.settings().name.clone();
-                rates.limit(&name, client.settings().limits.max_log_lines);
-                clients.put(client);
-                print_line!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
-            }
-            self.reload(hangup, &config, &clients, &metrics, &rates, tls.as_ref())
-                .await
-        };
         let listeners = Listeners {
             callers: listener,
-            tls: tls.clone(),
+            tls,
             admin,
         };
-        // In a task, so that reading files here does not delay accepting.
+        let reload = Reload {
+            read: &read_config,
+            started: &config,
+            clients: &clients,
+            metrics: &metrics,
+            rates: &rates,
+            certificate: certificate.as_ref(),
+            url: &url,
+        };
+        let check_interval = config.limits.tls_check_interval;
+        // In a task, so that loading here does not delay accepting.
         let serving = tokio::spawn(async move { service.run(listeners, shutdown).await });
         let ended = tokio::select! {
             ended = serving => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
-            failed = loading => failed,
+            failed = reload.run(hangup) => failed.map(|never| match never {}),
+            never = check_files(certificate.as_ref(), check_interval) => match never {},
             never = log::report_lost_lines(&rates, &metrics) => match never {},
         };
         if let Some(traces) = traces {
@@ -163,102 +174,6 @@ impl Serve {
         }
         Ok(config)
     }
-
-    /// On each SIGHUP reads the files again, and replaces clients, certificate and key; all of them, or none on an error.
-    async fn reload(
-        &self,
-        mut hangup: Signal,
-        started: &Config,
-        clients: &ClientRegistry<ComponentClient>,
-        metrics: &Metrics,
-        rates: &LineRates,
-        tls: Option<&Tls>,
-    ) -> anyhow::Result<ExitCode> {
-        loop {
-            let Some(()) = hangup.recv().await else {
-                std::future::pending().await
-            };
-            match self.load_again(started, metrics).await {
-                Ok((loaded, renewed)) => {
-                    let count = loaded.len();
-                    for client in &loaded {
-                        let settings = client.settings();
-                        rates.limit(&settings.name, settings.limits.max_log_lines);
-                    }
-                    clients.replace(loaded);
-                    if let (Some(tls), Some(renewed)) = (tls, renewed) {
-                        tls.renew(&renewed);
-                    }
-                    tracing::info!(clients = count, "reloaded");
-                }
-                Err(error) => {
-                    tracing::error!("could not reload; nothing has changed: {error:#}");
-                }
-            }
-        }
-    }
-
-    async fn load_again(
-        &self,
-        started: &Config,
-        metrics: &Metrics,
-    ) -> anyhow::Result<(Vec<LoadedClient<ComponentClient>>, Option<Tls>)> {
-        let config = self.config()?;
-        let kept = |config: &Config| {
-            let Config {
-                listen,
-                admin,
-                tls,
-                limits,
-                log,
-                traces,
-                ..
-            } = config.clone();
-            (listen, admin, tls.is_some(), limits, log, traces)
-        };
-        if kept(&config) != kept(started) {
-            tracing::warn!(
-                "changes of the addresses, of whether TLS is used, of [limits], [log] and [traces] need a restart"
-            );
-        }
-        let tls = config.tls.as_ref().map(identity).transpose()?;
-        // With a new engine and pool, so that the running clients keep their instances.
-        Ok((load(&config, metrics)?.try_collect().await?, tls))
-    }
-}
-
-/// Loads all clients; the stream yields each when it is ready.
-fn load<'a>(
-    config: &'a Config,
-    metrics: &'a Metrics,
-) -> anyhow::Result<
-    FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
-> {
-    let limits = config.clients.iter().map(|client| &client.limits);
-    let engine = engine(limits, &config.compile)?;
-    let one = async |engine: Engine, client: &ClientConfig| {
-        let component = load_client(&engine, client)
-            .await
-            .with_context(|| format!("could not load the client {}", client.name()))?;
-        let settings = component.settings().clone();
-        let metrics = metrics.client(&settings.name);
-        Ok(LoadedClient::new(component, settings, metrics))
-    };
-    Ok(config
-        .clients
-        .iter()
-        .map(|client| one(engine.clone(), client))
-        .collect())
-}
-
-/// The certificate and key of the callers' listener.
-fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
-    let read = |file: &Path| {
-        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
-    };
-    let (certificate, key) = (&files.certificate, &files.key);
-    Tls::from_pem(&read(certificate)?, &read(key)?)
-        .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
 fn admin(text: &str) -> Result<Admin, String> {

@@ -67,7 +67,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, as in [tls]")]
 pub struct TlsFiles {
-    /// The certificate chain without the root, a PEM file. SIGHUP reloads it.
+    /// The certificate chain without the root, a PEM file. It is reloaded when the file has changed, and on
+    /// SIGHUP.
     #[serde(with = "text")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "server.pem")]
     pub certificate: PathBuf,

@@ -19,7 +19,7 @@ use crate::cli::client::NAME;
 use crate::cli::loading::load_builtin;
 use crate::cli::log;
 use crate::cli::network::listen;
-use crate::cli::shutdown::shutdown;
+use crate::cli::signals::Signals;
 use crate::cli::stderr::{self, print_line};
 
 /// The client that shares nothing.
@@ -105,7 +105,7 @@ impl Showcase {
     pub(super) async fn run(self, upstream: &DemoUpstream) -> anyhow::Result<()> {
         stderr::start_queue();
         log::panics(LogFormat::default());
-        let shutdown = shutdown()?;
+        let (_hangup, shutdown) = Signals::new()?.split();
         let (url, origin) = (&self.addresses.callers, upstream.origin());
         print_line!("Until Ctrl-C:\n");
         let admin = self.admin.local_addr()?;

@@ -1,0 +1,209 @@
+//! [`Reload`]: loads the clients of a service at its start and on each SIGHUP.
+//!
+//! Invariant: a load that fails or is abandoned changes nothing, and nothing is loaded once the shutdown has begun.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
+use oneflight::config::Config;
+use oneflight::registry::{ClientRegistry, LoadedClient, ShuttingDown};
+use oneflight::{ComponentClient, Engine, Metrics};
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::certificate::Certificate;
+use super::client::load_client;
+use super::compile::engine;
+use super::log::LineRates;
+use super::stderr::print_line;
+
+/// Reads the configuration of the file and the flags.
+pub(super) type ReadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+/// What a load changes.
+pub(super) struct Reload<'a> {
+    pub(super) read: &'a ReadConfig,
+    /// The configuration that the service was started with.
+    pub(super) started: &'a Config,
+    pub(super) clients: &'a ClientRegistry<ComponentClient>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) rates: &'a LineRates,
+    pub(super) certificate: Option<&'a Mutex<Certificate>>,
+    /// The URL at which callers reach the service.
+    pub(super) url: &'a str,
+}
+
+/// A step of a load, which is abandoned by dropping it.
+type Step<'a, T> = Option<Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>>;
+
+impl Reload<'_> {
+    /// Loads the clients of the configuration that the service was started with; and on each SIGHUP reads the
+    /// configuration again, and replaces clients, certificate and key: all of them, or none on an error.
+    ///
+    /// A SIGHUP during a load abandons it for the newest configuration; the first load only once the newest
+    /// configuration is valid.
+    ///
+    /// # Errors
+    ///
+    /// When the first load fails, or the one that has replaced it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons a load.
+    pub(super) async fn run(&self, mut hangup: Signal) -> anyhow::Result<Infallible> {
+        let mut has_loaded = false;
+        let mut reading: Step<'_, Config> = None;
+        let mut loading: Step<'_, ()> = Some(Box::pin(self.load_first()));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.clients.shutdown_started() => {
+                    drop((reading, loading));
+                    return pending().await;
+                }
+                Some(()) = hangup.recv() => {
+                    if has_loaded && loading.take().is_some() {
+                        tracing::info!("the reload in progress is abandoned for a newer one");
+                    }
+                    reading = Some(Box::pin(read(self.read)));
+                }
+                config = step(&mut reading) => match config {
+                    Ok(config) => loading = Some(Box::pin(self.load_again(config))),
+                    Err(error) => log_failure(&error),
+                },
+                loaded = step(&mut loading) => match loaded {
+                    Ok(()) => has_loaded = true,
+                    Err(error) if has_loaded => log_failure(&error),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Loads all clients, each of which serves callers as soon as it is loaded.
+    async fn load_first(&self) -> anyhow::Result<()> {
+        let mut loaded = load(self.started, self.metrics).await?;
+        while let Some(client) = loaded.try_next().await? {
+            let name = client.settings().name.clone();
+            self.limit_lines(&client);
+            if let Err(ShuttingDown) = self.clients.put(client) {
+                return Ok(());
+            }
+            print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
+        }
+        Ok(())
+    }
+
+    async fn load_again(&self, config: Config) -> anyhow::Result<()> {
+        self.warn_of_kept(&config);
+        let renewed = match &config.tls {
+            Some(files) => Some(Certificate::read(files.clone()).await?),
+            None => None,
+        };
+        let loaded: Vec<_> = load(&config, self.metrics).await?.try_collect().await?;
+        // Nothing from here on fails or waits for long, so all of it is taken over or nothing.
+        let mut certificate = match self.certificate {
+            Some(certificate) => Some(certificate.lock().await),
+            None => None,
+        };
+        let count = loaded.len();
+        loaded.iter().for_each(|client| self.limit_lines(client));
+        if let Err(ShuttingDown) = self.clients.replace(loaded) {
+            return Ok(());
+        }
+        if let (Some(certificate), Some(renewed)) = (&mut certificate, renewed) {
+            certificate.renew(renewed);
+        }
+        tracing::info!(clients = count, "reloaded");
+        Ok(())
+    }
+
+    fn limit_lines(&self, client: &LoadedClient<ComponentClient>) {
+        let settings = client.settings();
+        self.rates
+            .limit(&settings.name, settings.limits.max_log_lines);
+    }
+
+    /// Warns of changes that have no effect.
+    fn warn_of_kept(&self, config: &Config) {
+        let kept = |config: &Config| {
+            let Config {
+                listen,
+                admin,
+                tls,
+                limits,
+                log,
+                traces,
+                ..
+            } = config.clone();
+            (listen, admin, tls.is_some(), limits, log, traces)
+        };
+        if kept(config) != kept(self.started) {
+            tracing::warn!(
+                "changes of the addresses, of whether TLS is used, of [limits], [log] and [traces] need a restart"
+            );
+        }
+    }
+}
+
+/// Reads the configuration on a thread for blocking work: a file may be a pipe without a writer, or on a file system
+/// that hangs, and that delays no signal.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves the thread to itself.
+pub(super) async fn read(config: &ReadConfig) -> anyhow::Result<Config> {
+    let config = Arc::clone(config);
+    spawn_blocking(move || config()).await?
+}
+
+/// The result of a step, which is then none any more; never ready without one.
+async fn step<T>(step: &mut Step<'_, T>) -> anyhow::Result<T> {
+    match step {
+        Some(running) => {
+            let result = running.await;
+            *step = None;
+            result
+        }
+        None => pending().await,
+    }
+}
+
+fn log_failure(error: &anyhow::Error) {
+    tracing::error!("could not reload; nothing has changed: {error:#}");
+}
+
+/// Loads all clients; the stream yields each when it is ready.
+async fn load<'a>(
+    config: &'a Config,
+    metrics: &'a Metrics,
+) -> anyhow::Result<
+    FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
+> {
+    let limits: Vec<_> = config
+        .clients
+        .iter()
+        .map(|client| client.limits.clone())
+        .collect();
+    let compile = config.compile.clone();
+    // The cache's folder may be on a file system that hangs, too.
+    let engine = spawn_blocking(move || engine(&limits, &compile)).await??;
+    let one = async |engine: Engine, client| {
+        let component = load_client(&engine, client)
+            .await
+            .with_context(|| format!("could not load the client {}", client.name()))?;
+        let settings = component.settings().clone();
+        let metrics = metrics.client(&settings.name);
+        Ok(LoadedClient::new(component, settings, metrics))
+    };
+    Ok(config
+        .clients
+        .iter()
+        .map(|client| one(engine.clone(), client))
+        .collect())
+}
