@@ -19,8 +19,11 @@ mod guests;
 mod instances;
 mod life;
 mod metrics;
+#[cfg(feature = "programs")]
+mod nginx;
 mod observing;
 mod page;
+mod resending;
 mod service;
 mod sharing;
 mod traces;
