@@ -203,6 +203,7 @@ impl RequestGuard {
             http.request.method = method_name(method),
             server.address = %host,
             server.port = port,
+            http.request.resend_count = field::Empty,
             http.response.status_code = field::Empty,
             error.type = field::Empty,
         );
@@ -212,6 +213,16 @@ impl RequestGuard {
     pub(crate) fn sent(&self) {
         self.context.0.sent.fetch_add(1, Ordering::Relaxed);
         self.context.0.metrics.request();
+    }
+
+    /// Counts the second attempt of the request, which is about to be made. `reason` says why the upstream has not
+    /// processed the first.
+    pub(crate) fn resent(&self, reason: &dyn Display) {
+        self.context.0.metrics.resent();
+        self.span.record("http.request.resend_count", 1);
+        self.span.in_scope(|| {
+            tracing::debug!("sending a request once more, over a new connection: {reason}");
+        });
     }
 
     /// The trace context to propagate: that of the request's own span, or the flight's if spans are not traced.

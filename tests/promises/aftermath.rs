@@ -128,6 +128,13 @@ const ROWS: &[Row] = &[
         let key = format!("need:{}/{n}", scene.upstreams.hangs_up.origin());
         scene.ends("guest", key, "upstream-unavailable")
     }),
+    row(
+        "60, one that closes a connection as it is reused",
+        |scene, n| {
+            let key = format!("need:{}/{n}", scene.upstreams.closes_as_reused.origin());
+            scene.answers("guest", key, "200")
+        },
+    ),
     row("23, one that resets", |scene, n| {
         let key = format!("need:{}/{n}", scene.upstreams.resets.origin());
         scene.ends("guest", key, "upstream-unavailable")

@@ -23,9 +23,12 @@ mod instances;
 mod life;
 mod limits;
 mod metrics;
+#[cfg(feature = "programs")]
+mod nginx;
 mod observing;
 mod output;
 mod page;
+mod resending;
 mod service;
 mod sharing;
 mod signals;

@@ -12,8 +12,10 @@ pub mod browser;
 pub mod caller;
 pub mod events;
 pub mod folder;
+pub mod frames;
 pub mod memory;
 pub mod names;
+pub mod nginx;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
@@ -120,6 +122,19 @@ impl Subject {
             }
         })
         .await;
+    }
+
+    /// The value of this metric of the client, whose name is `test`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such metric.
+    #[must_use]
+    pub fn counted(&self, metric: &str) -> f64 {
+        let text = self.metrics.text(&[], 0);
+        let name = format!("oneflight_{metric}{{client=\"test\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&*name));
+        value.and_then(|value| value.parse().ok()).expect(metric)
     }
 
     /// Waits until nothing is left of earlier flights: no flight or caller in the table, no running guest,

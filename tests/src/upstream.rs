@@ -45,6 +45,14 @@ pub enum Answer {
     EndlessBody,
     /// Header lines without end.
     EndlessHead,
+    /// The first request of each connection gets [`ITEMS`]; a later one, this text and the end of the connection.
+    OneEach(&'static str),
+    /// The same without text, and the connection ends with a reset (RST).
+    OneEachThenReset,
+    /// The first request gets [`ITEMS`]; a later one, on whatever connection, gets its connection closed.
+    OneInAll,
+    /// The first request gets [`ITEMS`], the second gets its connection closed, and later ones get nothing.
+    OneThenSilence,
     /// The connection is closed without an answer.
     HangUp,
     /// The same, with a reset (RST).
@@ -80,6 +88,20 @@ struct Seen {
     heads: Mutex<Vec<String>>,
 }
 
+impl Answer {
+    /// What is sent before the connection is closed instead of an answer: to request `number`, on a connection that
+    /// has been `answered` before or not.
+    fn last(&self, answered: bool, number: usize) -> Option<&'static str> {
+        match self {
+            Self::OneEach(text) if answered => Some(text),
+            Self::OneEachThenReset if answered => Some(""),
+            Self::OneInAll if number > 1 => Some(""),
+            Self::OneThenSilence if number == 2 => Some(""),
+            _ => None,
+        }
+    }
+}
+
 impl Upstream {
     /// Starts a server that gives every request this answer.
     ///
@@ -106,7 +128,7 @@ impl Upstream {
                 while let Ok((stream, _)) = listener.accept().await {
                     seen.connections.send_modify(|count| *count += 1);
                     let (answer, seen, tls) = (answer.clone(), Arc::clone(&seen), tls.clone());
-                    if matches!(answer, Answer::Reset) {
+                    if matches!(answer, Answer::Reset | Answer::OneEachThenReset) {
                         stream.set_zero_linger().expect("a socket");
                     }
                     tokio::spawn(async move {
@@ -252,6 +274,7 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
             .unwrap_or_else(PoisonError::into_inner)
             .push(text);
     }
+    let mut answered = false;
     while let Some(head) = read_head(&mut stream, &mut unread).await {
         seen.heads
             .lock()
@@ -264,8 +287,19 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
             *count += 1;
             number = *count;
         });
+        if let Some(text) = answer.last(answered, number) {
+            return drop(write(&mut stream, text).await);
+        }
+        if matches!(answer, Answer::OneThenSilence) && number > 2 {
+            closed(&mut stream).await;
+            return abandoned(seen);
+        }
         let written = match &answer {
-            Answer::Items => write(&mut stream, &whole("200 OK", "", ITEMS)).await,
+            Answer::Items
+            | Answer::OneEach(_)
+            | Answer::OneEachThenReset
+            | Answer::OneInAll
+            | Answer::OneThenSilence => write(&mut stream, &whole("200 OK", "", ITEMS)).await,
             Answer::Late(time) => {
                 tokio::time::sleep(*time).await;
                 write(&mut stream, &whole("200 OK", "", ITEMS)).await
@@ -318,24 +352,8 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
                 }
                 return;
             }
-            Answer::EndlessBody => {
-                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-                return flood(
-                    stream,
-                    head,
-                    &format!("1000\r\n{}\r\n", "x".repeat(0x1000)),
-                    seen,
-                )
-                .await;
-            }
-            Answer::EndlessHead => {
-                return flood(
-                    stream,
-                    "HTTP/1.1 200 OK\r\n",
-                    &format!("a: {}\r\n", "x".repeat(0x1000)),
-                    seen,
-                )
-                .await;
+            Answer::EndlessBody | Answer::EndlessHead => {
+                return endless(stream, &answer, seen).await;
             }
             Answer::Raw(text) => {
                 let _ = write(&mut stream, text).await;
@@ -347,6 +365,7 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
         if written.is_err() {
             return abandoned(seen);
         }
+        answered = true;
     }
 }
 
@@ -360,6 +379,22 @@ fn whole(status: &str, headers: &str, body: &str) -> String {
 async fn write(stream: &mut impl ByteStream, text: &str) -> std::io::Result<()> {
     stream.write_all(text.as_bytes()).await?;
     stream.flush().await
+}
+
+async fn endless(stream: impl ByteStream, answer: &Answer, seen: &Seen) {
+    let part = "x".repeat(0x1000);
+    if matches!(answer, Answer::EndlessBody) {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        flood(stream, head, &format!("1000\r\n{part}\r\n"), seen).await;
+    } else {
+        flood(
+            stream,
+            "HTTP/1.1 200 OK\r\n",
+            &format!("a: {part}\r\n"),
+            seen,
+        )
+        .await;
+    }
 }
 
 /// Writes `part` again and again until the peer closes the connection.

@@ -80,9 +80,10 @@ limits! {
         /// Maximum number of concurrent requests of all flights, and thus of connections in use. The default is one
         /// for each execution. The same number of connections may be idle or being opened in addition.
         max_connections: usize = 256, at least 1;
-        /// Maximum time that an idle connection is kept. The default is below that of servers and load balancers (60
-        /// s and more), so that they seldom close a connection that is about to be used.
-        idle_timeout: Duration = 30 s, at least 0 ms;
+        /// Maximum time that an idle connection is kept. Node and uvicorn close theirs after 5 s, load balancers after
+        /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to
+        /// be used.
+        idle_timeout: Duration = 4 s, at least 0 ms;
         /// Maximum size of the header section of a response. The default is several times what servers send. Values
         /// below 8 KiB count as 8 KiB.
         max_header_bytes: usize = 64 KiB, at least 1 B;

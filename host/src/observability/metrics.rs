@@ -92,6 +92,7 @@ impl Metrics {
             joined: count(&families.joined),
             would_have_joined: count(&families.would_have_joined),
             requests: count(&families.requests),
+            resent: count(&families.resent),
             saved: count(&families.saved),
             would_have_saved: count(&families.would_have_saved),
             guest_time: seconds(&families.guest_time),
@@ -175,6 +176,7 @@ struct Counters {
     joined: Counter,
     would_have_joined: Counter,
     requests: Counter,
+    resent: Counter,
     saved: Counter,
     would_have_saved: Counter,
     guest_time: Seconds,
@@ -266,6 +268,13 @@ impl ClientMetrics {
     pub(crate) fn request(&self) {
         if let Some(counters) = &self.0 {
             counters.requests.inc();
+        }
+    }
+
+    /// Counts a request that is sent once more.
+    pub(crate) fn resent(&self) {
+        if let Some(counters) = &self.0 {
+            counters.resent.inc();
         }
     }
 

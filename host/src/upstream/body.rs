@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -232,6 +233,12 @@ impl LengthCheckedBody {
         let left = length;
         Self { inner, left }
     }
+
+    /// No body.
+    pub(super) fn empty() -> Self {
+        let empty = Empty::new().map_err(|never| match never {});
+        Self::new(empty.boxed_unsync(), None)
+    }
 }
 
 impl Body for LengthCheckedBody {
@@ -273,7 +280,7 @@ mod tests {
     use std::io;
 
     use http::{Request, Response};
-    use http_body_util::{BodyExt, Empty, Full, StreamBody};
+    use http_body_util::{Full, StreamBody};
     use hyper::client::conn::http1;
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};

@@ -5,7 +5,6 @@
 //! Dialling (several addresses, IPv4 and IPv6 in parallel) and pooling are hyper-util's.
 
 use std::error::Error;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,16 +13,15 @@ use std::time::Duration;
 use std::vec;
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::connection::UpstreamConnection;
 use super::failure::ConnectError;
 use super::policy::UpstreamPolicy;
 use crate::model::Limits;
@@ -85,7 +83,7 @@ impl Connector {
         self.max_permits - self.permits.available_permits()
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<UpstreamConnection, BoxError> {
+    async fn connect(mut self, uri: Uri) -> Result<TokioIo<UpstreamConnection>, BoxError> {
         // The semaphore is never closed, so this is never an error.
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
         let is_pooled = self.connections() <= self.max_permits / 2;
@@ -95,16 +93,15 @@ impl Connector {
             &mut self.single_use
         };
         let inner = connector.call(uri).await;
-        Ok(UpstreamConnection {
-            inner: inner.map_err(|error| ConnectError::from_connector(&*error))?,
-            is_pooled,
-            _permit: permit,
-        })
+        let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
+        Ok(TokioIo::new(UpstreamConnection::new(
+            inner, is_pooled, permit,
+        )))
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = UpstreamConnection;
+    type Response = TokioIo<UpstreamConnection>;
     type Error = BoxError;
     type Future = BoxFuture<Self::Response, BoxError>;
 
@@ -115,64 +112,6 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.clone().connect(uri));
         Box::pin(async { connecting.await.map_err(|_| ConnectError::TimedOut)? })
-    }
-}
-
-/// A connection, with its permit.
-#[derive(Debug)]
-pub(super) struct UpstreamConnection {
-    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
-    is_pooled: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection for UpstreamConnection {
-    fn connected(&self) -> Connected {
-        let connected = self.inner.connected();
-        if !self.is_pooled {
-            connected.poison();
-        }
-        connected
-    }
-}
-
-impl Read for UpstreamConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
-    }
-}
-
-impl Write for UpstreamConnection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, parts)
     }
 }
 
@@ -238,7 +177,7 @@ mod tests {
         let first = connector.call(uri.clone()).await.unwrap();
         let second = connector.call(uri.clone()).await.unwrap();
         assert_eq!(connector.connections(), 2);
-        assert!(first.is_pooled && !second.is_pooled);
+        assert!(first.inner().is_pooled() && !second.inner().is_pooled());
         let mut third = connector.call(uri.clone());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
@@ -246,7 +185,7 @@ mod tests {
         assert_eq!(connector.connections(), 2);
         drop((second, third));
         assert_eq!(connector.connections(), 0);
-        assert!(connector.call(uri).await.unwrap().is_pooled);
+        assert!(connector.call(uri).await.unwrap().inner().is_pooled());
         // Four in all: nothing was dialled while there was no permit.
         for _ in 0..4 {
             listener.accept().await.unwrap();

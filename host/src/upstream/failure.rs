@@ -56,8 +56,8 @@ impl RequestFailure {
                     return Self::header_too_large(chain(error));
                 } else if hyper.is_parse() {
                     return Self::malformed(chain(error));
-                } else if hyper.is_user() {
-                    // The body is the only part of the request that the guest controls.
+                } else if hyper.source().is_some_and(|source| source.is::<Error>()) {
+                    // Only the request's body fails with the guest's error.
                     return Self::denied(&Denial::Framing);
                 }
             }
@@ -212,7 +212,7 @@ impl fmt::Display for ConnectError {
 impl StdError for ConnectError {}
 
 /// An error and its sources, outermost first.
-fn causes<'a>(
+pub(super) fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |&error| error.source())

@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use http::Response;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions};
@@ -14,9 +12,9 @@ use crate::model::Limits;
 
 /// The timeouts of one request. A guest may lower the host's, and never raise them.
 pub(super) struct Timeouts {
-    /// When a connection is due. It covers the wait for a permit, too. The host's own limit on connecting is the
-    /// connector's, since a connection may serve another request than the one that opened it.
-    connect: Instant,
+    /// From the start of an attempt to its connection. It covers the wait for a permit, too. The host's own limit on
+    /// connecting is the connector's, since a connection may serve another request than the one that opened it.
+    connect: Duration,
     first_byte: Duration,
     /// Between two parts of the body.
     pub(super) between_bytes: Duration,
@@ -42,7 +40,7 @@ impl Timeouts {
         let now = Instant::now();
         let least = |set: Option<Duration>, limit| set.map_or(limit, |set| set.min(limit));
         Self {
-            connect: now + least(options.connect_timeout, limits.request_timeout),
+            connect: least(options.connect_timeout, limits.request_timeout),
             first_byte: least(options.first_byte_timeout, limits.first_byte_timeout),
             between_bytes: least(options.between_bytes_timeout, limits.between_bytes_timeout),
             deadline: now + limits.request_timeout,
@@ -50,22 +48,24 @@ impl Timeouts {
         }
     }
 
-    /// The response of `exchange`, if it gets a connection in time and, from then on, its first byte.
-    pub(super) async fn enforce(
+    /// The outcome of `exchange`, one attempt, if it gets a connection in time and, from then on, its first byte.
+    /// All attempts together end at the deadline.
+    pub(super) async fn enforce<T>(
         &self,
-        exchange: impl Future<Output = Result<Response<Incoming>, RequestFailure>>,
-        mut connection: CaptureConnection,
-    ) -> Result<Response<Incoming>, RequestFailure> {
+        exchange: impl Future<Output = T>,
+        connection: &mut CaptureConnection,
+    ) -> Result<T, RequestFailure> {
         let mut exchange = pin!(exchange);
         let connected = async {
             tokio::select! {
                 biased;
-                response = &mut exchange => Some(response),
+                outcome = &mut exchange => Some(outcome),
                 _ = connection.wait_for_connection_metadata() => None,
             }
         };
-        match timeout_at(self.connect, connected).await {
-            Ok(Some(response)) => return response,
+        let due = self.deadline.min(Instant::now() + self.connect);
+        match timeout_at(due, connected).await {
+            Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) => {}
             Err(_) => {
                 let error = Error::ConnectionTimeout;
@@ -77,18 +77,16 @@ impl Timeouts {
             }
         }
         let first_byte = self.deadline.min(Instant::now() + self.first_byte);
-        match timeout_at(first_byte, exchange).await {
-            Ok(response) => response,
-            Err(_) => {
-                let error = Error::HttpResponseTimeout;
-                let setting = if first_byte == self.deadline {
-                    REQUEST_TIMEOUT
-                } else {
-                    self.settings.first_byte
-                };
-                Err(RequestFailure::timed_out("the first byte", setting, error))
-            }
-        }
+        let outcome = timeout_at(first_byte, exchange).await;
+        outcome.map_err(|_| {
+            let error = Error::HttpResponseTimeout;
+            let setting = if first_byte == self.deadline {
+                REQUEST_TIMEOUT
+            } else {
+                self.settings.first_byte
+            };
+            RequestFailure::timed_out("the first byte", setting, error)
+        })
     }
 }
 
@@ -127,12 +125,12 @@ mod tests {
         };
         let lowered = Timeouts::new(all(short), &limits);
         assert_eq!((lowered.first_byte, lowered.between_bytes), (short, short));
-        assert!(lowered.connect < lowered.deadline);
+        assert_eq!(lowered.connect, short);
         for options in [all(long), RequestOptions::default()] {
             let timeouts = Timeouts::new(options, &limits);
             assert_eq!(timeouts.first_byte, limits.first_byte_timeout);
             assert_eq!(timeouts.between_bytes, limits.between_bytes_timeout);
-            assert_eq!(timeouts.connect, timeouts.deadline);
+            assert_eq!(timeouts.connect, limits.request_timeout);
         }
     }
 }

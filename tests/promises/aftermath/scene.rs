@@ -76,6 +76,7 @@ pub(super) struct Upstreams {
     pub(super) healthy: Upstream,
     pub(super) hangs: Upstream,
     pub(super) hangs_up: Upstream,
+    pub(super) closes_as_reused: Upstream,
     pub(super) resets: Upstream,
     pub(super) stalls_in_body: Upstream,
     pub(super) breaks_off: Upstream,
@@ -98,6 +99,7 @@ impl Upstreams {
         Self {
             hangs: start(upstream::Answer::NoHead).await,
             hangs_up: start(upstream::Answer::HangUp).await,
+            closes_as_reused: start(upstream::Answer::OneEach("")).await,
             resets: start(upstream::Answer::Reset).await,
             stalls_in_body: start(upstream::Answer::HalfBody).await,
             breaks_off: start(upstream::Answer::BrokenBody).await,
@@ -118,6 +120,7 @@ impl Upstreams {
             &self.healthy,
             &self.hangs,
             &self.hangs_up,
+            &self.closes_as_reused,
             &self.resets,
             &self.stalls_in_body,
             &self.breaks_off,

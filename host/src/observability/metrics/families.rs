@@ -70,6 +70,7 @@ pub(super) struct Families {
     pub(super) joined: Family<ByClient, Counter>,
     pub(super) would_have_joined: Family<ByClient, Counter>,
     pub(super) requests: Family<ByClient, Counter>,
+    pub(super) resent: Family<ByClient, Counter>,
     pub(super) saved: Family<ByClient, Counter>,
     pub(super) would_have_saved: Family<ByClient, Counter>,
     pub(super) guest_time: Family<ByClient, Seconds>,
@@ -100,6 +101,10 @@ impl Families {
                 "Callers that would have joined an open flight if calls were shared",
             ),
             requests: registry.counters("upstream_requests", "Requests sent to upstreams"),
+            resent: registry.counters(
+                "upstream_requests_resent",
+                "Requests sent once more, over a new connection, because the upstream had not processed them",
+            ),
             saved: registry.counters(
                 "upstream_requests_saved",
                 "Requests that followers would have sent without sharing",

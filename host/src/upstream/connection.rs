@@ -1,0 +1,185 @@
+//! [`UpstreamConnection`]: an open connection, with its permit and a record of what it has carried.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http::Extensions;
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A connection, with its permit.
+#[derive(Debug)]
+pub(super) struct UpstreamConnection {
+    inner: TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>,
+    is_pooled: bool,
+    record: Arc<ConnectionRecord>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What one connection has carried: payload, without the bytes of TLS itself.
+///
+/// Invariant: only the connection's own task writes it, before that task reports the outcome of a request.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionRecord {
+    /// Set by the first read.
+    has_answered: AtomicBool,
+    /// Set by every write, cleared by every read.
+    awaits_answer: AtomicBool,
+    /// Set by a write of which only a part was accepted. From then on a read may lie between two writes of one request,
+    /// and `awaits_answer` proves nothing.
+    has_split: AtomicBool,
+}
+
+impl UpstreamConnection {
+    pub(super) fn new(
+        inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+        is_pooled: bool,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            inner: TokioIo::new(inner),
+            is_pooled,
+            record: Arc::default(),
+            _permit: permit,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    fn wrote(&self, length: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = &written {
+            self.record.wrote(written.as_ref().ok(), length);
+        }
+        written
+    }
+}
+
+impl ConnectionRecord {
+    /// The record of a connection, from what hyper-util knows about it.
+    pub(super) fn of(connected: &Connected) -> Option<Arc<Self>> {
+        let mut extras = Extensions::new();
+        connected.get_extras(&mut extras);
+        extras.remove()
+    }
+
+    /// Whether this HTTP/1.1 connection has carried an answer, and no byte of another since the last request.
+    ///
+    /// An HTTP/1.1 connection carries one request at a time, which is written after the answer to the one before was
+    /// read. A request without a body is its header section, which hyper writes in one piece.
+    pub(super) fn awaits_another_answer(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
+            && self.awaits_answer.load(Ordering::Relaxed)
+            && !self.has_split.load(Ordering::Relaxed)
+    }
+
+    fn wrote(&self, written: Option<&usize>, length: usize) {
+        self.awaits_answer.store(true, Ordering::Relaxed);
+        if written.is_some_and(|written| *written < length) {
+            self.has_split.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
+        self.awaits_answer.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Connection for UpstreamConnection {
+    fn connected(&self) -> Connected {
+        let connected = self.inner.connected().extra(Arc::clone(&self.record));
+        if !self.is_pooled {
+            connected.poison();
+        }
+        connected
+    }
+}
+
+impl AsyncRead for UpstreamConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.record.read();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for UpstreamConnection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.wrote(bytes.len(), written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
+        self.wrote(parts.iter().map(|part| part.len()).sum(), written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_used_connection_without_a_byte_since_the_request_awaits_another_answer() {
+        let record = ConnectionRecord::default();
+        record.wrote(Some(&10), 10);
+        assert!(!record.awaits_another_answer(), "its first request");
+        record.read();
+        assert!(!record.awaits_another_answer(), "the first answer");
+        record.wrote(Some(&10), 10);
+        assert!(record.awaits_another_answer(), "its second request");
+        record.read();
+        assert!(
+            !record.awaits_another_answer(),
+            "the second answer has begun"
+        );
+        record.wrote(None, 10);
+        assert!(record.awaits_another_answer(), "the write failed");
+    }
+
+    #[test]
+    fn a_connection_that_took_a_part_of_a_write_proves_nothing() {
+        let record = ConnectionRecord::default();
+        record.read();
+        record.wrote(Some(&5), 10);
+        record.wrote(Some(&5), 5);
+        assert!(!record.awaits_another_answer());
+    }
+}

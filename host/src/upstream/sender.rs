@@ -1,0 +1,247 @@
+//! [`Sender`]: sends a request over a connection of the pool, and once more over a new connection if the upstream
+//! provably did not process it.
+//!
+//! The second attempt is not a retry of a request that failed: it replaces a connection that could not be used. It is
+//! never followed by a third, and a request with a body has none. hyper-util itself moves a request to another
+//! connection only as long as no byte of it was written, so a request is written to at most two connections.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use super::body::LengthCheckedBody;
+use super::connect::{Connector, max_requests_in_flight};
+use super::connection::ConnectionRecord;
+use super::failure::{ConnectError, RequestFailure, causes};
+use super::timeouts::Timeouts;
+use crate::flight_context::RequestGuard;
+use crate::model::Limits;
+
+/// The flow-control window of one HTTP/2 stream, in bytes: 256 KiB. A connection's window is that of all its streams
+/// together, so a guest that does not read its response stalls no other.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// Sends the requests of one client.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pooled: Client<Connector, LengthCheckedBody>,
+    /// Opens a connection for each request, and pools none: for second attempts. When an upstream restarts, all pooled
+    /// connections are closed at about the same time, so another one of them proves nothing.
+    unpooled: Client<Connector, LengthCheckedBody>,
+    /// One permit per request in flight, so per connection in use.
+    permits: Arc<Semaphore>,
+}
+
+impl Sender {
+    pub(super) fn new(connector: &Connector, limits: &Limits) -> Self {
+        let max_requests = max_requests_in_flight(limits);
+        Self {
+            pooled: client(connector, limits, max_requests),
+            unpooled: client(connector, limits, 0),
+            permits: Arc::new(Semaphore::new(max_requests)),
+        }
+    }
+
+    /// The response to `request`. If all of the client's connections are in use, it waits for one. `timeouts` cover
+    /// the wait and both attempts.
+    pub(super) async fn send(
+        &self,
+        request: Request<LengthCheckedBody>,
+        timeouts: &Timeouts,
+        guard: &mut RequestGuard,
+    ) -> Result<Response<Incoming>, RequestFailure> {
+        let replay = Replay::of(&request);
+        let permits = Arc::clone(&self.permits);
+        let connected = async {
+            // The semaphore is never closed, so this is never an error.
+            guard.permit = permits.acquire_owned().await.ok();
+        };
+        let (error, connection) = match attempt(&self.pooled, request, timeouts, connected).await? {
+            Ok(response) => return Ok(response),
+            Err(failed) => failed,
+        };
+        let unprocessed = replay.and_then(|replay| {
+            let why = Unprocessed::of(&error, &connection, &replay.method)?;
+            Some((replay, why))
+        });
+        let Some((replay, why)) = unprocessed else {
+            return Err(RequestFailure::no_response(&error));
+        };
+        guard.resent(&why);
+        let second = attempt(&self.unpooled, replay.into_request(), timeouts, async {});
+        second
+            .await?
+            .map_err(|(error, _)| RequestFailure::no_response(&error))
+    }
+}
+
+/// Sends `request` once `ready`. The outer error is a timeout, the inner one that of the connection it was sent over.
+async fn attempt(
+    client: &Client<Connector, LengthCheckedBody>,
+    mut request: Request<LengthCheckedBody>,
+    timeouts: &Timeouts,
+    ready: impl Future<Output = ()>,
+) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure> {
+    let mut connection = capture_connection(&mut request);
+    let exchange = async {
+        ready.await;
+        client.request(request).await
+    };
+    let outcome = timeouts.enforce(exchange, &mut connection).await?;
+    Ok(outcome.map_err(|error| (error, connection)))
+}
+
+fn client(
+    connector: &Connector,
+    limits: &Limits,
+    max_idle: usize,
+) -> Client<Connector, LengthCheckedBody> {
+    let streams = u32::try_from(max_requests_in_flight(limits)).unwrap_or(u32::MAX);
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits.idle_timeout)
+        .pool_max_idle_per_host(max_idle)
+        .http1_max_buf_size(limits.max_header_bytes.max(8 << 10))
+        // Above the limit on the header section that is checked on its arrival, so that a section just over it is
+        // reported by its size and not as a broken stream.
+        .http2_max_header_list_size(
+            u32::try_from(limits.max_header_bytes.saturating_mul(16)).unwrap_or(u32::MAX),
+        )
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(
+            STREAM_WINDOW.saturating_mul(streams).min((1 << 31) - 1),
+        )
+        // Until the upstream's settings have arrived, its limit on streams is not known, and it refuses those above.
+        .http2_initial_max_send_streams(1)
+        // A request that times out leaves its connection in the pool. Pings find a connection that has gone dead,
+        // which would otherwise fail every request after it.
+        .http2_keep_alive_interval(limits.connect_timeout)
+        .http2_keep_alive_timeout(limits.connect_timeout)
+        .build(connector.clone())
+}
+
+/// What a second attempt sends: a request without a body.
+struct Replay {
+    method: Method,
+    head: Request<()>,
+}
+
+impl Replay {
+    fn of(request: &Request<LengthCheckedBody>) -> Option<Self> {
+        if !request.body().is_end_stream() {
+            return None;
+        }
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.uri_mut() = request.uri().clone();
+        *head.version_mut() = request.version();
+        *head.headers_mut() = request.headers().clone();
+        let method = request.method().clone();
+        Some(Self { method, head })
+    }
+
+    fn into_request(self) -> Request<LengthCheckedBody> {
+        self.head.map(|()| LengthCheckedBody::empty())
+    }
+}
+
+/// Why an upstream has not processed a request without a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unprocessed {
+    /// The connection was gone before the request was written to it.
+    NotSent,
+    /// A used HTTP/1.1 connection was closed before the first byte of the answer to a GET or HEAD. The upstream has
+    /// closed an idle connection, or it has given no sign of having read the request, which RFC 9110, section 9.2.2
+    /// permits to repeat because it is idempotent.
+    ClosedWhileIdle,
+    /// An HTTP/2 connection shut down while the request, a GET or HEAD, waited until the upstream's limit on streams
+    /// permitted it. hyper drops such a request, and does not say whether it was sent in the last moment.
+    ShutDown,
+    /// RFC 9113, section 8.7: REFUSED_STREAM says that the request was not processed.
+    Refused,
+    /// RFC 9113, section 6.8: streams above the last one that GOAWAY names were not processed.
+    GoneAway,
+}
+
+impl Unprocessed {
+    fn of(error: &legacy::Error, connection: &CaptureConnection, method: &Method) -> Option<Self> {
+        let is_connect_error = causes(error).any(|cause| cause.is::<ConnectError>());
+        // Another request was to open an HTTP/2 connection for this one, too, and was dropped.
+        if error.is_connect() && !is_connect_error {
+            return Some(Self::NotSent);
+        }
+        let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
+        if hyper.is_canceled() {
+            return Some(Self::NotSent);
+        }
+        if let Some(h2) = causes(error).find_map(|cause| cause.downcast_ref::<h2::Error>()) {
+            return Self::of_h2(h2, method);
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let connected = connection.connection_metadata();
+        let connected = connected.as_ref()?;
+        // The request has no body, so this is no error of the guest.
+        if connected.is_negotiated_h2() && hyper.is_user() {
+            return Some(Self::ShutDown);
+        }
+        let is_idle = !connected.is_negotiated_h2()
+            && ConnectionRecord::of(connected)?.awaits_another_answer();
+        (is_idle && is_closed(hyper)).then_some(Self::ClosedWhileIdle)
+    }
+
+    fn of_h2(error: &h2::Error, method: &Method) -> Option<Self> {
+        if !error.is_remote() {
+            return None;
+        }
+        match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => Some(Self::Refused),
+            // hyper reports GOAWAY also for a stream that it opened just before, without its number. Only a request
+            // that may be repeated in any case is taken for one above the last.
+            Some(h2::Reason::NO_ERROR) if error.is_go_away() && method.is_idempotent() => {
+                Some(Self::GoneAway)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether the upstream has closed the connection.
+fn is_closed(error: &hyper::Error) -> bool {
+    let closed = |error: &(dyn StdError + 'static)| {
+        let io = error.downcast_ref::<io::Error>();
+        io.is_some_and(|io| {
+            matches!(
+                io.kind(),
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::UnexpectedEof
+            )
+        })
+    };
+    error.is_incomplete_message() || error.is_closed() || causes(error).any(closed)
+}
+
+impl fmt::Display for Unprocessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "its connection was closed before it was sent",
+            Self::ClosedWhileIdle => "the upstream closed a reused connection without an answer",
+            Self::ShutDown => "the connection was shut down while the request waited for a stream",
+            Self::Refused => "the upstream refused its stream (REFUSED_STREAM)",
+            Self::GoneAway => "the upstream ended the connection before this stream (GOAWAY)",
+        })
+    }
+}
