@@ -283,6 +283,22 @@ const ROWS: &[Row] = &[
             .boxed()
         })
     },
+    row("67, a parameter that is not known", |scene, n| {
+        scene.ends("guest", format!("echo:{n}&page=2"), "bad-request")
+    }),
+    row("68, an upstream that limits the rate", |scene, n| {
+        let origin = scene.upstreams.limits_the_rate.origin();
+        scene.ends(
+            "guest",
+            format!("blame:rate-limited:{origin}/{n}"),
+            "rate-limited",
+        )
+    }),
+    row("71, an answer that the guest cannot parse", |scene, n| {
+        let origin = scene.upstreams.healthy.origin();
+        let key = format!("blame:upstream-malformed:{origin}/{n}");
+        scene.ends("guest", key, "upstream-malformed")
+    }),
 ];
 
 /// The built-in client, compiled by another engine.
@@ -300,7 +316,7 @@ const GROWTH: usize = 4 << 10;
 /// allocator, buffers. A leak grows each time.
 const REPEATS: usize = 10;
 
-// fault 4, 5, 6, 7, 8, 9, 10, 11, 20, 23, 24, 25, 26, 28, 29, 30, 31, 32, 36, 37, 38
+// fault 4, 5, 6, 7, 8, 9, 10, 11, 20, 23, 24, 25, 26, 28, 29, 30, 31, 32, 36, 37, 38, 67, 68, 71
 #[tokio::test]
 async fn after_each_fault_every_level_is_what_it_was_before() {
     let scene = Scene::set().await;

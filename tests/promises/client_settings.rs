@@ -9,98 +9,102 @@ use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 
 use crate::configuration::asking;
 
+const URL: &str = "base_url = 'http://127.0.0.1:9/{x}'";
+
+/// Lines of a client's table, the line of the file with the mistake, its setting, and what the message begins with.
+const REFUSED: &[(&[&str], usize, &str, &str)] = &[
+    (
+        &["base_url = 'http://a.example/{id}'"],
+        2,
+        "base_url",
+        "expected a URL with {x} as the only placeholder",
+    ),
+    (
+        &["base_url = 'http://a.example/%s'"],
+        2,
+        "base_url",
+        "expected a URL with two hexadecimal digits",
+    ),
+    (
+        &["base_url = 'http://a.example/items/:id'"],
+        2,
+        "base_url",
+        "expected a URL with {x} as the only placeholder",
+    ),
+    (
+        &["base_url = 'http://{x}.example/'"],
+        2,
+        "base_url",
+        "expected a URL with {x} in its path or query",
+    ),
+    (
+        &["base_url = 'http://a.example/{x}#s3cret'"],
+        2,
+        "base_url",
+        "expected a URL without a fragment",
+    ),
+    (
+        &["base_url = 'http://u:s3cret@a.example/'"],
+        2,
+        "base_url",
+        "expected a URL without a user",
+    ),
+    (
+        &["base_url = 'ftp://s3cret.example/'"],
+        2,
+        "base_url",
+        "expected http[s]://host[:port]/...",
+    ),
+    (
+        &["settings.BASE_URL = 's3cret'"],
+        2,
+        "settings.BASE_URL",
+        "expected http[s]://host[:port]/...",
+    ),
+    (
+        &[URL, "settings.ITEMS_AT = 'items'"],
+        3,
+        "settings.ITEMS_AT",
+        "expected a JSON pointer",
+    ),
+    (
+        &[URL, "", "settings.ID_AT = '$.id'"],
+        4,
+        "settings.ID_AT",
+        "expected a JSON pointer",
+    ),
+    (
+        &[URL, "settings.HEADER_HOST = 's3cret'"],
+        3,
+        "settings.HEADER_HOST",
+        "expected a header that a client may send",
+    ),
+    (
+        &[URL, "settings.HEADER_A = { file = 'secret' }"],
+        3,
+        "settings.HEADER_A",
+        "expected one line without control characters",
+    ),
+    (
+        &[URL, "settings.HEADER_A = 'b'", "settings.HEADER_a = 'c'"],
+        4,
+        "settings.HEADER_a",
+        "expected one setting for each header",
+    ),
+    (
+        &[URL, "settings.ITEM_AT = '/a'"],
+        3,
+        "settings.ITEM_AT",
+        "expected BASE_URL, HEADER_<NAME>",
+    ),
+];
+
 // fault 72
 #[tokio::test]
 async fn what_the_built_in_client_would_refuse_is_refused_with_its_line() {
-    const URL: &str = "base_url = 'http://127.0.0.1:9/{x}'";
     let folder = Folder::new();
     folder.write("secret", b"s3cret\n\n");
-    for (settings, line, setting, expected) in [
-        (
-            &["base_url = 'http://a.example/{id}'"][..],
-            2,
-            "base_url",
-            "expected a URL with {x} as the only placeholder",
-        ),
-        (
-            &["base_url = 'http://a.example/%s'"],
-            2,
-            "base_url",
-            "expected a URL with two hexadecimal digits",
-        ),
-        (
-            &["base_url = 'http://a.example/items/:id'"],
-            2,
-            "base_url",
-            "expected a URL with {x} as the only placeholder",
-        ),
-        (
-            &["base_url = 'http://{x}.example/'"],
-            2,
-            "base_url",
-            "expected a URL with {x} in its path or query",
-        ),
-        (
-            &["base_url = 'http://a.example/{x}#s3cret'"],
-            2,
-            "base_url",
-            "expected a URL without a fragment",
-        ),
-        (
-            &["base_url = 'http://u:s3cret@a.example/'"],
-            2,
-            "base_url",
-            "expected a URL without a user",
-        ),
-        (
-            &["base_url = 'ftp://s3cret.example/'"],
-            2,
-            "base_url",
-            "expected http[s]://host[:port]/...",
-        ),
-        (
-            &["settings.BASE_URL = 's3cret'"],
-            2,
-            "settings.BASE_URL",
-            "expected http[s]://host[:port]/...",
-        ),
-        (
-            &[URL, "settings.ITEMS_AT = 'items'"],
-            3,
-            "settings.ITEMS_AT",
-            "expected a JSON pointer",
-        ),
-        (
-            &[URL, "", "settings.ID_AT = '$.id'"],
-            4,
-            "settings.ID_AT",
-            "expected a JSON pointer",
-        ),
-        (
-            &[URL, "settings.HEADER_HOST = 's3cret'"],
-            3,
-            "settings.HEADER_HOST",
-            "expected a header that a client may send",
-        ),
-        (
-            &[URL, "settings.HEADER_A = { file = 'secret' }"],
-            3,
-            "settings.HEADER_A",
-            "expected one line without control characters",
-        ),
-        (
-            &[URL, "settings.HEADER_A = 'b'", "settings.HEADER_a = 'c'"],
-            4,
-            "settings.HEADER_a",
-            "expected one setting for each header",
-        ),
-        (
-            &[URL, "settings.ITEM_AT = '/a'"],
-            3,
-            "settings.ITEM_AT",
-            "expected BASE_URL, HEADER_<NAME>",
-        ),
-    ] {
+    for (settings, line, setting, expected) in REFUSED {
         let text = format!("[clients.a]\n{}\n", settings.join("\n"));
         let file = folder.write("a.toml", text.as_bytes());
         for args in [

@@ -325,14 +325,7 @@ async fn serve_connection(mut stream: impl ByteStream, answer: Answer, seen: &Se
                 .await
             }
             Answer::Body(body) => write(&mut stream, &whole("200 OK", "", body)).await,
-            Answer::Bytes(headers, body) => {
-                let length = body.len();
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n");
-                match write(&mut stream, &head).await {
-                    Ok(()) => stream.write_all(body).await,
-                    failed => failed,
-                }
-            }
+            Answer::Bytes(headers, body) => write_bytes(&mut stream, headers, body).await,
             Answer::RedirectTo(url) => {
                 let location = format!("location: {url}\r\n");
                 write(&mut stream, &whole("302 Found", &location, "")).await
@@ -395,6 +388,18 @@ async fn endless(stream: impl ByteStream, answer: &Answer, seen: &Seen) {
         )
         .await;
     }
+}
+
+/// Writes a response with these header lines and this body.
+async fn write_bytes(
+    stream: &mut impl ByteStream,
+    headers: &str,
+    body: &[u8],
+) -> std::io::Result<()> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await
 }
 
 /// Writes `part` again and again until the peer closes the connection.

@@ -26,6 +26,9 @@ const MAX_PATH_CHARS: usize = 200;
 /// A shorter key is masked only where it stands alone: `1` is no secret in `/v1/items`.
 const MIN_EMBEDDED_CHARS: usize = 3;
 
+/// A segment of this length, in bytes, that has letters and digits may be a token, and is not shown.
+const MIN_TOKEN_BYTES: usize = 16;
+
 impl RedirectTarget {
     /// The target of `location` in the response to a request of `url`.
     ///
@@ -72,6 +75,15 @@ impl Display for MaskedTarget<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let path = percent_decode_str(&self.target.path).decode_utf8_lossy();
         let path = masked(&path, self.key);
+        let segments = path.split('/');
+        let segments = segments.map(|segment| {
+            if may_be_secret(segment) {
+                "…"
+            } else {
+                segment
+            }
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
         let shown: String = path.chars().take(MAX_PATH_CHARS).collect();
         let rest = if shown.len() < path.len() { "…" } else { "" };
         write!(f, "{}{shown}{rest}", self.target.origin)
@@ -105,6 +117,13 @@ fn is_host(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
     let is_name = host.starts_with('[') || !host.contains(':');
     is_name && host.bytes().all(is_plain) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a segment may be a token, as some APIs have it in their paths.
+fn may_be_secret(segment: &str) -> bool {
+    segment.len() >= MIN_TOKEN_BYTES
+        && segment.contains(|char: char| char.is_ascii_digit())
+        && segment.contains(char::is_alphabetic)
 }
 
 /// `path` with `{x}` in place of the key, in upper or lower case.
@@ -155,6 +174,14 @@ mod tests {
             ("other", "http://a.example:8080/v1/items/other"),
             ("", "http://a.example:8080/v1/items/"),
             ("https://b.example", "https://b.example"),
+            (
+                "/bot123456:s3cret-s3cret/items",
+                "http://a.example:8080/…/items",
+            ),
+            (
+                "/v2/a-long-name-of-a-resource/",
+                "http://a.example:8080/v2/a-long-name-of-a-resource/",
+            ),
             ("mailto:s3cret@b.example", "mailto:"),
             // Not a valid URL: what stands before the question mark is not its host.
             ("http://user:s3c?ret@b.example/", "http://(an invalid host)"),

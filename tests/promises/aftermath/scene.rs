@@ -84,6 +84,7 @@ pub(super) struct Upstreams {
     pub(super) endless_head: Upstream,
     pub(super) babbles: Upstream,
     pub(super) redirects: Upstream,
+    pub(super) limits_the_rate: Upstream,
     pub(super) records: Upstream,
     pub(super) never_accepts: NeverAccepts,
     /// An origin where nothing listens.
@@ -107,6 +108,7 @@ impl Upstreams {
             endless_head: start(upstream::Answer::EndlessHead).await,
             babbles: start(upstream::Answer::Raw("no HTTP\r\n\r\n")).await,
             redirects: start(upstream::Answer::RedirectTo("http://192.0.2.1/".into())).await,
+            limits_the_rate: start(upstream::Answer::Status(429, "retry-after: 7\r\n")).await,
             records: start(upstream::Answer::Record).await,
             never_accepts: NeverAccepts::start().await,
             healthy,
@@ -128,6 +130,7 @@ impl Upstreams {
             &self.endless_head,
             &self.babbles,
             &self.redirects,
+            &self.limits_the_rate,
             &self.records,
         ];
         let mut origins: Vec<_> = servers.map(Upstream::origin).into();
