@@ -6,6 +6,7 @@
 
 mod client;
 mod file;
+mod host_name;
 mod instances;
 mod located;
 mod print;
@@ -24,6 +25,7 @@ pub use self::client::{ClientConfig, ClientConfigError, Component, SharingSettin
 pub use self::file::{
     CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };
+pub use self::host_name::HostName;
 pub use self::reference::{describe, example, schema, summarize, table};
 pub use self::text::AN_ADDRESS;
 pub use self::traces::{OtlpUrl, OtlpUrlError, TracesConfig};

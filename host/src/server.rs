@@ -64,7 +64,13 @@ pub struct Listeners {
     pub tls: Option<Tls>,
     /// The admin listener, if there is one; never encrypted.
     pub admin: Option<TcpListener>,
+    /// The host names by which the admin API may be requested, in addition to the addresses of this machine.
+    pub admin_hosts: Vec<String>,
 }
+
+/// Admin connections for probes and scrapes when all others are in use: 8, for two probes and a scrape from each of two
+/// machines, with a margin.
+const PROBE_CONNECTIONS: usize = 8;
 
 impl Listeners {
     /// Callers only, without TLS.
@@ -74,6 +80,7 @@ impl Listeners {
             callers,
             tls: None,
             admin: None,
+            admin_hosts: Vec::new(),
         }
     }
 }
@@ -102,6 +109,7 @@ impl<C: Execute> Service<C> {
             callers,
             tls,
             admin,
+            admin_hosts,
         } = listeners;
         // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed
         // immediately when the sender is dropped.
@@ -112,17 +120,19 @@ impl<C: Execute> Service<C> {
             let name = ListenerName {
                 name: "callers",
                 limit: "max_connections",
+                reserve: 0,
             };
             let limit = self.limits.max_connections;
             accept(Listener::new(callers, name, limit), server, &finish)
         };
         let accept_admin = admin.map(|admin| {
             let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
-            let api = AdminApi::new(clients, metrics, &self.limits);
+            let api = AdminApi::new(clients, metrics, admin_hosts, &self.limits);
             let server = HttpServer::new(api, &self.limits, None);
             let name = ListenerName {
                 name: "admin",
                 limit: "max_admin_connections",
+                reserve: PROBE_CONNECTIONS,
             };
             let limit = self.limits.max_admin_connections;
             accept(Listener::new(admin, name, limit), server, &finish)

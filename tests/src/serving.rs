@@ -68,6 +68,7 @@ impl Serving {
                 callers,
                 tls,
                 admin: Some(operator),
+                admin_hosts: Vec::new(),
             };
             service.run(listeners, async { drop(ended.await) }).await;
         });

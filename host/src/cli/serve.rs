@@ -115,6 +115,7 @@ impl Serve {
             callers: listener,
             tls: tls.clone(),
             admin,
+            admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
         // In a task, so that reading files here does not delay accepting.
         let serving = tokio::spawn(async move { service.run(listeners, shutdown).await });
@@ -208,13 +209,22 @@ impl Serve {
             let Config {
                 listen,
                 admin,
+                admin_hosts,
                 tls,
                 limits,
                 log,
                 traces,
                 ..
             } = config.clone();
-            (listen, admin, tls.is_some(), limits, log, traces)
+            (
+                listen,
+                admin,
+                admin_hosts,
+                tls.is_some(),
+                limits,
+                log,
+                traces,
+            )
         };
         if kept(&config) != kept(started) {
             tracing::warn!(

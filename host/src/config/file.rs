@@ -15,6 +15,7 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use super::client::ClientConfig;
+use super::host_name::HostName;
 use super::located::Located;
 use super::text;
 use super::traces::TracesConfig;
@@ -37,6 +38,12 @@ pub struct Config {
     #[serde(with = "text::or_false")]
     #[schemars(schema_with = "text::or_false::schema::<SocketAddr>")]
     pub admin: Option<SocketAddr>,
+
+    /// Host names by which the admin API may be requested, for example by Prometheus; addresses of this machine always
+    /// may. List no name that others can make resolve to this machine.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<HostName>")]
+    pub admin_hosts: Vec<HostName>,
 
     /// TLS on the address for callers. Without this table they connect by plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +143,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            admin_hosts: Vec::new(),
             tls: None,
             limits: ServerLimits::default(),
             log: LogConfig::default(),

@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Vis
 use serde::ser::Serializer;
 use tracing::level_filters::LevelFilter;
 
+use super::host_name::{A_HOST_NAME, HostName};
 use crate::model::units::{A_DURATION, duration, show_duration};
 use crate::upstream::AllowRule;
 
@@ -53,6 +54,19 @@ impl TextSetting for IpNet {
 
     fn read(text: &str) -> Result<Self, Option<String>> {
         text.parse().map_err(|_| None)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl TextSetting for HostName {
+    const FORM: &'static str = A_HOST_NAME;
+    const PATTERN: Option<&'static str> = Some(r"^[0-9A-Za-z_.-]+$");
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        text.parse().map_err(|()| None)
     }
 
     fn show(&self) -> String {

@@ -27,12 +27,14 @@ pub(super) struct Listener {
     is_full: bool,
 }
 
-/// What a listener is called in the log.
+/// What a listener is called in the log, and what is particular to it.
 #[derive(Clone, Copy)]
 pub(super) struct ListenerName {
     pub(super) name: &'static str,
     /// The setting that limits its connections.
     pub(super) limit: &'static str,
+    /// Connections for probes beyond the limit.
+    pub(super) reserve: usize,
 }
 
 impl Listener {
@@ -40,7 +42,7 @@ impl Listener {
         Self {
             tcp,
             name,
-            connections: OpenConnections::new(max_connections),
+            connections: OpenConnections::new(max_connections, name.reserve),
             is_full: false,
         }
     }
@@ -72,7 +74,7 @@ impl Listener {
             return open;
         }
         if !std::mem::replace(&mut self.is_full, true) {
-            let ListenerName { name, limit } = self.name;
+            let ListenerName { name, limit, .. } = self.name;
             tracing::warn!(
                 listener = name,
                 "the limit of open connections is reached: idle ones are closed, and further ones wait; raise {limit} \
@@ -94,6 +96,7 @@ mod tests {
     const NAME: ListenerName = ListenerName {
         name: "test",
         limit: "max_connections",
+        reserve: 0,
     };
 
     #[tokio::test]

@@ -138,6 +138,7 @@ impl Showcase {
             callers: self.callers,
             tls: None,
             admin: Some(self.admin),
+            admin_hosts: Vec::new(),
         };
         let clients = Arc::clone(&self.clients);
         let limits = ServerLimits {
