@@ -8,6 +8,7 @@ mod client;
 mod file;
 mod host_name;
 mod instances;
+mod listen_address;
 mod located;
 mod print;
 mod reference;
@@ -26,6 +27,7 @@ pub use self::file::{
     CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };
 pub use self::host_name::HostName;
+pub use self::listen_address::{A_LISTEN_ADDRESS, ListenAddress};
 pub use self::reference::{describe, example, schema, summarize, table};
 pub use self::text::AN_ADDRESS;
 pub use self::traces::{OtlpUrl, OtlpUrlError, TracesConfig};

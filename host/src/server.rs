@@ -26,16 +26,17 @@ mod public_api;
 mod query;
 mod request_id;
 mod response;
+mod socket;
 mod target;
 mod tls;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+pub use self::socket::ServiceSocket;
 pub use self::tls::{Tls, TlsError};
 
 use self::admin_api::AdminApi;
@@ -59,11 +60,11 @@ pub struct Service<C> {
 #[derive(Debug)]
 pub struct Listeners {
     /// For callers, in HTTP/1.1 or HTTP/2.
-    pub callers: TcpListener,
+    pub callers: ServiceSocket,
     /// TLS for the connections of callers. Without it they are unencrypted.
     pub tls: Option<Tls>,
     /// The admin listener, if there is one; never encrypted.
-    pub admin: Option<TcpListener>,
+    pub admin: Option<ServiceSocket>,
     /// The host names by which the admin API may be requested, in addition to the addresses of this machine.
     pub admin_hosts: Vec<String>,
 }
@@ -75,9 +76,9 @@ const PROBE_CONNECTIONS: usize = 8;
 impl Listeners {
     /// Callers only, without TLS.
     #[must_use]
-    pub fn new(callers: TcpListener) -> Self {
+    pub fn new(callers: impl Into<ServiceSocket>) -> Self {
         Self {
-            callers,
+            callers: callers.into(),
             tls: None,
             admin: None,
             admin_hosts: Vec::new(),

@@ -27,5 +27,6 @@ mod output;
 mod page;
 mod service;
 mod sharing;
+mod sockets;
 mod traces;
 mod upstreams;

@@ -1,6 +1,5 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::config::{
-    ClientConfig, Config, OtlpUrl, TlsFiles, TracesConfig, describe, summarize,
+    ClientConfig, Config, ListenAddress, OtlpUrl, TlsFiles, TracesConfig, describe, summarize,
 };
 use oneflight::registry::{ClientRegistry, LoadedClient};
 use oneflight::server::{Listeners, Service, Tls};
@@ -20,7 +19,7 @@ use tracing::level_filters::LevelFilter;
 use super::client::{ClientFlags, NAME, load_client};
 use super::compile::engine;
 use super::log::LineRates;
-use super::network::{address, listen};
+use super::network::{listen_address, listen_at};
 use super::shutdown::shutdown;
 use super::stderr::print_line;
 use super::traces::Traces;
@@ -37,8 +36,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address, help = summarize("listen"), long_help = describe("listen"))]
+    listen: Option<ListenAddress>,
 
     /// The address of the admin API: metrics, open flights and the dashboard; off disables it [default:
     /// 127.0.0.1:8081]
@@ -53,9 +52,9 @@ pub(super) struct Serve {
 }
 
 /// The address of the admin API.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Admin {
-    At(SocketAddr),
+    At(ListenAddress),
     Off,
 }
 
@@ -84,14 +83,18 @@ impl Serve {
         let tls = config.tls.as_ref().map(identity).transpose()?;
         // From here on the process handles these signals itself.
         let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
-        let listener = listen(config.listen, "--listen")?;
-        let admin = config.admin.map(|address| listen(address, "--admin"));
-        let admin = admin.transpose()?;
-        let address = listener.local_addr()?;
+        // The files of Unix sockets are removed at the end.
+        let (callers, address, _callers_file) = listen_at(&config.listen, "--listen")?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| listen_at(admin, "--admin")).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        if let Some(admin) = &admin {
-            print_line!("administration on http://{}", admin.local_addr()?);
-        }
+        let (admin, _admin_file) = match admin {
+            Some((admin, address, file)) => {
+                print_line!("administration on {}", url("http", &address));
+                (Some(admin), file)
+            }
+            None => (None, None),
+        };
         let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
@@ -106,13 +109,16 @@ impl Serve {
                 let name = client.settings().name.clone();
                 rates.limit(&name, client.settings().limits.max_log_lines);
                 clients.put(client);
-                print_line!("listening on {scheme}://{address}/v1/{name}/items?x=KEY");
+                print_line!(
+                    "listening on {}/v1/{name}/items?x=KEY",
+                    url(scheme, &address)
+                );
             }
             self.reload(hangup, &config, &clients, &metrics, &rates, tls.as_ref())
                 .await
         };
         let listeners = Listeners {
-            callers: listener,
+            callers,
             tls: tls.clone(),
             admin,
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
@@ -136,9 +142,11 @@ impl Serve {
             Some(file) => Config::read(file)?,
             None => Config::default(),
         };
-        config.listen = self.listen.unwrap_or(config.listen);
-        match self.admin {
-            Some(Admin::At(address)) => config.admin = Some(address),
+        if let Some(listen) = &self.listen {
+            config.listen = listen.clone();
+        }
+        match &self.admin {
+            Some(Admin::At(address)) => config.admin = Some(address.clone()),
             Some(Admin::Off) => config.admin = None,
             None => {}
         }
@@ -271,9 +279,17 @@ fn identity(files: &TlsFiles) -> anyhow::Result<Tls> {
         .with_context(|| format!("cannot use {} and {}", certificate.display(), key.display()))
 }
 
+/// The origin of an address, or the address of a Unix socket, which has none.
+fn url(scheme: &str, address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Ip(address) => format!("{scheme}://{address}"),
+        ListenAddress::Unix(_) => format!("{address} {scheme}://localhost"),
+    }
+}
+
 fn admin(text: &str) -> Result<Admin, String> {
     match text {
         "off" => Ok(Admin::Off),
-        text => Ok(Admin::At(address(text)?)),
+        text => Ok(Admin::At(listen_address(text)?)),
     }
 }

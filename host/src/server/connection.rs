@@ -26,7 +26,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +37,7 @@ use self::io::ConnectionIo;
 use super::activity::{ConnectionActivity, Phase};
 use super::body::Body;
 use super::open_connections::{ConnectionUse, OpenConnection};
+use super::socket::SocketStream;
 use super::tls::Tls;
 use crate::settings::ServerLimits;
 
@@ -59,7 +59,7 @@ pub(super) trait Handler: Send + Sync + 'static {
 /// What a handler may know of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionInfo {
-    /// The local address.
+    /// The local address, if it is TCP.
     pub(super) local: Option<SocketAddr>,
     pub(super) permitted: ConnectionUse,
 }
@@ -86,16 +86,16 @@ impl<H: Handler> HttpServer<H> {
     /// the sender is dropped, the connection is closed immediately.
     pub(super) fn spawn(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: SocketStream,
         open: OpenConnection,
         shutdown: watch::Receiver<()>,
     ) {
-        let _ = stream.set_nodelay(true);
+        stream.send_at_once();
         // Boxed, since the future of an async function stores each argument twice.
         let connection = Box::new(Connection {
             server: Arc::clone(self),
             info: ConnectionInfo {
-                local: stream.local_addr().ok(),
+                local: stream.local(),
                 permitted: open.permitted,
             },
             open,
@@ -118,7 +118,7 @@ struct Connection<H> {
 impl<H: Handler> Connection<H> {
     async fn serve_plaintext(
         self: Box<Self>,
-        mut stream: TcpStream,
+        mut stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
@@ -145,7 +145,7 @@ impl<H: Handler> Connection<H> {
     async fn serve_tls(
         self: Box<Self>,
         tls: TlsAcceptor,
-        stream: TcpStream,
+        stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
