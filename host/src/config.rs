@@ -7,7 +7,9 @@
 mod builtin;
 mod client;
 mod file;
+mod host_name;
 mod instances;
+mod listen_address;
 mod located;
 mod print;
 mod reference;
@@ -27,6 +29,8 @@ pub use self::client::{ClientConfig, ClientConfigError, Component, SharingSettin
 pub use self::file::{
     CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };
+pub use self::host_name::HostName;
+pub use self::listen_address::{A_LISTEN_ADDRESS, ListenAddress};
 pub use self::reference::{describe, example, schema, summarize, table};
 pub use self::text::AN_ADDRESS;
 pub use self::traces::{OtlpUrl, OtlpUrlError, TracesConfig};

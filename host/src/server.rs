@@ -26,16 +26,17 @@ mod public_api;
 mod query;
 mod request_id;
 mod response;
+mod socket;
 mod target;
 mod tls;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+pub use self::socket::ServiceSocket;
 pub use self::tls::{Tls, TlsError};
 
 use self::admin_api::AdminApi;
@@ -59,21 +60,28 @@ pub struct Service<C> {
 #[derive(Debug)]
 pub struct Listeners {
     /// For callers, in HTTP/1.1 or HTTP/2.
-    pub callers: TcpListener,
+    pub callers: ServiceSocket,
     /// TLS for the connections of callers. Without it they are unencrypted.
     pub tls: Option<Tls>,
     /// The admin listener, if there is one; never encrypted.
-    pub admin: Option<TcpListener>,
+    pub admin: Option<ServiceSocket>,
+    /// The host names by which the admin API may be requested, in addition to the addresses of this machine.
+    pub admin_hosts: Vec<String>,
 }
+
+/// Admin connections for probes and scrapes when all others are in use: 8, for two probes and a scrape from each of two
+/// machines, with a margin.
+const PROBE_CONNECTIONS: usize = 8;
 
 impl Listeners {
     /// Callers only, without TLS.
     #[must_use]
-    pub fn new(callers: TcpListener) -> Self {
+    pub fn new(callers: impl Into<ServiceSocket>) -> Self {
         Self {
-            callers,
+            callers: callers.into(),
             tls: None,
             admin: None,
+            admin_hosts: Vec::new(),
         }
     }
 }
@@ -102,6 +110,7 @@ impl<C: Execute> Service<C> {
             callers,
             tls,
             admin,
+            admin_hosts,
         } = listeners;
         // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed
         // immediately when the sender is dropped.
@@ -112,17 +121,19 @@ impl<C: Execute> Service<C> {
             let name = ListenerName {
                 name: "callers",
                 limit: "max_connections",
+                reserve: 0,
             };
             let limit = self.limits.max_connections;
             accept(Listener::new(callers, name, limit), server, &finish)
         };
         let accept_admin = admin.map(|admin| {
             let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
-            let api = AdminApi::new(clients, metrics, &self.limits);
+            let api = AdminApi::new(clients, metrics, admin_hosts, &self.limits);
             let server = HttpServer::new(api, &self.limits, None);
             let name = ListenerName {
                 name: "admin",
                 limit: "max_admin_connections",
+                reserve: PROBE_CONNECTIONS,
             };
             let limit = self.limits.max_admin_connections;
             accept(Listener::new(admin, name, limit), server, &finish)

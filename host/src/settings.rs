@@ -65,9 +65,12 @@ limits! {
         /// Maximum number of concurrent connections of callers. At the limit, idle ones are closed for new ones. The
         /// default has room for 10,000 callers that wait for one key, and for 10,000 others.
         max_connections: usize = 20_000, at least 1;
-        /// Maximum number of concurrent connections to the admin address. The default has room for a few tools with a
-        /// few connections each.
+        /// Maximum number of concurrent connections to the admin address. Eight more may request /livez, /readyz and
+        /// /metrics. The default has room for a few tools with a few connections each.
         max_admin_connections: usize = 100, at least 1;
+        /// Maximum number of open dashboards, and half of max_admin_connections at most. The default is more than a team
+        /// has open.
+        max_dashboards: usize = 20, at least 1;
         /// Maximum time to receive the header section of a request from its first byte, to complete a TLS handshake,
         /// or to send anything on a new connection. Mobile networks need seconds.
         header_timeout: Duration = 10 s, at least 1 ms;

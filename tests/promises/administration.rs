@@ -2,11 +2,16 @@
 
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
-use oneflight_tests::caller::{self, code, get, header, send};
-use oneflight_tests::failsafe;
+use oneflight::ServerLimits;
+use oneflight_tests::caller::{self, code, get, get_with, header, send, sending};
+use oneflight_tests::folder::Folder;
+use oneflight_tests::process::{PATIENT, Service};
 use oneflight_tests::serving::{Serving, served};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
+use oneflight_tests::{Subject, failsafe, settings};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 /// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=key-42";
@@ -194,4 +199,114 @@ async fn a_replaced_client_is_listed_until_its_callers_are_answered() {
         while clients(&serving).await.len() > 1 {}
     })
     .await;
+}
+
+/// A service of the misbehaving guest with these limits.
+async fn limited(limits: ServerLimits) -> Serving {
+    Serving::with(Subject::misbehaving(settings()).await, limits, None).await
+}
+
+/// An open dashboard, whose first event has arrived.
+async fn dashboard(serving: &Serving) -> TcpStream {
+    let request = "GET /v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut stream = sending(serving.operator, request).await;
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains("data: ") {
+        let more = failsafe("an event", stream.read_buf(&mut read)).await;
+        assert_ne!(more.unwrap(), 0, "{}", String::from_utf8_lossy(&read));
+    }
+    stream
+}
+
+fn detail(answer: &caller::Answer) -> String {
+    let problem: Value = serde_json::from_slice(answer.body()).unwrap();
+    problem["detail"].as_str().unwrap().to_owned()
+}
+
+// fault 79
+#[tokio::test]
+async fn open_dashboards_leave_half_of_the_admin_connections_to_others() {
+    let limits = ServerLimits {
+        max_admin_connections: 5,
+        ..ServerLimits::default()
+    };
+    let serving = limited(limits).await;
+    let _first = dashboard(&serving).await;
+    let second = dashboard(&serving).await;
+    let third = get(serving.operator, "/v1/live").await;
+    assert_eq!(third.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(header(&third, "retry-after"), "1");
+    assert!(detail(&third).contains("raise max_dashboards"), "{third:?}");
+    let all = get(serving.operator, "/v1/flights").await;
+    assert_eq!(all.status(), StatusCode::OK);
+    drop(second);
+    failsafe("the place of the one that was closed", async {
+        let request = "GET /v1/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let mut status = [0; 12];
+        while &status != b"HTTP/1.1 200" {
+            let mut stream = sending(serving.operator, request).await;
+            stream.read_exact(&mut status).await.unwrap();
+        }
+    })
+    .await;
+}
+
+// fault 79
+#[tokio::test]
+async fn probes_and_scrapes_are_answered_when_all_admin_connections_are_in_use() {
+    let limits = ServerLimits {
+        max_admin_connections: 1,
+        ..ServerLimits::default()
+    };
+    let serving = limited(limits).await;
+    let _only = dashboard(&serving).await;
+    // More than the reserve has connections, one after the other.
+    for _ in 0..4 {
+        for path in ["/livez", "/readyz", "/metrics"] {
+            let answer = failsafe("an answer", get(serving.operator, path)).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+            assert_eq!(header(&answer, "connection"), "close", "{path}");
+        }
+    }
+    for path in ["/", "/v1/flights", "/v1/live"] {
+        let answer = failsafe("an answer", get(serving.operator, path)).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(
+            detail(&answer).ends_with("raise max_admin_connections"),
+            "{answer:?}"
+        );
+    }
+}
+
+// fault 52
+#[tokio::test]
+async fn the_admin_api_is_requested_by_the_names_that_the_file_permits() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let file = format!(
+        "admin_hosts = ['Oneflight.shop.svc']\n{PATIENT}[clients.a]\nbase_url = '{}/items'\n",
+        upstream.origin()
+    );
+    let file = folder.write("oneflight.toml", file.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    for (host, status) in [
+        ("oneflight.shop.svc", StatusCode::OK),
+        ("ONEFLIGHT.shop.svc:9090", StatusCode::OK),
+        ("localhost", StatusCode::OK),
+        ("oneflight.shop", StatusCode::FORBIDDEN),
+        ("oneflight.shop.svc.rebound.example", StatusCode::FORBIDDEN),
+    ] {
+        let request = Request::get("/metrics").header("host", host);
+        let answer = send(service.admin, request.body(Empty::new()).unwrap()).await;
+        assert_eq!(answer.status(), status, "{host}");
+        if status == StatusCode::FORBIDDEN {
+            assert!(
+                detail(&answer).ends_with("add the name to admin_hosts"),
+                "{answer:?}"
+            );
+        }
+    }
+    let page = [("sec-fetch-site", "cross-site")];
+    let answer = get_with(service.admin, "/metrics", &page).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
 }

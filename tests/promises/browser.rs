@@ -224,7 +224,7 @@ async fn the_dashboard_starts_over_with_another_service_at_its_address() {
     browser.shows(state, "lost").await;
 
     let listeners = Listeners {
-        admin: Some(TcpListener::bind(operator).await.unwrap()),
+        admin: Some(TcpListener::bind(operator).await.unwrap().into()),
         ..Listeners::new(TcpListener::bind("127.0.0.1:0").await.unwrap())
     };
     let clients = Arc::new(ClientRegistry::of([served(&subject().await)]));

@@ -356,18 +356,18 @@ async fn an_upstream_with_a_given_root_is_trusted_and_gets_the_trace_context_if_
 }
 
 #[tokio::test]
-async fn the_effective_limits_are_logged_in_one_line_at_the_start() {
+async fn the_limits_that_are_set_are_logged_in_one_line_at_the_start() {
     let upstream = Upstream::start(Answer::Items).await;
     let base_url = upstream.origin();
     let args = ["get", "a", "--base-url", &base_url, "--log", "info"];
     let reusing = [&args[..], &["--reuse-instances", "--flight-timeout", "7s"]].concat();
     for (args, limits) in [
-        (&args[..], ["instances=Fresh", "flight_timeout: 10s"]),
+        (&args[..], ["instances=fresh", "limits=all by default"]),
         (
             &reusing,
             [
-                "instances=Reused(InstanceReuse { max_calls: 1000, max_age: 60s })",
-                "flight_timeout: 7s",
+                "instances=reused",
+                "limits=flight_timeout = 7s, first_byte_timeout = 5600ms, request_timeout = 5600ms; others by default",
             ],
         ),
     ] {

@@ -32,5 +32,6 @@ mod resending;
 mod service;
 mod sharing;
 mod signals;
+mod sockets;
 mod traces;
 mod upstreams;

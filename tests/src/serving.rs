@@ -65,9 +65,10 @@ impl Serving {
         let service = Service::new(Arc::clone(&clients), Arc::default(), limits);
         let running = tokio::spawn(async move {
             let listeners = Listeners {
-                callers,
+                callers: callers.into(),
                 tls,
-                admin: Some(operator),
+                admin: Some(operator.into()),
+                admin_hosts: Vec::new(),
             };
             service.run(listeners, async { drop(ended.await) }).await;
         });

@@ -1,6 +1,6 @@
 //! [`AdminClient`]: requests to the admin API of a running service.
 
-use std::net::SocketAddr;
+use std::io;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -10,22 +10,24 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use oneflight::admin_types::ProblemDetails;
+use oneflight::config::ListenAddress;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
-use super::network::address;
+use super::network::listen_address;
 
 /// The longest response: 64 MiB. A report of as many keys as an observation counts, with keys shown, has about 40.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// The flag that names the service.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct AdminClient {
     /// The admin address of the running service.
     #[arg(
-        long = "admin", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address
+        long = "admin", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = listen_address
     )]
-    pub(super) address: SocketAddr,
+    pub(super) address: ListenAddress,
 }
 
 impl AdminClient {
@@ -35,8 +37,8 @@ impl AdminClient {
         method: Method,
         path: &str,
     ) -> anyhow::Result<T> {
-        let address = self.address;
-        let stream = TcpStream::connect(address).await.with_context(|| {
+        let address = &self.address;
+        let stream = connect(address).await.with_context(|| {
             format!(
                 "could not reach the admin API of a service at {address}; start oneflight serve, or set its \
                  admin address with --admin"
@@ -48,10 +50,14 @@ impl AdminClient {
             .await
             .with_context(unexpected)?;
         let connection = tokio::spawn(connection);
+        let host = match address {
+            ListenAddress::Ip(address) => address.to_string(),
+            ListenAddress::Unix(_) => "localhost".to_owned(),
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, address.to_string())
+            .header(header::HOST, host)
             .header("x-oneflight", "1")
             .body(Empty::<Bytes>::new())?;
         let response = sender
@@ -80,4 +86,15 @@ impl AdminClient {
         }
         bail!("{detail} ({code})")
     }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+async fn connect(address: &ListenAddress) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        ListenAddress::Ip(address) => Box::new(TcpStream::connect(address).await?),
+        ListenAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
+    })
 }

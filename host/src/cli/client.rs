@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use oneflight::config::{
     ClientConfig, ClientConfigError, Component, SharingSetting, describe, summarize,
 };
+use oneflight::model::setting::LimitTable;
 use oneflight::upstream::AllowRule;
 use oneflight::{Call, Client, ClientMetrics, ComponentClient, Engine, Instances, Limits, Stack};
 
@@ -169,7 +170,18 @@ pub(super) async fn load_client(
 ) -> anyhow::Result<ComponentClient> {
     let settings = client.effective();
     let (name, limits) = (&settings.name, &settings.limits);
-    tracing::info!(client = name, instances = ?settings.instances, ?limits, "the client's limits");
+    let instances = match settings.instances {
+        Instances::Fresh => "fresh".to_owned(),
+        Instances::Reused(reuse) => match reuse.changed() {
+            changed if changed.is_empty() => "reused".to_owned(),
+            changed => format!("reused, {changed}"),
+        },
+    };
+    let limits = match limits.changed() {
+        changed if changed.is_empty() => "all by default".to_owned(),
+        changed => format!("{changed}; others by default"),
+    };
+    tracing::info!(client = name, %instances, %limits, "the client's limits");
     let component = match &client.component {
         Component::Builtin => load_builtin(engine, settings).await?,
         Component::File(file) => load_file(engine, file, settings)

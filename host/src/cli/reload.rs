@@ -135,13 +135,22 @@ impl Reload<'_> {
             let Config {
                 listen,
                 admin,
+                admin_hosts,
                 tls,
                 limits,
                 log,
                 traces,
                 ..
             } = config.clone();
-            (listen, admin, tls.is_some(), limits, log, traces)
+            (
+                listen,
+                admin,
+                admin_hosts,
+                tls.is_some(),
+                limits,
+                log,
+                traces,
+            )
         };
         if kept(config) != kept(self.started) {
             tracing::warn!(

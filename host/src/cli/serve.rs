@@ -1,13 +1,14 @@
 //! `oneflight serve`: the clients that a file and flags describe, over HTTP, until SIGINT or SIGTERM.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use oneflight::Metrics;
-use oneflight::config::{ClientConfig, Config, OtlpUrl, TracesConfig, describe, summarize};
+use oneflight::config::{
+    ClientConfig, Config, ListenAddress, OtlpUrl, TracesConfig, describe, summarize,
+};
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{Listeners, Service};
 use tokio::sync::Mutex;
@@ -16,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
 use super::log::LineRates;
-use super::network::{address, listen};
+use super::network::{listen_address, listen_at};
 use super::reload::{ReadConfig, Reload, read};
 use super::signals::Signals;
 use super::stderr::print_line;
@@ -35,8 +36,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    #[arg(long, value_name = "ADDRESS", value_parser = address, help = summarize("listen"), long_help = describe("listen"))]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address, help = summarize("listen"), long_help = describe("listen"))]
+    listen: Option<ListenAddress>,
 
     /// The address of the admin API: metrics, open flights and the dashboard; off disables it [default:
     /// 127.0.0.1:8081]
@@ -51,9 +52,9 @@ pub(super) struct Serve {
 }
 
 /// The address of the admin API.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Admin {
-    At(SocketAddr),
+    At(ListenAddress),
     Off,
 }
 
@@ -95,14 +96,18 @@ impl Serve {
         };
         let tls = certificate.as_ref().map(Certificate::tls);
         let certificate = certificate.map(Mutex::new);
-        let listener = listen(config.listen, "--listen")?;
-        let admin = config.admin.map(|address| listen(address, "--admin"));
-        let admin = admin.transpose()?;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://{}", listener.local_addr()?);
-        if let Some(admin) = &admin {
-            print_line!("administration on http://{}", admin.local_addr()?);
-        }
+        // The files of Unix sockets are removed at the end.
+        let (callers, address, _callers_file) = listen_at(&config.listen, "--listen")?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| listen_at(admin, "--admin")).transpose()?;
+        let url_of_callers = url(if tls.is_some() { "https" } else { "http" }, &address);
+        let (admin, _admin_file) = match admin {
+            Some((admin, address, file)) => {
+                print_line!("administration on {}", url("http", &address));
+                (Some(admin), file)
+            }
+            None => (None, None),
+        };
         let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
@@ -112,9 +117,10 @@ impl Serve {
             config.limits.clone(),
         );
         let listeners = Listeners {
-            callers: listener,
+            callers,
             tls,
             admin,
+            admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
         let reload = Reload {
             read: &read_config,
@@ -123,7 +129,7 @@ impl Serve {
             metrics: &metrics,
             rates: &rates,
             certificate: certificate.as_ref(),
-            url: &url,
+            url: &url_of_callers,
         };
         let check_interval = config.limits.tls_check_interval;
         // In a task, so that loading here does not delay accepting.
@@ -146,9 +152,11 @@ impl Serve {
             Some(file) => Config::read(file)?,
             None => Config::default(),
         };
-        config.listen = self.listen.unwrap_or(config.listen);
-        match self.admin {
-            Some(Admin::At(address)) => config.admin = Some(address),
+        if let Some(listen) = &self.listen {
+            config.listen = listen.clone();
+        }
+        match &self.admin {
+            Some(Admin::At(address)) => config.admin = Some(address.clone()),
             Some(Admin::Off) => config.admin = None,
             None => {}
         }
@@ -176,9 +184,17 @@ impl Serve {
     }
 }
 
+/// The origin of an address, or the address of a Unix socket, which has none.
+fn url(scheme: &str, address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Ip(address) => format!("{scheme}://{address}"),
+        ListenAddress::Unix(_) => format!("{address} {scheme}://localhost"),
+    }
+}
+
 fn admin(text: &str) -> Result<Admin, String> {
     match text {
         "off" => Ok(Admin::Off),
-        text => Ok(Admin::At(address(text)?)),
+        text => Ok(Admin::At(listen_address(text)?)),
     }
 }

@@ -15,6 +15,8 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use super::client::ClientConfig;
+use super::host_name::HostName;
+use super::listen_address::ListenAddress;
 use super::located::Located;
 use super::text;
 use super::traces::TracesConfig;
@@ -27,16 +29,23 @@ use crate::settings::{CompileLimits, ServerLimits};
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "Oneflight configuration")]
 pub struct Config {
-    /// The address to which callers connect. On an address other than loopback, any host that can connect can use the
-    /// credentials of every client.
+    /// The address to which callers connect: an IP address and a port, or the path of a Unix socket, to which the user
+    /// and the group of the service may connect. On an address other than loopback, any host that can connect can use
+    /// the credentials of every client.
     #[serde(with = "text")]
-    #[schemars(schema_with = "text::schema::<SocketAddr>")]
-    pub listen: SocketAddr,
+    #[schemars(schema_with = "text::schema::<ListenAddress>")]
+    pub listen: ListenAddress,
 
-    /// The address of the admin API: metrics, open flights and the dashboard; false disables it.
+    /// The address of the admin API, of either form: metrics, open flights and the dashboard; false disables it.
     #[serde(with = "text::or_false")]
-    #[schemars(schema_with = "text::or_false::schema::<SocketAddr>")]
-    pub admin: Option<SocketAddr>,
+    #[schemars(schema_with = "text::or_false::schema::<ListenAddress>")]
+    pub admin: Option<ListenAddress>,
+
+    /// Host names by which the admin API may be requested, for example by Prometheus; addresses of this machine always
+    /// may. List no name that others can make resolve to this machine.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<HostName>")]
+    pub admin_hosts: Vec<HostName>,
 
     /// TLS on the address for callers. Without this table they connect by plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,8 +144,9 @@ pub enum CacheConfig {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            admin: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 8081)).into()),
+            admin_hosts: Vec::new(),
             tls: None,
             limits: ServerLimits::default(),
             log: LogConfig::default(),

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Vis
 use serde::ser::Serializer;
 use tracing::level_filters::LevelFilter;
 
+use super::host_name::{A_HOST_NAME, HostName};
+use super::listen_address::{A_LISTEN_ADDRESS, ListenAddress};
 use crate::model::units::{A_DURATION, duration, show_duration};
 use crate::upstream::AllowRule;
 
@@ -34,12 +35,13 @@ pub(super) trait TextSetting: Sized {
     fn show(&self) -> String;
 }
 
-impl TextSetting for SocketAddr {
-    const FORM: &'static str = AN_ADDRESS;
-    const PATTERN: Option<&'static str> = Some(r"^(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:.]+\]):\d+$");
+impl TextSetting for ListenAddress {
+    const FORM: &'static str = A_LISTEN_ADDRESS;
+    const PATTERN: Option<&'static str> =
+        Some(r"^(\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:.]+\]:\d+|unix:/.+)$");
 
     fn read(text: &str) -> Result<Self, Option<String>> {
-        text.parse().map_err(|_| None)
+        text.parse().map_err(|()| None)
     }
 
     fn show(&self) -> String {
@@ -53,6 +55,19 @@ impl TextSetting for IpNet {
 
     fn read(text: &str) -> Result<Self, Option<String>> {
         text.parse().map_err(|_| None)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl TextSetting for HostName {
+    const FORM: &'static str = A_HOST_NAME;
+    const PATTERN: Option<&'static str> = Some(r"^[0-9A-Za-z_.-]+$");
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        text.parse().map_err(|()| None)
     }
 
     fn show(&self) -> String {

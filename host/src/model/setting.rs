@@ -56,6 +56,21 @@ pub trait LimitTable: Clone + Default + 'static {
     /// The names of those that a configuration file can set.
     fn names() -> &'static [&'static str];
 
+    /// Those that differ from their default, as they are written in a file and on one line; empty if none does.
+    #[must_use]
+    fn changed(&self) -> String {
+        let default = Self::default();
+        let changed = Self::LIMITS.iter().filter_map(|limit| {
+            let amount = (limit.get)(self);
+            let value = limit.unit.show(amount);
+            (amount != (limit.get)(&default)).then(|| match value {
+                Value::String(value) => format!("{} = {value}", limit.name),
+                value => format!("{} = {value}", limit.name),
+            })
+        });
+        changed.collect::<Vec<_>>().join(", ")
+    }
+
     /// The limit of this name.
     #[must_use]
     fn limit(name: &str) -> Option<&'static LimitSetting<Self>> {

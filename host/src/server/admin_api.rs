@@ -8,7 +8,6 @@
 mod guard;
 mod observe;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +15,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use self::guard::{is_from_other_site, is_local, require_post, require_read};
 use super::body::Body;
-use super::connection::Handler;
+use super::connection::{ConnectionInfo, Handler};
 use super::dashboard;
 use super::dashboard_stream::DashboardStream;
+use super::open_connections::ConnectionUse;
 use super::probe::Probe;
 use super::problem::RequestError;
 use super::response::{json, respond_with};
@@ -49,18 +50,26 @@ struct AdminState<C> {
     dashboard: Arc<DashboardStream<C>>,
     /// How often a dashboard stream without events gets a comment, so that its connection does not count as stalled.
     heartbeat: Duration,
+    /// One permit for each dashboard that may still be opened.
+    dashboards: Arc<Semaphore>,
+    /// Host names, in addition to the addresses of this machine.
+    hosts: Vec<String>,
 }
 
 impl<C: Execute> AdminApi<C> {
     pub(super) fn new(
         clients: Arc<ClientRegistry<C>>,
         metrics: Arc<Metrics>,
+        hosts: Vec<String>,
         limits: &ServerLimits,
     ) -> Self {
+        let dashboards = limits.max_dashboards.min(limits.max_admin_connections / 2);
         Self(Arc::new(AdminState {
             dashboard: Arc::new(DashboardStream::new(Arc::clone(&clients))),
             clients,
             metrics,
+            dashboards: Arc::new(Semaphore::new(dashboards.clamp(1, Semaphore::MAX_PERMITS))),
+            hosts,
             heartbeat: MAX_HEARTBEAT.min(limits.write_stall_timeout / 2),
         }))
     }
@@ -70,11 +79,11 @@ impl<C: Execute> Handler for AdminApi<C> {
     fn respond(
         &self,
         head: Parts,
-        local: Option<SocketAddr>,
+        connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let state = Arc::clone(&self.0);
         async move {
-            let response = state.route(local, &head).await;
+            let response = state.route(connection, &head).await;
             let mut response = response.unwrap_or_else(|error| error.response());
             // So that a page of another origin cannot use it.
             let headers = response.headers_mut();
@@ -94,13 +103,14 @@ impl<C: Execute> Handler for AdminApi<C> {
 impl<C: Execute> AdminState<C> {
     async fn route(
         &self,
-        local: Option<SocketAddr>,
+        connection: ConnectionInfo,
         head: &Parts,
     ) -> Result<Response<Body>, RequestError> {
-        if !is_local(head, local.map(|local| local.ip())) {
+        let ConnectionInfo { local, permitted } = connection;
+        if !is_local(head, local.map(|local| local.ip()), &self.hosts) {
             return Err(RequestError::Forbidden(
                 "expected a Host of this machine, got another name; use localhost, a loopback address or the \
-                 address of the listener",
+                 address of the listener, or add the name to admin_hosts",
             ));
         }
         let path = head.uri.path();
@@ -119,13 +129,17 @@ impl<C: Execute> AdminState<C> {
                 require_read(head)?;
                 Ok(self.metrics())
             }
+            _ if permitted == ConnectionUse::Probes => Err(RequestError::TooManyConnections),
             "/v1/flights" => {
                 require_read(head)?;
                 Ok(json(&flights(&self.clients)))
             }
             "/v1/live" => {
                 require_read(head)?;
+                let permit = Arc::clone(&self.dashboards).try_acquire_owned();
+                let permit = permit.map_err(|_| RequestError::TooManyDashboards)?;
                 let events = Arc::clone(&self.dashboard).events(self.heartbeat);
+                let events = events.guarded_by(permit);
                 let response = respond_with(StatusCode::OK, "text/event-stream", Bytes::new());
                 Ok(response.map(|_| events))
             }

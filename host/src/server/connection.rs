@@ -26,7 +26,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
@@ -37,14 +36,15 @@ use self::half_close::HalfClosable;
 use self::io::ConnectionIo;
 use super::activity::{ConnectionActivity, Phase};
 use super::body::Body;
-use super::open_connections::OpenConnection;
+use super::open_connections::{ConnectionUse, OpenConnection};
+use super::socket::SocketStream;
 use super::tls::Tls;
 use crate::settings::ServerLimits;
 
 /// Responds to the requests of a listener.
 pub(super) trait Handler: Send + Sync + 'static {
-    /// Called once for each request, with the local address of its connection. The future is dropped when the
-    /// caller is gone.
+    /// Called once for each request, with what is known of its connection. The future is dropped when the caller is
+    /// gone.
     ///
     /// The call itself, before the first poll, must not panic: over HTTP/2 that would end all requests of the
     /// connection. The future should drop `head` before it waits: until then hyper cannot reuse the buffer that the
@@ -52,8 +52,16 @@ pub(super) trait Handler: Send + Sync + 'static {
     fn respond(
         &self,
         head: Parts,
-        local: Option<SocketAddr>,
+        connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<Self>;
+}
+
+/// What a handler may know of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionInfo {
+    /// The local address, if it is TCP.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) permitted: ConnectionUse,
 }
 
 /// What all connections of a listener share.
@@ -78,15 +86,18 @@ impl<H: Handler> HttpServer<H> {
     /// the sender is dropped, the connection is closed immediately.
     pub(super) fn spawn(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: SocketStream,
         open: OpenConnection,
         shutdown: watch::Receiver<()>,
     ) {
-        let _ = stream.set_nodelay(true);
+        stream.send_at_once();
         // Boxed, since the future of an async function stores each argument twice.
         let connection = Box::new(Connection {
             server: Arc::clone(self),
-            local: stream.local_addr().ok(),
+            info: ConnectionInfo {
+                local: stream.local(),
+                permitted: open.permitted,
+            },
             open,
         });
         // Two task types, so that a task without TLS reserves no memory for TLS.
@@ -100,14 +111,14 @@ impl<H: Handler> HttpServer<H> {
 /// One caller's connection, owned by its task.
 struct Connection<H> {
     server: Arc<HttpServer<H>>,
-    local: Option<SocketAddr>,
+    info: ConnectionInfo,
     open: OpenConnection,
 }
 
 impl<H: Handler> Connection<H> {
     async fn serve_plaintext(
         self: Box<Self>,
-        mut stream: TcpStream,
+        mut stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
@@ -134,7 +145,7 @@ impl<H: Handler> Connection<H> {
     async fn serve_tls(
         self: Box<Self>,
         tls: TlsAcceptor,
-        stream: TcpStream,
+        stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
@@ -299,14 +310,23 @@ impl<H: Handler> Connection<H> {
         let (head, _) = request.into_parts();
         let with_body = head.method != Method::HEAD;
         let is_http2 = head.version == Version::HTTP_2;
-        let response = self.server.handler.respond(head, self.local);
+        let response = self.server.handler.respond(head, self.info);
         let waiting = ConnectionActivity::begin(&self.open.activity, is_http2);
+        // The next probe needs the connection.
+        let is_last = self.info.permitted == ConnectionUse::Probes;
+        if is_last {
+            self.open.activity.close();
+        }
         response.map(move |response| {
-            let response = if with_body {
+            let mut response = if with_body {
                 response
             } else {
                 without_body(response)
             };
+            if is_last && !is_http2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             // hyper reads a whole body of HTTP/1 in the poll in which it gets the response.
             Ok(match response.body() {
                 Body::Whole(bytes) if !is_http2 || bytes.is_empty() => response,

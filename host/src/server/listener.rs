@@ -9,38 +9,44 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::open_connections::{OpenConnection, OpenConnections};
+use super::socket::{ServiceSocket, SocketStream};
 
 /// The pause after `accept` has failed. The reason is most likely a lack of descriptors, and an immediate retry
 /// would spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// A TCP listener with a limit on its open connections.
+/// A listener with a limit on its open connections.
 pub(super) struct Listener {
-    tcp: TcpListener,
+    socket: ServiceSocket,
     name: ListenerName,
     connections: Arc<OpenConnections>,
     /// Whether a connection had to wait for the end of another.
     is_full: bool,
 }
 
-/// What a listener is called in the log.
+/// What a listener is called in the log, and what is particular to it.
 #[derive(Clone, Copy)]
 pub(super) struct ListenerName {
     pub(super) name: &'static str,
     /// The setting that limits its connections.
     pub(super) limit: &'static str,
+    /// Connections for probes beyond the limit.
+    pub(super) reserve: usize,
 }
 
 impl Listener {
-    pub(super) fn new(tcp: TcpListener, name: ListenerName, max_connections: usize) -> Self {
+    pub(super) fn new(
+        socket: impl Into<ServiceSocket>,
+        name: ListenerName,
+        max_connections: usize,
+    ) -> Self {
         Self {
-            tcp,
+            socket: socket.into(),
             name,
-            connections: OpenConnections::new(max_connections),
+            connections: OpenConnections::new(max_connections, name.reserve),
             is_full: false,
         }
     }
@@ -52,11 +58,11 @@ impl Listener {
     /// Dropping the future closes the listener. Connections that were passed on stay open.
     pub(super) async fn run(
         mut self,
-        mut serve: impl FnMut(TcpStream, OpenConnection),
+        mut serve: impl FnMut(SocketStream, OpenConnection),
     ) -> Infallible {
         loop {
-            match self.tcp.accept().await {
-                Ok((stream, _)) => serve(stream, self.open().await),
+            match self.socket.accept().await {
+                Ok(stream) => serve(stream, self.open().await),
                 Err(error) => {
                     tracing::warn!(%error, listener = self.name.name, "could not accept a connection");
                     sleep(ACCEPT_RETRY_DELAY).await;
@@ -72,7 +78,7 @@ impl Listener {
             return open;
         }
         if !std::mem::replace(&mut self.is_full, true) {
-            let ListenerName { name, limit } = self.name;
+            let ListenerName { name, limit, .. } = self.name;
             tracing::warn!(
                 listener = name,
                 "the limit of open connections is reached: idle ones are closed, and further ones wait; raise {limit} \
@@ -86,6 +92,7 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use futures_util::poll;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::mpsc;
 
     use super::super::activity::ConnectionActivity;
@@ -94,7 +101,15 @@ mod tests {
     const NAME: ListenerName = ListenerName {
         name: "test",
         limit: "max_connections",
+        reserve: 0,
     };
+
+    fn peer(stream: &SocketStream) -> std::net::SocketAddr {
+        match stream {
+            SocketStream::Tcp(stream) => stream.peer_addr().unwrap(),
+            SocketStream::Unix(_) => panic!("a Unix socket"),
+        }
+    }
 
     #[tokio::test]
     async fn a_connection_past_the_limit_is_passed_on_when_another_is_closed() {
@@ -107,7 +122,7 @@ mod tests {
         }));
         let one = TcpStream::connect(address).await.unwrap();
         let (first, open) = accepted.recv().await.unwrap();
-        assert_eq!(first.peer_addr().unwrap(), one.local_addr().unwrap());
+        assert_eq!(peer(&first), one.local_addr().unwrap());
         let request = ConnectionActivity::begin(&open.activity, false);
         let other = TcpStream::connect(address).await.unwrap();
         assert!(poll!(Box::pin(accepted.recv())).is_pending());
@@ -115,7 +130,7 @@ mod tests {
         assert!(open.activity.changed().await);
         drop(open);
         let (second, _open) = accepted.recv().await.unwrap();
-        assert_eq!(second.peer_addr().unwrap(), other.local_addr().unwrap());
+        assert_eq!(peer(&second), other.local_addr().unwrap());
         running.abort();
     }
 }

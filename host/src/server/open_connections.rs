@@ -18,6 +18,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 pub(super) struct OpenConnections {
     /// One permit for each connection that may still be opened.
     permits: Arc<Semaphore>,
+    /// One permit for each connection that may be opened when `permits` has none.
+    reserve: Arc<Semaphore>,
     /// The origin of the times of all connections.
     origin: Instant,
     open: Mutex<Open>,
@@ -35,9 +37,12 @@ struct Open {
 }
 
 impl OpenConnections {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    /// At most `limit` connections, and `reserve` more for probes.
+    pub(super) fn new(limit: usize, reserve: usize) -> Arc<Self> {
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
-            permits: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
+            permits: permits(limit),
+            reserve: permits(reserve),
             origin: Instant::now(),
             open: Mutex::default(),
         })
@@ -46,27 +51,34 @@ impl OpenConnections {
     /// Opens a connection, unless the limit is reached.
     pub(super) fn try_open(self: &Arc<Self>) -> Option<OpenConnection> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(self.register(permit))
+        Some(self.register(permit, ConnectionUse::Any))
     }
 
-    /// Opens a connection. At the limit, idle connections are closed until there is room for it; if none is idle, it
-    /// waits until one is closed.
+    /// Opens a connection. At the limit, idle connections are closed until there is room for it; if none is idle, it is
+    /// one of the reserve, or waits until one is closed.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing. Connections that are being closed are closed nevertheless.
     pub(super) async fn open(self: &Arc<Self>) -> OpenConnection {
-        let permit = loop {
+        loop {
             self.close_longest_idle();
             let permit = Arc::clone(&self.permits).acquire_owned();
             if let Ok(permit) = timeout(RETRY_DELAY, permit).await {
-                break permit.expect("it is never closed");
+                let permit = permit.expect("it is never closed");
+                return self.register(permit, ConnectionUse::Any);
             }
-        };
-        self.register(permit)
+            if let Ok(permit) = Arc::clone(&self.reserve).try_acquire_owned() {
+                return self.register(permit, ConnectionUse::Probes);
+            }
+        }
     }
 
-    fn register(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> OpenConnection {
+    fn register(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        permitted: ConnectionUse,
+    ) -> OpenConnection {
         let activity = ConnectionActivity::new(self.origin);
         let mut open = self.lock();
         let number = open.next;
@@ -74,6 +86,7 @@ impl OpenConnections {
         open.activities.insert(number, Arc::clone(&activity));
         OpenConnection {
             activity,
+            permitted,
             number,
             connections: Arc::clone(self),
             _permit: permit,
@@ -104,9 +117,18 @@ impl OpenConnections {
     }
 }
 
+/// What a connection may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionUse {
+    Any,
+    /// It is one of the reserve: one request of a probe or a scrape.
+    Probes,
+}
+
 /// A connection that counts as open until this value is dropped.
 pub(super) struct OpenConnection {
     pub(super) activity: Arc<ConnectionActivity>,
+    pub(super) permitted: ConnectionUse,
     number: u64,
     connections: Arc<OpenConnections>,
     _permit: OwnedSemaphorePermit,
@@ -129,7 +151,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_the_limit_the_connection_that_is_idle_for_the_longest_time_is_closed() {
-        let connections = OpenConnections::new(3);
+        let connections = OpenConnections::new(3, 0);
         let mut open = Vec::new();
         for _ in 0..3 {
             advance(Duration::from_millis(10)).await;
@@ -163,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_an_idle_connection_the_next_one_that_becomes_idle_is_closed() {
-        let connections = OpenConnections::new(1);
+        let connections = OpenConnections::new(1, 0);
         let only = connections.try_open().unwrap();
         let request = ConnectionActivity::begin(&only.activity, false);
         let mut second = Box::pin(connections.open());
@@ -178,5 +200,19 @@ mod tests {
         drop(only);
         second.await;
         assert_eq!(connections.lock().activities.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reserve_is_used_when_no_connection_is_idle() {
+        let connections = OpenConnections::new(1, 1);
+        let only = connections.try_open().unwrap();
+        let _request = ConnectionActivity::begin(&only.activity, false);
+        let second = connections.open().await;
+        assert_eq!(
+            (only.permitted, second.permitted),
+            (ConnectionUse::Any, ConnectionUse::Probes)
+        );
+        drop(second);
+        assert_eq!(connections.open().await.permitted, ConnectionUse::Probes);
     }
 }

@@ -31,6 +31,9 @@ pub(super) enum RequestError {
     /// Web pages must not send it. With what was expected, and what was sent.
     Forbidden(&'static str),
     TooManyObservations,
+    TooManyDashboards,
+    /// All admin connections are in use; the connection is for probes.
+    TooManyConnections,
     TooManyHeaders {
         limit: usize,
     },
@@ -47,9 +50,10 @@ impl RequestError {
             Self::UnknownPath { .. } => (StatusCode::NOT_FOUND, "bad-request"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
             Self::UnknownClient(_) => (StatusCode::NOT_FOUND, "unknown-client"),
-            Self::Loading | Self::TooManyObservations => {
-                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
-            }
+            Self::Loading
+            | Self::TooManyObservations
+            | Self::TooManyDashboards
+            | Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Malformed(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "bad-request")
             }
@@ -67,7 +71,10 @@ impl RequestError {
                 // RFC 9110, section 15.5.6: a 405 response has an Allow header.
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Loading | Self::TooManyObservations => {
+            Self::Loading
+            | Self::TooManyObservations
+            | Self::TooManyDashboards
+            | Self::TooManyConnections => {
                 headers.insert(header::RETRY_AFTER, 1.into());
             }
             _ => (),
@@ -90,6 +97,14 @@ impl Display for RequestError {
             ),
             Self::TooManyObservations => f.write_str(
                 "the maximum number of concurrent observations is reached; end one, or try again later",
+            ),
+            Self::TooManyDashboards => f.write_str(
+                "the maximum number of open dashboards is reached; close one, or raise max_dashboards and \
+                 max_admin_connections, of which dashboards may use half",
+            ),
+            Self::TooManyConnections => f.write_str(
+                "all admin connections are in use; request /livez, /readyz or /metrics, close one, or raise \
+                 max_admin_connections",
             ),
             Self::TooManyHeaders { limit } => {
                 write!(f, "expected at most {limit} header lines, got more; send fewer, or raise max_headers")
@@ -183,6 +198,8 @@ mod tests {
             ),
             (E::Forbidden("x"), 403, "bad-request"),
             (E::TooManyObservations, 503, "overloaded"),
+            (E::TooManyDashboards, 503, "overloaded"),
+            (E::TooManyConnections, 503, "overloaded"),
             (E::TooManyHeaders { limit: 1 }, 431, "bad-request"),
             (E::KeyTooLong { limit: 1 }, 414, "key-too-long"),
             (E::CallerDeadline, 504, "caller-deadline"),

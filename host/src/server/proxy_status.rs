@@ -39,9 +39,10 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
 pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
     HeaderValue::from_static(match error {
         RequestError::UnknownClient(_) => "oneflight; error=destination_not_found",
-        RequestError::Loading | RequestError::TooManyObservations => {
-            "oneflight; error=proxy_internal_response"
-        }
+        RequestError::Loading
+        | RequestError::TooManyObservations
+        | RequestError::TooManyDashboards
+        | RequestError::TooManyConnections => "oneflight; error=proxy_internal_response",
         RequestError::CallerDeadline => "oneflight; error=http_response_timeout",
         RequestError::UnknownPath { .. }
         | RequestError::Method { .. }

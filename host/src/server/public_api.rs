@@ -2,7 +2,6 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::body::Body;
-use super::connection::Handler;
+use super::connection::{ConnectionInfo, Handler};
 use super::preferences::RequestPreferences;
 use super::probe::Probe;
 use super::problem::{RequestError, failure};
@@ -101,7 +100,7 @@ impl<C: Execute> Handler for PublicApi<C> {
     fn respond(
         &self,
         head: Parts,
-        _: Option<SocketAddr>,
+        _: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let id = request_id::of(&head.headers);
         let response = match self.route(&head, id.as_ref()) {

@@ -135,9 +135,10 @@ impl Showcase {
             print_line!("  {command:<60} {meaning}");
         }
         let listeners = Listeners {
-            callers: self.callers,
+            callers: self.callers.into(),
             tls: None,
-            admin: Some(self.admin),
+            admin: Some(self.admin.into()),
+            admin_hosts: Vec::new(),
         };
         let clients = Arc::clone(&self.clients);
         let limits = ServerLimits {

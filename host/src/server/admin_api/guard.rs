@@ -1,6 +1,7 @@
 //! Refuses the requests that a web page in an administrator's browser sends to the admin API.
 //!
-//! - Such a page can make its own name resolve to this address (DNS rebinding), so `Host` has to name this machine.
+//! - Such a page can make its own name resolve to this address (DNS rebinding), so `Host` has to name this machine, or
+//!   be a name that the configuration permits.
 //! - Browsers state which site a request comes from (`Sec-Fetch-Site`), so another site is refused.
 //! - A page can send a POST to any address, but can add a header of its own only if the response to a CORS preflight
 //!   request permits it. No response of this server does, so a POST needs the header `X-Oneflight`.
@@ -21,7 +22,9 @@ const X_ONEFLIGHT: HeaderName = HeaderName::from_static("x-oneflight");
 
 /// Whether the host that a request addresses is this machine. HTTP/2 has the host in the request's URI, HTTP/1 in
 /// `Host`. All of them must name this machine, and there must be at least one.
-pub(super) fn is_local(head: &Parts, local: Option<IpAddr>) -> bool {
+///
+/// Names in `named` count as this machine, too.
+pub(super) fn is_local(head: &Parts, local: Option<IpAddr>, named: &[String]) -> bool {
     let hosts = head.headers.get_all(header::HOST).into_iter();
     let hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).ok());
     let mut names = head
@@ -33,7 +36,11 @@ pub(super) fn is_local(head: &Parts, local: Option<IpAddr>) -> bool {
         .chain(hosts)
         .peekable();
     names.peek().is_some()
-        && names.all(|name| name.is_some_and(|name| is_local_host(name.host(), local)))
+        && names.all(|name| {
+            name.is_some_and(|name| {
+                is_local_host(name.host(), local) || is_named(name.host(), named)
+            })
+        })
 }
 
 /// Whether a host, with or without the brackets of IPv6, is `localhost`, loopback or the listener's address.
@@ -44,6 +51,10 @@ fn is_local_host(host: &str, local: Option<IpAddr>) -> bool {
             let address = address.to_canonical();
             address.is_loopback() || Some(address) == local.map(|local| local.to_canonical())
         })
+}
+
+fn is_named(host: &str, named: &[String]) -> bool {
+    named.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 /// Whether the browser states that a page of another site, or of another port of this one, sends the request.
@@ -86,7 +97,8 @@ mod tests {
             request.header(header::HOST, *host)
         });
         let (head, ()) = request.body(()).unwrap().into_parts();
-        is_local(&head, Some("192.0.2.7".parse().unwrap()))
+        let named = ["oneflight.shop.svc".to_owned()];
+        is_local(&head, Some("192.0.2.7".parse().unwrap()), &named)
     }
 
     #[test]
@@ -100,6 +112,8 @@ mod tests {
             "[::1]:9090",
             "192.0.2.7:9090",
             "[::ffff:192.0.2.7]",
+            "oneflight.shop.svc",
+            "Oneflight.Shop.Svc:9090",
         ] {
             assert!(is_local_request("/", &[host]), "{host}");
         }
@@ -117,6 +131,9 @@ mod tests {
             "[::]:9090",
             "::1",
             "a b",
+            "oneflight.shop",
+            "a.oneflight.shop.svc",
+            "oneflight.shop.svc.",
         ] {
             assert!(!is_local_request("/", &[host]), "{host:?}");
         }

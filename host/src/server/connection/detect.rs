@@ -8,7 +8,8 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::server::socket::SocketStream;
 
 /// Bytes that are read at most to detect the protocol: the size of hyper's first read.
 const MAX_FIRST_BYTES: usize = 8 << 10;
@@ -42,7 +43,7 @@ impl DetectedProtocol {
 }
 
 /// The first bytes of a connection, most often a whole request; empty at its end.
-pub(super) async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+pub(super) async fn first_bytes(stream: &mut SocketStream) -> io::Result<Bytes> {
     poll_fn(|cx| {
         // Not kept between polls: a connection that sends nothing holds no buffer.
         let mut buffer = [MaybeUninit::uninit(); MAX_FIRST_BYTES];

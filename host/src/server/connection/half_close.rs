@@ -18,10 +18,11 @@ use std::task::{Context, Poll, ready};
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::server::activity::ConnectionActivity;
+use crate::server::socket::SocketStream;
 
 /// How every response of HTTP/1 begins.
 const RESPONSE_START: &[u8] = b"HTTP/1.";
@@ -36,15 +37,23 @@ pub(super) trait HalfClosable: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 /// Ready when an error of a socket is pending.
 pub(super) type SocketError = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl HalfClosable for TcpStream {
+impl HalfClosable for SocketStream {
     fn failed(&self) -> Option<SocketError> {
         // A separate descriptor, because hyper owns `self`, and after the end of the data a poll of `self` for reading
         // is always ready.
-        let socket = std::net::TcpStream::from(self.as_fd().try_clone_to_owned().ok()?);
-        let socket = Self::from_std(socket).ok()?;
-        Some(Box::pin(async move {
-            let _ = socket.ready(Interest::ERROR).await;
-        }))
+        Some(match self {
+            Self::Tcp(stream) => {
+                let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().ok()?);
+                let socket = TcpStream::from_std(socket).ok()?;
+                Box::pin(async move { drop(socket.ready(Interest::ERROR).await) })
+            }
+            Self::Unix(stream) => {
+                let socket =
+                    std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned().ok()?);
+                let socket = UnixStream::from_std(socket).ok()?;
+                Box::pin(async move { drop(socket.ready(Interest::ERROR).await) })
+            }
+        })
     }
 }
 
