@@ -6,17 +6,21 @@
 //! the caller sends until it has read the refusal.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::open_connections::{OpenConnection, OpenConnections};
 
 /// The pause after `accept` has failed. The reason is most likely a lack of descriptors, and an immediate retry
 /// would spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The time between two log lines about connections that could not be accepted.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A TCP listener with a limit on its open connections.
 pub(super) struct Listener {
@@ -25,6 +29,29 @@ pub(super) struct Listener {
     connections: Arc<OpenConnections>,
     /// Whether a connection had to wait for the end of another.
     is_full: bool,
+    failures: Failures,
+}
+
+/// Failed attempts to accept a connection. They repeat many times a second until a descriptor is free.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Those that are not in the log yet.
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Failures {
+    /// Counts one more. Returns how many there were since the last call that did, if they are to be logged now.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        let is_due = self
+            .logged
+            .is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL);
+        is_due.then(|| {
+            self.logged = Some(now);
+            std::mem::take(&mut self.count)
+        })
+    }
 }
 
 /// What a listener is called in the log.
@@ -42,6 +69,7 @@ impl Listener {
             name,
             connections: OpenConnections::new(max_connections),
             is_full: false,
+            failures: Failures::default(),
         }
     }
 
@@ -58,10 +86,20 @@ impl Listener {
             match self.tcp.accept().await {
                 Ok((stream, _)) => serve(stream, self.open().await),
                 Err(error) => {
-                    tracing::warn!(%error, listener = self.name.name, "could not accept a connection");
+                    self.log_failure(&error);
                     sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
+        }
+    }
+
+    fn log_failure(&mut self, error: &io::Error) {
+        if let Some(attempts) = self.failures.add(Instant::now()) {
+            let ListenerName { name, limit } = self.name;
+            tracing::warn!(
+                %error, listener = name, attempts,
+                "could not accept connections; raise the limit of open files (LimitNOFILE, ulimit -Hn) or lower {limit}"
+            );
         }
     }
 
@@ -95,6 +133,16 @@ mod tests {
         name: "test",
         limit: "max_connections",
     };
+
+    #[test]
+    fn failures_are_logged_at_once_and_then_each_minute() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        assert_eq!(failures.add(now), Some(1));
+        assert_eq!(failures.add(now), None);
+        assert_eq!(failures.add(now + LOG_INTERVAL / 2), None);
+        assert_eq!(failures.add(now + LOG_INTERVAL), Some(3));
+        assert_eq!(failures.add(now + LOG_INTERVAL), None);
+    }
 
     #[tokio::test]
     async fn a_connection_past_the_limit_is_passed_on_when_another_is_closed() {
