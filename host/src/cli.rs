@@ -3,13 +3,16 @@
 
 mod admin_client;
 mod allocator;
+mod capacity;
 mod certificate;
 mod check;
 mod client;
 mod compile;
 mod config;
 mod demo;
+mod descriptors;
 mod explain;
+mod fingerprint;
 mod flag;
 mod format;
 mod get;

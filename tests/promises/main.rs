@@ -17,11 +17,13 @@ mod compiling;
 mod components;
 mod configuration;
 mod connections;
+mod descriptors;
 mod front;
 mod guests;
 mod instances;
 mod life;
 mod limits;
+mod many;
 mod metrics;
 #[cfg(feature = "programs")]
 mod nginx;

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use oneflight::config::{self, ClientConfig, Component, Config};
 
+use super::capacity::warnings;
 use super::client::load_client;
 use super::compile::engine;
+use super::descriptors::Descriptors;
 use super::format::count;
 
 /// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
@@ -55,15 +57,20 @@ impl ConfigCommand {
 
 async fn check(file: &Path) -> anyhow::Result<()> {
     let config = Config::read(file)?;
-    let limits = config.clients.iter().map(|client| &client.limits);
-    let engine = engine(limits, &config.compile)?;
+    let engine = engine(&config.compile)?;
+    // All at the same time, as the service holds them.
+    let mut loaded = Vec::new();
     for client in &config.clients {
-        load_client(&engine, client).await?;
+        loaded.push(load_client(&engine, client).await?);
     }
     let clients = count(config.clients.len() as u64, "client");
     writeln!(stdout(), "{}: valid, {clients}", file.display())?;
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
+    }
+    let descriptors = Descriptors::of(&config).warning(&config.limits);
+    for warning in warnings(&loaded).into_iter().chain(descriptors) {
+        writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())
 }

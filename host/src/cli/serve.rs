@@ -5,17 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use oneflight::Metrics;
 use oneflight::config::{
     ClientConfig, Config, ListenAddress, OtlpUrl, TracesConfig, describe, summarize,
 };
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{Listeners, Service};
+use oneflight::{Engine, Metrics};
 use tokio::sync::Mutex;
 use tracing::level_filters::LevelFilter;
 
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
+use super::descriptors::{Descriptors, raise_limit};
+use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
 use super::reload::{ReadConfig, Reload, read};
@@ -90,6 +92,13 @@ impl Serve {
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }
+        if let Err(error) = raise_limit() {
+            tracing::warn!(%error, "could not raise the soft limit of open files to the hard one");
+        }
+        let descriptors = Descriptors::of(&config);
+        if let Some(warning) = descriptors.warning(&config.limits) {
+            tracing::warn!("{warning}");
+        }
         let certificate = match &config.tls {
             Some(files) => Some(Certificate::read(files.clone()).await?),
             None => None,
@@ -114,7 +123,7 @@ impl Serve {
         let service = Service::new(
             Arc::clone(&clients),
             Arc::clone(&metrics),
-            config.limits.clone(),
+            descriptors.within(&config.limits),
         );
         let listeners = Listeners {
             callers,
@@ -122,10 +131,13 @@ impl Serve {
             admin,
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
+        let (engine, fingerprints) = (Engine::on_demand()?, Fingerprints::default());
         let reload = Reload {
             read: &read_config,
             started: &config,
             clients: &clients,
+            fingerprints: &fingerprints,
+            engine: &engine,
             metrics: &metrics,
             rates: &rates,
             certificate: certificate.as_ref(),
