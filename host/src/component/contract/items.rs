@@ -134,16 +134,16 @@ pub(in crate::component) fn to_client_error(
         GuestError::Other(text) => (ClientError::Other, text),
     };
     if !text.is_empty() {
-        let (code, text) = (error.code(), printable(&text));
         // What a body is instead of what the guest expects. Other errors are not about the body.
         let body = response.filter(|_| error == ClientError::UpstreamMalformed);
         tracing::warn!(
             target: "oneflight::guest",
-            code,
+            code = error.code(),
             content_type = body.and_then(ResponseFacts::content_type),
             content_encoding = body.and_then(ResponseFacts::content_encoding),
             body = body.map(ResponseFacts::body_kind),
-            "{text}"
+            "{}",
+            printable(&text)
         );
     }
     error
