@@ -33,4 +33,5 @@ mod service;
 mod sharing;
 mod signals;
 mod traces;
+mod uploads;
 mod upstreams;
