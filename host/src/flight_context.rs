@@ -10,7 +10,7 @@ mod response;
 mod retry_after;
 
 use std::fmt::{self, Display};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,10 +83,11 @@ impl FlightContext {
         RequestGuard {
             context: self.clone(),
             number: newest.number,
-            has_first_bytes: false,
+            has_first_bytes: AtomicBool::new(false),
             began: Instant::now(),
-            span: Span::none(),
-            permit: None,
+            has_failed: AtomicBool::new(false),
+            span: OnceLock::new(),
+            permit: OnceLock::new(),
         }
     }
 
@@ -175,19 +176,22 @@ fn add(nanoseconds: &AtomicU64, time: Duration) {
     nanoseconds.fetch_add(time, Ordering::Relaxed);
 }
 
-/// An open outbound request, until it is dropped.
+/// An open outbound request, until it is dropped. The body of the request and that of its response share it: the
+/// request is open until both have ended.
 pub(crate) struct RequestGuard {
     context: FlightContext,
     number: usize,
     /// Whether the first bytes of the response's body are recorded.
-    has_first_bytes: bool,
+    has_first_bytes: AtomicBool,
     began: Instant,
+    /// Set by the first failure.
+    has_failed: AtomicBool,
     /// The request's own span, once the policy has allowed the request. It is meant for traces: its level, debug, is
     /// usually not logged.
     /// The only value in it that the guest chose is the host, which the policy has checked.
-    span: Span,
+    span: OnceLock<Span>,
     /// The client's permit for this request, once it has one.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    permit: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl RequestGuard {
@@ -197,16 +201,29 @@ impl RequestGuard {
     }
 
     /// Opens the request's span, once its policy has allowed it.
-    pub(crate) fn allowed(&mut self, method: &Method, host: &dyn Display, port: u16) {
-        self.span = tracing::debug_span!(
-            "upstream request",
-            http.request.method = method_name(method),
-            server.address = %host,
-            server.port = port,
-            http.request.resend_count = field::Empty,
-            http.response.status_code = field::Empty,
-            error.type = field::Empty,
-        );
+    pub(crate) fn allowed(&self, method: &Method, host: &dyn Display, port: u16) {
+        let open = || {
+            tracing::debug_span!(
+                "upstream request",
+                http.request.method = method_name(method),
+                server.address = %host,
+                server.port = port,
+                http.request.resend_count = field::Empty,
+                http.response.status_code = field::Empty,
+                error.type = field::Empty,
+            )
+        };
+        self.span.get_or_init(open);
+    }
+
+    /// Keeps the client's permit for this request until the request ends.
+    pub(crate) fn hold(&self, permit: OwnedSemaphorePermit) {
+        drop(self.permit.set(permit));
+    }
+
+    /// The request's span.
+    fn span(&self) -> &Span {
+        self.span.get_or_init(Span::none)
     }
 
     /// Counts the request, which is about to be sent.
@@ -219,8 +236,8 @@ impl RequestGuard {
     /// processed the first.
     pub(crate) fn resent(&self, reason: &dyn Display) {
         self.context.0.metrics.resent();
-        self.span.record("http.request.resend_count", 1);
-        self.span.in_scope(|| {
+        self.span().record("http.request.resend_count", 1);
+        self.span().in_scope(|| {
             tracing::debug!("sending a request once more, over a new connection: {reason}");
         });
     }
@@ -228,7 +245,7 @@ impl RequestGuard {
     /// The trace context to propagate: that of the request's own span, or the flight's if spans are not traced.
     pub(crate) fn trace(&self) -> TraceContext {
         let flight = self.context.trace();
-        TraceContext::of(&self.span).unwrap_or(flight)
+        TraceContext::of(self.span()).unwrap_or(flight)
     }
 
     /// Records the head of the response to the request of `url`.
@@ -240,34 +257,39 @@ impl RequestGuard {
             newest.response = Some(facts);
         }
         drop(newest);
-        self.span
+        self.span()
             .record("http.response.status_code", status.as_u16());
         if status.is_client_error() || status.is_server_error() {
-            self.span.record("error.type", status.as_str());
-            self.span.set_status(Status::error(""));
+            self.span().record("error.type", status.as_str());
+            self.span().set_status(Status::error(""));
         }
     }
 
     /// Records the first bytes of the response's body, the next of which are `bytes`.
-    pub(crate) fn received(&mut self, bytes: &[u8]) {
-        if self.has_first_bytes {
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        if self.has_first_bytes.load(Ordering::Relaxed) {
             return;
         }
         let mut newest = self.context.newest();
         let is_newest = newest.number == self.number;
         let first_bytes = newest.response.as_mut().filter(|_| is_newest);
-        self.has_first_bytes = match first_bytes.map(|facts| &mut facts.first_bytes) {
+        let has_first_bytes = match first_bytes.map(|facts| &mut facts.first_bytes) {
             Some(first_bytes) => {
                 first_bytes.add(bytes);
                 first_bytes.is_full()
             }
             None => true,
         };
+        self.has_first_bytes
+            .store(has_first_bytes, Ordering::Relaxed);
     }
 
-    /// Ends the request as failed. `error` becomes the flight's error if the guest then returns an error or traps, and
-    /// this is its last request. `reason` goes to the log.
-    pub(crate) fn fail(self, error: ClientError, reason: &dyn Display) {
+    /// Records that the request has failed, unless it has failed before. `error` becomes the flight's error if the guest
+    /// then returns an error or traps, and this is its last request. `reason` goes to the log.
+    pub(crate) fn fail(&self, error: ClientError, reason: &dyn Display) {
+        if self.has_failed.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let failures = self.context.0.failures.fetch_add(1, Ordering::Relaxed);
         if failures < MAX_LOGGED_FAILURES {
             tracing::warn!(
@@ -275,8 +297,8 @@ impl RequestGuard {
                 "a request of the guest failed: {reason}"
             );
         }
-        self.span.record("error.type", error.code());
-        self.span.set_status(Status::error(""));
+        self.span().record("error.type", error.code());
+        self.span().set_status(Status::error(""));
         let mut newest = self.context.newest();
         if newest.number == self.number {
             newest.failure = Some(error);
@@ -325,7 +347,7 @@ mod tests {
         let third = context.begin();
         assert_eq!(context.last_failure(), None);
         assert!(context.any_open());
-        drop(third);
+        drop((first, second, third));
         assert!(!context.any_open());
     }
 }

@@ -2,22 +2,26 @@
 //!
 //! Every request of a guest is sent from here, once the [`UpstreamPolicy`] has allowed it, over a connection of the
 //! client's own pool. The host limits its size and time, regardless of what the guest sets. A request follows no
-//! redirect and ends with its flight. It is written to a second connection only if the upstream provably did not process
-//! it, see [`sender`].
+//! redirect and ends with its flight: what the guest has not finished by then is cut, so that it never looks whole. It is
+//! written to a second connection only if the upstream provably did not process it, see [`sender`].
 
 mod address;
 mod allow_rule;
 mod body;
 mod connect;
 mod connection;
+mod connection_tasks;
+mod cut;
 mod denial;
 mod failure;
 mod policy;
 mod request;
+mod request_body;
 mod resolve;
 mod sender;
 mod timeouts;
 mod tls;
+mod upload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,11 +33,14 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 pub use self::allow_rule::{AllowRule, AllowRuleError};
 pub use self::policy::UpstreamPolicy;
 pub(crate) use self::request::is_forbidden_header;
+pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{Resolve, SystemResolver};
 pub use self::tls::{Roots, RootsError};
+pub(crate) use self::upload::Uploads;
 
 use self::body::{CappedBody, Expiry};
 use self::connect::Connector;
+use self::cut::CutReason;
 use self::failure::RequestFailure;
 use self::sender::Sender;
 use self::timeouts::Timeouts;
@@ -81,24 +88,26 @@ impl Upstream {
     /// # Cancel safety
     ///
     /// Dropping the future, or the body of its response, closes the connection in use; under HTTP/2 it resets the
-    /// stream, and the connection stays open.
+    /// stream, and the connection stays open. The body of the request is cut by its [`Uploads`].
     pub(crate) async fn send(
         &self,
-        request: Request<WasiBody>,
+        request: Request<RequestBody>,
         options: Option<RequestOptions>,
-        mut guard: RequestGuard,
+        guard: RequestGuard,
     ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
         let limits = &self.limits;
-        let permitted = request::permitted(request, &self.policy, limits.max_requests, &mut guard);
-        let request = match permitted {
+        let guard = Arc::new(guard);
+        let permitted = request::permitted(request, &self.policy, limits, &guard);
+        let mut request = match permitted {
             Ok(request) => request,
-            Err(denial) => return Err(RequestFailure::denied(&denial).end(guard)),
+            Err(denial) => return Err(RequestFailure::denied(&denial).record(&guard)),
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
         guard.sent();
         let timeouts = Timeouts::new(options.unwrap_or_default(), limits);
         let url = request.uri().clone();
-        let response = match self.sender.send(request, &timeouts, &mut guard).await {
+        let upload = request.body_mut().begin(&guard, timeouts.deadline);
+        let response = match self.sender.send(request, &timeouts, &guard).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let reason = "the upstream switched protocols without an Upgrade in the request";
                 Err(RequestFailure::malformed(reason.to_owned()))
@@ -113,7 +122,13 @@ impl Upstream {
         };
         let (head, incoming) = match response {
             Ok(response) => response.into_parts(),
-            Err(failure) => return Err(failure.end(guard)),
+            // A cut is the reason for what follows from it.
+            Err(failure) => match upload.cut_reason() {
+                // No failure of the request, and no flight that it could be recorded for.
+                Some(CutReason::FlightEnded) => return Err(Error::ConnectionTerminated),
+                Some(reason) => return Err(RequestFailure::cut(reason).record(&guard)),
+                None => return Err(failure.record(&guard)),
+            },
         };
         guard.responded(&head, &url);
         let (body, expiry) = CappedBody::new(incoming, limits.max_body_bytes, &timeouts, guard);

@@ -36,4 +36,5 @@ mod sharing;
 mod signals;
 mod sockets;
 mod traces;
+mod uploads;
 mod upstreams;

@@ -21,6 +21,7 @@ pub mod process;
 pub mod prometheus;
 pub mod serving;
 pub mod tls;
+pub mod uploads;
 pub mod upstream;
 mod waiting;
 

@@ -18,15 +18,21 @@ use crate::flight_context::FlightContext;
 use crate::model::Limit;
 use crate::observability::metrics::ClientMetrics;
 use crate::settings::Settings;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, RequestBody, Uploads, Upstream};
+
+/// The maximum size of one part of a request body, in bytes: 64 KiB. The host holds up to two for each open body.
+const UPLOAD_CHUNK: usize = 64 << 10;
 
 /// The state of a store.
+///
+/// Invariant: `hooks` is declared before `table`. Fields are dropped in order, and the uploads must be cut before the
+/// guest's ends of them are dropped: an upload whose guest is gone looks finished.
 pub(super) struct StoreState {
+    hooks: HttpHooks,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
     size: SizeLimiter,
-    hooks: HttpHooks,
     output: GuestOutput,
 }
 
@@ -89,6 +95,7 @@ pub(super) fn new_store(
         hooks: HttpHooks {
             upstream: Arc::clone(upstream),
             context: context.clone(),
+            uploads: Uploads::default(),
         },
         output,
     };
@@ -174,6 +181,7 @@ impl ResourceLimiter for SizeLimiter {
 struct HttpHooks {
     upstream: Arc<Upstream>,
     context: FlightContext,
+    uploads: Uploads,
 }
 
 /// The future that drives the rest of a response.
@@ -186,6 +194,10 @@ impl WasiHttpHooks for HttpHooks {
 
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         upstream::is_forbidden_header(name)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        UPLOAD_CHUNK
     }
 
     fn set_host_header(&mut self) -> bool {
@@ -203,6 +215,7 @@ impl WasiHttpHooks for HttpHooks {
         // The request counts as open from here, and not only from the first poll of its task: a guest may return
         // before that poll, and its instance would be reused with a request in flight.
         let (upstream, guard) = (Arc::clone(&self.upstream), self.context.begin());
+        let request = request.map(|body| RequestBody::new(body, &mut self.uploads));
         // Wasmtime spawns it as a task that ends with the store. Its log lines belong to the flight.
         let sending = async move {
             let (response, expiry) = upstream.send(request, options, guard).await?;

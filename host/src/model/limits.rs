@@ -71,14 +71,17 @@ limits! {
         /// Maximum pause between two parts of a response. The default is that of connect_timeout: after a longer
         /// pause the rest seldom arrives.
         between_bytes_timeout: Duration = 3 s, at least 1 ms;
-        /// Maximum duration of one request, from its start to the last byte of the response. With the default, the
-        /// guest gets the error 2 s before its flight times out, so it can still return another result.
+        /// Maximum duration of one request, from its start to the last byte of its body and of the response. With the
+        /// default, the guest gets the error 2 s before its flight times out, so it can still return another result.
         request_timeout: Duration = 8 s, at least 1 ms;
+        /// Maximum size of the body of a request. The default is that of max_body_bytes.
+        max_request_body_bytes: usize = 8 MiB, at least 0 B;
         /// Maximum number of requests of one flight, including refused ones. The default is enough to read a list
         /// page by page, but not to scan an upstream on behalf of one caller.
         max_requests: usize = 100, at least 0;
-        /// Maximum number of concurrent requests of all flights, and thus of connections in use. The default is one
-        /// for each execution. The same number of connections may be idle or being opened in addition.
+        /// Maximum number of concurrent requests of all flights, and thus of connections in use. A request whose body is
+        /// open counts even if it was answered. The default is one for each execution. The same number of connections
+        /// may be idle or being opened in addition.
         max_connections: usize = 256, at least 1;
         /// Maximum time that an idle connection is kept. Node and uvicorn close theirs after 5 s, load balancers after
         /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to

@@ -1,5 +1,4 @@
-//! [`CappedBody`], the body of a response: limited in size and time, and an open request until it has ended; and
-//! [`LengthCheckedBody`], the body of a request: checked against its `Content-Length`.
+//! [`CappedBody`], the body of a response: limited in size and time, and an open request until it has ended.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -8,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
-use wasmtime_wasi_http::{Error, WasiBody};
+use wasmtime_wasi_http::Error;
 
 use super::failure::RequestFailure;
 use super::timeouts::{REQUEST_TIMEOUT, Timeouts};
@@ -38,7 +36,7 @@ pub(super) struct CappedBody {
 /// open.
 enum BodyState {
     /// Dropping these closes the connection, or resets the stream, and ends the request.
-    Open(Incoming, RequestGuard),
+    Open(Incoming, Arc<RequestGuard>),
     /// The deadline has passed between two reads. The next read returns the error.
     Expired,
     /// Read to its end, or failed. The request is no longer open.
@@ -58,7 +56,7 @@ impl CappedBody {
         incoming: Incoming,
         limit: usize,
         timeouts: &Timeouts,
-        guard: RequestGuard,
+        guard: Arc<RequestGuard>,
     ) -> (Self, Expiry) {
         let Timeouts {
             deadline,
@@ -111,7 +109,7 @@ impl BodyState {
     /// Ends the body with a failure, and returns the guest's error.
     fn fail(&mut self, failure: RequestFailure) -> Error {
         match std::mem::replace(self, Self::Ended) {
-            Self::Open(_, guard) => failure.end(guard),
+            Self::Open(_, guard) => failure.record(&guard),
             Self::Expired | Self::Ended => failure.into_error(),
         }
     }
@@ -220,67 +218,12 @@ fn lock(state: &Mutex<BodyState>) -> MutexGuard<'_, BodyState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The body of a request. If its length differs from its `Content-Length` it fails, and with it the connection: the
-/// upstream must not take a part for the whole request, nor the excess for the next one.
-pub(super) struct LengthCheckedBody {
-    inner: WasiBody,
-    /// Bytes that are still expected, if there is a `Content-Length`.
-    left: Option<u64>,
-}
-
-impl LengthCheckedBody {
-    pub(super) fn new(inner: WasiBody, length: Option<u64>) -> Self {
-        let left = length;
-        Self { inner, left }
-    }
-
-    /// No body.
-    pub(super) fn empty() -> Self {
-        let empty = Empty::new().map_err(|never| match never {});
-        Self::new(empty.boxed_unsync(), None)
-    }
-}
-
-impl Body for LengthCheckedBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let Some(left) = self.left else {
-            return Poll::Ready(frame);
-        };
-        let length = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len) as u64,
-            Some(Err(_)) => return Poll::Ready(frame),
-            None if left > 0 => return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None)))),
-            None => return Poll::Ready(None),
-        };
-        self.left = left.checked_sub(length);
-        Poll::Ready(match self.left {
-            Some(_) => frame,
-            None => Some(Err(Error::HttpRequestBodySize(None))),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left.is_none_or(|left| left == 0) && self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
 
     use http::{Request, Response};
-    use http_body_util::{Full, StreamBody};
+    use http_body_util::{BodyExt, Empty};
     use hyper::client::conn::http1;
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -329,7 +272,7 @@ mod tests {
             let (client, server) = duplex(1_024);
             let sending = tokio::spawn(send_in_parts(server, pauses));
             let incoming = request(client).await.into_body();
-            let guard = FlightContext::default().begin();
+            let guard = Arc::new(FlightContext::default().begin());
             let options = RequestOptions {
                 connect_timeout: None,
                 first_byte_timeout: None,
@@ -341,40 +284,5 @@ mod tests {
             assert_eq!(read.ok(), whole.then_some(3), "{pauses:?}");
             sending.abort();
         }
-    }
-
-    /// The length of a body of `parts` with a `Content-Length` of `length`, or its failure.
-    async fn checked(length: Option<u64>, parts: &[&'static str]) -> Result<usize, ()> {
-        let frames = parts
-            .iter()
-            .map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))));
-        let frames: Vec<Result<_, Error>> = frames.collect();
-        let inner = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
-        let collected = LengthCheckedBody::new(inner, length).collect().await;
-        collected.map(|body| body.to_bytes().len()).map_err(drop)
-    }
-
-    // Under HTTP/1.1 hyper checks this, too; under HTTP/2 only this body does.
-    #[tokio::test]
-    async fn a_body_has_its_content_length_or_fails() {
-        assert_eq!(checked(Some(5), &["ab", "cde"]).await, Ok(5));
-        assert_eq!(checked(Some(0), &[]).await, Ok(0));
-        assert_eq!(checked(None, &["ab", "cde"]).await, Ok(5));
-        assert_eq!(checked(Some(6), &["ab", "cde"]).await, Err(()));
-        assert_eq!(checked(Some(4), &["ab", "cde"]).await, Err(()));
-        assert_eq!(checked(Some(0), &["a"]).await, Err(()));
-        assert_eq!(checked(Some(1), &[]).await, Err(()));
-    }
-
-    #[test]
-    fn a_body_does_not_end_before_its_content_length() {
-        let empty = || {
-            Full::<Bytes>::default()
-                .map_err(|never| match never {})
-                .boxed_unsync()
-        };
-        assert!(LengthCheckedBody::new(empty(), None).is_end_stream());
-        assert!(LengthCheckedBody::new(empty(), Some(0)).is_end_stream());
-        assert!(!LengthCheckedBody::new(empty(), Some(1)).is_end_stream());
     }
 }

@@ -27,6 +27,11 @@ pub(super) enum Denial {
     Tunnel,
     /// The request's body is longer or shorter than its `Content-Length`, or was not finished.
     Framing,
+    /// The request's body is too long.
+    BodyTooLarge {
+        /// `Limits::max_request_body_bytes`.
+        limit: usize,
+    },
     /// The flight has sent as many requests as it may.
     TooManyRequests {
         /// `Limits::max_requests`.
@@ -69,6 +74,11 @@ impl fmt::Display for Denial {
             }
             Self::Framing => f.write_str(
                 "expected a finished body of the length in Content-Length, got another length or no end",
+            ),
+            Self::BodyTooLarge { limit } => write!(
+                f,
+                "expected a request body of at most {limit} bytes, got more; \
+                 to permit it, raise max_request_body_bytes"
             ),
             Self::TooManyRequests { limit } => write!(
                 f,

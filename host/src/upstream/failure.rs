@@ -8,6 +8,7 @@ use std::{fmt, io, iter};
 use hyper_util::client::legacy;
 use wasmtime_wasi_http::Error;
 
+use super::cut::CutReason;
 use super::denial::Denial;
 use crate::flight_context::RequestGuard;
 use crate::model::{ClientError, to_raise};
@@ -34,8 +35,9 @@ pub(super) enum ConnectError {
 }
 
 impl RequestFailure {
-    /// Ends the request of `guard` with this failure, and returns the guest's error.
-    pub(super) fn end(self, guard: RequestGuard) -> Error {
+    /// Records this failure as that of the request of `guard`, unless it has failed before, and returns the guest's
+    /// error.
+    pub(super) fn record(self, guard: &RequestGuard) -> Error {
         guard.fail(self.code, &self.reason);
         self.error
     }
@@ -43,6 +45,22 @@ impl RequestFailure {
     /// The guest's error, of a request that has ended already.
     pub(super) fn into_error(self) -> Error {
         self.error
+    }
+
+    /// The failure of a request whose body was cut.
+    pub(super) fn cut(reason: CutReason) -> Self {
+        match reason {
+            CutReason::FlightEnded => {
+                let reason = "the flight has ended".to_owned();
+                Self::unavailable(Error::ConnectionTerminated, reason)
+            }
+            CutReason::TimedOut => {
+                let (setting, error) = (Some("request_timeout"), Error::ConnectionWriteTimeout);
+                Self::timed_out("the request's body", setting, error)
+            }
+            CutReason::Framing => Self::denied(&Denial::Framing),
+            CutReason::TooLarge(limit) => Self::denied(&Denial::BodyTooLarge { limit }),
+        }
     }
 
     /// The failure of a request that got no response.
@@ -56,9 +74,6 @@ impl RequestFailure {
                     return Self::header_too_large(chain(error));
                 } else if hyper.is_parse() {
                     return Self::malformed(chain(error));
-                } else if hyper.source().is_some_and(|source| source.is::<Error>()) {
-                    // Only the request's body fails with the guest's error.
-                    return Self::denied(&Denial::Framing);
                 }
             }
             // h2 itself has found an error, so the upstream's frames are at fault.

@@ -1,29 +1,31 @@
 //! Checks a guest's request, and builds the request that is sent instead.
 
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, WasiBody};
+use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
 use super::allow_rule::Target;
-use super::body::LengthCheckedBody;
+use super::cut::CutReason;
 use super::denial::Denial;
 use super::policy::UpstreamPolicy;
+use super::request_body::RequestBody;
 use crate::flight_context::RequestGuard;
+use crate::model::Limits;
 use crate::observability::trace::TRACEPARENT;
 
 /// The `User-Agent` of a request for which the guest sets none.
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("oneflight/", env!("CARGO_PKG_VERSION")));
 
-/// The request to send for `request`, if `policy` allows it and its flight has sent at most `max_requests`.
+/// The request to send for `request`, if `policy` and `limits` allow it.
 pub(super) fn permitted(
-    request: Request<WasiBody>,
+    request: Request<RequestBody>,
     policy: &UpstreamPolicy,
-    max_requests: usize,
-    guard: &mut RequestGuard,
-) -> Result<Request<LengthCheckedBody>, Denial> {
-    if guard.number() > max_requests {
+    limits: &Limits,
+    guard: &RequestGuard,
+) -> Result<Request<RequestBody>, Denial> {
+    if guard.number() > limits.max_requests {
         return Err(Denial::TooManyRequests {
-            limit: max_requests,
+            limit: limits.max_requests,
         });
     }
     if request.method() == Method::CONNECT {
@@ -32,7 +34,7 @@ pub(super) fn permitted(
     let target = Target::of(request.uri())?;
     policy.permit(&target)?;
     guard.allowed(request.method(), &target.host(), target.port());
-    let (mut head, body) = request.into_parts();
+    let (mut head, mut body) = request.into_parts();
     let path = head.uri.path_and_query().cloned();
     head.uri = target.url(path)?;
     // Servers and their firewalls refuse requests without it, and operators of upstreams want to know who sends them.
@@ -49,10 +51,30 @@ pub(super) fn permitted(
         }
         None => None,
     };
-    Ok(Request::from_parts(
-        head,
-        LengthCheckedBody::new(body, length),
-    ))
+    let limit = limits.max_request_body_bytes;
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(Denial::BodyTooLarge { limit });
+    }
+    body.expect(length, limit);
+    Ok(Request::from_parts(head, body))
+}
+
+/// Waits until the header section of `request` may be sent. If it is a whole request by itself, the guest must have
+/// finished the body first.
+pub(super) async fn ready(request: &mut Request<RequestBody>) -> Result<(), CutReason> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).cloned();
+    let is_whole = match &announced {
+        Some(length) => length.as_bytes().iter().all(|digit| *digit == b'0'),
+        // hyper sends no body with these over HTTP/1.1, unless there is a header that announces it.
+        None => matches!(*request.method(), Method::GET | Method::HEAD),
+    };
+    if is_whole && request.body_mut().has_frames().await? && announced.is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        request
+            .headers_mut()
+            .insert(header::TRANSFER_ENCODING, chunked);
+    }
+    Ok(())
 }
 
 /// Whether a guest may not set the header `name`.

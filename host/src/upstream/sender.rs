@@ -14,13 +14,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
-use super::body::LengthCheckedBody;
 use super::connect::{Connector, max_requests_in_flight};
 use super::connection::ConnectionRecord;
+use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectError, RequestFailure, causes};
+use super::request;
+use super::request_body::RequestBody;
 use super::timeouts::Timeouts;
 use crate::flight_context::RequestGuard;
 use crate::model::Limits;
@@ -32,10 +34,10 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// Sends the requests of one client.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pooled: Client<Connector, LengthCheckedBody>,
+    pooled: Client<Connector, RequestBody>,
     /// Opens a connection for each request, and pools none: for second attempts. When an upstream restarts, all pooled
     /// connections are closed at about the same time, so another one of them proves nothing.
-    unpooled: Client<Connector, LengthCheckedBody>,
+    unpooled: Client<Connector, RequestBody>,
     /// One permit per request in flight, so per connection in use.
     permits: Arc<Semaphore>,
 }
@@ -54,15 +56,17 @@ impl Sender {
     /// the wait and both attempts.
     pub(super) async fn send(
         &self,
-        request: Request<LengthCheckedBody>,
+        request: Request<RequestBody>,
         timeouts: &Timeouts,
-        guard: &mut RequestGuard,
+        guard: &RequestGuard,
     ) -> Result<Response<Incoming>, RequestFailure> {
         let replay = Replay::of(&request);
         let permits = Arc::clone(&self.permits);
         let connected = async {
             // The semaphore is never closed, so this is never an error.
-            guard.permit = permits.acquire_owned().await.ok();
+            if let Ok(permit) = permits.acquire_owned().await {
+                guard.hold(permit);
+            }
         };
         let (error, connection) = match attempt(&self.pooled, request, timeouts, connected).await? {
             Ok(response) => return Ok(response),
@@ -83,19 +87,22 @@ impl Sender {
     }
 }
 
-/// Sends `request` once `ready`. The outer error is a timeout, the inner one that of the connection it was sent over.
+/// Sends `request` once `ready`. The outer error is a timeout, or a body that was cut before anything was sent; the inner
+/// one is that of the connection it was sent over.
 async fn attempt(
-    client: &Client<Connector, LengthCheckedBody>,
-    mut request: Request<LengthCheckedBody>,
+    client: &Client<Connector, RequestBody>,
+    mut request: Request<RequestBody>,
     timeouts: &Timeouts,
     ready: impl Future<Output = ()>,
 ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure> {
     let mut connection = capture_connection(&mut request);
     let exchange = async {
+        request::ready(&mut request).await?;
         ready.await;
-        client.request(request).await
+        Ok(client.request(request).await)
     };
     let outcome = timeouts.enforce(exchange, &mut connection).await?;
+    let outcome = outcome.map_err(RequestFailure::cut)?;
     Ok(outcome.map_err(|error| (error, connection)))
 }
 
@@ -103,9 +110,9 @@ fn client(
     connector: &Connector,
     limits: &Limits,
     max_idle: usize,
-) -> Client<Connector, LengthCheckedBody> {
+) -> Client<Connector, RequestBody> {
     let streams = u32::try_from(max_requests_in_flight(limits)).unwrap_or(u32::MAX);
-    Client::builder(TokioExecutor::new())
+    Client::builder(ConnectionTasks)
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits.idle_timeout)
@@ -136,7 +143,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn of(request: &Request<LengthCheckedBody>) -> Option<Self> {
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
         if !request.body().is_end_stream() {
             return None;
         }
@@ -149,8 +156,8 @@ impl Replay {
         Some(Self { method, head })
     }
 
-    fn into_request(self) -> Request<LengthCheckedBody> {
-        self.head.map(|()| LengthCheckedBody::empty())
+    fn into_request(self) -> Request<RequestBody> {
+        self.head.map(|()| RequestBody::empty())
     }
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) header: Option<(&'a str, &'a str)>,
     /// The method, if there is no body.
     pub(crate) method: Method,
-    /// The `content-length` of a body, and its real length, in bytes.
-    pub(crate) post: Option<(usize, usize)>,
+    /// The `content-length` of a body, if it has one, and its real length, in bytes.
+    pub(crate) post: Option<(Option<usize>, usize)>,
     /// Whether the body is dropped instead of finished.
     pub(crate) abandon: bool,
     /// For connecting, the first byte, and between bytes.
@@ -60,7 +60,7 @@ impl<'a> Ask<'a> {
                 .append(name, value.as_bytes())
                 .map_err(|reason| format!("header: {reason:?}"))?;
         }
-        if let Some((length, _)) = self.post {
+        if let Some((Some(length), _)) = self.post {
             let length = length.to_string();
             headers
                 .append("content-length", length.as_bytes())

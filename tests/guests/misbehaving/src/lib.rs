@@ -44,6 +44,8 @@
 //! | `blame:CASE:URL\|URL…` | a GET of each in turn, then the error CASE (without number) whatever the outcomes |
 //! | `ask-trap:URL` | a GET, then a trap whatever its outcome |
 //! | `leave:URL` | starts a GET and never reads its response; an item |
+//! | `upload:FRAMING:END:URL` | a request with a body, as the module `upload` says; an item |
+//! | `stream:BYTES:URL` | a POST of BYTES without a `content-length`; an item with the outcome |
 //! | `hold:URL` | a GET of which it reads the header section, then an endless wait |
 //!
 //! An outcome is the body `{"bytes":12,"status":200}`, or `{"error": "…"}` with wasi:http's error
@@ -51,6 +53,7 @@
 
 mod alias;
 mod ask;
+mod upload;
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
@@ -257,8 +260,20 @@ fn requests(what: &str, how: &str) -> Answer {
         "post" | "abandon" => pair(how, ':').and_then(|(length, rest)| {
             let (bytes, url) = pair(rest, ':')?;
             let post = Ask {
-                post: Some((number(length)?, number(bytes)?)),
+                post: Some((Some(number(length)?), number(bytes)?)),
                 abandon: what == "abandon",
+                ..Ask::get(url)
+            };
+            Ok(vec![item(0, &ask::outcome(post.send()))])
+        }),
+        "upload" => pair(how, ':').and_then(|(framing, rest)| {
+            let (end, url) = pair(rest, ':')?;
+            let result = upload::run(framing, end, url).map_err(Error::Other)?;
+            Ok(vec![item(0, &result)])
+        }),
+        "stream" => pair(how, ':').and_then(|(bytes, url)| {
+            let post = Ask {
+                post: Some((None, number(bytes)?)),
                 ..Ask::get(url)
             };
             Ok(vec![item(0, &ask::outcome(post.send()))])
