@@ -3,6 +3,7 @@
 
 mod admin_client;
 mod allocator;
+mod capacity;
 mod certificate;
 mod check;
 mod client;
@@ -10,6 +11,7 @@ mod compile;
 mod config;
 mod demo;
 mod explain;
+mod fingerprint;
 mod flag;
 mod format;
 mod get;

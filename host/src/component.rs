@@ -10,7 +10,9 @@
 //! | `instance_pool` | an instance, and the pool of idle instances |
 //! | `contract` | the interfaces that a client can export, and how they are called |
 //! | `store` | what an instance owns, and the imports that it is linked to |
-//! | `engine` | wasmtime's engine, with its instance allocator, quotas and epoch ticker |
+//! | `engine` | wasmtime's engine, with its instance allocator and quotas |
+//! | `address_space` | the address space that instances take, and what is left of it |
+//! | `epoch` | the ticker that interrupts guests |
 //! | `compile` | compilation: checks before it, compilers, the cache of compiled code |
 //! | `error_mapping` | the error of a flight whose guest did not return |
 //! | `output` | logs what a guest prints |
@@ -18,11 +20,13 @@
 //! | `cpu_budget` | the limit on processor time |
 //! | `error`, `report` | errors, and the exports and imports of a component |
 
+mod address_space;
 mod codegen;
 mod compile;
 mod contract;
 mod cpu_budget;
 mod engine;
+mod epoch;
 mod error;
 mod error_mapping;
 mod instance_pool;
@@ -48,6 +52,7 @@ use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Usag
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
+pub use self::address_space::AddressSpace;
 pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
@@ -60,6 +65,7 @@ pub struct ComponentClient(Arc<Loaded>);
 struct Loaded {
     generation: Generation,
     engine: Engine,
+    address_space: AddressSpace,
     settings: Settings,
     component: ItemsPre,
     upstream: Arc<Upstream>,
@@ -94,9 +100,11 @@ impl ComponentClient {
         binary: impl Into<Arc<[u8]>>,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let quota = engine.reserve(&settings.limits)?;
         let loader = Loader::new(engine);
         let LoadedComponent {
+            engine,
+            quota,
+            address_space,
             items,
             report,
             upstream,
@@ -104,7 +112,8 @@ impl ComponentClient {
         let pool = InstancePool::new(settings.instances, settings.limits.max_executions);
         Ok(Self(Arc::new(Loaded {
             generation: Generation::next(),
-            engine: engine.clone(),
+            engine,
+            address_space,
             settings,
             component: items,
             upstream,
@@ -126,6 +135,18 @@ impl ComponentClient {
     #[must_use]
     pub fn report(&self) -> &ComponentReport {
         &self.0.report
+    }
+
+    /// Whether its instances are in a pool; otherwise each is allocated on demand.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.0.engine.is_pooled()
+    }
+
+    /// The address space that it takes when all its executions run. A pool has reserved it.
+    #[must_use]
+    pub fn address_space(&self) -> AddressSpace {
+        self.0.address_space
     }
 
     /// The guest's calls and requests since it was loaded, and what is in use now.

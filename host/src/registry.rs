@@ -112,17 +112,22 @@ impl<C: Execute> ClientRegistry<C> {
         Ok(())
     }
 
-    /// Replaces all clients by `loaded` in one step.
+    /// Replaces all clients by `loaded` in one step, except those that are named in `kept`: they stay as they are.
     ///
     /// # Errors
     ///
     /// When the shutdown has started; then nothing changes.
-    pub fn replace(
+    pub fn replace<'a>(
         &self,
         loaded: impl IntoIterator<Item = LoadedClient<C>>,
+        kept: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), ShuttingDown> {
-        let next = by_name(loaded);
+        let mut next = by_name(loaded);
         let mut current = self.write_unless_shutting_down()?;
+        next.extend(
+            kept.into_iter()
+                .filter_map(|name| current.remove_entry(name)),
+        );
         let replaced = std::mem::replace(&mut *current, next);
         drop(current);
         self.retire(replaced.into_values().flatten());
@@ -256,7 +261,7 @@ mod tests {
         clients.begin_shutdown();
         assert!(!clients.is_ready());
         assert_eq!(clients.put(loaded("c")), Err(ShuttingDown));
-        assert_eq!(clients.replace([]), Err(ShuttingDown));
+        assert_eq!(clients.replace([], []), Err(ShuttingDown));
         assert!(matches!(clients.find("a"), ClientLookup::Loaded(_)));
         assert!(matches!(clients.find("c"), ClientLookup::Unknown));
         assert!(poll!(started).is_ready());
@@ -268,12 +273,23 @@ mod tests {
         let old = found(&clients, "a");
         let mut call = Box::pin(old.client().call("later".into()));
         assert!(poll!(&mut call).is_pending());
-        clients.replace([loaded("a")]).unwrap();
+        clients.replace([loaded("a")], []).unwrap();
         let new = found(&clients, "a");
         assert_ne!(new.client().generation(), old.client().generation());
         assert!(matches!(clients.find("b"), ClientLookup::Unknown));
         assert!(new.client().call("now".into()).await.result.is_ok());
         assert_eq!(old.control().flights(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_kept_is_the_same_load() {
+        let clients = ClientRegistry::of([loaded("a"), loaded("b"), loaded("c")]);
+        let before = ["a", "b"].map(|name| found(&clients, name));
+        clients.replace([loaded("b")], ["a"]).unwrap();
+        let after = ["a", "b"].map(|name| found(&clients, name));
+        assert!(Arc::ptr_eq(&before[0], &after[0]));
+        assert!(!Arc::ptr_eq(&before[1], &after[1]));
+        assert!(matches!(clients.find("c"), ClientLookup::Unknown));
     }
 
     #[tokio::test]

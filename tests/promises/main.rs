@@ -22,6 +22,7 @@ mod guests;
 mod instances;
 mod life;
 mod limits;
+mod many;
 mod metrics;
 #[cfg(feature = "programs")]
 mod nginx;

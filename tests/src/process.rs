@@ -146,6 +146,29 @@ pub async fn listening(stderr: &mut Lines<BufReader<ChildStderr>>) -> (SocketAdd
     }
 }
 
+/// Starts `oneflight serve` with free ports and `args` in a shell that has run `limit` before, as in `ulimit -n 64`, and
+/// waits until it listens for its first client.
+///
+/// # Panics
+///
+/// When it exits instead.
+pub async fn limited(limit: &str, args: &[&str]) -> Service {
+    let free = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let inner = oneflight(&[&free, args].concat());
+    let inner = inner.as_std();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for (name, value) in inner.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    Service::spawn(shell, None).await
+}
+
 /// Sends a signal, such as `-TERM`, to a process.
 ///
 /// # Panics
@@ -181,7 +204,7 @@ impl Service {
     ///
     /// When it exits instead.
     pub async fn start_plain(args: &[&str]) -> Self {
-        Self::spawn(&[&["serve"], args].concat(), &[], None).await
+        Self::spawn(oneflight(&[&["serve"], args].concat()), None).await
     }
 
     /// Starts `oneflight serve` with free ports and `args`, and waits until it listens for its first client. Unless
@@ -209,16 +232,13 @@ impl Service {
         } else {
             &patient
         };
-        let args = [&free, patient, args].concat();
-        Self::spawn(&args, variables, Some(folder)).await
+        let mut command = oneflight(&[&free, patient, args].concat());
+        command.envs(variables.iter().copied());
+        Self::spawn(command, Some(folder)).await
     }
 
-    async fn spawn(args: &[&str], variables: &[(&str, &str)], folder: Option<Folder>) -> Self {
-        let mut process = oneflight(args)
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a process");
+    async fn spawn(mut command: Command, folder: Option<Folder>) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("a process");
         let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         let (address, admin) = listening(&mut stderr).await;
         let (written, log) = watch::channel(String::new());

@@ -40,7 +40,7 @@ impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut settings = Settings::new("check");
         settings.limits.max_executions = 1;
-        let engine = self.compile.engine(&settings.limits)?;
+        let engine = self.compile.engine()?;
         let loaded = load_file(&engine, &self.file, settings).await?;
         let text = match &loaded {
             Ok(client) if self.json => {

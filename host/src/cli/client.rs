@@ -84,7 +84,7 @@ impl ClientFlags {
     /// Reads and compiles the client that these flags alone describe.
     pub(super) async fn load(&self) -> anyhow::Result<ComponentClient> {
         let client = self.over(ClientConfig::new(NAME))?;
-        let engine = self.compile.engine(&client.limits)?;
+        let engine = self.compile.engine()?;
         load_client(&engine, &client).await
     }
 

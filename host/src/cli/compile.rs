@@ -10,7 +10,7 @@ use clap::Args;
 use oneflight::component::{Cache, CacheError, Program, compile_for_parent};
 use oneflight::config::{CacheConfig, CompileConfig, describe, summarize};
 use oneflight::settings::CACHE_SIZE;
-use oneflight::{Compilation, Compile, CompileLimits, Engine, Limits};
+use oneflight::{Compilation, Compile, CompileLimits, Engine};
 
 use super::flag::{RenamedFlag, limit, renamed};
 
@@ -76,23 +76,24 @@ impl CompileFlags {
         config
     }
 
-    /// An engine for guests within `limits`, which compiles in children of this process.
-    pub(super) fn engine(&self, limits: &Limits) -> anyhow::Result<Engine> {
-        engine([limits], &self.over(CompileConfig::default()))
+    /// An engine that compiles in children of this process.
+    pub(super) fn engine(&self) -> anyhow::Result<Engine> {
+        engine(&self.over(CompileConfig::default()))
     }
 }
 
-/// An engine for clients that have these limits, which compiles in children of this process.
-pub(super) fn engine<'a>(
-    limits: impl IntoIterator<Item = &'a Limits>,
-    config: &CompileConfig,
-) -> anyhow::Result<Engine> {
-    let compilation = Compilation {
+/// An engine that compiles in children of this process.
+pub(super) fn engine(config: &CompileConfig) -> anyhow::Result<Engine> {
+    Ok(Engine::on_demand()?.compiling(compilation(config)?))
+}
+
+/// Compilation in children of this process.
+pub(super) fn compilation(config: &CompileConfig) -> anyhow::Result<Compilation> {
+    Ok(Compilation {
         policy: Compile::Child(this_program()?),
         cache: cache(&config.cache)?,
         limits: config.limits.clone(),
-    };
-    Ok(Engine::for_clients(limits)?.compiling(compilation))
+    })
 }
 
 /// A folder that was set must be usable. The default one may be absent, as on a machine without home folders; but

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use oneflight::config::{self, ClientConfig, Component, Config};
 
+use super::capacity::warnings;
 use super::client::load_client;
 use super::compile::engine;
 use super::format::count;
@@ -55,15 +56,19 @@ impl ConfigCommand {
 
 async fn check(file: &Path) -> anyhow::Result<()> {
     let config = Config::read(file)?;
-    let limits = config.clients.iter().map(|client| &client.limits);
-    let engine = engine(limits, &config.compile)?;
+    let engine = engine(&config.compile)?;
+    // All at the same time, as the service holds them.
+    let mut loaded = Vec::new();
     for client in &config.clients {
-        load_client(&engine, client).await?;
+        loaded.push(load_client(&engine, client).await?);
     }
     let clients = count(config.clients.len() as u64, "client");
     writeln!(stdout(), "{}: valid, {clients}", file.display())?;
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
+    }
+    for warning in warnings(&config, &loaded) {
+        writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())
 }

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use oneflight::client::Client;
-use oneflight::config::CompileConfig;
 use oneflight::{Call, ClientMetrics, Settings, Stack, Unshared};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -28,7 +27,7 @@ use self::showcase::{Addresses, Showcase, ShowcaseOptions};
 use self::timeline::{LINE_WIDTH, Style, draw, table};
 use self::upstream::DemoUpstream;
 use super::client::NAME;
-use super::compile::{CompileFlags, engine};
+use super::compile::CompileFlags;
 use super::loading::load_builtin;
 use super::network::address;
 
@@ -94,9 +93,7 @@ impl Demo {
         let settings = Settings::new(NAME)
             .env("BASE_URL", &format!("{}/items", upstream.origin()))
             .allow(&upstream.origin())?;
-        // For the two clients of the showcase.
-        let limits = [&settings.limits; 2];
-        let engine = engine(limits, &self.compile.over(CompileConfig::default()))?;
+        let engine = self.compile.engine()?;
         let component = load_builtin(&engine, settings.clone()).await?;
         let output = if self.json {
             Output::Hidden

@@ -30,7 +30,8 @@ pub(super) async fn load_file(
     Ok(load(engine, &file.display().to_string(), binary, settings).await)
 }
 
-fn read(file: &Path) -> anyhow::Result<Result<Vec<u8>, LoadError>> {
+/// Reads a component. The errors are those of [`load_file`].
+pub(super) fn read(file: &Path) -> anyhow::Result<Result<Vec<u8>, LoadError>> {
     let unreadable = || format!("could not read {}", file.display());
     // Checked before the file is read into memory, or waits for the writer of a pipe.
     let metadata = file.metadata().with_context(unreadable)?;

@@ -9,16 +9,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::Config;
+use oneflight::config::{ClientConfig, CompileConfig, Config};
 use oneflight::registry::{ClientRegistry, LoadedClient, ShuttingDown};
 use oneflight::{ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
+use super::capacity::warnings;
 use super::certificate::Certificate;
 use super::client::load_client;
-use super::compile::engine;
+use super::compile::compilation;
+use super::fingerprint::{Fingerprint, Fingerprints};
 use super::log::LineRates;
 use super::stderr::print_line;
 
@@ -31,6 +33,8 @@ pub(super) struct Reload<'a> {
     /// The configuration that the service was started with.
     pub(super) started: &'a Config,
     pub(super) clients: &'a ClientRegistry<ComponentClient>,
+    pub(super) fingerprints: &'a Fingerprints,
+    pub(super) engine: &'a Engine,
     pub(super) metrics: &'a Metrics,
     pub(super) rates: &'a LineRates,
     pub(super) certificate: Option<&'a Mutex<Certificate>>,
@@ -38,12 +42,20 @@ pub(super) struct Reload<'a> {
     pub(super) url: &'a str,
 }
 
+/// A client that is loaded, and what it was loaded from.
+struct NewClient {
+    client: LoadedClient<ComponentClient>,
+    component: ComponentClient,
+    fingerprint: Option<Fingerprint>,
+}
+
 /// A step of a load, which is abandoned by dropping it.
 type Step<'a, T> = Option<Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>>;
 
 impl Reload<'_> {
     /// Loads the clients of the configuration that the service was started with; and on each SIGHUP reads the
-    /// configuration again, and replaces clients, certificate and key: all of them, or none on an error.
+    /// configuration again, and replaces certificate, key and the clients that have changed: all of them, or none on an
+    /// error.
     ///
     /// A SIGHUP during a load abandons it for the newest configuration; the first load only once the newest
     /// configuration is valid.
@@ -87,14 +99,26 @@ impl Reload<'_> {
 
     /// Loads all clients, each of which serves callers as soon as it is loaded.
     async fn load_first(&self) -> anyhow::Result<()> {
-        let mut loaded = load(self.started, self.metrics).await?;
-        while let Some(client) = loaded.try_next().await? {
+        let clients: Vec<_> = self.started.clients.iter().collect();
+        let mut loading = self.load(&clients, &self.started.compile).await?;
+        let mut components = Vec::new();
+        while let Some(loaded) = loading.try_next().await? {
+            let NewClient {
+                client,
+                component,
+                fingerprint,
+            } = loaded;
+            components.push(component);
             let name = client.settings().name.clone();
             self.limit_lines(&client);
             if let Err(ShuttingDown) = self.clients.put(client) {
                 return Ok(());
             }
+            self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
+        }
+        for warning in warnings(self.started, &components) {
+            tracing::warn!("{warning}");
         }
         Ok(())
     }
@@ -105,22 +129,67 @@ impl Reload<'_> {
             Some(files) => Some(Certificate::read(files.clone()).await?),
             None => None,
         };
-        let loaded: Vec<_> = load(&config, self.metrics).await?.try_collect().await?;
+        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        for client in &config.clients {
+            match Fingerprint::of(client).await {
+                Some(same) if self.fingerprints.has(&same) => kept.push(same),
+                _ => changed.push(client),
+            }
+        }
+        let loading = self.load(&changed, &config.compile).await?;
+        let loaded: Vec<_> = loading.try_collect().await?;
+        let (loaded, fingerprints): (Vec<_>, Vec<_>) = loaded
+            .into_iter()
+            .map(|loaded| (loaded.client, loaded.fingerprint))
+            .unzip();
         // Nothing from here on fails or waits for long, so all of it is taken over or nothing.
         let mut certificate = match self.certificate {
             Some(certificate) => Some(certificate.lock().await),
             None => None,
         };
-        let count = loaded.len();
         loaded.iter().for_each(|client| self.limit_lines(client));
-        if let Err(ShuttingDown) = self.clients.replace(loaded) {
+        let names = kept.iter().map(Fingerprint::name);
+        if let Err(ShuttingDown) = self.clients.replace(loaded, names) {
             return Ok(());
         }
+        let unchanged = kept.len();
+        let fingerprints = fingerprints.into_iter().flatten();
+        self.fingerprints.replace(fingerprints.chain(kept));
         if let (Some(certificate), Some(renewed)) = (&mut certificate, renewed) {
             certificate.renew(renewed);
         }
-        tracing::info!(clients = count, "reloaded");
+        let count = config.clients.len();
+        tracing::info!(clients = count, unchanged, "reloaded");
         Ok(())
+    }
+
+    /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.
+    async fn load<'a>(
+        &'a self,
+        clients: &[&'a ClientConfig],
+        compile: &CompileConfig,
+    ) -> anyhow::Result<FuturesUnordered<impl Future<Output = anyhow::Result<NewClient>> + use<'a>>>
+    {
+        let compile = compile.clone();
+        // The cache's folder may be on a file system that hangs, too.
+        let compilation = spawn_blocking(move || compilation(&compile)).await??;
+        let engine = self.engine.clone().compiling(compilation);
+        let one = async |engine: Engine, client: &ClientConfig| {
+            // Before it is loaded: a file that changes meanwhile counts as changed at the next reload.
+            let fingerprint = Fingerprint::of(client).await;
+            let component = load_client(&engine, client)
+                .await
+                .with_context(|| format!("could not load the client {}", client.name()))?;
+            let settings = component.settings().clone();
+            let metrics = self.metrics.client(&settings.name);
+            Ok(NewClient {
+                client: LoadedClient::new(component.clone(), settings, metrics),
+                component,
+                fingerprint,
+            })
+        };
+        let clients = clients.iter();
+        Ok(clients.map(|client| one(engine.clone(), client)).collect())
     }
 
     fn limit_lines(&self, client: &LoadedClient<ComponentClient>) {
@@ -185,34 +254,4 @@ async fn step<T>(step: &mut Step<'_, T>) -> anyhow::Result<T> {
 
 fn log_failure(error: &anyhow::Error) {
     tracing::error!("could not reload; nothing has changed: {error:#}");
-}
-
-/// Loads all clients; the stream yields each when it is ready.
-async fn load<'a>(
-    config: &'a Config,
-    metrics: &'a Metrics,
-) -> anyhow::Result<
-    FuturesUnordered<impl Future<Output = anyhow::Result<LoadedClient<ComponentClient>>> + use<'a>>,
-> {
-    let limits: Vec<_> = config
-        .clients
-        .iter()
-        .map(|client| client.limits.clone())
-        .collect();
-    let compile = config.compile.clone();
-    // The cache's folder may be on a file system that hangs, too.
-    let engine = spawn_blocking(move || engine(&limits, &compile)).await??;
-    let one = async |engine: Engine, client| {
-        let component = load_client(&engine, client)
-            .await
-            .with_context(|| format!("could not load the client {}", client.name()))?;
-        let settings = component.settings().clone();
-        let metrics = metrics.client(&settings.name);
-        Ok(LoadedClient::new(component, settings, metrics))
-    };
-    Ok(config
-        .clients
-        .iter()
-        .map(|client| one(engine.clone(), client))
-        .collect())
 }

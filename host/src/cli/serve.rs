@@ -5,17 +5,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use oneflight::Metrics;
 use oneflight::config::{
     ClientConfig, Config, ListenAddress, OtlpUrl, TracesConfig, describe, summarize,
 };
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{Listeners, Service};
+use oneflight::{Engine, Metrics};
 use tokio::sync::Mutex;
 use tracing::level_filters::LevelFilter;
 
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
+use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
 use super::reload::{ReadConfig, Reload, read};
@@ -122,10 +123,13 @@ impl Serve {
             admin,
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
+        let (engine, fingerprints) = (Engine::on_demand()?, Fingerprints::default());
         let reload = Reload {
             read: &read_config,
             started: &config,
             clients: &clients,
+            fingerprints: &fingerprints,
+            engine: &engine,
             metrics: &metrics,
             rates: &rates,
             certificate: certificate.as_ref(),

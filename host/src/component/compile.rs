@@ -86,16 +86,26 @@ impl Compiler {
         let wasmtime = wasmtime.clone();
         let (limits, policy) = (&compilation.limits, &compilation.policy);
 
-        let looked_up = spawn_blocking({
+        let looked_up = || {
             let (compilation, wasmtime) = (Arc::clone(&compilation), wasmtime.clone());
             let binary = Arc::clone(&binary);
-            move || look_up(&compilation, &wasmtime, &binary)
-        });
-        let key = match looked_up.await? {
+            spawn_blocking(move || look_up(&compilation, &wasmtime, &binary))
+        };
+        let key = match looked_up().await? {
             CacheLookup::Hit(component) => return Ok(component),
             CacheLookup::Miss(key) => key,
         };
-        let permit = self.permits.acquire().await;
+        let permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let permit = self.permits.acquire().await;
+                // Another client may have compiled the same component meanwhile.
+                if let CacheLookup::Hit(component) = looked_up().await? {
+                    return Ok(component);
+                }
+                permit.expect("the semaphore is never closed")
+            }
+        };
         let code = match policy {
             Compile::Child(program) => child::compile(program, &binary, limits).await?,
             Compile::InProcess => {
@@ -154,7 +164,7 @@ fn look_up(
     unsafe_code,
     reason = "wasmtime trusts compiled code, and only the caller knows its origin"
 )]
-fn deserialize(wasmtime: &Wasmtime, code: &[u8]) -> Result<Component, LoadError> {
+pub(super) fn deserialize(wasmtime: &Wasmtime, code: &[u8]) -> Result<Component, LoadError> {
     // SAFETY: `code` is the unchanged result of `Engine::precompile_component`: in this process; or in a child that
     // runs the program of `Compile::Child`, which is as trusted as this one, and whose standard output no other
     // process has open; or in either at an earlier time, and then `Cache::get` has read it from a folder and a

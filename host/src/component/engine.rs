@@ -1,36 +1,44 @@
-//! [`Engine`]: what all clients of a process share of wasmtime: its configuration, the pool of instances,
-//! the compiler, and the ticker that interrupts guests.
+//! [`Engine`]: what runs the guests of a client, or of several: wasmtime's engine, the pool of its instances, and the
+//! compiler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::component::Component;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::address_space::{AddressSpace, Reservation};
 use super::codegen::codegen_config;
-use super::compile::{Compilation, Compiler};
+use super::compile::{Compilation, Compiler, deserialize};
+use super::epoch;
 use super::error::{EngineError, LoadError};
 use crate::model::Limits;
-
-/// How often running guests yield to others: 10 ms. It belongs to the engine, so one value serves all clients.
-const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// How much of a guest's memory or table stays resident for the next guest in its slot: 2 MiB. Guests of the
 /// usual size touch less, so none of their pages are returned and faulted in again.
 const MAX_RESIDENT_BYTES: usize = 2 << 20;
 
-/// Compiles and runs guests. Cloning shares it; one is enough for a process.
+/// Compiles and runs guests. Cloning shares it.
 #[derive(Clone)]
 pub struct Engine {
-    slots: Arc<Slots>,
+    allocator: Arc<Allocator>,
     compiler: Compiler,
 }
 
-/// Wasmtime's engine, and which slots of its pool are reserved.
-struct Slots {
+/// Wasmtime's engine, and how it allocates instances.
+struct Allocator {
     wasmtime: wasmtime::Engine,
+    /// `None` if instances are allocated on demand.
+    pool: Option<Pool>,
+    /// The one slot of the pool beyond its executions, for the component that is being loaded.
+    load_slot: Semaphore,
+    /// Declared last: it is free again once the pool is.
+    _reservation: Option<Reservation>,
+}
+
+/// Which slots of the pool are reserved.
+struct Pool {
     /// The sizes of the pool.
     limits: Limits,
     /// Executions that are not part of any client's quota.
@@ -38,21 +46,25 @@ struct Slots {
     /// Invariant: together with the quotas of all clients this is `limits.max_executions`. A client takes its
     /// quota when it is loaded and returns it when it is dropped, so no client finds the pool full.
     available: AtomicUsize,
-    /// The one slot beyond those, for the component that is being loaded.
-    load_slot: Semaphore,
+}
+
+/// What one instance of a component takes of a pool.
+struct InstanceNeeds {
+    memories: usize,
+    tables: usize,
 }
 
 /// The quota of concurrent executions of one client. Dropping it returns them to the engine.
 pub(super) struct ExecutionQuota {
-    slots: Arc<Slots>,
+    allocator: Arc<Allocator>,
     executions: usize,
 }
 
 impl Drop for ExecutionQuota {
     fn drop(&mut self) {
-        self.slots
-            .available
-            .fetch_add(self.executions, Ordering::AcqRel);
+        if let Some(pool) = &self.allocator.pool {
+            pool.available.fetch_add(self.executions, Ordering::AcqRel);
+        }
     }
 }
 
@@ -65,40 +77,90 @@ impl Engine {
     ///
     /// When this machine cannot reserve the address space, or start a thread.
     pub fn new(limits: &Limits) -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&configuration(limits)?)
-            .map_err(|error| EngineError::AddressSpace(format!("{error:#}")))?;
-        start_ticker(wasmtime.weak())?;
-        Ok(Self {
-            slots: Arc::new(Slots {
-                wasmtime,
-                limits: limits.clone(),
-                available: AtomicUsize::new(limits.max_executions),
-                load_slot: Semaphore::new(1),
-            }),
-            compiler: Compiler::default(),
-        })
+        let needs = InstanceNeeds {
+            memories: limits.max_memories,
+            tables: limits.max_tables,
+        };
+        Self::pooled(limits, &needs, None, Compiler::default())
     }
 
-    /// An engine with a pool for all clients that have these limits.
+    /// An engine without a pool. Each client that is loaded gets an engine of its own, with a pool for its executions,
+    /// as long as there is address space for it; the instances of further clients are allocated on demand, which takes
+    /// about 20 µs longer for each. All of these clients share the limit of concurrent compilers.
     ///
     /// # Errors
     ///
-    /// As of [`Engine::new`].
-    pub fn for_clients<'a>(all: impl IntoIterator<Item = &'a Limits>) -> Result<Self, EngineError> {
-        let none = Limits {
-            max_executions: 0,
-            ..Limits::default()
+    /// When no thread can be started.
+    pub fn on_demand() -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&codegen_config());
+        Self::started(wasmtime, None, None, Compiler::default())
+    }
+
+    fn pooled(
+        limits: &Limits,
+        needs: &InstanceNeeds,
+        reservation: Option<Reservation>,
+        compiler: Compiler,
+    ) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&pool_config(limits, needs)?);
+        let pool = Pool {
+            limits: limits.clone(),
+            available: AtomicUsize::new(limits.max_executions),
         };
-        let sum = all.into_iter().fold(none, |sum, limits| Limits {
-            max_executions: sum.max_executions.saturating_add(limits.max_executions),
-            max_memory_bytes: sum.max_memory_bytes.max(limits.max_memory_bytes),
-            max_modules: sum.max_modules.max(limits.max_modules),
-            max_memories: sum.max_memories.max(limits.max_memories),
-            max_tables: sum.max_tables.max(limits.max_tables),
-            max_table_elements: sum.max_table_elements.max(limits.max_table_elements),
-            ..sum
-        });
-        Self::new(&sum)
+        Self::started(wasmtime, Some(pool), reservation, compiler)
+    }
+
+    fn started(
+        wasmtime: wasmtime::Result<wasmtime::Engine>,
+        pool: Option<Pool>,
+        reservation: Option<Reservation>,
+        compiler: Compiler,
+    ) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime.map_err(|error| EngineError::AddressSpace(format!("{error:#}")))?;
+        epoch::tick(&wasmtime)?;
+        let allocator = Allocator {
+            wasmtime,
+            pool,
+            load_slot: Semaphore::new(1),
+            _reservation: reservation,
+        };
+        Ok(Self {
+            allocator: Arc::new(allocator),
+            compiler,
+        })
+    }
+
+    /// The engine for `component`, which was compiled for this one, and the component for that engine. It is this
+    /// engine if it has a pool, or if there is no address space for another pool.
+    pub(super) fn for_component(
+        &self,
+        component: Component,
+        limits: &Limits,
+    ) -> Result<(Self, Component), LoadError> {
+        if self.is_pooled() {
+            return Ok((self.clone(), component));
+        }
+        let needs = InstanceNeeds::of(&component, limits);
+        let Some(pooled) = self.with_pool(limits, &needs) else {
+            return Ok((self.clone(), component));
+        };
+        let code = component
+            .serialize()
+            .map_err(|error| LoadError::NotCompiled(format!("{error:#}")))?;
+        let component = deserialize(pooled.wasmtime(), &code)?;
+        Ok((pooled, component))
+    }
+
+    /// An engine with a pool for one client, if there is address space for it.
+    fn with_pool(&self, limits: &Limits, needs: &InstanceNeeds) -> Option<Self> {
+        let reservation = Reservation::new(needs.address_space(limits))?;
+        // The system may refuse what this process counts as free.
+        Self::pooled(limits, needs, Some(reservation), self.compiler.clone()).ok()
+    }
+
+    /// Whether its instances are in a pool.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.allocator.pool.is_some()
     }
 
     /// The same engine, which compiles according to `compilation` from now on. Existing clones keep their
@@ -111,16 +173,24 @@ impl Engine {
         }
     }
 
-    /// The number of instances now: running, idle, and being loaded.
+    /// The number of instances in the pool now: running, idle, and being loaded.
     #[must_use]
     pub fn instances(&self) -> u64 {
-        let pool = self.slots.wasmtime.pooling_allocator_metrics();
+        let pool = self.allocator.wasmtime.pooling_allocator_metrics();
         pool.map_or(0, |pool| pool.component_instances())
     }
 
-    /// Reserves the executions of a client with `limits`, if that many are available.
+    /// Reserves the executions of a client with `limits`, if that many are available in the pool.
     pub(super) fn reserve(&self, limits: &Limits) -> Result<ExecutionQuota, LoadError> {
-        let pool = &self.slots.limits;
+        let allocator = Arc::clone(&self.allocator);
+        let executions = limits.max_executions;
+        let Some(reserved) = &self.allocator.pool else {
+            return Ok(ExecutionQuota {
+                allocator,
+                executions,
+            });
+        };
+        let pool = &reserved.limits;
         let sizes = [
             (
                 "bytes of memory",
@@ -146,25 +216,26 @@ impl Engine {
                 return Err(no_room(what, requested, available));
             }
         }
-        let executions = limits.max_executions;
-        let available = &self.slots.available;
-        available
+        reserved
+            .available
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |available| {
                 available.checked_sub(executions)
             })
             .map_err(|available| no_room("concurrent executions", executions, available))?;
-        let slots = Arc::clone(&self.slots);
-        Ok(ExecutionQuota { slots, executions })
+        Ok(ExecutionQuota {
+            allocator,
+            executions,
+        })
     }
 
     /// Waits for the slot for a component that is being loaded, and holds it until the guard is dropped.
     pub(super) async fn load_slot(&self) -> impl Drop + use<'_> {
-        let permit = self.slots.load_slot.acquire().await;
+        let permit = self.allocator.load_slot.acquire().await;
         permit.expect("the semaphore is never closed")
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.slots.wasmtime
+        &self.allocator.wasmtime
     }
 
     pub(super) fn compiler(&self) -> &Compiler {
@@ -178,7 +249,33 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn configuration(limits: &Limits) -> Result<Config, EngineError> {
+impl InstanceNeeds {
+    /// What an instance of `component` needs, within `limits`.
+    fn of(component: &Component, limits: &Limits) -> Self {
+        let (memories, tables) = match component.resources_required() {
+            Some(required) => (required.num_memories as usize, required.num_tables as usize),
+            None => (limits.max_memories, limits.max_tables),
+        };
+        Self {
+            memories: memories.min(limits.max_memories),
+            tables: tables.min(limits.max_tables),
+        }
+    }
+
+    /// The address space that all executions take, and one more that is being loaded.
+    fn address_space(&self, limits: &Limits) -> AddressSpace {
+        let elements = self.tables.saturating_mul(limits.max_table_elements);
+        let one = AddressSpace::of_execution(self.memories, elements);
+        one * limits.max_executions.saturating_add(1)
+    }
+}
+
+/// The address space that `component` takes when all its executions within `limits` run.
+pub(super) fn address_space_of(component: &Component, limits: &Limits) -> AddressSpace {
+    InstanceNeeds::of(component, limits).address_space(limits)
+}
+
+fn pool_config(limits: &Limits, needs: &InstanceNeeds) -> Result<Config, EngineError> {
     // One more than flights can use, so that a component can be loaded while all are busy.
     let executions = u32::try_from(limits.max_executions)
         .ok()
@@ -196,9 +293,9 @@ fn configuration(limits: &Limits) -> Result<Config, EngineError> {
         .total_stacks(executions)
         .total_core_instances(executions.saturating_mul(modules))
         .max_core_instances_per_component(modules)
-        .total_memories(executions.saturating_mul(memories))
+        .total_memories(executions.saturating_mul(clamped(needs.memories)))
         .max_memories_per_component(memories)
-        .total_tables(executions.saturating_mul(tables))
+        .total_tables(executions.saturating_mul(clamped(needs.tables)))
         .max_tables_per_component(tables)
         .table_elements(limits.max_table_elements)
         .max_memory_size(limits.max_memory_bytes);
@@ -213,24 +310,4 @@ fn configuration(limits: &Limits) -> Result<Config, EngineError> {
     let mut config = codegen_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
-}
-
-/// Increments the engine's epoch every tick while the engine lives. Without it a guest in an endless loop would hold
-/// its thread forever, and no deadline could interrupt it.
-///
-/// It is a thread and not a task: when every thread of the runtime runs such a guest, none is left to run the
-/// task that would interrupt them.
-fn start_ticker(engine: EngineWeak) -> Result<(), EngineError> {
-    let tick = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(EPOCH_TICK);
-        }
-    };
-    thread::Builder::new()
-        .name("oneflight-epoch".into())
-        .spawn(tick)
-        .map_err(|error| EngineError::Ticker(error.to_string()))?;
-    Ok(())
 }

@@ -3,6 +3,9 @@
 //! The reason, the guest's frames and its standard error output go to the log, one line for each flight, and never
 //! to a caller. Wasmtime has no types for two of its errors; their texts are matched here and nowhere else.
 
+use std::io;
+
+use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -13,10 +16,20 @@ use crate::printable::printable;
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.
 pub(super) fn start_error(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
-    if error.is::<PoolConcurrencyLimitError>() {
+    if error.is::<PoolConcurrencyLimitError>() || is_out_of_memory(error) {
         return ClientError::Overloaded(Resource::Executions);
     }
     logged(ClientError::GuestTrap, error, output)
+}
+
+/// Whether the system has refused address space for an instance that is allocated on demand.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        io == Some(io::ErrorKind::OutOfMemory)
+            || cause.downcast_ref() == Some(&Errno::NOMEM)
+            || cause.is::<wasmtime::error::OutOfMemory>()
+    })
 }
 
 /// The error of a flight whose guest was called and did not return, or returned a value that cannot be lifted.

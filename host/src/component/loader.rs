@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre, Linker};
+use wasmtime::component::{Instance, InstancePre};
 
+use super::address_space::AddressSpace;
 use super::contract::items::ItemsPre;
 use super::cpu_budget::CpuBudget;
-use super::engine::Engine;
+use super::engine::{Engine, ExecutionQuota, address_space_of};
 use super::error::LoadError;
 use super::report::ComponentReport;
 use super::store::{StoreState, linker, new_store};
@@ -24,11 +25,16 @@ use crate::upstream::Upstream;
 /// Loads components for an engine.
 pub(super) struct Loader<'e> {
     engine: &'e Engine,
-    linker: Linker<StoreState>,
 }
 
 /// A component that has been checked and started once.
 pub(super) struct LoadedComponent {
+    /// The engine that runs it.
+    pub(super) engine: Engine,
+    /// Its executions.
+    pub(super) quota: ExecutionQuota,
+    /// The address space that they take.
+    pub(super) address_space: AddressSpace,
     pub(super) items: ItemsPre,
     pub(super) report: ComponentReport,
     pub(super) upstream: Arc<Upstream>,
@@ -36,8 +42,7 @@ pub(super) struct LoadedComponent {
 
 impl<'e> Loader<'e> {
     pub(super) fn new(engine: &'e Engine) -> Self {
-        let linker = linker(engine.wasmtime());
-        Self { engine, linker }
+        Self { engine }
     }
 
     /// Loads the component in `binary` for a client with `settings`.
@@ -50,12 +55,22 @@ impl<'e> Loader<'e> {
         binary: Arc<[u8]>,
         settings: &Settings,
     ) -> Result<LoadedComponent, LoadError> {
-        let (wasmtime, bytes) = (self.engine.wasmtime(), binary.len());
-        let component = self.engine.compiler().compile(wasmtime, binary).await?;
+        let (bytes, limits) = (binary.len(), &settings.limits);
+        // Before the component is compiled, so that a client without room is refused at once.
+        let quota = self.engine.reserve(limits)?;
+        let compiler = self.engine.compiler();
+        let component = compiler.compile(self.engine.wasmtime(), binary).await?;
+        let address_space = address_space_of(&component, limits);
+        let (engine, component) = self.engine.for_component(component, limits)?;
+        let quota = if self.engine.is_pooled() {
+            quota
+        } else {
+            engine.reserve(limits)?
+        };
+        let wasmtime = engine.wasmtime();
         let report = ComponentReport::new(wasmtime, &component, bytes);
-        let _slot = self.engine.load_slot().await;
-        let linked = self
-            .linker
+        let slot = engine.load_slot().await;
+        let linked = linker(wasmtime)
             .instantiate_pre(&component)
             .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
         let items = ItemsPre::new(&component, linked.clone(), &report.exports)?;
@@ -63,7 +78,11 @@ impl<'e> Loader<'e> {
         let store = new_store(wasmtime, settings, &upstream, &FlightContext::default());
         let (mut store, instance) = instantiate(&linked, store, &settings.limits).await?;
         ItemsPre::check_types(&component, &mut store, &instance)?;
+        drop((store, slot));
         Ok(LoadedComponent {
+            engine,
+            quota,
+            address_space,
             items,
             report,
             upstream,

@@ -21,7 +21,7 @@ use crate::settings::{Instances, Settings};
 use crate::upstream::{AllowRule, Roots, UpstreamPolicy};
 
 /// A client, served at /v1/NAME/items?x=KEY.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(
     default,
     deny_unknown_fields,

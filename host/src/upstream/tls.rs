@@ -18,6 +18,19 @@ pub enum Roots {
     Given(Arc<RootCertStore>),
 }
 
+/// Whether the same certificates are trusted.
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::System, Self::System) => true,
+            (Self::Given(one), Self::Given(other)) => one.roots == other.roots,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Roots {}
+
 /// Why a PEM file cannot be used for [`Roots`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootsError {
