@@ -10,6 +10,7 @@ mod client;
 mod compile;
 mod config;
 mod demo;
+mod descriptors;
 mod explain;
 mod fingerprint;
 mod flag;

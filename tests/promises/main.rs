@@ -17,6 +17,7 @@ mod compiling;
 mod components;
 mod configuration;
 mod connections;
+mod descriptors;
 mod front;
 mod guests;
 mod instances;

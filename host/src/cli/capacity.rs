@@ -1,16 +1,12 @@
-//! What the limits of a configuration could take of this machine, and what it has.
+//! What the limits of all clients could take of the address space, and how much there is.
 
 use oneflight::ComponentClient;
 use oneflight::component::AddressSpace;
-use oneflight::config::Config;
 
 use super::format::count;
 
 /// A warning for each resource of which all clients together could need more than there is.
-pub(super) fn warnings<'a>(
-    _config: &Config,
-    clients: impl IntoIterator<Item = &'a ComponentClient>,
-) -> Vec<String> {
+pub(super) fn warnings<'a>(clients: impl IntoIterator<Item = &'a ComponentClient>) -> Vec<String> {
     let (mut executions, mut on_demand) = (0_usize, 0_u64);
     let mut needed = AddressSpace::default();
     for client in clients {

@@ -10,6 +10,7 @@ use oneflight::config::{self, ClientConfig, Component, Config};
 use super::capacity::warnings;
 use super::client::load_client;
 use super::compile::engine;
+use super::descriptors::Descriptors;
 use super::format::count;
 
 /// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
@@ -67,7 +68,8 @@ async fn check(file: &Path) -> anyhow::Result<()> {
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }
-    for warning in warnings(&config, &loaded) {
+    let descriptors = Descriptors::of(&config).warning(&config.limits);
+    for warning in warnings(&loaded).into_iter().chain(descriptors) {
         writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())

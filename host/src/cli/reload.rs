@@ -117,7 +117,7 @@ impl Reload<'_> {
             self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
         }
-        for warning in warnings(self.started, &components) {
+        for warning in warnings(&components) {
             tracing::warn!("{warning}");
         }
         Ok(())

@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
+use super::descriptors::{Descriptors, raise_limit};
 use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
@@ -91,6 +92,13 @@ impl Serve {
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }
+        if let Err(error) = raise_limit() {
+            tracing::warn!(%error, "could not raise the soft limit of open files to the hard one");
+        }
+        let descriptors = Descriptors::of(&config);
+        if let Some(warning) = descriptors.warning(&config.limits) {
+            tracing::warn!("{warning}");
+        }
         let certificate = match &config.tls {
             Some(files) => Some(Certificate::read(files.clone()).await?),
             None => None,
@@ -115,7 +123,7 @@ impl Serve {
         let service = Service::new(
             Arc::clone(&clients),
             Arc::clone(&metrics),
-            config.limits.clone(),
+            descriptors.within(&config.limits),
         );
         let listeners = Listeners {
             callers,

@@ -6,10 +6,11 @@
 //! the caller sends until it has read the refusal.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::open_connections::{OpenConnection, OpenConnections};
 use super::socket::{ServiceSocket, SocketStream};
@@ -18,6 +19,9 @@ use super::socket::{ServiceSocket, SocketStream};
 /// would spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
+/// The time between two log lines about connections that could not be accepted.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// A listener with a limit on its open connections.
 pub(super) struct Listener {
     socket: ServiceSocket,
@@ -25,6 +29,29 @@ pub(super) struct Listener {
     connections: Arc<OpenConnections>,
     /// Whether a connection had to wait for the end of another.
     is_full: bool,
+    failures: Failures,
+}
+
+/// Failed attempts to accept a connection. They repeat many times a second until a descriptor is free.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Those that are not in the log yet.
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Failures {
+    /// Counts one more. Returns how many there were since the last call that did, if they are to be logged now.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        let is_due = self
+            .logged
+            .is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL);
+        is_due.then(|| {
+            self.logged = Some(now);
+            std::mem::take(&mut self.count)
+        })
+    }
 }
 
 /// What a listener is called in the log, and what is particular to it.
@@ -48,6 +75,7 @@ impl Listener {
             name,
             connections: OpenConnections::new(max_connections, name.reserve),
             is_full: false,
+            failures: Failures::default(),
         }
     }
 
@@ -64,10 +92,20 @@ impl Listener {
             match self.socket.accept().await {
                 Ok(stream) => serve(stream, self.open().await),
                 Err(error) => {
-                    tracing::warn!(%error, listener = self.name.name, "could not accept a connection");
+                    self.log_failure(&error);
                     sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
+        }
+    }
+
+    fn log_failure(&mut self, error: &io::Error) {
+        if let Some(attempts) = self.failures.add(Instant::now()) {
+            let ListenerName { name, limit, .. } = self.name;
+            tracing::warn!(
+                %error, listener = name, attempts,
+                "could not accept connections; raise the limit of open files (LimitNOFILE, ulimit -Hn) or lower {limit}"
+            );
         }
     }
 
@@ -109,6 +147,16 @@ mod tests {
             SocketStream::Tcp(stream) => stream.peer_addr().unwrap(),
             SocketStream::Unix(_) => panic!("a Unix socket"),
         }
+    }
+
+    #[test]
+    fn failures_are_logged_at_once_and_then_each_minute() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        assert_eq!(failures.add(now), Some(1));
+        assert_eq!(failures.add(now), None);
+        assert_eq!(failures.add(now + LOG_INTERVAL / 2), None);
+        assert_eq!(failures.add(now + LOG_INTERVAL), Some(3));
+        assert_eq!(failures.add(now + LOG_INTERVAL), None);
     }
 
     #[tokio::test]

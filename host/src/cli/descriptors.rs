@@ -1,0 +1,142 @@
+//! [`Descriptors`]: how many file descriptors the process may have, and how many of them connections of callers may
+//! take. The rest is kept for upstreams, the admin address, and files: a service whose callers take all descriptors can
+//! neither answer them nor report why.
+
+use std::fs;
+
+use oneflight::ServerLimits;
+use oneflight::config::Config;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What is kept beside the descriptors that are open at the start: for the files that a reload reads, name lookups, the
+/// pipes of compilers, the connection that waits for room, and probes at the admin address beyond its limit.
+const KEPT: usize = 40;
+
+/// The descriptors that a process may have, and what could be opened with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Descriptors {
+    /// The limit of the process (`RLIMIT_NOFILE`).
+    limit: usize,
+    /// Those that are not connections.
+    files: usize,
+    callers: usize,
+    admin: usize,
+    upstreams: usize,
+}
+
+/// Raises the soft limit of this process to the hard one. The soft limit is 1,024 for programs that use `select`, which
+/// this one does not.
+pub(super) fn raise_limit() -> Result<(), Errno> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, maximum })
+}
+
+impl Descriptors {
+    /// What this process may have, once its limit is raised, and what `config` could open.
+    pub(super) fn of(config: &Config) -> Self {
+        let limit = getrlimit(Resource::Nofile).maximum;
+        let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let upstreams = config.clients.iter().map(|client| {
+            // As many may be idle or being opened as are in use.
+            client.limits.max_connections.saturating_mul(2)
+        });
+        Self {
+            limit: limit.map_or(usize::MAX, |limit| {
+                usize::try_from(limit).unwrap_or(usize::MAX)
+            }),
+            files: open + KEPT,
+            callers: config.limits.max_connections,
+            admin: if config.admin.is_some() {
+                config.limits.max_admin_connections
+            } else {
+                0
+            },
+            upstreams: upstreams.fold(0, usize::saturating_add),
+        }
+    }
+
+    /// `limits` with as many connections as there are descriptors for. Where there are not enough, an eighth of them is
+    /// for the admin address, a quarter for upstreams, and the rest for callers, but at least one for each.
+    pub(super) fn within(self, limits: &ServerLimits) -> ServerLimits {
+        let left = self.limit.saturating_sub(self.files);
+        let admin = self.admin.min((left / 8).max(1));
+        let upstreams = self.upstreams.min((left / 4).max(1));
+        let callers = left.saturating_sub(admin + upstreams).max(1);
+        ServerLimits {
+            max_connections: limits.max_connections.min(callers),
+            max_admin_connections: limits.max_admin_connections.min(admin.max(1)),
+            ..limits.clone()
+        }
+    }
+
+    /// A warning if there are not enough.
+    pub(super) fn warning(self, limits: &ServerLimits) -> Option<String> {
+        let Self {
+            limit,
+            files,
+            callers,
+            admin,
+            upstreams,
+        } = self;
+        let connections = callers.saturating_add(admin).saturating_add(upstreams);
+        if files.saturating_add(connections) <= limit {
+            return None;
+        }
+        let within = self.within(limits).max_connections;
+        Some(format!(
+            "expected descriptors for {connections} connections, {callers} of callers (limits.max_connections), {admin} \
+             to the admin address (limits.max_admin_connections) and {upstreams} to upstreams (twice max_connections of \
+             each client), got a limit of {limit} open files: at most {within} connections of callers are open at a \
+             time; raise the limit (LimitNOFILE, ulimit -Hn), or lower these settings"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(limit: usize) -> Descriptors {
+        Descriptors {
+            limit,
+            files: 40,
+            callers: 20_000,
+            admin: 100,
+            upstreams: 512,
+        }
+    }
+
+    #[test]
+    fn where_there_are_too_few_descriptors_some_are_kept_for_the_admin_address_and_upstreams() {
+        let limits = ServerLimits::default();
+        for (limit, callers, admin) in [
+            (0, 1, 1),
+            (64, 15, 3),
+            (1_024, 638, 100),
+            (20_651, 19_999, 100),
+            (20_652, 20_000, 100),
+            (usize::MAX, 20_000, 100),
+        ] {
+            let within = of(limit).within(&limits);
+            let connections = (within.max_connections, within.max_admin_connections);
+            assert_eq!(connections, (callers, admin), "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_warning_names_what_to_raise_and_what_to_lower() {
+        let limits = ServerLimits::default();
+        assert_eq!(of(20_652).warning(&limits), None);
+        let warning = of(1_024).warning(&limits).unwrap();
+        for part in [
+            "20612 connections",
+            "at most 638 connections of callers",
+            "LimitNOFILE",
+            "limits.max_connections",
+        ] {
+            assert!(warning.contains(part), "{warning}");
+        }
+    }
+}
