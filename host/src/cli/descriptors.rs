@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is kept beside the descriptors that are open at the start: for the files that a reload reads, name lookups, the
-/// pipes of compilers, and the connection that waits for room.
-const KEPT: usize = 32;
+/// pipes of compilers, the connection that waits for room, and probes at the admin address beyond its limit.
+const KEPT: usize = 40;
 
 /// The descriptors that a process may have, and what could be opened with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
