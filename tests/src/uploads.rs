@@ -1,5 +1,6 @@
 //! A server over HTTP/1.1, or over HTTP/2 with TLS, that reports which request bodies it got whole.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub enum Upload {
 struct State {
     events: UnboundedSender<Upload>,
     /// The paths of the bodies that have begun.
-    begun: watch::Sender<Vec<String>>,
+    begun: watch::Sender<HashSet<String>>,
 }
 
 impl Uploads {
@@ -137,6 +138,11 @@ impl Uploads {
         events
     }
 
+    /// The events that were not waited for.
+    pub fn seen(&mut self) -> Vec<Upload> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
     /// Whether there is an event that was not waited for.
     pub fn is_silent(&mut self) -> bool {
         self.events.is_empty()
@@ -167,7 +173,7 @@ fn origin(address: SocketAddr, identity: Option<&Identity>) -> String {
 async fn respond(request: Request<Incoming>, state: Arc<State>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     if let Some(gated) = path.strip_suffix("/gate") {
-        let has_begun = |begun: &Vec<String>| begun.iter().any(|path| path == gated);
+        let has_begun = |begun: &HashSet<String>| begun.contains(gated);
         if gated != "/open" {
             let opened = state.begun.subscribe().wait_for(has_begun).await.is_ok();
             assert!(opened, "the sender is in the state");
@@ -230,7 +236,9 @@ async fn read(path: String, mut body: Incoming, state: &State) {
 
 fn begun(path: &str, state: &State) {
     drop(state.events.send(Upload::Begun(path.to_owned())));
-    state.begun.send_modify(|begun| begun.push(path.to_owned()));
+    state.begun.send_modify(|begun| {
+        begun.insert(path.to_owned());
+    });
 }
 
 fn answer() -> Response<Full<Bytes>> {

@@ -79,8 +79,14 @@ impl Levels {
 
 /// One row for each level.
 pub(crate) fn table(before: Levels, after: Levels) -> String {
+    let rows = before.rows().into_iter().zip(after.rows());
+    rows_at_rest(rows.map(|((name, before), (_, after))| (name, before, after)))
+}
+
+/// A table of levels, each with its value after the warm-up and at the end.
+pub(crate) fn rows_at_rest(rows: impl Iterator<Item = (&'static str, usize, usize)>) -> String {
     let mut table = format!("{:<24}{:>14}{:>14}\n", "at rest", "warmed up", "at the end");
-    for ((name, before), (_, after)) in before.rows().into_iter().zip(after.rows()) {
+    for (name, before, after) in rows {
         table += &format!("  {name:<22}{before:>14}{after:>14}\n");
     }
     table

@@ -2,13 +2,16 @@
 //! loopback, and then reports what they have left behind, which has to be nothing.
 //!
 //! `cargo run --release -p oneflight-tests --bin soak -- --for SECONDS` (default 600). It
-//! prints progress lines and a table at the end, and exits with 1 if a promise is broken.
+//! prints progress lines and a table at the end, and exits with 1 if a promise is broken. With `faults` as its first
+//! argument it does the same with the real service, among upstreams, callers and operators that misbehave: see
+//! [`faults`].
 //!
 //! The first tenth warms up: it uses the memory that is allocated once and kept (the allocator's arenas, buffers
 //! of the runtime, pages of each slot of the instance pool). It begins with as many open flights as possible, so
 //! that no slot is first used later. Levels are read at rest, before and after: no flight is open, and idle
 //! instances and connections have reached their age.
 
+mod faults;
 mod flights;
 mod levels;
 mod upstream;
@@ -39,10 +42,25 @@ const LINES: u32 = 20;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(time) = time() else {
-        eprintln!("usage: soak [--for SECONDS]");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (is_faults, rest) = match arguments.split_first() {
+        Some((&"faults", rest)) => (true, rest),
+        _ => (false, &arguments[..]),
+    };
+    let Some(time) = time(rest) else {
+        eprintln!("usage: soak [faults] [--for SECONDS]");
         return ExitCode::from(2);
     };
+    if is_faults {
+        faults::run(time).await
+    } else {
+        fly_all(time).await
+    }
+}
+
+/// Flights in this process.
+async fn fly_all(time: Duration) -> ExitCode {
     let upstream = Upstream::start().await;
     let clients = clients(&upstream).await;
     let tasks_before = tasks();
@@ -75,12 +93,16 @@ async fn main() -> ExitCode {
             "there are other tasks than before the first flight",
         ),
     ];
-    let broken: Vec<_> = broken
+    report(&broken)
+}
+
+/// Prints the promises that are broken.
+fn report(promises: &[(bool, &str)]) -> ExitCode {
+    let broken: Vec<_> = promises
         .iter()
-        .filter(|(is, _)| *is)
-        .map(|(_, what)| what)
+        .filter(|(is_broken, _)| *is_broken)
         .collect();
-    for what in &broken {
+    for (_, what) in &broken {
         println!("BROKEN: {what}");
     }
     if broken.is_empty() {
@@ -91,9 +113,7 @@ async fn main() -> ExitCode {
 }
 
 /// The time from the command line.
-fn time() -> Option<Duration> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+fn time(arguments: &[&str]) -> Option<Duration> {
     match arguments[..] {
         [] => Some(Duration::from_secs(600)),
         ["--for", seconds] => seconds.parse().map(Duration::from_secs).ok(),

@@ -1,0 +1,136 @@
+//! The real service among upstreams, callers and operators that misbehave, and what it holds afterwards.
+//!
+//! Each fault of [`FAULTS`] is caused again and again for the whole time, all of them at once, and each answer is compared
+//! with the one that is expected. Meanwhile the log is read only half of the time.
+
+mod operator;
+mod process;
+mod rounds;
+mod world;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::operator::Operator;
+use self::process::{Levels, Service};
+use self::rounds::{FAULTS, Fault};
+use self::world::World;
+
+/// Between two rounds of one fault: the machine is to be busy with all of them, not with one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Between two reloads of the service.
+const RELOAD: Duration = Duration::from_secs(2);
+
+/// By how much the service's resident memory may grow, in bytes.
+const MAX_GROWTH: usize = 8 << 20;
+
+/// How many progress lines are printed.
+const LINES: u32 = 20;
+
+/// Runs for `time`, of which the first tenth warms up.
+pub(crate) async fn run(time: Duration) -> ExitCode {
+    let world = World::start().await;
+    let service = Service::start(&world).await;
+    let soak = Arc::new(Soak {
+        world,
+        rounds: FAULTS.iter().map(|_| AtomicU64::new(0)).collect(),
+        unexpected: AtomicU64::new(0),
+    });
+    soak.clone()
+        .cause_all(&service, time / 10, "warming up")
+        .await;
+    let before = service.at_rest().await;
+    soak.clone().cause_all(&service, time - time / 10, "").await;
+    let after = service.at_rest().await;
+
+    println!("\n{:<24}{:>14}", "fault", "rounds");
+    for (fault, rounds) in FAULTS.iter().zip(&soak.rounds) {
+        println!("  {:<22}{:>14}", fault.name, rounds.load(Ordering::Relaxed));
+    }
+    println!("  {:<22}{:>14}", "unexpected", soak.unexpected());
+    println!("{}", Levels::table(&before, &after));
+    let grown = after.resident.saturating_sub(before.resident);
+    let (ended, uploads) = (service.ended().await, soak.world.whole_uploads());
+    let broken = [
+        (soak.unexpected() > 0, "an answer was not the expected one"),
+        (
+            uploads > 0,
+            "an upstream took a request that was cut for a whole one",
+        ),
+        (grown >= MAX_GROWTH, "resident memory has grown"),
+        (
+            after.holds_more_than(&before),
+            "something is held that was not held before",
+        ),
+        (after.open() != 0, "something is open at rest"),
+        (ended != Some(0), "the service did not exit with 0"),
+    ];
+    crate::report(&broken)
+}
+
+struct Soak {
+    world: World,
+    /// In the order of [`FAULTS`].
+    rounds: Vec<AtomicU64>,
+    unexpected: AtomicU64,
+}
+
+impl Soak {
+    fn unexpected(&self) -> u64 {
+        self.unexpected.load(Ordering::Relaxed)
+    }
+
+    /// Causes all faults for `time`, and then waits for the last answers.
+    async fn cause_all(self: Arc<Self>, service: &Service, time: Duration, what: &str) {
+        let began = Instant::now();
+        let address = service.address;
+        let mut workers: Vec<_> = FAULTS
+            .iter()
+            .enumerate()
+            .map(|(number, fault)| {
+                let soak = Arc::clone(&self);
+                tokio::spawn(async move {
+                    while began.elapsed() < time {
+                        soak.cause(number, fault, address).await;
+                        sleep(PAUSE).await;
+                    }
+                })
+            })
+            .collect();
+        let operator = Operator::new(&self.world, service.id());
+        workers.push(tokio::spawn(async move {
+            while began.elapsed() + RELOAD < time {
+                operator.reload();
+                sleep(RELOAD).await;
+            }
+            operator.restore();
+        }));
+        let pause = (time / LINES).max(Duration::from_secs(1));
+        while began.elapsed() + pause <= time {
+            sleep(pause).await;
+            let rounds: u64 = self.rounds.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+            let resident = service.resident() >> 10;
+            // Takes the events, which would pile up.
+            self.world.whole_uploads();
+            let seconds = began.elapsed().as_secs();
+            println!("{seconds:>6} s {rounds:>12} rounds {resident:>10} KiB resident  {what}");
+        }
+        for worker in workers {
+            worker.await.expect("a worker does not panic");
+        }
+    }
+
+    async fn cause(&self, number: usize, fault: &Fault, address: SocketAddr) {
+        let round = self.rounds[number].fetch_add(1, Ordering::Relaxed);
+        if let Some(unexpected) = fault.round(&self.world, address, round).await {
+            self.unexpected.fetch_add(1, Ordering::Relaxed);
+            println!("UNEXPECTED: {}: {unexpected}", fault.name);
+        }
+    }
+}
