@@ -107,13 +107,13 @@ fn failure(code: ErrorCode) -> Error {
     }
 }
 
-/// Refuses a body with a content coding: the request accepts none, and this client decodes none.
+/// Refuses a body with a content coding: this client decodes none, and its request accepts none by default.
 fn require_identity(response: &IncomingResponse) -> Result<(), Error> {
     for coding in response.headers().get("content-encoding") {
         let coding = String::from_utf8_lossy(&coding).into_owned();
         if !matches!(&*coding.trim().to_ascii_lowercase(), "" | "identity") {
             return Err(Error::UpstreamMalformed(format!(
-                "expected a body without Content-Encoding, as the request accepts none, got {coding}"
+                "expected a body without Content-Encoding, which this client does not decode, got {coding}"
             )));
         }
     }

@@ -271,7 +271,7 @@ async fn the_log_says_what_an_answer_is_that_cannot_be_parsed_and_not_what_it_co
         (
             "content-type: application/json\r\ncontent-encoding: gzip\r\n",
             gzip.clone(),
-            "expected a body without Content-Encoding, as the request accepts none, got gzip \
+            "expected a body without Content-Encoding, which this client does not decode, got gzip \
              code=\"upstream-malformed\" content_type=\"application/json\" content_encoding=\"gzip\" body=\"gzip\"",
         ),
         (

@@ -237,8 +237,14 @@ async fn a_client_with_a_probe_is_called_once_when_it_is_loaded() {
         "{:?}",
         upstream.heads()
     );
+    // A client that has not changed is not loaded again.
     service.hang_up();
-    service.logged("reloaded").await;
+    service.logged("unchanged=1").await;
+    assert_eq!(upstream.requests(), 1);
+    let changed = format!("{text}settings.HEADER_A = 'b'\n");
+    folder.write("a.toml", changed.as_bytes());
+    service.hang_up();
+    service.logged("unchanged=0").await;
     assert_eq!(upstream.requests(), 2);
     let checked = run(&["config", "check", &file]).await;
     assert!(checked.status.success(), "{checked:?}");
