@@ -11,6 +11,8 @@ mod single_flight;
 mod telemetry;
 mod unshared;
 
+use std::net::IpAddr;
+
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, FlightInfo, Generation, Outcome, RequestId, Usage};
 
@@ -87,6 +89,8 @@ pub struct Request {
     pub freshness: Freshness,
     /// The id of the request, for logs and traces.
     pub id: Option<RequestId>,
+    /// The caller's address, for the log.
+    pub caller: Option<IpAddr>,
 }
 
 /// Which flights may answer a caller.
@@ -107,6 +111,7 @@ impl<T: Into<Call>> From<T> for Request {
             call: call.into(),
             freshness: Freshness::Any,
             id: None,
+            caller: None,
         }
     }
 }

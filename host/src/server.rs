@@ -21,6 +21,7 @@ mod open_connections;
 mod preferences;
 mod probe;
 mod problem;
+mod proxy_protocol;
 mod proxy_status;
 mod public_api;
 mod query;
@@ -33,6 +34,7 @@ mod tls;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -63,6 +65,8 @@ pub struct Listeners {
     pub callers: ServiceSocket,
     /// TLS for the connections of callers. Without it they are unencrypted.
     pub tls: Option<Tls>,
+    /// The networks of proxies that state the address of each caller by the PROXY protocol.
+    pub proxies: Vec<IpNet>,
     /// The admin listener, if there is one; never encrypted.
     pub admin: Option<ServiceSocket>,
     /// The host names by which the admin API may be requested, in addition to the addresses of this machine.
@@ -80,6 +84,7 @@ impl Listeners {
         Self {
             callers: callers.into(),
             tls: None,
+            proxies: Vec::new(),
             admin: None,
             admin_hosts: Vec::new(),
         }
@@ -109,6 +114,7 @@ impl<C: Execute> Service<C> {
         let Listeners {
             callers,
             tls,
+            proxies,
             admin,
             admin_hosts,
         } = listeners;
@@ -117,7 +123,7 @@ impl<C: Execute> Service<C> {
         let (finish, _) = watch::channel(());
         let accept_callers = {
             let api = PublicApi::new(Arc::clone(&self.clients), &self.limits);
-            let server = HttpServer::new(api, &self.limits, tls);
+            let server = HttpServer::new(api, &self.limits, tls, proxies);
             let name = ListenerName {
                 name: "callers",
                 limit: "max_connections",
@@ -129,7 +135,7 @@ impl<C: Execute> Service<C> {
         let accept_admin = admin.map(|admin| {
             let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
             let api = AdminApi::new(clients, metrics, admin_hosts, &self.limits);
-            let server = HttpServer::new(api, &self.limits, None);
+            let server = HttpServer::new(api, &self.limits, None, Vec::new());
             let name = ListenerName {
                 name: "admin",
                 limit: "max_admin_connections",

@@ -20,6 +20,8 @@ mod connections;
 mod descriptors;
 mod front;
 mod guests;
+#[cfg(feature = "programs")]
+mod haproxy;
 mod instances;
 mod life;
 mod limits;

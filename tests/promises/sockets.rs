@@ -6,10 +6,11 @@ use std::process::Stdio;
 
 use http::{Request, StatusCode};
 use http_body_util::Empty;
-use oneflight_tests::caller::{Answer as HttpAnswer, exchange};
+use oneflight_tests::caller::{self, Answer as HttpAnswer, exchange, rest, sending};
 use oneflight_tests::failsafe;
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{oneflight, run};
+use oneflight_tests::process::{PATIENT, Service, oneflight, run};
+use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -179,4 +180,113 @@ async fn over_a_unix_socket_callers_leave_and_close_one_direction_as_over_tcp() 
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with(ITEMS_JSON), "{answer}");
+}
+
+/// A service with the client `default` and TLS, whose proxies are in this network.
+async fn behind(network: &str, upstream: &Upstream, folder: &Folder, tls: &str) -> Service {
+    let file = format!(
+        "proxy_protocol_from = ['{network}']\n{tls}\n{PATIENT}[clients.default]\nbase_url = '{}/items'\n",
+        upstream.origin()
+    );
+    let file = folder.write("oneflight.toml", file.as_bytes());
+    Service::start(&["--log", "debug", "--config", &file]).await
+}
+
+const REQUEST: &str =
+    "GET /v1/default/items?x=42 HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+
+// fault 81
+#[tokio::test]
+async fn a_listed_proxy_states_the_address_of_each_caller_and_has_to() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let service = behind("127.0.0.0/8", &upstream, &folder, "").await;
+    let (one, unknown) = (
+        "PROXY TCP4 192.0.2.1 192.0.2.2 56789 80\r\n",
+        "PROXY UNKNOWN\r\n",
+    );
+    // Version 2 with a name of the proxy's own choice behind the addresses.
+    let two =
+        "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\x01\x02\x03\x04\x05\x06\x07\x08\0\x01\0\x02\x04\0\x01x";
+    for (header, address) in [(one, "192.0.2.1"), (two, "1.2.3.4"), (unknown, "127.0.0.1")] {
+        let request = format!("{header}{REQUEST}");
+        let answer = rest(sending(service.address, &request).await).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with(ITEMS_JSON), "{answer}");
+        service
+            .logged(&format!("caller={address} code=\"ok\""))
+            .await;
+    }
+    for (sent, why) in [
+        (REQUEST, "got other bytes; let the proxy send one"),
+        ("PROXY TCP4 192.0.2.1\r\n", "got a malformed one"),
+        (
+            &format!("PROXY {}\r\n", "a".repeat(200)),
+            "got a longer one than 107 bytes",
+        ),
+    ] {
+        let mut stream = sending(service.address, sent).await;
+        let mut received = Vec::new();
+        // A reset, if not everything was read.
+        let _ = failsafe("the end", stream.read_to_end(&mut received)).await;
+        assert_eq!(received, b"");
+        service
+            .logged(&format!(
+                "closed a connection: expected a header of the PROXY protocol, {why}"
+            ))
+            .await;
+    }
+    // What a proxy does to check whether the service listens is no fault.
+    drop(sending(service.address, "").await);
+    assert_eq!(upstream.requests(), 3);
+}
+
+// fault 81
+#[tokio::test]
+async fn a_header_of_the_proxy_protocol_from_elsewhere_is_refused() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let service = behind("192.0.2.0/24", &upstream, &folder, "").await;
+    let request = format!("PROXY TCP4 192.0.2.1 192.0.2.2 56789 80\r\n{REQUEST}");
+    let answer = rest(sending(service.address, &request).await).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let answer = caller::get(service.address, ITEMS).await;
+    assert_eq!(answer.body(), ITEMS_JSON);
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn curl_sends_the_proxy_protocol_with_and_without_tls() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let (folder, in_tls) = (Folder::new(), Folder::new());
+    let identity = Identity::new(&["localhost"]);
+    let certificate = in_tls.write("localhost.pem", identity.pem().as_bytes());
+    let key = in_tls.write("localhost-key.pem", identity.key_pem().as_bytes());
+    let tls = format!("[tls]\ncertificate = '{certificate}'\nkey = '{key}'\n");
+    let http = behind("127.0.0.1/32", &upstream, &folder, "").await;
+    let https = behind("127.0.0.1/32", &upstream, &in_tls, &tls).await;
+    let (http, https) = (
+        format!("http://localhost:{}{ITEMS}", http.address.port()),
+        format!("https://localhost:{}{ITEMS}", https.address.port()),
+    );
+    for url in [http, https] {
+        let curl = Command::new("curl")
+            .args([
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--noproxy",
+                "*",
+                "--ipv4",
+            ])
+            .args(["--cacert", &certificate, "--haproxy-protocol", &url])
+            .output();
+        let output = failsafe("curl to end", curl).await.unwrap();
+        assert_eq!(
+            text(&output.stdout),
+            ITEMS_JSON,
+            "{url}: {}",
+            text(&output.stderr)
+        );
+    }
 }

@@ -67,6 +67,7 @@ impl Serving {
             let listeners = Listeners {
                 callers: callers.into(),
                 tls,
+                proxies: Vec::new(),
                 admin: Some(operator.into()),
                 admin_hosts: Vec::new(),
             };

@@ -205,6 +205,7 @@ impl Reload<'_> {
                 listen,
                 admin,
                 admin_hosts,
+                proxy_protocol_from,
                 tls,
                 limits,
                 log,
@@ -215,6 +216,7 @@ impl Reload<'_> {
                 listen,
                 admin,
                 admin_hosts,
+                proxy_protocol_from,
                 tls.is_some(),
                 limits,
                 log,
@@ -223,7 +225,7 @@ impl Reload<'_> {
         };
         if kept(config) != kept(self.started) {
             tracing::warn!(
-                "changes of the addresses, of whether TLS is used, of [limits], [log] and [traces] need a restart"
+                "changes of the addresses, of admin_hosts, of proxy_protocol_from, of whether TLS is used, of [limits], [log] and [traces] need a restart"
             );
         }
     }

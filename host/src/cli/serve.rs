@@ -128,6 +128,7 @@ impl Serve {
         let listeners = Listeners {
             callers,
             tls,
+            proxies: config.proxy_protocol_from.clone(),
             admin,
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };

@@ -124,6 +124,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             call,
             freshness,
             id,
+            caller: _,
         } = request;
         let key = FlightKey {
             generation: self.generation(),

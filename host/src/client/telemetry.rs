@@ -5,6 +5,7 @@
 //! knows flights, creates their spans and log lines with the functions here. Keys appear as hashes, and nothing
 //! of an answer appears at all.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,16 +52,18 @@ impl<C> WithTelemetry<C> {
 
 impl<C> WithTelemetry<C> {
     /// Writes the log line of a caller: at warn if a limit refused it, since it is part of no flight that has a line; at
-    /// debug if its request has an id, since the line of a flight has the id of its leader alone.
-    fn log(&self, call: &Call, reply: &Reply, id: Option<&RequestId>) {
+    /// debug if its request has an id or its address is known, since the line of a flight is about its leader.
+    fn log(&self, call: &Call, reply: &Reply, id: Option<&RequestId>, caller: Option<IpAddr>) {
+        let caller = caller.map(field::display);
+        let request_id = id.map(field::display);
         if let (None, Err(reason @ ClientError::Overloaded(_))) = (reply.flight, &reply.result) {
             let (client, code) = (&*self.name, reason.code());
-            let request_id = id.map(field::display);
-            tracing::warn!(client, key = %call, request_id, code, %reason, "refused");
+            tracing::warn!(client, key = %call, request_id, caller, code, %reason, "refused");
         }
-        if let (Some(request_id), Some(info)) = (id, reply.flight) {
+        let is_known = request_id.is_some() || caller.is_some();
+        if let Some(info) = reply.flight.filter(|_| is_known) {
             let (client, code) = (&*self.name, code(&reply.result));
-            tracing::debug!(client, flight = %info.flight, %request_id, code, "caller");
+            tracing::debug!(client, flight = %info.flight, request_id, caller, code, "caller");
         }
     }
 }
@@ -84,10 +87,10 @@ impl<C: Client> Client for WithTelemetry<C> {
         let span = self.span(&request.call, request.id.as_ref());
         async move {
             let recorder = CallerRecorder::new(&self.metrics);
-            let (call, id) = (request.call.clone(), request.id.clone());
+            let (call, id, caller) = (request.call.clone(), request.id.clone(), request.caller);
             let reply = self.next.call(request).instrument(span.clone()).await;
             recorder.record(&reply, &span);
-            self.log(&call, &reply, id.as_ref());
+            self.log(&call, &reply, id.as_ref(), caller);
             reply
         }
     }

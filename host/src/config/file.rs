@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -40,6 +41,13 @@ pub struct Config {
     #[serde(with = "text::or_false")]
     #[schemars(schema_with = "text::or_false::schema::<ListenAddress>")]
     pub admin: Option<ListenAddress>,
+
+    /// Networks of proxies that send a header of the PROXY protocol, version 1 or 2, before the bytes of each caller, as
+    /// HAProxy does with send-proxy. The log has the address that it states. A connection from there without a header is
+    /// closed, and a header from elsewhere is refused.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<IpNet>")]
+    pub proxy_protocol_from: Vec<IpNet>,
 
     /// Host names by which the admin API may be requested, for example by Prometheus; addresses of this machine always
     /// may. List no name that others can make resolve to this machine.
@@ -146,6 +154,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8081)).into()),
+            proxy_protocol_from: Vec::new(),
             admin_hosts: Vec::new(),
             tls: None,
             limits: ServerLimits::default(),

@@ -106,7 +106,9 @@ impl<C: Execute> AdminState<C> {
         connection: ConnectionInfo,
         head: &Parts,
     ) -> Result<Response<Body>, RequestError> {
-        let ConnectionInfo { local, permitted } = connection;
+        let ConnectionInfo {
+            local, permitted, ..
+        } = connection;
         if !is_local(head, local.map(|local| local.ip()), &self.hosts) {
             return Err(RequestError::Forbidden(
                 "expected a Host of this machine, got another name; use localhost, a loopback address or the \

@@ -26,9 +26,11 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
+use tracing::field::display;
 
 use self::builders::HttpBuilders;
 use self::detect::{DetectedProtocol, first_bytes};
@@ -37,6 +39,7 @@ use self::io::ConnectionIo;
 use super::activity::{ConnectionActivity, Phase};
 use super::body::Body;
 use super::open_connections::{ConnectionUse, OpenConnection};
+use super::proxy_protocol::{ProxyHeaderError, read_proxy_header};
 use super::socket::SocketStream;
 use super::tls::Tls;
 use crate::settings::ServerLimits;
@@ -61,6 +64,8 @@ pub(super) trait Handler: Send + Sync + 'static {
 pub(super) struct ConnectionInfo {
     /// The local address, if it is TCP.
     pub(super) local: Option<SocketAddr>,
+    /// The caller's address, if it is TCP: that of the peer, or what a proxy states.
+    pub(super) caller: Option<SocketAddr>,
     pub(super) permitted: ConnectionUse,
 }
 
@@ -69,15 +74,23 @@ pub(super) struct HttpServer<H> {
     handler: H,
     limits: ServerLimits,
     tls: Option<Tls>,
+    /// Peers that send a header of the PROXY protocol.
+    proxies: Vec<IpNet>,
     builders: HttpBuilders,
 }
 
 impl<H: Handler> HttpServer<H> {
-    pub(super) fn new(handler: H, limits: &ServerLimits, tls: Option<Tls>) -> Arc<Self> {
+    pub(super) fn new(
+        handler: H,
+        limits: &ServerLimits,
+        tls: Option<Tls>,
+        proxies: Vec<IpNet>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             handler,
             limits: limits.clone(),
             tls,
+            proxies,
             builders: HttpBuilders::new(limits),
         })
     }
@@ -96,6 +109,7 @@ impl<H: Handler> HttpServer<H> {
             server: Arc::clone(self),
             info: ConnectionInfo {
                 local: stream.local(),
+                caller: stream.peer(),
                 permitted: open.permitted,
             },
             open,
@@ -117,11 +131,17 @@ struct Connection<H> {
 
 impl<H: Handler> Connection<H> {
     async fn serve_plaintext(
-        self: Box<Self>,
+        mut self: Box<Self>,
         mut stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
+        if self.is_from_proxy() {
+            let read = Box::pin(self.read_caller(&mut stream, timer.as_mut(), &mut shutdown));
+            if read.await.is_none() {
+                return;
+            }
+        }
         let read = first_bytes(&mut stream);
         let Some(first) = self
             .before_timeout(read, timer.as_mut(), &mut shutdown)
@@ -143,12 +163,18 @@ impl<H: Handler> Connection<H> {
     }
 
     async fn serve_tls(
-        self: Box<Self>,
+        mut self: Box<Self>,
         tls: TlsAcceptor,
-        stream: SocketStream,
+        mut stream: SocketStream,
         mut shutdown: watch::Receiver<()>,
     ) {
         let mut timer = pin!(sleep(self.server.limits.header_timeout));
+        if self.is_from_proxy() {
+            let read = Box::pin(self.read_caller(&mut stream, timer.as_mut(), &mut shutdown));
+            if read.await.is_none() {
+                return;
+            }
+        }
         let activity = &self.open.activity;
         // Until its first byte arrives, a connection can be closed for another one, and needs no memory for TLS.
         let readable = self.before_timeout(stream.readable(), timer.as_mut(), &mut shutdown);
@@ -174,6 +200,43 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    fn is_from_proxy(&self) -> bool {
+        let (proxies, peer) = (&self.server.proxies, self.info.caller);
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        !proxies.is_empty()
+            && peer.is_some_and(|peer| proxies.iter().any(|net| net.contains(&peer)))
+    }
+
+    /// Reads the caller's address from the header that the proxy sends first. `None` if the connection is to be closed.
+    async fn read_caller(
+        &mut self,
+        stream: &mut SocketStream,
+        timer: Pin<&mut Sleep>,
+        shutdown: &mut watch::Receiver<()>,
+    ) -> Option<()> {
+        let read = read_proxy_header(stream);
+        match self.before_timeout(read, timer, shutdown).await? {
+            Ok(caller) => {
+                self.info.caller = caller.or(self.info.caller);
+                return Some(());
+            }
+            // As a proxy does to check whether the service listens.
+            Err(error @ ProxyHeaderError::Ended(_)) => {
+                tracing::debug!(
+                    "a connection of a proxy has no header of the PROXY protocol: {error}"
+                );
+            }
+            Err(error) => {
+                let peer = self.info.caller.map(display);
+                tracing::warn!(
+                    peer,
+                    "closed a connection: expected a header of the PROXY protocol, {error}"
+                );
+            }
+        }
+        None
+    }
+
     /// The output of `future`, unless the connection is to be closed before it is ready.
     async fn before_timeout<T>(
         &self,
@@ -187,7 +250,7 @@ impl<H: Handler> Connection<H> {
             _ = shutdown.changed() => None,
             _ = self.open.activity.changed() => None,
             () = timer => {
-                log_timeout(self.open.activity.phase(), "header_timeout");
+                self.log_timeout(self.open.activity.phase(), "header_timeout");
                 None
             }
         }
@@ -240,7 +303,7 @@ impl<H: Handler> Connection<H> {
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        log_error(&*error.into());
+                        self.log_error(&*error.into());
                     }
                     return;
                 }
@@ -252,7 +315,7 @@ impl<H: Handler> Connection<H> {
                 }
                 is_closing = activity.changed() => is_closing,
                 (phase, setting) = poll_fn(|cx| self.poll_timeout(timer.as_mut(), closing, cx)) => {
-                    log_timeout(phase, setting);
+                    self.log_timeout(phase, setting);
                     // Over HTTP/2 the caller confirms that it sends no further request.
                     if !matches!(phase, Phase::Idle { .. }) || closing.is_some() {
                         return;
@@ -334,29 +397,34 @@ impl<H: Handler> Connection<H> {
             })
         })
     }
-}
 
-/// Logs why hyper has ended a connection. At level debug: any caller can cause it.
-fn log_error(error: &(dyn Error + Send + Sync + 'static)) {
-    let hyper = error.downcast_ref::<hyper::Error>();
-    if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-        tracing::debug!(
-            "a request head is larger than max_header_bytes or has more lines than max_headers"
-        );
-    } else {
-        tracing::debug!(%error, "a connection ended early");
+    /// Logs why hyper has ended the connection. At level debug: any caller can cause it.
+    fn log_error(&self, error: &(dyn Error + Send + Sync + 'static)) {
+        let caller = self.info.caller.map(display);
+        let hyper = error.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(hyper::Error::is_parse_too_large) {
+            tracing::debug!(
+                caller,
+                "a request head is larger than max_header_bytes or has more lines than max_headers"
+            );
+        } else {
+            tracing::debug!(caller, %error, "a connection ended early");
+        }
     }
-}
 
-/// Logs that the time of this phase has passed. At level debug: any caller can cause it.
-fn log_timeout(phase: Phase, setting: &'static str) {
-    let what = match phase {
-        Phase::Silent { .. } => "a connection without a request is closed",
-        Phase::Head { .. } => "a connection with an incomplete request head is closed",
-        Phase::Writing { .. } => "a connection whose caller does not read its response is closed",
-        Phase::Waiting | Phase::Idle { .. } => "an idle connection is closed",
-    };
-    tracing::debug!("{what}: {setting} has passed");
+    /// Logs that the time of this phase has passed. At level debug: any caller can cause it.
+    fn log_timeout(&self, phase: Phase, setting: &'static str) {
+        let what = match phase {
+            Phase::Silent { .. } => "a connection without a request is closed",
+            Phase::Head { .. } => "a connection with an incomplete request head is closed",
+            Phase::Writing { .. } => {
+                "a connection whose caller does not read its response is closed"
+            }
+            Phase::Waiting | Phase::Idle { .. } => "an idle connection is closed",
+        };
+        let caller = self.info.caller.map(display);
+        tracing::debug!(caller, "{what}: {setting} has passed");
+    }
 }
 
 /// The response to HEAD, where `response` is the response to GET.

@@ -2,6 +2,7 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,12 @@ impl<C: Execute> PublicApi<C> {
         }
     }
 
-    fn route(&self, head: &Parts, id: Option<&RequestId>) -> Result<Route<C>, RequestError> {
+    fn route(
+        &self,
+        head: &Parts,
+        id: Option<&RequestId>,
+        caller: Option<SocketAddr>,
+    ) -> Result<Route<C>, RequestError> {
         self.check(head)?;
         let path = head.uri.path();
         let probe = Probe::at(path);
@@ -56,7 +62,7 @@ impl<C: Execute> PublicApi<C> {
             }),
             _ if !is_read => Err(RequestError::Method { allow: "GET, HEAD" }),
             (Some(probe), _) => Ok(Route::Probe(probe.respond(&self.clients))),
-            (None, Some(name)) => self.items(name, head, id).map(Route::Items),
+            (None, Some(name)) => self.items(name, head, id, caller).map(Route::Items),
         }
     }
 
@@ -74,6 +80,7 @@ impl<C: Execute> PublicApi<C> {
         name: &str,
         head: &Parts,
         id: Option<&RequestId>,
+        caller: Option<SocketAddr>,
     ) -> Result<ItemsRequest<C>, RequestError> {
         let client = target::client(&self.clients, name)?;
         let call = target::call(head, &client)?;
@@ -89,6 +96,7 @@ impl<C: Execute> PublicApi<C> {
                 call,
                 freshness,
                 id: id.cloned(),
+                caller: caller.map(|caller| caller.ip().to_canonical()),
             },
             wait,
             parent: TraceContext::extract(&head.headers).map(Box::new),
@@ -100,10 +108,10 @@ impl<C: Execute> Handler for PublicApi<C> {
     fn respond(
         &self,
         head: Parts,
-        _: ConnectionInfo,
+        connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let id = request_id::of(&head.headers);
-        let response = match self.route(&head, id.as_ref()) {
+        let response = match self.route(&head, id.as_ref(), connection.caller) {
             Ok(Route::Items(request)) => Either::Left(request.respond()),
             Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
             Err(error) => Either::Right(ready(Err(error))),

@@ -73,6 +73,14 @@ impl SocketStream {
         }
     }
 
+    /// The address of the peer, if it is TCP.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Waits until there is something to read, or the end of the data.
     ///
     /// # Cancel safety

@@ -137,6 +137,7 @@ impl Showcase {
         let listeners = Listeners {
             callers: self.callers.into(),
             tls: None,
+            proxies: Vec::new(),
             admin: Some(self.admin.into()),
             admin_hosts: Vec::new(),
         };
