@@ -89,8 +89,8 @@ limits! {
         /// Maximum number of concurrent streams on one HTTP/2 connection. A proxy may send the requests of all its
         /// callers over one connection.
         max_streams: usize = 1_000, at least 1;
-        /// Time between two checks of whether the files in [tls] have changed. Then they are used for new connections,
-        /// without a signal.
+        /// Time between two checks of whether the files of the certificate have changed. Then they are used for new
+        /// connections, without a signal.
         tls_check_interval: Duration = 60 s, at least 1 ms;
         /// Time after SIGTERM in which the service still accepts new flights, while /readyz responds 503. Load
         /// balancers request /readyz about once a second.

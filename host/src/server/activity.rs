@@ -15,7 +15,7 @@ use crate::settings::ServerLimits;
 /// What a connection does now, with the milliseconds since its [`ConnectionActivity::origin`] when it began or last
 /// made progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ConnectionPhase {
     /// The caller has not sent anything yet.
     Silent { since: u64 },
     /// The caller has begun to send a request head, or a TLS handshake.
@@ -28,7 +28,7 @@ pub(super) enum Phase {
     Idle { since: u64 },
 }
 
-impl Phase {
+impl ConnectionPhase {
     /// How long the phase may last, and the setting that says so.
     pub(super) fn timeout(self, limits: &ServerLimits) -> Option<(u64, Duration, &'static str)> {
         match self {
@@ -92,31 +92,33 @@ impl ConnectionActivity {
         self.origin + Duration::from_millis(milliseconds)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ConnectionPhase {
         let read = |time: &AtomicU64| time.load(Ordering::Relaxed);
         let (since, head) = (read(&self.progress), read(&self.head));
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            Phase::Waiting
+            ConnectionPhase::Waiting
         } else if self.is_write_blocked.load(Ordering::Relaxed)
             || self.responding.load(Ordering::Relaxed) > 0
         {
-            Phase::Writing { since }
+            ConnectionPhase::Writing { since }
         } else if head > 0 {
             // Bytes that arrived during the last response wait since its end.
             let since = head.max(since);
-            Phase::Head { since }
+            ConnectionPhase::Head { since }
         } else if self.has_served.load(Ordering::Relaxed) {
-            Phase::Idle { since }
+            ConnectionPhase::Idle { since }
         } else {
-            Phase::Silent { since }
+            ConnectionPhase::Silent { since }
         }
     }
 
     /// Since when the connection could be closed without a loss: it has no request, not even a part of one.
     pub(super) fn idle_since(&self) -> Option<u64> {
         match self.phase() {
-            Phase::Silent { since } | Phase::Idle { since } => Some(since),
-            Phase::Head { .. } | Phase::Waiting | Phase::Writing { .. } => None,
+            ConnectionPhase::Silent { since } | ConnectionPhase::Idle { since } => Some(since),
+            ConnectionPhase::Head { .. }
+            | ConnectionPhase::Waiting
+            | ConnectionPhase::Writing { .. } => None,
         }
     }
 
@@ -243,21 +245,21 @@ mod tests {
     async fn the_time_for_a_head_starts_with_its_first_byte_and_idle_time_with_the_last_response() {
         let activity = activity();
         advance(MILLISECOND * 5).await;
-        assert_eq!(activity.phase(), Phase::Silent { since: 1 });
+        assert_eq!(activity.phase(), ConnectionPhase::Silent { since: 1 });
         activity.record_read();
         advance(MILLISECOND).await;
         activity.record_read();
-        assert_eq!(activity.phase(), Phase::Head { since: 5 });
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 5 });
         assert_eq!(activity.idle_since(), None);
         let request = ConnectionActivity::begin(&activity, false);
-        assert_eq!(activity.phase(), Phase::Waiting);
+        assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         advance(MILLISECOND).await;
         drop(request);
         advance(MILLISECOND).await;
-        assert_eq!(activity.phase(), Phase::Idle { since: 7 });
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 7 });
         assert_eq!(activity.idle_since(), Some(7));
         activity.record_read();
-        assert_eq!(activity.phase(), Phase::Head { since: 8 });
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 8 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,9 +268,9 @@ mod tests {
         let request = ConnectionActivity::begin(&activity, false);
         activity.record_read();
         advance(MILLISECOND * 9).await;
-        assert_eq!(activity.phase(), Phase::Waiting);
+        assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         drop(request);
-        assert_eq!(activity.phase(), Phase::Head { since: 9 });
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 9 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -276,16 +278,16 @@ mod tests {
         let activity = activity();
         let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, true));
         drop(one);
-        assert_eq!(activity.phase(), Phase::Waiting);
+        assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         let response = other.into_response();
-        assert_eq!(activity.phase(), Phase::Writing { since: 1 });
+        assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
         drop(response);
-        assert_eq!(activity.phase(), Phase::Idle { since: 1 });
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 1 });
         advance(MILLISECOND * 2).await;
         activity.record_write(false);
-        assert_eq!(activity.phase(), Phase::Writing { since: 1 });
+        assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
         activity.record_write(true);
-        assert_eq!(activity.phase(), Phase::Idle { since: 2 });
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 2 });
     }
 
     #[tokio::test]
@@ -293,6 +295,6 @@ mod tests {
         let activity = activity();
         drop(ConnectionActivity::begin(&activity, true));
         activity.record_read();
-        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
     }
 }

@@ -36,7 +36,7 @@ use self::builders::HttpBuilders;
 use self::detect::{DetectedProtocol, first_bytes};
 use self::half_close::HalfClosable;
 use self::io::ConnectionIo;
-use super::activity::{ConnectionActivity, Phase};
+use super::activity::{ConnectionActivity, ConnectionPhase};
 use super::body::Body;
 use super::open_connections::{ConnectionUse, OpenConnection};
 use super::proxy_protocol::{ProxyHeaderError, read_proxy_header};
@@ -317,7 +317,7 @@ impl<H: Handler> Connection<H> {
                 (phase, setting) = poll_fn(|cx| self.poll_timeout(timer.as_mut(), closing, cx)) => {
                     self.log_timeout(phase, setting);
                     // Over HTTP/2 the caller confirms that it sends no further request.
-                    if !matches!(phase, Phase::Idle { .. }) || closing.is_some() {
+                    if !matches!(phase, ConnectionPhase::Idle { .. }) || closing.is_some() {
                         return;
                     }
                     true
@@ -337,11 +337,11 @@ impl<H: Handler> Connection<H> {
         mut timer: Pin<&mut Sleep>,
         closing: Option<Instant>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Phase, &'static str)> {
+    ) -> Poll<(ConnectionPhase, &'static str)> {
         let (activity, limits) = (&self.open.activity, &self.server.limits);
         let phase = activity.phase();
         let (deadline, setting) = match (phase, closing) {
-            (Phase::Idle { .. }, Some(closing)) => {
+            (ConnectionPhase::Idle { .. }, Some(closing)) => {
                 (closing + limits.header_timeout, "header_timeout")
             }
             _ => match phase.timeout(limits) {
@@ -413,14 +413,18 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Logs that the time of this phase has passed. At level debug: any caller can cause it.
-    fn log_timeout(&self, phase: Phase, setting: &'static str) {
+    fn log_timeout(&self, phase: ConnectionPhase, setting: &'static str) {
         let what = match phase {
-            Phase::Silent { .. } => "a connection without a request is closed",
-            Phase::Head { .. } => "a connection with an incomplete request head is closed",
-            Phase::Writing { .. } => {
+            ConnectionPhase::Silent { .. } => "a connection without a request is closed",
+            ConnectionPhase::Head { .. } => {
+                "a connection with an incomplete request head is closed"
+            }
+            ConnectionPhase::Writing { .. } => {
                 "a connection whose caller does not read its response is closed"
             }
-            Phase::Waiting | Phase::Idle { .. } => "an idle connection is closed",
+            ConnectionPhase::Waiting | ConnectionPhase::Idle { .. } => {
+                "an idle connection is closed"
+            }
         };
         let caller = self.info.caller.map(display);
         tracing::debug!(caller, "{what}: {setting} has passed");

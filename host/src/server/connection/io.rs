@@ -121,7 +121,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::server::activity::Phase;
+    use crate::server::activity::ConnectionPhase;
 
     fn activity() -> Arc<ConnectionActivity> {
         ConnectionActivity::new(Instant::now())
@@ -147,17 +147,17 @@ mod tests {
         let activity = activity();
         let mut io = ConnectionIo::new(Bytes::new(), io, Arc::clone(&activity));
         caller.write_all(b"request").await.unwrap();
-        assert!(matches!(activity.phase(), Phase::Silent { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Silent { .. }));
         io.read_exact(&mut [0; 7]).await.unwrap();
-        assert!(matches!(activity.phase(), Phase::Head { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Head { .. }));
         drop(ConnectionActivity::begin(&activity, false));
         let written = io.write_vectored(&[IoSlice::new(b"response")]).await;
         assert_eq!(written.unwrap(), 8);
-        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
         assert!(futures_util::poll!(Box::pin(io.write_all(b"more"))).is_pending());
-        assert!(matches!(activity.phase(), Phase::Writing { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Writing { .. }));
         caller.read_exact(&mut [0; 8]).await.unwrap();
         io.write_all(b"more").await.unwrap();
-        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
     }
 }

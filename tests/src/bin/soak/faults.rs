@@ -20,6 +20,7 @@ use self::operator::Operator;
 use self::process::{Levels, Service};
 use self::rounds::{FAULTS, Fault};
 use self::world::World;
+use crate::promises::report;
 
 /// Between two rounds of one fault: the machine is to be busy with all of them, not with one.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -71,7 +72,7 @@ pub(crate) async fn run(time: Duration) -> ExitCode {
         (after.open() != 0, "something is open at rest"),
         (ended != Some(0), "the service did not exit with 0"),
     ];
-    crate::report(&broken)
+    report(&broken)
 }
 
 struct Soak {

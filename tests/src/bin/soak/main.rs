@@ -14,6 +14,7 @@
 mod faults;
 mod flights;
 mod levels;
+mod promises;
 mod upstream;
 
 use std::process::ExitCode;
@@ -93,23 +94,7 @@ async fn fly_all(time: Duration) -> ExitCode {
             "there are other tasks than before the first flight",
         ),
     ];
-    report(&broken)
-}
-
-/// Prints the promises that are broken.
-fn report(promises: &[(bool, &str)]) -> ExitCode {
-    let broken: Vec<_> = promises
-        .iter()
-        .filter(|(is_broken, _)| *is_broken)
-        .collect();
-    for (_, what) in &broken {
-        println!("BROKEN: {what}");
-    }
-    if broken.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    promises::report(&broken)
 }
 
 /// The time from the command line.
