@@ -14,6 +14,7 @@ mod connection_tasks;
 mod cut;
 mod denial;
 mod failure;
+mod interim;
 mod policy;
 mod request;
 mod request_body;
@@ -117,6 +118,10 @@ impl Upstream {
                 let limit = limits.max_header_bytes;
                 let reason = format!("the header section has more than {limit} bytes");
                 Err(RequestFailure::header_too_large(reason))
+            }
+            Ok(response) if response.headers().len() > limits.max_headers => {
+                let count = response.headers().len();
+                Err(RequestFailure::too_many_headers(count, limits.max_headers))
             }
             response => response,
         };

@@ -393,6 +393,59 @@ async fn a_head_is_as_large_as_its_limit_at_most() {
     }
 }
 
+/// The message of a flight whose upstream answers with these bytes, and limits of 100 header lines and 4 interim
+/// responses.
+async fn answered(bytes: String) -> Result<(), String> {
+    let upstream = Upstream::start(Answer::Raw(bytes.leak())).await;
+    let limits = Limits {
+        max_headers: 100,
+        max_interim_responses: 4,
+        ..patient()
+    };
+    let subject = subject(limits, allowing(&[&upstream.origin()])).await;
+    let key = format!("need:{}", upstream.origin());
+    let answer = subject.client.call(key.into()).await;
+    subject.settled().await;
+    answer.result.map(drop).map_err(|error| {
+        assert_eq!(error.code(), "upstream-response-too-large");
+        error.to_string()
+    })
+}
+
+// fault 58
+#[tokio::test]
+async fn a_head_has_as_many_lines_as_its_limit_at_most() {
+    let lines = |count: usize| {
+        let others = "x: 1\r\n".repeat(count - 1);
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{others}\r\n")
+    };
+    assert_eq!(answered(lines(100)).await, Ok(()));
+    for count in [101, 200, 201, 2_000] {
+        let refused = answered(lines(count)).await.unwrap_err();
+        assert!(refused.contains("max_headers"), "{count}: {refused}");
+    }
+}
+
+// fault 59
+#[tokio::test]
+async fn interim_responses_are_limited() {
+    let interim = |count: usize| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(count);
+        format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    };
+    for count in [0, 4] {
+        assert_eq!(answered(interim(count)).await, Ok(()), "{count}");
+    }
+    for count in [5, 10_000] {
+        let refused = answered(interim(count)).await.unwrap_err();
+        assert!(refused.contains("max_interim_responses"), "{refused}");
+    }
+    // Nothing but the limit ends these.
+    let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000);
+    let refused = answered(endless).await.unwrap_err();
+    assert!(refused.contains("max_interim_responses"), "{refused}");
+}
+
 // fault 40
 // Invalid HTTP is not taken for an answer, even if a part of it looks like one.
 #[tokio::test]

@@ -90,6 +90,11 @@ limits! {
         /// Maximum size of the header section of a response. The default is several times what servers send. Values
         /// below 8 KiB count as 8 KiB.
         max_header_bytes: usize = 64 KiB, at least 1 B;
+        /// Maximum number of header lines of a response. The default is several times what servers send.
+        max_headers: usize = 256, at least 1;
+        /// Maximum number of interim responses (1xx) before a response over HTTP/1.1. Servers send none, or a few early
+        /// hints.
+        max_interim_responses: usize = 16, at least 0;
         /// Maximum size of the body of a response.
         max_body_bytes: usize = 8 MiB, at least 0 B;
     }

@@ -71,7 +71,8 @@ impl RequestFailure {
             }
             if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
                 if hyper.is_parse_too_large() {
-                    return Self::header_too_large(chain(error));
+                    // hyper does not say which.
+                    return Self::too_much_header(&chain(error), "max_header_bytes or max_headers");
                 } else if hyper.is_parse() {
                     return Self::malformed(chain(error));
                 }
@@ -135,10 +136,26 @@ impl RequestFailure {
 
     /// The failure of a response whose header section exceeds its limit.
     pub(super) fn header_too_large(reason: String) -> Self {
+        Self::too_much_header(&reason, "max_header_bytes")
+    }
+
+    /// The failure of a response with `count` header lines, more than `limit`.
+    pub(super) fn too_many_headers(count: usize, limit: usize) -> Self {
+        let reason = format!("expected at most {limit} header lines, got {count}");
+        Self::too_much_header(&reason, "max_headers")
+    }
+
+    /// The failure of a response after more than `limit` interim responses.
+    pub(super) fn too_many_interim_responses(limit: usize) -> Self {
+        let reason = format!("expected at most {limit} interim responses (1xx), got more");
+        Self::too_much_header(&reason, "max_interim_responses")
+    }
+
+    fn too_much_header(reason: &str, setting: &'static str) -> Self {
         Self {
-            code: ClientError::UpstreamResponseTooLarge("max_header_bytes"),
+            code: ClientError::UpstreamResponseTooLarge(setting),
             error: Error::HttpResponseHeaderSectionSize(None),
-            reason: format!("{reason}; raise max_header_bytes to accept it"),
+            reason: format!("{reason}; raise {setting} to accept it"),
         }
     }
 

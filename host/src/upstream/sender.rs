@@ -21,6 +21,7 @@ use super::connect::{Connector, max_requests_in_flight};
 use super::connection::ConnectionRecord;
 use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectError, RequestFailure, causes};
+use super::interim::InterimResponses;
 use super::request;
 use super::request_body::RequestBody;
 use super::timeouts::Timeouts;
@@ -40,6 +41,7 @@ pub(super) struct Sender {
     unpooled: Client<Connector, RequestBody>,
     /// One permit per request in flight, so per connection in use.
     permits: Arc<Semaphore>,
+    max_interim_responses: usize,
 }
 
 impl Sender {
@@ -49,6 +51,7 @@ impl Sender {
             pooled: client(connector, limits, max_requests),
             unpooled: client(connector, limits, 0),
             permits: Arc::new(Semaphore::new(max_requests)),
+            max_interim_responses: limits.max_interim_responses,
         }
     }
 
@@ -68,7 +71,10 @@ impl Sender {
                 guard.hold(permit);
             }
         };
-        let (error, connection) = match attempt(&self.pooled, request, timeouts, connected).await? {
+        let (error, connection) = match self
+            .attempt(&self.pooled, request, timeouts, connected)
+            .await?
+        {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -80,30 +86,39 @@ impl Sender {
             return Err(RequestFailure::no_response(&error));
         };
         guard.resent(&why);
-        let second = attempt(&self.unpooled, replay.into_request(), timeouts, async {});
+        let second = self.attempt(&self.unpooled, replay.into_request(), timeouts, async {});
         second
             .await?
             .map_err(|(error, _)| RequestFailure::no_response(&error))
     }
-}
 
-/// Sends `request` once `ready`. The outer error is a timeout, or a body that was cut before anything was sent; the inner
-/// one is that of the connection it was sent over.
-async fn attempt(
-    client: &Client<Connector, RequestBody>,
-    mut request: Request<RequestBody>,
-    timeouts: &Timeouts,
-    ready: impl Future<Output = ()>,
-) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure> {
-    let mut connection = capture_connection(&mut request);
-    let exchange = async {
-        request::ready(&mut request).await?;
-        ready.await;
-        Ok(client.request(request).await)
-    };
-    let outcome = timeouts.enforce(exchange, &mut connection).await?;
-    let outcome = outcome.map_err(RequestFailure::cut)?;
-    Ok(outcome.map_err(|error| (error, connection)))
+    /// Sends `request` over a connection of `client`, once `ready`. The inner error is that of the connection; the outer
+    /// one says why the request or its response is not permitted, or that it timed out.
+    async fn attempt(
+        &self,
+        client: &Client<Connector, RequestBody>,
+        mut request: Request<RequestBody>,
+        timeouts: &Timeouts,
+        ready: impl Future<Output = ()>,
+    ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure>
+    {
+        let max = self.max_interim_responses;
+        let interim = InterimResponses::count(&mut request, max);
+        let mut connection = capture_connection(&mut request);
+        let exchange = async {
+            let cut = request::ready(&mut request).await;
+            cut.map_err(RequestFailure::cut)?;
+            ready.await;
+            tokio::select! {
+                // The response may follow in the same read.
+                biased;
+                () = interim.exceeded() => Err(RequestFailure::too_many_interim_responses(max)),
+                outcome = client.request(request) => Ok(outcome),
+            }
+        };
+        let outcome = timeouts.enforce(exchange, &mut connection).await??;
+        Ok(outcome.map_err(|error| (error, connection)))
+    }
 }
 
 fn client(
@@ -118,6 +133,9 @@ fn client(
         .pool_idle_timeout(limits.idle_timeout)
         .pool_max_idle_per_host(max_idle)
         .http1_max_buf_size(limits.max_header_bytes.max(8 << 10))
+        // Above the limit that is checked on the arrival of the header section, so that one just over it is reported
+        // by its number of lines. hyper allocates room for as many.
+        .http1_max_headers(limits.max_headers.saturating_mul(2))
         // Above the limit on the header section that is checked on its arrival, so that a section just over it is
         // reported by its size and not as a broken stream.
         .http2_max_header_list_size(
