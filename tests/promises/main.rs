@@ -27,6 +27,7 @@ mod life;
 mod limits;
 mod many;
 mod metrics;
+mod moving;
 #[cfg(feature = "programs")]
 mod nginx;
 mod observing;

@@ -52,6 +52,7 @@ pub(super) struct Connector {
     permits: Arc<Semaphore>,
     max_permits: usize,
     timeout: Duration,
+    max_age: Duration,
 }
 
 impl Connector {
@@ -75,6 +76,7 @@ impl Connector {
             permits: Arc::new(Semaphore::new(max_permits)),
             max_permits,
             timeout: limits.connect_timeout,
+            max_age: limits.max_connection_age,
         }
     }
 
@@ -94,9 +96,8 @@ impl Connector {
         };
         let inner = connector.call(uri).await;
         let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
-        Ok(TokioIo::new(UpstreamConnection::new(
-            inner, is_pooled, permit,
-        )))
+        let connection = UpstreamConnection::new(inner, is_pooled, self.max_age, permit);
+        Ok(TokioIo::new(connection))
     }
 }
 

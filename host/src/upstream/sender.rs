@@ -6,6 +6,7 @@
 //! connection only as long as no byte of it was written, so a request is written to at most two connections.
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -18,7 +19,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::ConnectionRecord;
+use super::connection::{ConnectionRecord, retire_if_old};
 use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectError, RequestFailure, causes};
 use super::request;
@@ -96,12 +97,18 @@ async fn attempt(
     ready: impl Future<Output = ()>,
 ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure> {
     let mut connection = capture_connection(&mut request);
-    let exchange = async {
+    let mut exchange = pin!(async {
         request::ready(&mut request).await?;
         ready.await;
         Ok(client.request(request).await)
+    });
+    let early = timeouts.until_connected(exchange.as_mut(), &mut connection);
+    let early = early.await?;
+    retire_if_old(&connection);
+    let outcome = match early {
+        Some(outcome) => outcome,
+        None => timeouts.until_first_byte(exchange).await?,
     };
-    let outcome = timeouts.enforce(exchange, &mut connection).await?;
     let outcome = outcome.map_err(RequestFailure::cut)?;
     Ok(outcome.map_err(|error| (error, connection)))
 }
