@@ -60,7 +60,7 @@ impl Connector {
     /// dialling and the TLS handshake.
     pub(super) fn new(policy: Arc<UpstreamPolicy>, limits: &Limits) -> Self {
         let max_permits = max_requests_in_flight(limits) * 2;
-        let tls = policy.roots.config();
+        let tls = policy.roots.config(policy.identity.as_ref());
         let mut http = HttpConnector::new_with_resolver(PolicyResolver { policy });
         http.enforce_http(false);
         http.set_connect_timeout(Some(limits.connect_timeout));

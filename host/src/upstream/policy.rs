@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::address::Kind;
 use super::allow_rule::{AllowRule, Target};
 use super::denial::Denial;
+use super::identity::ClientIdentity;
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
 
@@ -26,6 +27,8 @@ pub struct UpstreamPolicy {
     pub trace: Vec<AllowRule>,
     /// The root certificates that are trusted.
     pub roots: Roots,
+    /// The certificate by which the client identifies itself to upstreams that request one. By default there is none.
+    pub identity: Option<ClientIdentity>,
     /// Resolves names. Its answers are checked.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -37,6 +40,7 @@ impl Default for UpstreamPolicy {
             nets: Vec::new(),
             trace: Vec::new(),
             roots: Roots::default(),
+            identity: None,
             resolver: Arc::new(SystemResolver::default()),
         }
     }
