@@ -21,6 +21,7 @@ mod log;
 mod network;
 mod observe;
 mod progress;
+mod proxy;
 mod reload;
 mod serve;
 pub(crate) mod signals;

@@ -8,12 +8,14 @@
 mod address;
 mod allow_rule;
 mod body;
+mod certificate;
 mod connect;
 mod connection;
 mod connection_tasks;
 mod cut;
 mod denial;
 mod failure;
+mod identity;
 mod interim;
 mod policy;
 mod request;
@@ -32,11 +34,12 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 pub use self::allow_rule::{AllowRule, AllowRuleError};
+pub use self::identity::{ClientIdentity, ClientIdentityError};
 pub use self::policy::UpstreamPolicy;
 pub(crate) use self::request::is_forbidden_header;
 pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{Resolve, SystemResolver};
-pub use self::tls::{Roots, RootsError};
+pub use self::tls::{GivenRoots, Roots, RootsError};
 pub(crate) use self::upload::Uploads;
 
 use self::body::{CappedBody, Expiry};

@@ -11,6 +11,7 @@ mod bounds;
 #[cfg(feature = "programs")]
 mod browser;
 mod callers;
+mod certificates;
 mod client_settings;
 mod commands;
 mod compiling;
@@ -27,6 +28,7 @@ mod life;
 mod limits;
 mod many;
 mod metrics;
+mod moving;
 #[cfg(feature = "programs")]
 mod nginx;
 mod observing;

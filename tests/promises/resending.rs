@@ -1,5 +1,7 @@
 //! Requests that the upstream provably did not process: one more attempt, over a new connection, and never a third.
 
+use std::net::SocketAddr;
+
 use oneflight::upstream::{Roots, UpstreamPolicy};
 use oneflight::{Limits, Settings};
 use oneflight_tests::frames::{CANCEL, ENHANCE_YOUR_CALM, Frames, NO_ERROR, REFUSED_STREAM, Reply};
@@ -188,7 +190,8 @@ async fn over_http2_no_other_request_is_repeated() {
 async fn requests_that_wait_for_a_stream_survive_the_end_of_their_connection() {
     let identity = Identity::new(&["127.0.0.1"]);
     let replies = [Reply::GoAwayAndItems, Reply::Items];
-    let upstream = Frames::with_max_streams(1, &identity, replies).await;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let upstream = Frames::start_at(any, 1, &identity, replies).await;
     let subject = trusting(&identity, &upstream, patient()).await;
     let answers = subject
         .ask(format!("together:8:{}", upstream.origin()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use oneflight::upstream::{Roots, UpstreamPolicy};
 use oneflight::{Client, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
+use oneflight_tests::process::{oneflight, run};
 use oneflight_tests::tls::{Event, Http2, Identity};
 use oneflight_tests::upstream::{Answer, ITEMS, NeverAccepts, Upstream};
 use oneflight_tests::{LIMIT, Subject, failsafe, fast_forward, patient, reaching, settings, tasks};
@@ -1057,4 +1058,25 @@ async fn over_http2_a_connection_whose_peer_is_gone_is_closed() {
     assert_eq!(frozen, Err("upstream-unavailable"));
     subject.connected(0).await;
     assert!(subject.ask(format!("need:{origin}/ok")).await.is_ok());
+}
+
+// fault 65
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_used_and_named_without_its_password() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let proxy = Upstream::start(Answer::Items).await;
+    let url = format!("{}/{{x}}", upstream.origin());
+    let secret = format!("http://user:hunter2@{}", proxy.address());
+    let output = oneflight(&["get", "1", "--base-url", &url])
+        .env("HTTP_PROXY", &secret)
+        .env("https_proxy", &secret)
+        .output();
+    let output = failsafe("oneflight to end", output).await.unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let warning = "expected a direct route to upstreams, got https_proxy and HTTP_PROXY, which oneflight does not use";
+    assert!(log.contains(warning) && !log.contains("hunter2"), "{log}");
+    assert_eq!((upstream.requests(), proxy.connections()), (1, 0));
+    let without = run(&["get", "1", "--base-url", &url]).await;
+    assert!(!String::from_utf8_lossy(&without.stderr).contains("direct route"));
 }

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::server::TlsStream;
 
+use crate::failsafe;
 use crate::tls::Identity;
 
 /// How a request is answered.
@@ -17,6 +18,8 @@ use crate::tls::Identity;
 pub enum Reply {
     /// 200 with the body `[]`.
     Items,
+    /// The same, before the reply to the next request of the connection.
+    WithNext,
     /// RST_STREAM with this error code.
     Reset(u32),
     /// GOAWAY with this error code that names the stream before this request's as the last one that was processed.
@@ -62,20 +65,22 @@ impl Frames {
     ///
     /// When loopback has no free port.
     pub async fn start(identity: &Identity, replies: impl IntoIterator<Item = Reply>) -> Self {
-        Self::with_max_streams(100, identity, replies).await
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(any, 100, identity, replies).await
     }
 
-    /// The same with this limit on the concurrent streams of a connection.
+    /// The same at this address, with this limit on the concurrent streams of a connection.
     ///
     /// # Panics
     ///
-    /// When loopback has no free port.
-    pub async fn with_max_streams(
+    /// When the address is in use.
+    pub async fn start_at(
+        address: SocketAddr,
         max_streams: u32,
         identity: &Identity,
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let tls = identity.acceptor(&["h2"]);
         let seen = Arc::new(Mutex::new(Seen {
@@ -106,6 +111,22 @@ impl Frames {
     #[must_use]
     pub fn origin(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the `count`th request.
+    pub async fn requested(&self, count: usize) {
+        failsafe("a request", async {
+            while self.seen().1 < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Connections and requests so far.
@@ -147,6 +168,7 @@ async fn converse(
     let settings = [&[0, 3][..], &max_streams.to_be_bytes()].concat();
     frame(&mut stream, SETTINGS, 0, 0, &settings).await?;
     let mut last = 0;
+    let mut held = Vec::new();
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await?;
@@ -160,6 +182,12 @@ async fn converse(
             HEADERS => {
                 let reply = next(seen);
                 let close = matches!(reply, Some(Reply::Close | Reply::GoAwayAndClose) | None);
+                for id in held.drain(..) {
+                    items(&mut stream, id).await?;
+                }
+                if reply == Some(Reply::WithNext) {
+                    held.push(id);
+                }
                 answer(&mut stream, reply, id, last).await?;
                 if close {
                     return stream.shutdown().await;
@@ -196,7 +224,7 @@ async fn answer(
             items(stream, id).await
         }
         Some(Reply::GoAwayAndClose) => frame(stream, GOAWAY, 0, 0, &go_away(id, NO_ERROR)).await,
-        Some(Reply::Close) | None => Ok(()),
+        Some(Reply::Close | Reply::WithNext) | None => Ok(()),
     }
 }
 

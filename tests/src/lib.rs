@@ -188,6 +188,7 @@ pub fn patient() -> Limits {
         flight_timeout: NEVER,
         max_cpu_time: NEVER,
         idle_timeout: NEVER,
+        max_connection_age: NEVER,
         ..Limits::default()
     }
 }

@@ -32,6 +32,10 @@ pub fn oneflight(args: &[&str]) -> Command {
         .env("XDG_CACHE_HOME", target.join("tmp/caches"))
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    // A proxy of the machine that runs the tests would be warned of.
+    for proxy in ["https_proxy", "http_proxy", "all_proxy"] {
+        command.env_remove(proxy).env_remove(proxy.to_uppercase());
+    }
     command
 }
 

@@ -8,20 +8,25 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::{self, SendResponse};
 use http::Response;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::failsafe;
 
-/// A self-signed server certificate and its key.
-pub struct Identity(CertifiedKey<rcgen::KeyPair>);
+/// A self-signed certificate and its key.
+pub struct Identity {
+    own: CertifiedKey<rcgen::KeyPair>,
+    /// As a server: the certificate that a client must have.
+    client: Option<CertificateDer<'static>>,
+}
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,20 +42,42 @@ impl Identity {
     /// When one of them is invalid.
     #[must_use]
     pub fn new(names: &[&str]) -> Self {
+        Self::changed(names, |_| {})
+    }
+
+    /// The same with other properties than a server's certificate has.
+    ///
+    /// # Panics
+    ///
+    /// When a name or a property is invalid.
+    #[must_use]
+    pub fn changed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        Self(generate_simple_self_signed(names).expect("names"))
+        let mut params = CertificateParams::new(names).expect("names");
+        change(&mut params);
+        let signing_key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&signing_key).expect("a certificate");
+        let own = CertifiedKey { cert, signing_key };
+        Self { own, client: None }
+    }
+
+    /// The same for a server that requests the certificate of `client`, and accepts no other.
+    #[must_use]
+    pub fn requesting(self, client: &Self) -> Self {
+        let client = Some(client.own.cert.der().clone());
+        Self { client, ..self }
     }
 
     /// The certificate, for the peers that trust it.
     #[must_use]
     pub fn pem(&self) -> String {
-        self.0.cert.pem()
+        self.own.cert.pem()
     }
 
     /// Its private key.
     #[must_use]
     pub fn key_pem(&self) -> String {
-        self.0.signing_key.serialize_pem()
+        self.own.signing_key.serialize_pem()
     }
 
     /// Connects to a server with this certificate for the name `localhost`; ALPN offers these protocols.
@@ -60,7 +87,7 @@ impl Identity {
     /// When it does not listen, or has another certificate.
     pub async fn connect(&self, server: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
-        let certificate = self.0.cert.der().clone();
+        let certificate = self.own.cert.der().clone();
         roots.add(certificate).expect("a certificate");
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -77,13 +104,23 @@ impl Identity {
     }
 
     pub(crate) fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
-        let key = PrivateKeyDer::try_from(self.0.signing_key.serialize_der()).expect("a key");
-        let certificate = self.0.cert.der().clone();
+        let key = PrivateKeyDer::try_from(self.own.signing_key.serialize_der()).expect("a key");
+        let certificate = self.own.cert.der().clone();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("versions that ring speaks")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key);
+            .expect("versions that ring speaks");
+        let config = match &self.client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let mut clients = RootCertStore::empty();
+                clients.add(client.clone()).expect("a certificate");
+                let provider = Arc::new(ring::default_provider());
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider);
+                config.with_client_cert_verifier(verifier.build().expect("a certificate"))
+            }
+        };
+        let config = config.with_single_cert(vec![certificate], key);
         let mut config = config.expect("a certificate and its key");
         config.alpn_protocols = wire_names(protocols);
         TlsAcceptor::from(Arc::new(config))

@@ -118,7 +118,20 @@ impl Upstream {
     ///
     /// When there is no free port.
     pub async fn start_at(ip: &str, answer: Answer, identity: Option<&Identity>) -> Self {
-        let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
+        Self::start_on((ip, 0), answer, identity).await
+    }
+
+    /// The same at this address and port.
+    ///
+    /// # Panics
+    ///
+    /// When it is in use.
+    pub async fn start_on(
+        address: (&str, u16),
+        answer: Answer,
+        identity: Option<&Identity>,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let tls = identity.map(|identity| identity.acceptor(&["http/1.1"]));
         let address = listener.local_addr().expect("an address");
         let seen = Arc::<Seen>::default();

@@ -49,6 +49,12 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "FILE", help = summarize("clients.NAME.ca_file"), long_help = describe("clients.NAME.ca_file"))]
     ca_file: Option<PathBuf>,
 
+    #[arg(long, value_name = "FILE", requires = "client_key", help = summarize("clients.NAME.client_certificate"), long_help = describe("clients.NAME.client_certificate"))]
+    client_certificate: Option<PathBuf>,
+
+    #[arg(long, value_name = "FILE", requires = "client_certificate", help = summarize("clients.NAME.client_key"), long_help = describe("clients.NAME.client_key"))]
+    client_key: Option<PathBuf>,
+
     #[arg(long, value_name = "ORIGIN", help = summarize("clients.NAME.trace_to"), long_help = describe("clients.NAME.trace_to"))]
     trace_to: Vec<AllowRule>,
 
@@ -98,6 +104,8 @@ impl ClientFlags {
             allow,
             allow_net,
             ca_file,
+            client_certificate,
+            client_key,
             trace_to,
             flight_timeout,
             deadline: _,
@@ -108,6 +116,8 @@ impl ClientFlags {
         component.is_some()
             || base_url.is_some()
             || ca_file.is_some()
+            || client_certificate.is_some()
+            || client_key.is_some()
             || flight_timeout.is_some()
             || !(set.is_empty() && set_from_env.is_empty())
             || !(allow.is_empty() && allow_net.is_empty() && trace_to.is_empty())
@@ -123,6 +133,13 @@ impl ClientFlags {
         self.set_all(&mut client)?;
         if let Some(file) = &self.ca_file {
             client.set_ca_file(file)?;
+        }
+        if let Some((certificate, key)) = self
+            .client_certificate
+            .as_ref()
+            .zip(self.client_key.as_ref())
+        {
+            client.set_identity(certificate, key)?;
         }
         client.allow.extend_from_slice(&self.allow);
         client.allow_net.extend_from_slice(&self.allow_net);

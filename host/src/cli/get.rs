@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
 use super::format::count;
+use super::proxy;
 use super::stderr::print_line;
 
 /// Gets the items of each KEY and prints one line per item: its id, a tab, its JSON. With several keys, each line
@@ -103,6 +104,7 @@ impl fmt::Display for Summary {
 
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        proxy::warn_of_unused();
         let component = self.client.load().await?;
         let client = Stack::new(
             component.clone(),

@@ -24,7 +24,7 @@ use super::reload::{ReadConfig, Reload, read};
 use super::signals::Signals;
 use super::stderr::print_line;
 use super::traces::Traces;
-use super::{allocator, log, stderr};
+use super::{allocator, log, proxy, stderr};
 
 /// Serves clients over HTTP: GET /v1/NAME/items?x=KEY, /livez, /readyz.
 ///
@@ -89,6 +89,7 @@ impl Serve {
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
         let rates = LineRates::default();
         log::start(targets, config.log.format, rates.clone(), tracer);
+        proxy::warn_of_unused();
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }

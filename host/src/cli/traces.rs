@@ -275,7 +275,7 @@ struct OtlpReceiver {
 impl OtlpReceiver {
     fn new(config: &TracesConfig) -> Self {
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(Roots::System.config())
+            .with_tls_config(Roots::System.config(None))
             .https_or_http()
             .enable_http1()
             .build();

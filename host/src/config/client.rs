@@ -18,7 +18,7 @@ use super::value::{self, OriginError, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{Instances, Settings};
-use crate::upstream::{AllowRule, Roots, UpstreamPolicy};
+use crate::upstream::{AllowRule, ClientIdentity, ClientIdentityError, Roots, UpstreamPolicy};
 
 /// A client, served at /v1/NAME/items?x=KEY.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -66,6 +66,17 @@ pub struct ClientConfig {
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "ca.pem")]
     ca_file: Option<PathBuf>,
 
+    /// A PEM file with the certificate by which the client identifies itself to upstreams that request one, and those
+    /// that lead to its root. Needs client_key.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<PathBuf>", example = "client.pem")]
+    client_certificate: Option<PathBuf>,
+
+    /// A PEM file with the private key of client_certificate, not encrypted.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<PathBuf>", example = "client-key.pem")]
+    client_key: Option<PathBuf>,
+
     /// Whether instances of the guest are reused. "fresh": each flight gets a new instance. "reused": a flight gets an
     /// idle instance if there is one, and each instance serves up to 1,000 calls or 60 s, or what
     /// { max_calls = 100, max_age = "10s" } sets. Reuse is faster, above all for guests that are slow to start, but
@@ -111,6 +122,8 @@ pub struct ClientConfig {
 
     #[serde(skip)]
     roots: Roots,
+    #[serde(skip)]
+    identity: Option<ClientIdentity>,
     /// The origin of the base URL, which is allowed. Set by [`complete`](ClientConfig::complete).
     #[serde(skip)]
     upstream: Option<AllowRule>,
@@ -171,6 +184,22 @@ pub enum ClientConfigError {
     },
     /// The built-in client would refuse this setting.
     Setting(SettingError),
+    /// These files have no certificate and key that belong together.
+    Identity {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What is wrong with them.
+        why: ClientIdentityError,
+    },
+    /// A client certificate without its key, or the reverse.
+    HalfIdentity {
+        /// The setting that is there.
+        set: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
     /// This setting has two values.
     SetTwice(String),
     /// The built-in client has no upstream.
@@ -193,6 +222,17 @@ impl Display for ClientConfigError {
             Self::Origin(error) => error.fmt(f),
             Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
             Self::Setting(error) => error.fmt(f),
+            Self::Identity {
+                certificate,
+                key,
+                why,
+            } => {
+                let (certificate, key) = (certificate.display(), key.display());
+                write!(f, "cannot use {certificate} and {key}: {why}")
+            }
+            Self::HalfIdentity { set, missing } => {
+                write!(f, "expected {missing} beside {set}, got none; set both")
+            }
             Self::SetTwice(name) => {
                 write!(
                     f,
@@ -232,6 +272,8 @@ impl ClientConfig {
             allow_net: Vec::new(),
             trace_to: Vec::new(),
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
             instances: Instances::default(),
             sharing: SharingSetting::default(),
             join_window: None,
@@ -241,6 +283,7 @@ impl ClientConfig {
             settings: BTreeMap::new(),
             limits: Limits::default(),
             roots: Roots::default(),
+            identity: None,
             upstream: None,
         }
     }
@@ -301,15 +344,35 @@ impl ClientConfig {
     ///
     /// When it cannot be read, or has none.
     pub fn set_ca_file(&mut self, file: &Path) -> Result<(), ClientConfigError> {
-        let pem = std::fs::read(file).map_err(|why| OriginError::Unreadable {
-            file: file.to_owned(),
-            why: why.to_string(),
-        })?;
+        let pem = read(file)?;
         self.roots = Roots::from_pem(&pem).map_err(|why| ClientConfigError::Certificates {
             file: file.to_owned(),
             why: format!("{why:#}"),
         })?;
         self.ca_file = Some(file.to_owned());
+        Ok(())
+    }
+
+    /// Identifies the client to upstreams by the certificate in the file `certificate`, whose private key is in the file
+    /// `key`.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be read, or they do not belong together.
+    pub fn set_identity(
+        &mut self,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<(), ClientConfigError> {
+        let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
+        let identity = identity.map_err(|why| ClientConfigError::Identity {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            why,
+        })?;
+        self.identity = Some(identity);
+        self.client_certificate = Some(certificate.to_owned());
+        self.client_key = Some(key.to_owned());
         Ok(())
     }
 
@@ -343,6 +406,23 @@ impl ClientConfig {
         if let Some(file) = self.ca_file.take() {
             let read = self.set_ca_file(&folder.join(file));
             read.map_err(|why| about("ca_file", &why))?;
+        }
+        match (self.client_certificate.take(), self.client_key.take()) {
+            (Some(certificate), Some(key)) => {
+                let read = self.set_identity(&folder.join(certificate), &folder.join(key));
+                read.map_err(|why| about("client_certificate", &why))?;
+            }
+            (None, None) => {}
+            (certificate, _) => {
+                let (set, missing) = match certificate {
+                    Some(_) => ("client_certificate", "client_key"),
+                    None => ("client_key", "client_certificate"),
+                };
+                return Err(about(
+                    set,
+                    &ClientConfigError::HalfIdentity { set, missing },
+                ));
+            }
         }
         let base_url = self.base_url.is_some();
         self.complete().map_err(|why| match &why {
@@ -400,6 +480,7 @@ impl ClientConfig {
                 nets: self.allow_net.clone(),
                 trace: self.trace_to.clone(),
                 roots: self.roots.clone(),
+                identity: self.identity.clone(),
                 ..UpstreamPolicy::default()
             },
             instances: self.instances,
@@ -414,6 +495,13 @@ impl ClientConfig {
             limits: self.limits.clone(),
         }
     }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, OriginError> {
+    std::fs::read(file).map_err(|why| OriginError::Unreadable {
+        file: file.to_owned(),
+        why: why.to_string(),
+    })
 }
 
 /// The origin of a base URL whose rest only its component understands.

@@ -87,6 +87,10 @@ limits! {
         /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to
         /// be used.
         idle_timeout: Duration = 4 s, at least 0 ms;
+        /// Maximum age of a connection that takes another request. Then a new one is opened, and the upstream's name is
+        /// resolved again. Connections end by chance up to a quarter earlier, so that not all are replaced at once.
+        /// The default follows a name that moves within about the time that its DNS records are cached.
+        max_connection_age: Duration = 120 s, at least 1 ms;
         /// Maximum size of the header section of a response. The default is several times what servers send. Values
         /// below 8 KiB count as 8 KiB.
         max_header_bytes: usize = 64 KiB, at least 1 B;

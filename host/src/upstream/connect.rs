@@ -52,6 +52,7 @@ pub(super) struct Connector {
     permits: Arc<Semaphore>,
     max_permits: usize,
     timeout: Duration,
+    max_age: Duration,
 }
 
 impl Connector {
@@ -59,7 +60,7 @@ impl Connector {
     /// dialling and the TLS handshake.
     pub(super) fn new(policy: Arc<UpstreamPolicy>, limits: &Limits) -> Self {
         let max_permits = max_requests_in_flight(limits) * 2;
-        let tls = policy.roots.config();
+        let tls = policy.roots.config(policy.identity.as_ref());
         let mut http = HttpConnector::new_with_resolver(PolicyResolver { policy });
         http.enforce_http(false);
         http.set_connect_timeout(Some(limits.connect_timeout));
@@ -75,6 +76,7 @@ impl Connector {
             permits: Arc::new(Semaphore::new(max_permits)),
             max_permits,
             timeout: limits.connect_timeout,
+            max_age: limits.max_connection_age,
         }
     }
 
@@ -94,9 +96,8 @@ impl Connector {
         };
         let inner = connector.call(uri).await;
         let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
-        Ok(TokioIo::new(UpstreamConnection::new(
-            inner, is_pooled, permit,
-        )))
+        let connection = UpstreamConnection::new(inner, is_pooled, self.max_age, permit);
+        Ok(TokioIo::new(connection))
     }
 }
 

@@ -1,18 +1,21 @@
 //! [`UpstreamConnection`]: an open connection, with its permit and a record of what it has carried.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Extensions;
 use hyper_rustls::MaybeHttpsStream;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// A connection, with its permit.
 #[derive(Debug)]
@@ -23,11 +26,13 @@ pub(super) struct UpstreamConnection {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What one connection has carried: payload, without the bytes of TLS itself.
+/// When one connection ends, and what it has carried: payload, without the bytes of TLS itself.
 ///
 /// Invariant: only the connection's own task writes it, before that task reports the outcome of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ConnectionRecord {
+    /// From then on the connection takes no further requests.
+    expires: Instant,
     /// Set by the first read.
     has_answered: AtomicBool,
     /// Set by every write, cleared by every read.
@@ -41,12 +46,13 @@ impl UpstreamConnection {
     pub(super) fn new(
         inner: MaybeHttpsStream<TokioIo<TcpStream>>,
         is_pooled: bool,
+        max_age: Duration,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             inner: TokioIo::new(inner),
             is_pooled,
-            record: Arc::default(),
+            record: Arc::new(ConnectionRecord::new(max_age)),
             _permit: permit,
         }
     }
@@ -64,7 +70,37 @@ impl UpstreamConnection {
     }
 }
 
+/// Takes the connection of a request out of the pool if it is too old. Its open requests continue.
+///
+/// hyper-util has no limit on the age of a connection. This is called once a request has its connection, so the first
+/// request after the connection's end is its last.
+pub(super) fn retire_if_old(connection: &CaptureConnection) {
+    let connected = connection.connection_metadata();
+    let Some(connected) = connected.as_ref() else {
+        return;
+    };
+    let record = ConnectionRecord::of(connected);
+    if record.is_some_and(|record| record.expires <= Instant::now()) {
+        connected.poison();
+    }
+}
+
 impl ConnectionRecord {
+    /// The record of a connection that was just opened. Its age is limited to between three quarters of `max_age` and
+    /// all of it, by chance, so that connections that were opened together are not replaced together.
+    fn new(max_age: Duration) -> Self {
+        let random = RandomState::new().hash_one(0);
+        let quarter = (max_age / 4).as_nanos().try_into().unwrap_or(u64::MAX);
+        let earlier = Duration::from_nanos(random.checked_rem(quarter).unwrap_or_default());
+        let now = Instant::now();
+        Self {
+            expires: now + max_age.saturating_sub(earlier),
+            has_answered: AtomicBool::new(false),
+            awaits_answer: AtomicBool::new(false),
+            has_split: AtomicBool::new(false),
+        }
+    }
+
     /// The record of a connection, from what hyper-util knows about it.
     pub(super) fn of(connected: &Connected) -> Option<Arc<Self>> {
         let mut extras = Extensions::new();
@@ -158,7 +194,7 @@ mod tests {
 
     #[test]
     fn only_a_used_connection_without_a_byte_since_the_request_awaits_another_answer() {
-        let record = ConnectionRecord::default();
+        let record = ConnectionRecord::new(Duration::ZERO);
         record.wrote(Some(&10), 10);
         assert!(!record.awaits_another_answer(), "its first request");
         record.read();
@@ -174,9 +210,20 @@ mod tests {
         assert!(record.awaits_another_answer(), "the write failed");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn connections_of_one_moment_end_at_different_times_within_the_limit() {
+        let (now, age) = (Instant::now(), Duration::from_secs(100));
+        let ages: Vec<_> = (0..100)
+            .map(|_| ConnectionRecord::new(age).expires - now)
+            .collect();
+        assert!(ages.iter().all(|each| *each <= age && *each >= age * 3 / 4));
+        assert!(ages.iter().any(|each| *each != ages[0]));
+        assert_eq!(ConnectionRecord::new(Duration::ZERO).expires, now);
+    }
+
     #[test]
     fn a_connection_that_took_a_part_of_a_write_proves_nothing() {
-        let record = ConnectionRecord::default();
+        let record = ConnectionRecord::new(Duration::ZERO);
         record.read();
         record.wrote(Some(&5), 10);
         record.wrote(Some(&5), 5);

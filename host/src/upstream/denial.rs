@@ -1,8 +1,14 @@
 //! [`Denial`]: why the host refused a request of the guest. Its message names hosts and addresses, and the flag that
 //! would permit the request. It is for the log only: neither the guest nor a caller gets it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
+
+use super::address::Kind;
+
+/// The maximum number of addresses of a name in a message.
+const MAX_ADDRESSES: usize = 8;
 
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,14 +18,12 @@ pub(super) enum Denial {
         /// `scheme://host[:port]`, as an allow rule would name it.
         origin: String,
     },
-    /// An allow rule covers the name, and it resolves to an address that the policy does not admit.
-    Address {
+    /// An allow rule covers the name, and it resolves to addresses none of which the policy admits.
+    Addresses {
         /// The name.
         host: String,
-        /// An address of it.
-        address: IpAddr,
-        /// The kind of that address.
-        kind: &'static str,
+        /// Its addresses.
+        refused: Vec<(IpAddr, Kind)>,
     },
     /// The request's URL is not of the form `http[s]://host[:port]/…`.
     BadUrl,
@@ -47,25 +51,10 @@ impl fmt::Display for Denial {
                 "expected a target that an allow rule covers, got {origin}; \
                  to permit it, add --allow {origin}"
             ),
-            Self::Address {
-                host,
-                address,
-                kind: kind @ "metadata",
-            } => write!(
-                f,
-                "expected {host} to resolve to a public address, got {address}, a {kind} address, which no name \
-                 may reach; to permit it, use the address itself in the URL and in --allow"
-            ),
-            Self::Address {
-                host,
-                address,
-                kind,
-            } => write!(
-                f,
-                "expected {host} to resolve to a public address, got {address}, a {kind} address; \
-                 to permit it, add --allow-net {address}/{}",
-                if address.is_ipv4() { 32 } else { 128 }
-            ),
+            Self::Addresses { host, refused } => {
+                write!(f, "expected {host} to resolve to a public address, got ")?;
+                addresses(f, refused)
+            }
             Self::BadUrl => {
                 f.write_str("expected a URL http[s]://host[:port]/path without a user, got another form")
             }
@@ -87,4 +76,35 @@ impl fmt::Display for Denial {
             ),
         }
     }
+}
+
+/// The `refused` addresses, and what would permit them.
+fn addresses(f: &mut fmt::Formatter<'_>, refused: &[(IpAddr, Kind)]) -> fmt::Result {
+    let mut distinct = refused.to_vec();
+    let mut seen = HashSet::new();
+    distinct.retain(|(address, _)| seen.insert(*address));
+    let shown = &distinct[..distinct.len().min(MAX_ADDRESSES)];
+    let list = |texts: Vec<String>, between: &str| texts.join(between);
+    let named = |(address, kind): &(IpAddr, Kind)| format!("{address} ({})", kind.name());
+    f.write_str(&list(shown.iter().map(named).collect(), ", "))?;
+    if shown.len() < distinct.len() {
+        write!(f, " and {} more", distinct.len() - shown.len())?;
+    }
+    let (metadata, others): (Vec<_>, Vec<_>) =
+        shown.iter().partition(|(_, kind)| *kind == Kind::Metadata);
+    if !others.is_empty() {
+        let flag = |(address, _): &(IpAddr, Kind)| {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            format!("--allow-net {address}/{bits}")
+        };
+        let flags = list(others.iter().map(flag).collect(), " ");
+        let them = if others.len() == 1 { "it" } else { "them" };
+        write!(f, "; to permit {them}, add {flags}")?;
+    }
+    if !metadata.is_empty() {
+        f.write_str(
+            "; no name may reach a metadata address: to permit it, use the address itself in the URL and in --allow",
+        )?;
+    }
+    Ok(())
 }

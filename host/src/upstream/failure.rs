@@ -8,6 +8,7 @@ use std::{fmt, io, iter};
 use hyper_util::client::legacy;
 use wasmtime_wasi_http::Error;
 
+use super::certificate::hint;
 use super::cut::CutReason;
 use super::denial::Denial;
 use crate::flight_context::RequestGuard;
@@ -91,7 +92,9 @@ impl RequestFailure {
                 };
             }
         }
-        Self::unavailable(Error::ConnectionTerminated, chain(error))
+        // An upstream that expects a client certificate may say so after the handshake.
+        let hint = tls_error(error).and_then(hint);
+        Self::unavailable(Error::ConnectionTerminated, with_hint(chain(error), hint))
     }
 
     fn not_connected(error: &ConnectError, reason: String) -> Self {
@@ -113,7 +116,16 @@ impl RequestFailure {
 
     /// The failure of a response whose body ended with `error`.
     pub(super) fn incomplete_body(error: &hyper::Error) -> Self {
-        let reason = format!("the body is incomplete: {}", chain(error));
+        let is_cut = |cause: &(dyn StdError + 'static)| {
+            let io = cause.downcast_ref::<io::Error>();
+            io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
+        };
+        // Without TLS the end of a connection is no error.
+        let hint = causes(error).any(is_cut).then(|| {
+            "expected the end of TLS (close_notify) or a Content-Length, got neither, so a part may be missing"
+                .to_owned()
+        });
+        let reason = format!("the body is incomplete: {}", with_hint(chain(error), hint));
         Self::unavailable(Error::HttpResponseIncomplete, reason)
     }
 
@@ -196,23 +208,9 @@ impl ConnectError {
     /// The error of hyper-util's and hyper-rustls' connectors.
     pub(super) fn from_connector(error: &(dyn StdError + Send + Sync + 'static)) -> Self {
         // Only TLS reports an I/O error without a wrapper. The error of the handshake is its source, or a deeper one.
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            let innermost = iter::successors(Some(error), |error| {
-                error.get_ref()?.downcast_ref::<io::Error>()
-            });
-            let tls = innermost
-                .last()
-                .and_then(io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            return Self::Tls(match tls {
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    format!("{error}; if the upstream expects plain HTTP, use http://")
-                }
-                Some(rustls::Error::InvalidCertificate(_)) => {
-                    format!("{error}; to trust its certificate, give its root with --ca-file")
-                }
-                _ => error.to_string(),
-            });
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let hint = tls_error(error).and_then(hint);
+            return Self::Tls(with_hint(io.to_string(), hint));
         }
         for cause in causes(error) {
             if let Some(named) = cause.downcast_ref::<Self>() {
@@ -248,6 +246,23 @@ pub(super) fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |&error| error.source())
+}
+
+/// The error of TLS that caused `error`.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| {
+        // An I/O error is no source of the one that contains it.
+        let io = cause.downcast_ref::<io::Error>()?;
+        let within = iter::successors(Some(io), |io| io.get_ref()?.downcast_ref::<io::Error>());
+        within.last()?.get_ref()?.downcast_ref::<rustls::Error>()
+    })
+}
+
+fn with_hint(reason: String, hint: Option<String>) -> String {
+    match hint {
+        Some(hint) => format!("{reason}; {hint}"),
+        None => reason,
+    }
 }
 
 /// An error and its sources, on one line.

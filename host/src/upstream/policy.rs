@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::address::Kind;
 use super::allow_rule::{AllowRule, Target};
 use super::denial::Denial;
+use super::identity::ClientIdentity;
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
 
@@ -26,6 +27,8 @@ pub struct UpstreamPolicy {
     pub trace: Vec<AllowRule>,
     /// The root certificates that are trusted.
     pub roots: Roots,
+    /// The certificate by which the client identifies itself to upstreams that request one. By default there is none.
+    pub identity: Option<ClientIdentity>,
     /// Resolves names. Its answers are checked.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -37,6 +40,7 @@ impl Default for UpstreamPolicy {
             nets: Vec::new(),
             trace: Vec::new(),
             roots: Roots::default(),
+            identity: None,
             resolver: Arc::new(SystemResolver::default()),
         }
     }
@@ -64,7 +68,7 @@ impl UpstreamPolicy {
     /// resolve to public addresses and to those in `nets`. No name may resolve to the address of a metadata service,
     /// which gives credentials to every client.
     pub(super) fn admit(&self, name: &str, resolved: Vec<IpAddr>) -> Result<Vec<IpAddr>, Denial> {
-        let mut denial = None;
+        let mut refused = Vec::new();
         let mut admitted = Vec::new();
         for address in resolved {
             let address = address.to_canonical();
@@ -75,17 +79,14 @@ impl UpstreamPolicy {
             if is_localhost || kind == Kind::Public || in_nets {
                 admitted.push(address);
             } else {
-                denial = Some(Denial::Address {
-                    host: name.to_owned(),
-                    address,
-                    kind: kind.name(),
-                });
+                refused.push((address, kind));
             }
         }
-        match denial {
-            Some(denial) if admitted.is_empty() => Err(denial),
-            _ => Ok(admitted),
+        if admitted.is_empty() && !refused.is_empty() {
+            let host = name.to_owned();
+            return Err(Denial::Addresses { host, refused });
         }
+        Ok(admitted)
     }
 }
 
@@ -128,6 +129,27 @@ mod tests {
                 "{denial}"
             );
         }
+    }
+
+    #[test]
+    fn the_denial_prints_a_flag_for_every_address_of_the_name() {
+        let resolved = ["10.0.0.1", "fd00::1", "169.254.169.254", "10.0.0.1"];
+        let resolved = resolved.map(|address| address.parse().unwrap()).to_vec();
+        let denial = policy(&[], &[]).admit("db.example", resolved).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "expected db.example to resolve to a public address, got 10.0.0.1 (private), fd00::1 (private), \
+             169.254.169.254 (metadata); to permit them, add --allow-net 10.0.0.1/32 --allow-net fd00::1/128; no name \
+             may reach a metadata address: to permit it, use the address itself in the URL and in --allow"
+        );
+        let many = (1..=20).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+        let denial = policy(&[], &[]).admit("db.example", many).unwrap_err();
+        assert!(
+            denial
+                .to_string()
+                .contains("10.0.0.8 (private) and 12 more"),
+            "{denial}"
+        );
     }
 
     #[test]

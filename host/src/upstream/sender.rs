@@ -6,6 +6,7 @@
 //! connection only as long as no byte of it was written, so a request is written to at most two connections.
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -18,7 +19,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::ConnectionRecord;
+use super::connection::{ConnectionRecord, retire_if_old};
 use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectError, RequestFailure, causes};
 use super::interim::InterimResponses;
@@ -105,7 +106,7 @@ impl Sender {
         let max = self.max_interim_responses;
         let interim = InterimResponses::count(&mut request, max);
         let mut connection = capture_connection(&mut request);
-        let exchange = async {
+        let mut exchange = pin!(async {
             let cut = request::ready(&mut request).await;
             cut.map_err(RequestFailure::cut)?;
             ready.await;
@@ -115,8 +116,14 @@ impl Sender {
                 () = interim.exceeded() => Err(RequestFailure::too_many_interim_responses(max)),
                 outcome = client.request(request) => Ok(outcome),
             }
-        };
-        let outcome = timeouts.enforce(exchange, &mut connection).await??;
+        });
+        let early = timeouts.until_connected(exchange.as_mut(), &mut connection);
+        let early = early.await?;
+        retire_if_old(&connection);
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => timeouts.until_first_byte(exchange).await?,
+        }?;
         Ok(outcome.map_err(|error| (error, connection)))
     }
 }

@@ -1,6 +1,6 @@
 //! [`Timeouts`]: the timeouts of one request.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::CaptureConnection;
@@ -48,14 +48,12 @@ impl Timeouts {
         }
     }
 
-    /// The outcome of `exchange`, one attempt, if it gets a connection in time and, from then on, its first byte.
-    /// All attempts together end at the deadline.
-    pub(super) async fn enforce<T>(
+    /// Waits until `exchange`, one attempt, has a connection. Returns its outcome if it ends before.
+    pub(super) async fn until_connected<T>(
         &self,
-        exchange: impl Future<Output = T>,
+        mut exchange: Pin<&mut impl Future<Output = T>>,
         connection: &mut CaptureConnection,
-    ) -> Result<T, RequestFailure> {
-        let mut exchange = pin!(exchange);
+    ) -> Result<Option<T>, RequestFailure> {
         let connected = async {
             tokio::select! {
                 biased;
@@ -64,29 +62,33 @@ impl Timeouts {
             }
         };
         let due = self.deadline.min(Instant::now() + self.connect);
-        match timeout_at(due, connected).await {
-            Ok(Some(outcome)) => return Ok(outcome),
-            Ok(None) => {}
-            Err(_) => {
-                let error = Error::ConnectionTimeout;
-                return Err(RequestFailure::timed_out(
-                    "connecting",
-                    self.settings.connect,
-                    error,
-                ));
-            }
-        }
-        let first_byte = self.deadline.min(Instant::now() + self.first_byte);
-        let outcome = timeout_at(first_byte, exchange).await;
-        outcome.map_err(|_| {
-            let error = Error::HttpResponseTimeout;
-            let setting = if first_byte == self.deadline {
-                REQUEST_TIMEOUT
-            } else {
-                self.settings.first_byte
-            };
-            RequestFailure::timed_out("the first byte", setting, error)
+        let connected = timeout_at(due, connected).await;
+        connected.map_err(|_| {
+            let setting = self.setting(due, self.settings.connect);
+            RequestFailure::timed_out("connecting", setting, Error::ConnectionTimeout)
         })
+    }
+
+    /// The outcome of `exchange`, which has a connection now, if its first byte arrives in time.
+    pub(super) async fn until_first_byte<T>(
+        &self,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T, RequestFailure> {
+        let due = self.deadline.min(Instant::now() + self.first_byte);
+        let outcome = timeout_at(due, exchange).await;
+        outcome.map_err(|_| {
+            let setting = self.setting(due, self.settings.first_byte);
+            RequestFailure::timed_out("the first byte", setting, Error::HttpResponseTimeout)
+        })
+    }
+
+    /// The setting to raise for what was `due` then: that of the deadline if it came first, else `own`.
+    fn setting(&self, due: Instant, own: Option<&'static str>) -> Option<&'static str> {
+        if due == self.deadline {
+            REQUEST_TIMEOUT
+        } else {
+            own
+        }
     }
 }
 

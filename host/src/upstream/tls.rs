@@ -8,6 +8,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::certificate::CertificateVerifier;
+use super::identity::ClientIdentity;
+
 /// The root certificates that are trusted.
 #[derive(Clone, Default)]
 pub enum Roots {
@@ -15,15 +18,18 @@ pub enum Roots {
     #[default]
     System,
     /// These, and none of the system's.
-    Given(Arc<RootCertStore>),
+    Given(Arc<GivenRoots>),
 }
 
-/// Whether the same certificates are trusted.
+/// The certificates of a PEM file.
+pub struct GivenRoots(Arc<CertificateVerifier>);
+
+/// Whether the same certificates are trusted. Certificates with one name and one key may differ in their validity.
 impl PartialEq for Roots {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::System, Self::System) => true,
-            (Self::Given(one), Self::Given(other)) => one.roots == other.roots,
+            (Self::Given(one), Self::Given(other)) => one.0.trusted() == other.0.trusted(),
             _ => false,
         }
     }
@@ -49,25 +55,42 @@ impl Roots {
     ///
     /// When `pem` has no certificate, or one that cannot be decoded.
     pub fn from_pem(pem: &[u8]) -> Result<Self, RootsError> {
-        let mut roots = RootCertStore::empty();
+        let mut store = RootCertStore::empty();
+        let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|error| RootsError::NotPem(error.to_string()))?;
-            roots
-                .add(certificate)
+            store
+                .add(certificate.clone())
                 .map_err(|error| RootsError::BadCertificate(error.to_string()))?;
+            certificates.push(certificate);
         }
-        if roots.is_empty() {
-            return Err(RootsError::NoCertificate);
-        }
-        Ok(Self::Given(Arc::new(roots)))
+        // The only error is that there are none.
+        let verifier = CertificateVerifier::new(Arc::new(store), certificates);
+        let verifier = verifier.map_err(|_| RootsError::NoCertificate)?;
+        Ok(Self::Given(Arc::new(GivenRoots(Arc::new(verifier)))))
     }
 
-    /// The TLS configuration that trusts them.
+    /// The TLS configuration that trusts them, and identifies itself as `identity` to an upstream that requests a
+    /// certificate.
+    ///
+    /// # Panics
+    ///
+    /// Never: ring supports the default versions of TLS.
     #[must_use]
-    pub fn config(&self) -> ClientConfig {
-        match self {
-            Self::System => SYSTEM.clone(),
-            Self::Given(roots) => config(Arc::clone(roots)),
+    pub fn config(&self, identity: Option<&ClientIdentity>) -> ClientConfig {
+        // The provider is explicit: an embedder may have installed another one as the process's default.
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default protocol versions");
+        let config = match self {
+            Self::System => config.with_root_certificates(Arc::clone(&SYSTEM)),
+            Self::Given(roots) => config
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(&roots.0) as _),
+        };
+        match identity {
+            Some(identity) => config.with_client_cert_resolver(identity.resolver()),
+            None => config.with_no_client_auth(),
         }
     }
 }
@@ -89,29 +112,27 @@ impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System => f.write_str("System"),
-            Self::Given(roots) => f.debug_tuple("Given").field(&roots.len()).finish(),
+            Self::Given(roots) => roots.fmt(f),
         }
     }
 }
 
-static SYSTEM: LazyLock<ClientConfig> = LazyLock::new(|| {
+impl fmt::Debug for GivenRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificates = self.0.trusted().len();
+        f.debug_tuple("Given").field(&certificates).finish()
+    }
+}
+
+static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "could not read a root certificate of this system");
     }
     roots.add_parsable_certificates(found.certs);
-    config(Arc::new(roots))
+    Arc::new(roots)
 });
-
-fn config(roots: Arc<RootCertStore>) -> ClientConfig {
-    // The provider is explicit: an embedder may have installed another one as the process's default.
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
 
 #[cfg(test)]
 mod tests {

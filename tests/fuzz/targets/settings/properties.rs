@@ -20,6 +20,11 @@ mod resolve {
     pub(super) use oneflight::upstream::{Resolve, SystemResolver};
 }
 
+/// Where the policy's file looks for client certificates.
+mod identity {
+    pub(super) use oneflight::upstream::ClientIdentity;
+}
+
 /// Where the policy's file looks for root certificates.
 mod tls {
     pub(super) use oneflight::upstream::Roots;
