@@ -132,10 +132,7 @@ impl Reload<'_> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         for client in &config.clients {
             match Fingerprint::of(client).await {
-                // A probe is called at each reload, and refuses it if it fails, so its client is loaded again.
-                Some(same) if client.probe().is_none() && self.fingerprints.has(&same) => {
-                    kept.push(same);
-                }
+                Some(same) if self.fingerprints.has(&same) => kept.push(same),
                 _ => changed.push(client),
             }
         }
