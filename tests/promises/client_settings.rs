@@ -2,7 +2,7 @@
 //! call.
 
 use oneflight_tests::artifacts;
-use oneflight_tests::caller::get;
+use oneflight_tests::caller::{code, get};
 use oneflight_tests::folder::Folder;
 use oneflight_tests::process::{self, run};
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
@@ -222,7 +222,7 @@ fn misbehaving(probe: &str) -> String {
 
 // fault 74
 #[tokio::test]
-async fn a_client_with_a_probe_is_called_once_when_it_is_loaded() {
+async fn a_client_with_a_probe_is_called_once_at_the_start_and_at_each_reload() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
     let text = format!(
@@ -237,23 +237,43 @@ async fn a_client_with_a_probe_is_called_once_when_it_is_loaded() {
         "{:?}",
         upstream.heads()
     );
-    // A client that has not changed is not loaded again.
     service.hang_up();
     service.logged("unchanged=1").await;
-    assert_eq!(upstream.requests(), 1);
+    assert_eq!(upstream.requests(), 2);
     let changed = format!("{text}settings.HEADER_A = 'b'\n");
     folder.write("a.toml", changed.as_bytes());
     service.hang_up();
     service.logged("unchanged=0").await;
-    assert_eq!(upstream.requests(), 2);
+    assert_eq!(upstream.requests(), 3);
     let checked = run(&["config", "check", &file]).await;
     assert!(checked.status.success(), "{checked:?}");
-    assert_eq!(upstream.requests(), 3);
+    assert_eq!(upstream.requests(), 4);
     assert_eq!(
         get(service.address, "/v1/a/items?x=1").await.body(),
         ITEMS_JSON
     );
-    assert_eq!(upstream.requests(), 4);
+    assert_eq!(upstream.requests(), 5);
+}
+
+// fault 74
+#[tokio::test]
+async fn a_probe_that_fails_at_a_reload_refuses_it_even_if_its_client_has_not_changed() {
+    let upstream = Upstream::start(Answer::OneInAll).await;
+    let folder = Folder::new();
+    let text = format!("{}probe = 'first'\n", asking(&upstream));
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = process::Service::start(&["--config", &file]).await;
+    let added = format!("{text}{}", misbehaving("echo:1").replace(".a]", ".b]"));
+    folder.write("a.toml", added.as_bytes());
+    service.hang_up();
+    service
+        .logged(
+            "nothing has changed: could not probe the client a: expected items for the key of probe, got \
+             upstream-unavailable",
+        )
+        .await;
+    let answer = get(service.address, "/v1/b/items?x=echo:1").await;
+    assert_eq!(code(&answer), "unknown-client");
 }
 
 // fault 74

@@ -206,15 +206,15 @@ pub(super) async fn load_client(
             .with_context(|| format!("cannot run {}", file.display()))?,
     };
     if let Some(key) = client.probe() {
-        probe(&component, key).await?;
+        let metrics = ClientMetrics::default();
+        let stack = Stack::new(component.clone(), component.settings(), metrics);
+        probe(&stack, key).await?;
     }
     Ok(component)
 }
 
 /// Calls the client with this key, within its limits.
-async fn probe(component: &ComponentClient, key: &str) -> anyhow::Result<()> {
-    let metrics = ClientMetrics::default();
-    let client = Stack::new(component.clone(), component.settings(), metrics);
+pub(super) async fn probe(client: &impl Client, key: &str) -> anyhow::Result<()> {
     let reply = client.call(Call::from(key).into()).await;
     let Err(error) = reply.result else {
         return Ok(());

@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::config::{ClientConfig, CompileConfig, Config};
-use oneflight::registry::{ClientRegistry, LoadedClient, ShuttingDown};
+use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
 use oneflight::{ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
@@ -18,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::capacity::warnings;
 use super::certificate::Certificate;
-use super::client::load_client;
+use super::client::{load_client, probe};
 use super::compile::compilation;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::log::LineRates;
@@ -129,13 +130,17 @@ impl Reload<'_> {
             Some(files) => Some(Certificate::read(files.clone()).await?),
             None => None,
         };
-        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        let (mut kept, mut changed, mut probes) = (Vec::new(), Vec::new(), Vec::new());
         for client in &config.clients {
             match Fingerprint::of(client).await {
-                Some(same) if self.fingerprints.has(&same) => kept.push(same),
+                Some(same) if self.fingerprints.has(&same) => {
+                    kept.push(same);
+                    probes.push(self.probe_kept(client));
+                }
                 _ => changed.push(client),
             }
         }
+        try_join_all(probes).await?;
         let loading = self.load(&changed, &config.compile).await?;
         let loaded: Vec<_> = loading.try_collect().await?;
         let (loaded, fingerprints): (Vec<_>, Vec<_>) = loaded
@@ -161,6 +166,17 @@ impl Reload<'_> {
         let count = config.clients.len();
         tracing::info!(clients = count, unchanged, "reloaded");
         Ok(())
+    }
+
+    /// Calls a running client once if its settings have a probe, as if it were loaded again.
+    async fn probe_kept(&self, client: &ClientConfig) -> anyhow::Result<()> {
+        let name = client.name();
+        let (Some(key), ClientLookup::Loaded(running)) = (client.probe(), self.clients.find(name))
+        else {
+            return Ok(());
+        };
+        let probed = probe(running.client(), key).await;
+        probed.with_context(|| format!("could not probe the client {name}"))
     }
 
     /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.

@@ -102,9 +102,8 @@ pub struct ClientConfig {
     #[schemars(with = "AbandonedSetting")]
     pub abandoned: Abandoned,
 
-    /// A key that is called once whenever the client is loaded: at the start, at a reload if the client has changed, and
-    /// by config check. If the call fails, the client is not loaded, so the service does not start, or the reload changes
-    /// nothing.
+    /// A key that is called once at the start, at each reload, and by config check. If the call fails, the service does
+    /// not start, or the reload changes nothing.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<String>", example = "42")]
     probe: Option<String>,
