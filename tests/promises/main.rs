@@ -35,6 +35,8 @@ mod observing;
 mod output;
 mod page;
 mod resending;
+#[cfg(feature = "programs")]
+mod scripts;
 mod service;
 mod sharing;
 mod signals;

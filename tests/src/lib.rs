@@ -19,6 +19,7 @@ pub mod nginx;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod script;
 pub mod serving;
 pub mod tls;
 pub mod uploads;
