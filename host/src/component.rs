@@ -32,7 +32,6 @@ mod error_mapping;
 mod instance_pool;
 mod loader;
 mod output;
-
 mod report;
 mod store;
 

@@ -68,8 +68,8 @@ limits! {
         /// Maximum number of concurrent connections to the admin address. Eight more may request /livez, /readyz and
         /// /metrics. The default has room for a few tools with a few connections each.
         max_admin_connections: usize = 100, at least 1;
-        /// Maximum number of open dashboards, and half of max_admin_connections at most. The default is more than a team
-        /// has open.
+        /// Maximum number of open dashboards. They also use half of max_admin_connections at most. The default is more
+        /// than a team has open.
         max_dashboards: usize = 20, at least 1;
         /// Maximum time to receive the header section of a request from its first byte, to complete a TLS handshake,
         /// or to send anything on a new connection. Mobile networks need seconds.
@@ -89,7 +89,7 @@ limits! {
         /// Maximum number of concurrent streams on one HTTP/2 connection. A proxy may send the requests of all its
         /// callers over one connection.
         max_streams: usize = 1_000, at least 1;
-        /// Time between two checks of whether the files of the certificate have changed. Then they are used for new
+        /// Time between two checks of whether the files of the certificate have changed. Changed files are used for new
         /// connections, without a signal.
         tls_check_interval: Duration = 60 s, at least 1 ms;
         /// Time after SIGTERM in which the service still accepts new flights, while /readyz responds 503. Load

@@ -2,8 +2,8 @@
 //!
 //! Every request of a guest is sent from here, once the [`UpstreamPolicy`] has allowed it, over a connection of the
 //! client's own pool. The host limits its size and time, regardless of what the guest sets. A request follows no
-//! redirect and ends with its flight: what the guest has not finished by then is cut, so that it never looks whole. It is
-//! written to a second connection only if the upstream provably did not process it, see `sender`.
+//! redirect and ends with its flight: what the guest has not finished by then is cut, so that it never looks whole. It
+//! is written to a second connection only if the upstream did not process it or it may be repeated, see `sender`.
 
 mod address;
 mod allow_rule;

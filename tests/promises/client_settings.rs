@@ -1,4 +1,4 @@
-//! The settings of a client that only its component understands: judged by the parser of the built-in client, or by a
+//! The settings of a client that only its component understands: checked by the parser of the built-in client, or by a
 //! call.
 
 use oneflight_tests::artifacts;

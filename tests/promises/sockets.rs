@@ -120,7 +120,10 @@ async fn a_socket_without_a_listener_is_replaced_and_nothing_else_is() {
 
     let file = folder.write("file", b"kept");
     for (path, why) in [
-        (&*callers, "another process listens there"),
+        (
+            &*callers,
+            "expected no process that listens at this path, got one",
+        ),
         (
             &*file,
             "expected a socket or nothing at this path, got another file",

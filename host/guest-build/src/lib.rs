@@ -3,7 +3,8 @@
 //! The host's built-in client and the guests of the tests are built in the same way: in a target folder of their own
 //! that all profiles share (so that clippy, release and doc do not build a guest again), and without the environment
 //! that the outer cargo sets for the crate that it builds (its flags and wrappers are not meant for Wasm). It reads
-//! only the package's name and its path dependencies from the manifest, and does not check the component against the contract; loading it does.
+//! only the package's name and its path dependencies from the manifest, and does not check the component against the
+//! contract; loading it does.
 //!
 //! ```no_run
 //! use std::path::Path;

@@ -36,7 +36,10 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Result<Vec<u8>, LoadError>> {
     // Checked before the file is read into memory, or waits for the writer of a pipe.
     let metadata = file.metadata().with_context(unreadable)?;
     if !metadata.is_file() {
-        bail!("expected a file at {}, got something else", file.display());
+        bail!(
+            "expected a file at {}, got a folder, a pipe or a device; give the path of a component",
+            file.display()
+        );
     }
     let (found, limit) = (
         metadata.len(),

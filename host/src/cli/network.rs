@@ -105,7 +105,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            "another process listens there",
+            "expected no process that listens at this path, got one",
         )),
     }
 }

@@ -45,7 +45,7 @@ fn run() {
     loop {
         thread::sleep(TICK);
         let mut ticked = lock();
-        // Dropping what may be the last reference to an engine frees its pool, which takes its time: not here.
+        // The reference may be the last one. Then the engine's pool is freed here, which delays the next tick.
         ticked.engines.retain(|engine| {
             let engine = engine.upgrade();
             engine.inspect(Engine::increment_epoch).is_some()

@@ -1,5 +1,5 @@
-//! Judges the settings of the built-in client as it will judge them itself, so that a mistake is found when it is
-//! loaded and not by its callers.
+//! Checks the settings of the built-in client as it checks them itself, so that a mistake is found when it is loaded
+//! and not by its callers.
 
 use client_settings::{BASE_URL, ClientSettings, Header, Problem, SettingError};
 use http::HeaderName;
@@ -11,7 +11,7 @@ use crate::upstream::{AllowRule, is_forbidden_header};
 /// # Errors
 ///
 /// For the first setting that the client, or the host on its behalf, would refuse.
-pub(super) fn judge<'a>(
+pub(super) fn check<'a>(
     variables: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<AllowRule, SettingError> {
     let settings = ClientSettings::parse(variables)?;
@@ -40,7 +40,7 @@ mod tests {
         let url = (BASE_URL, "http://a.example/{x}");
         let variables = [url, (setting, value)];
         let from = usize::from(setting == BASE_URL);
-        let error = judge(variables[from..].iter().copied()).unwrap_err();
+        let error = check(variables[from..].iter().copied()).unwrap_err();
         assert_eq!(error.setting(), setting);
         error.problem()
     }
@@ -76,7 +76,7 @@ mod tests {
                 format!("http://a.example/b{char}00c"),
                 format!("http://a.example/?{char}00"),
             ] {
-                if judge([(BASE_URL, &*url)].into_iter()).is_ok() {
+                if check([(BASE_URL, &*url)].into_iter()).is_ok() {
                     assert!(url.replace("{x}", "7").parse::<Uri>().is_ok(), "{url:?}");
                 }
             }

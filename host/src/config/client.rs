@@ -66,8 +66,8 @@ pub struct ClientConfig {
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "ca.pem")]
     ca_file: Option<PathBuf>,
 
-    /// A PEM file with the certificate by which the client identifies itself to upstreams that request one, and those
-    /// that lead to its root. Needs client_key.
+    /// A PEM file with the certificate by which the client identifies itself to upstreams that request one, followed by
+    /// the certificates between it and its root. Needs client_key.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "client.pem")]
     client_certificate: Option<PathBuf>,
@@ -111,7 +111,7 @@ pub struct ClientConfig {
     /// Environment variables of the guest. The built-in client reads BASE_URL, `HEADER_<NAME>` (a header to send),
     /// ITEMS_AT (a JSON pointer to the items: an array, one object, or null for none), ID_AT (a JSON pointer to the id
     /// within an item) and ANSWER (with the value item, the answer is one item, whose id is the key). Read secrets from
-    /// oneflight's own environment or from a file; a line end at their end is removed.
+    /// oneflight's own environment or from a file; a trailing line end is removed.
     #[serde(deserialize_with = "value::table")]
     #[schemars(example = setting_examples())]
     settings: BTreeMap<String, SecretValue>,
@@ -443,7 +443,7 @@ impl ClientConfig {
     pub fn complete(mut self) -> Result<Self, ClientConfigError> {
         self.upstream = match self.component {
             Component::Builtin => {
-                let origin = builtin::judge(self.variables());
+                let origin = builtin::check(self.variables());
                 Some(origin.map_err(|error| match error.problem() {
                     Problem::NoUrl => ClientConfigError::NoUpstream,
                     _ => ClientConfigError::Setting(error),

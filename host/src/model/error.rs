@@ -1,7 +1,7 @@
 //! [`ClientError`]: why a call has no outcome. One variant per decision that a caller can take, each with its code.
 //!
-//! An error about a limit names the setting that raises it. Messages are the host's own, and no variant has room for others: the error text of a guest, and the names and
-//! addresses of upstreams, go to the log.
+//! An error about a limit names the setting that raises it. Messages are the host's own, and no variant has room for
+//! others: the error text of a guest, and the names and addresses of upstreams, go to the log.
 
 use std::fmt;
 use std::time::Duration;

@@ -59,8 +59,8 @@ limits! {
         max_key_bytes: usize = 4 KiB, at least 0 B;
         /// Maximum size of the output of one execution that is logged. The rest is dropped and counted.
         max_log_bytes: usize = 64 KiB, at least 0 B;
-        /// Maximum number of lines per second in the log about this client, and as many that its guest prints. The
-        /// rest is left out and counted. The default is at most 8 MB per second.
+        /// Maximum number of lines per second that are logged about this client, and likewise of lines that its guest
+        /// prints. The rest is left out and counted. The default is at most 8 MB per second.
         max_log_lines: usize = 1_000, at least 0;
         /// Maximum time to connect to an upstream, including name resolution and the TLS handshake. The default
         /// tolerates one lost packet.
@@ -87,9 +87,10 @@ limits! {
         /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to
         /// be used.
         idle_timeout: Duration = 4 s, at least 0 ms;
-        /// Maximum age of a connection that takes another request. Then a new one is opened, and the upstream's name is
-        /// resolved again. Connections end by chance up to a quarter earlier, so that not all are replaced at once.
-        /// The default follows a name that moves within about the time that its DNS records are cached.
+        /// Maximum age of a connection. The first request after that is its last one; for later ones a new connection
+        /// is opened, and the upstream's name is resolved again. The age of each connection is limited to a random time
+        /// up to a quarter shorter, so that not all are replaced at once. The default follows a name that moves within
+        /// about the time that its DNS records are cached.
         max_connection_age: Duration = 120 s, at least 1 ms;
         /// Maximum size of the header section of a response. The default is several times what servers send. Values
         /// below 8 KiB count as 8 KiB.

@@ -1,6 +1,6 @@
 //! [`HttpServer`]: serves one listener's connections, each in its own task.
 //!
-//! How long a connection may do what it does, its [`ConnectionActivity`] says: send a request head, not read its
+//! Its [`ConnectionActivity`] states how long a connection may do what it does now: send a request head, not read its
 //! response, or be idle. hyper has one timer for two of these, the time for a head and the time between requests, so
 //! it has none here. An idle connection is closed when its time has passed, when its place is needed, or at the
 //! shutdown.
@@ -223,7 +223,7 @@ impl<H: Handler> Connection<H> {
             // As a proxy does to check whether the service listens.
             Err(error @ ProxyHeaderError::Ended(_)) => {
                 tracing::debug!(
-                    "a connection of a proxy has no header of the PROXY protocol: {error}"
+                    "closed a connection: expected a header of the PROXY protocol, {error}"
                 );
             }
             Err(error) => {

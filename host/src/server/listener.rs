@@ -41,7 +41,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// Counts one more. Returns how many there were since the last call that did, if they are to be logged now.
+    /// Counts one more. If they are to be logged now, returns how many there were since they were last logged.
     fn add(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         let is_due = self
@@ -104,7 +104,8 @@ impl Listener {
             let ListenerName { name, limit, .. } = self.name;
             tracing::warn!(
                 %error, listener = name, attempts,
-                "could not accept connections; raise the limit of open files (LimitNOFILE, ulimit -Hn) or lower {limit}"
+                "could not accept connections; if too many files are open, raise their limit (LimitNOFILE, ulimit -Hn) or \
+                 lower {limit}"
             );
         }
     }

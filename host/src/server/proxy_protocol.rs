@@ -46,7 +46,7 @@ pub(super) enum ProxyHeaderError {
 impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ended(error) => return write!(f, "the connection ended before its end: {error}"),
+            Self::Ended(error) => return write!(f, "got the end of the connection within it: {error}"),
             Self::Missing => {
                 "got other bytes; let the proxy send one (in HAProxy: send-proxy or send-proxy-v2, and \
                  check-send-proxy), or remove its network from proxy_protocol_from"

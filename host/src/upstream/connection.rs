@@ -31,7 +31,7 @@ pub(super) struct UpstreamConnection {
 /// Invariant: only the connection's own task writes it, before that task reports the outcome of a request.
 #[derive(Debug)]
 pub(super) struct ConnectionRecord {
-    /// From then on the connection takes no further requests.
+    /// The next request after this time is the connection's last, see [`retire_if_old`].
     expires: Instant,
     /// Set by the first read.
     has_answered: AtomicBool,

@@ -84,9 +84,8 @@ fn addresses(f: &mut fmt::Formatter<'_>, refused: &[(IpAddr, Kind)]) -> fmt::Res
     let mut seen = HashSet::new();
     distinct.retain(|(address, _)| seen.insert(*address));
     let shown = &distinct[..distinct.len().min(MAX_ADDRESSES)];
-    let list = |texts: Vec<String>, between: &str| texts.join(between);
     let named = |(address, kind): &(IpAddr, Kind)| format!("{address} ({})", kind.name());
-    f.write_str(&list(shown.iter().map(named).collect(), ", "))?;
+    f.write_str(&shown.iter().map(named).collect::<Vec<_>>().join(", "))?;
     if shown.len() < distinct.len() {
         write!(f, " and {} more", distinct.len() - shown.len())?;
     }
@@ -97,7 +96,7 @@ fn addresses(f: &mut fmt::Formatter<'_>, refused: &[(IpAddr, Kind)]) -> fmt::Res
             let bits = if address.is_ipv4() { 32 } else { 128 };
             format!("--allow-net {address}/{bits}")
         };
-        let flags = list(others.iter().map(flag).collect(), " ");
+        let flags = others.iter().map(flag).collect::<Vec<_>>().join(" ");
         let them = if others.len() == 1 { "it" } else { "them" };
         write!(f, "; to permit {them}, add {flags}")?;
     }

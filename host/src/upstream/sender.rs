@@ -1,5 +1,5 @@
-//! [`Sender`]: sends a request over a connection of the pool, and once more over a new connection if the upstream
-//! provably did not process it.
+//! [`Sender`]: sends a request over a connection of the pool, and once more over a new connection if the upstream did
+//! not process it, or gave no sign of having processed it and the request may be repeated: see [`Unprocessed`].
 //!
 //! The second attempt is not a retry of a request that failed: it replaces a connection that could not be used. It is
 //! never followed by a third, and a request with a body has none. hyper-util itself moves a request to another
@@ -186,7 +186,7 @@ impl Replay {
     }
 }
 
-/// Why an upstream has not processed a request without a body.
+/// Why an upstream has not processed a request without a body, or why the request may be repeated although it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unprocessed {
     /// The connection was gone before the request was written to it.

@@ -103,7 +103,7 @@ impl Families {
             requests: registry.counters("upstream_requests", "Requests sent to upstreams"),
             resent: registry.counters(
                 "upstream_requests_resent",
-                "Requests sent once more, over a new connection, because the upstream had not processed them",
+                "Requests sent once more, over a new connection, because the first one ended before their answer",
             ),
             saved: registry.counters(
                 "upstream_requests_saved",

@@ -1,11 +1,11 @@
 //! [`HalfClosed`]: whether a caller that has sent the end of its data has left, or still reads.
 //!
 //! A caller may close one direction of its connection after its request, and then read the response. Another one
-//! closes both, and its flight should lose it at once. TCP shows the same to both peers: a FIN. The difference shows only when
+//! closes both, and should leave its flight at once. TCP shows the same of both: a FIN. The difference shows only when
 //! something is sent: the system of a caller that has left answers with a reset.
 //!
 //! So the first bytes of the response are sent as soon as the end of the data is read. They are the same for every
-//! response, and the caller that reads gets the response that it would have got otherwise. If a reset arrives, the
+//! response, and a caller that reads gets the response that it would have got otherwise. If a reset arrives, the
 //! connection ends.
 //!
 //! Only for HTTP/1: the end of the data ends an HTTP/2 connection. Not for TLS 1.2: RFC 5246, section 7.2.1 demands

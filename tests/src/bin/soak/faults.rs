@@ -1,7 +1,7 @@
 //! The real service among upstreams, callers and operators that misbehave, and what it holds afterwards.
 //!
-//! Each fault of [`FAULTS`] is caused again and again for the whole time, all of them at once, and each answer is compared
-//! with the one that is expected. Meanwhile the log is read only half of the time.
+//! Each fault of [`FAULTS`] is caused again and again for the whole time, all of them at once, and each answer is
+//! compared with the one that is expected. Meanwhile the log is read only half of the time.
 
 mod operator;
 mod process;
@@ -22,10 +22,10 @@ use self::rounds::{FAULTS, Fault};
 use self::world::World;
 use crate::promises::report;
 
-/// Between two rounds of one fault: the machine is to be busy with all of them, not with one.
+/// The pause between two rounds of one fault: the machine should be busy with all of them, not with one.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Between two reloads of the service.
+/// The time between two reloads of the service.
 const RELOAD: Duration = Duration::from_secs(2);
 
 /// By how much the service's resident memory may grow, in bytes.
