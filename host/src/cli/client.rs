@@ -2,6 +2,7 @@
 //! that of the settings in a configuration file.
 
 use std::collections::HashSet;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +15,10 @@ use oneflight::config::{
 };
 use oneflight::model::setting::LimitTable;
 use oneflight::upstream::AllowRule;
-use oneflight::{Call, Client, ClientMetrics, ComponentClient, Engine, Instances, Limits, Stack};
+use oneflight::{
+    Call, Client, ClientError, ClientMetrics, ComponentClient, Engine, Freshness, Instances,
+    Limits, Request, Stack,
+};
 
 use super::compile::CompileFlags;
 use super::flag::{RenamedFlag, limit, renamed};
@@ -213,18 +217,33 @@ pub(super) async fn load_client(
     Ok(component)
 }
 
-/// Calls the client with this key, within its limits.
-pub(super) async fn probe(client: &impl Client, key: &str) -> anyhow::Result<()> {
-    let reply = client.call(Call::from(key).into()).await;
-    let Err(error) = reply.result else {
-        return Ok(());
+/// Calls the client with this key, within its limits, in a flight of its own.
+pub(super) async fn probe(client: &impl Client, key: &str) -> Result<(), ProbeError> {
+    let request = Request {
+        freshness: Freshness::New,
+        ..Call::from(key).into()
     };
-    let code = error.code();
-    anyhow::bail!(
-        "expected items for the key of probe, got {code}: {error}; correct the client's settings or the key, or \
-         remove probe"
-    )
+    let result = client.call(request).await.result;
+    result.map(drop).map_err(ProbeError)
 }
+
+/// The call of a probe has failed.
+#[derive(Debug)]
+pub(super) struct ProbeError(pub(super) ClientError);
+
+impl Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        write!(
+            f,
+            "expected items for the key of probe, got {}: {error}; correct the client's settings or the key, or \
+             remove probe",
+            error.code()
+        )
+    }
+}
+
+impl std::error::Error for ProbeError {}
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]

@@ -7,9 +7,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use oneflight::config::{A_LISTEN_ADDRESS, AN_ADDRESS, ListenAddress};
 use oneflight::server::ServiceSocket;
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 
 /// Connections that the kernel queues until they are accepted: 4,096, the most that Linux grants by default. Callers
 /// may connect all together, and a caller that finds the queue full tries again only after a second.
@@ -100,10 +101,13 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         let message = "expected a socket or nothing at this path, got another file; remove it";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::new(
+    // One poll: the attempt does not wait, and a process whose backlog is full listens, too.
+    match UnixStream::connect(path).now_or_never() {
+        Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path)
+        }
+        Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "expected no process that listens at this path, got one",
         )),

@@ -12,14 +12,14 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::config::{ClientConfig, CompileConfig, Config};
 use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
-use oneflight::{ComponentClient, Engine, Metrics};
+use oneflight::{ClientError, ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::capacity::warnings;
 use super::certificate::Certificate;
-use super::client::{load_client, probe};
+use super::client::{ProbeError, load_client, probe};
 use super::compile::compilation;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::log::LineRates;
@@ -175,8 +175,11 @@ impl Reload<'_> {
         else {
             return Ok(());
         };
-        let probed = probe(running.client(), key).await;
-        probed.with_context(|| format!("could not probe the client {name}"))
+        match probe(running.client(), key).await {
+            // It has as many callers as it may: nothing is wrong with its settings.
+            Ok(()) | Err(ProbeError(ClientError::Overloaded(_))) => Ok(()),
+            Err(error) => Err(error).context(format!("could not probe the client {name}")),
+        }
     }
 
     /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.

@@ -101,7 +101,11 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let certificate = match &config.tls {
-            Some(files) => Some(Certificate::read(files.clone()).await?),
+            // The files may be on a file system that hangs.
+            Some(files) => tokio::select! {
+                () = &mut shutdown => return Ok(ExitCode::SUCCESS),
+                read = Certificate::read(files.clone()) => Some(read?),
+            },
             None => None,
         };
         let tls = certificate.as_ref().map(Certificate::tls);

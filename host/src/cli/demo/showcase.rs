@@ -105,7 +105,14 @@ impl Showcase {
     pub(super) async fn run(self, upstream: &DemoUpstream) -> anyhow::Result<()> {
         stderr::start_queue();
         log::panics(LogFormat::default());
-        let (_hangup, shutdown) = Signals::new()?.split();
+        let (mut hangup, shutdown) = Signals::new()?.split();
+        // There is no file to reload. The closing of its terminal ends the demo.
+        let shutdown = async move {
+            tokio::select! {
+                () = shutdown => {}
+                _ = hangup.recv() => {}
+            }
+        };
         let (url, origin) = (&self.addresses.callers, upstream.origin());
         print_line!("Until Ctrl-C:\n");
         let admin = self.admin.local_addr()?;
