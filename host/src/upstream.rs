@@ -14,10 +14,12 @@ mod connection;
 mod connection_tasks;
 mod cut;
 mod denial;
+mod dial;
 mod failure;
 mod identity;
 mod interim;
 mod policy;
+mod proxy;
 mod request;
 mod request_body;
 mod resolve;
@@ -36,6 +38,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 pub use self::allow_rule::{AllowRule, AllowRuleError};
 pub use self::identity::{ClientIdentity, ClientIdentityError};
 pub use self::policy::UpstreamPolicy;
+pub use self::proxy::{Proxy, ProxyError};
 pub(crate) use self::request::is_forbidden_header;
 pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{Resolve, SystemResolver};
@@ -46,6 +49,7 @@ use self::body::{CappedBody, Expiry};
 use self::connect::Connector;
 use self::cut::CutReason;
 use self::failure::RequestFailure;
+use self::proxy::proxy_of;
 use self::sender::Sender;
 use self::timeouts::Timeouts;
 use crate::flight_context::RequestGuard;
@@ -110,11 +114,19 @@ impl Upstream {
         guard.sent();
         let timeouts = Timeouts::new(options.unwrap_or_default(), limits);
         let url = request.uri().clone();
+        let proxy = proxy_of(self.policy.proxy.as_ref(), &url);
         let upload = request.body_mut().begin(&guard, timeouts.deadline);
         let response = match self.sender.send(request, &timeouts, &guard).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let reason = "the upstream switched protocols without an Upgrade in the request";
                 Err(RequestFailure::malformed(reason.to_owned()))
+            }
+            // This status is a proxy's own, and not for the guest.
+            Ok(response)
+                if proxy.is_some()
+                    && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+            {
+                Err(RequestFailure::refused_by_proxy(response.status()))
             }
             // hyper accepts somewhat more than its limit: it counts bytes that it has read, in chunks.
             Ok(response) if header_bytes(response.headers()) > limits.max_header_bytes => {
@@ -135,7 +147,13 @@ impl Upstream {
                 // No failure of the request, and no flight that it could be recorded for.
                 Some(CutReason::FlightEnded) => return Err(Error::ConnectionTerminated),
                 Some(reason) => return Err(RequestFailure::cut(reason).record(&guard)),
-                None => return Err(failure.record(&guard)),
+                None => {
+                    let failure = match &proxy {
+                        Some(proxy) => failure.through(proxy),
+                        None => failure,
+                    };
+                    return Err(failure.record(&guard));
+                }
             },
         };
         guard.responded(&head, &url);

@@ -34,6 +34,7 @@ mod nginx;
 mod observing;
 mod output;
 mod page;
+mod proxies;
 mod resending;
 #[cfg(feature = "programs")]
 mod scripts;

@@ -1074,7 +1074,7 @@ async fn a_proxy_in_the_environment_is_not_used_and_named_without_its_password()
     let output = failsafe("oneflight to end", output).await.unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
-    let warning = "expected a direct route to upstreams, got https_proxy and HTTP_PROXY, which oneflight does not use";
+    let warning = "expected a direct route to upstreams, got https_proxy and HTTP_PROXY, which clients without the setting proxy do not use";
     assert!(log.contains(warning) && !log.contains("hunter2"), "{log}");
     assert_eq!((upstream.requests(), proxy.connections()), (1, 0));
     let without = run(&["get", "1", "--base-url", &url]).await;

@@ -33,7 +33,7 @@ pub fn oneflight(args: &[&str]) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     // A proxy of the machine that runs the tests would be warned of.
-    for proxy in ["https_proxy", "http_proxy", "all_proxy"] {
+    for proxy in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(proxy).env_remove(proxy.to_uppercase());
     }
     command

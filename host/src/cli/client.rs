@@ -59,6 +59,9 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "FILE", requires = "client_certificate", help = summarize("clients.NAME.client_key"), long_help = describe("clients.NAME.client_key"))]
     client_key: Option<PathBuf>,
 
+    #[arg(long, value_name = "URL", help = summarize("clients.NAME.proxy"), long_help = describe("clients.NAME.proxy"))]
+    proxy: Option<String>,
+
     #[arg(long, value_name = "ORIGIN", help = summarize("clients.NAME.trace_to"), long_help = describe("clients.NAME.trace_to"))]
     trace_to: Vec<AllowRule>,
 
@@ -98,6 +101,11 @@ impl ClientFlags {
         load_client(&engine, &client).await
     }
 
+    /// Whether they set a proxy.
+    pub(super) fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     /// Whether any of them describes a client.
     pub(super) fn any(&self) -> bool {
         let Self {
@@ -110,6 +118,7 @@ impl ClientFlags {
             ca_file,
             client_certificate,
             client_key,
+            proxy,
             trace_to,
             flight_timeout,
             deadline: _,
@@ -122,6 +131,7 @@ impl ClientFlags {
             || ca_file.is_some()
             || client_certificate.is_some()
             || client_key.is_some()
+            || proxy.is_some()
             || flight_timeout.is_some()
             || !(set.is_empty() && set_from_env.is_empty())
             || !(allow.is_empty() && allow_net.is_empty() && trace_to.is_empty())
@@ -144,6 +154,9 @@ impl ClientFlags {
             .zip(self.client_key.as_ref())
         {
             client.set_identity(certificate, key)?;
+        }
+        if let Some(proxy) = &self.proxy {
+            client.set_proxy(proxy);
         }
         client.allow.extend_from_slice(&self.allow);
         client.allow_net.extend_from_slice(&self.allow_net);

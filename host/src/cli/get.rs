@@ -104,7 +104,9 @@ impl fmt::Display for Summary {
 
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        proxy::warn_of_unused();
+        if !self.client.has_proxy() {
+            proxy::warn_of_unused();
+        }
         let component = self.client.load().await?;
         let client = Stack::new(
             component.clone(),

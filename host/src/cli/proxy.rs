@@ -1,4 +1,4 @@
-//! Proxies that the environment names, which oneflight does not use.
+//! Proxies that the environment names, which are used only by clients with the setting `proxy`.
 
 use std::env;
 
@@ -19,8 +19,8 @@ pub(super) fn warn_of_unused() {
     let set: Vec<_> = VARIABLES.into_iter().filter(is_set).collect();
     if !set.is_empty() {
         tracing::warn!(
-            "expected a direct route to upstreams, got {}, which oneflight does not use; permit the connections of this \
-             process, or set a base URL that leads through a reverse proxy",
+            "expected a direct route to upstreams, got {}, which clients without the setting proxy do not use; \
+             set proxy = \"environment\" (--proxy environment) to use it",
             set.join(" and ")
         );
     }

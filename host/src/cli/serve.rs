@@ -89,7 +89,9 @@ impl Serve {
         let (tracer, traces) = config.traces.as_ref().map(Traces::start).unzip();
         let rates = LineRates::default();
         log::start(targets, config.log.format, rates.clone(), tracer);
-        proxy::warn_of_unused();
+        if !config.clients.iter().all(ClientConfig::has_proxy) {
+            proxy::warn_of_unused();
+        }
         if let Err(error) = allocator::configure() {
             tracing::warn!(%error, "could not configure how long the allocator keeps free memory");
         }

@@ -18,7 +18,9 @@ use super::value::{self, OriginError, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{Instances, Settings};
-use crate::upstream::{AllowRule, ClientIdentity, ClientIdentityError, Roots, UpstreamPolicy};
+use crate::upstream::{
+    AllowRule, ClientIdentity, ClientIdentityError, Proxy, ProxyError, Roots, UpstreamPolicy,
+};
 
 /// A client, served at /v1/NAME/items?x=KEY.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -77,6 +79,16 @@ pub struct ClientConfig {
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "client-key.pem")]
     client_key: Option<PathBuf>,
 
+    /// The HTTP proxy through which requests go: "environment", or `http://[user:password@]host[:port]`. "environment"
+    /// uses HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, except for the hosts in NO_PROXY; names in lower case come first. By
+    /// default no proxy is used. https goes through a tunnel (CONNECT) and is verified as without a proxy. Allowed
+    /// origins are checked as always, literal addresses too, but the proxy resolves names, localhost too, so allow_net
+    /// has no effect on them: let the proxy refuse private addresses. The proxy's own address is always permitted. Read a
+    /// URL with a password from oneflight's own environment or from a file.
+    #[serde(serialize_with = "show_proxy", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SecretValue", example = &"environment")]
+    proxy: Option<SecretValue>,
+
     /// Whether instances of the guest are reused. "fresh": each flight gets a new instance. "reused": a flight gets an
     /// idle instance if there is one, and each instance serves up to 1,000 calls or 60 s, or what
     /// { max_calls = 100, max_age = "10s" } sets. Reuse is faster, above all for guests that are slow to start, but
@@ -123,6 +135,9 @@ pub struct ClientConfig {
     roots: Roots,
     #[serde(skip)]
     identity: Option<ClientIdentity>,
+    /// What `proxy` names. Set by [`complete`](ClientConfig::complete).
+    #[serde(skip)]
+    through: Option<Proxy>,
     /// The origin of the base URL, which is allowed. Set by [`complete`](ClientConfig::complete).
     #[serde(skip)]
     upstream: Option<AllowRule>,
@@ -148,6 +163,9 @@ pub enum Component {
 }
 
 const BUILTIN: &str = "builtin";
+
+/// The value of `proxy` for the proxies of the environment.
+const ENVIRONMENT: &str = "environment";
 
 /// Whether callers of one key share a flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -199,6 +217,8 @@ pub enum ClientConfigError {
         /// The one that is not.
         missing: &'static str,
     },
+    /// The proxy cannot be used.
+    Proxy(ProxyError),
     /// This setting has two values.
     SetTwice(String),
     /// The built-in client has no upstream.
@@ -232,6 +252,7 @@ impl Display for ClientConfigError {
             Self::HalfIdentity { set, missing } => {
                 write!(f, "expected {missing} beside {set}, got none; set both")
             }
+            Self::Proxy(error) => error.fmt(f),
             Self::SetTwice(name) => {
                 write!(
                     f,
@@ -273,6 +294,7 @@ impl ClientConfig {
             ca_file: None,
             client_certificate: None,
             client_key: None,
+            proxy: None,
             instances: Instances::default(),
             sharing: SharingSetting::default(),
             join_window: None,
@@ -283,6 +305,7 @@ impl ClientConfig {
             limits: Limits::default(),
             roots: Roots::default(),
             identity: None,
+            through: None,
             upstream: None,
         }
     }
@@ -375,6 +398,17 @@ impl ClientConfig {
         Ok(())
     }
 
+    /// Sends requests through a proxy: the one of this URL, or those of the environment for `environment`.
+    pub fn set_proxy(&mut self, proxy: &str) {
+        self.proxy = Some(SecretValue::written(proxy));
+    }
+
+    /// Whether it has a setting for a proxy.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     /// Reads the files and variables that the file names. Paths are relative to `folder`.
     pub(super) fn resolve(mut self, folder: &Path) -> Result<Self, ValueError> {
         let name = self.name.clone();
@@ -397,6 +431,10 @@ impl ClientConfig {
             }
             let read = url.resolve(folder);
             read.map_err(|why| about("base_url", &why))?;
+        }
+        if let Some(proxy) = &mut self.proxy {
+            let read = proxy.resolve(folder);
+            read.map_err(|why| about("proxy", &why))?;
         }
         for (variable, value) in &mut self.settings {
             let read = value.resolve(folder);
@@ -430,6 +468,7 @@ impl ClientConfig {
             }
             ClientConfigError::Setting(error) => about_variable(error.setting(), &why),
             ClientConfigError::BaseUrl => about("base_url", &why),
+            ClientConfigError::Proxy(_) => about("proxy", &why),
             _ => ValueError::about(&["clients", &name], &why),
         })
     }
@@ -438,9 +477,14 @@ impl ClientConfig {
     ///
     /// # Errors
     ///
-    /// When the built-in client has no upstream, or would refuse one of its settings; or when the base URL of another
-    /// component has no origin.
+    /// When the built-in client has no upstream, or would refuse one of its settings; when the base URL of another
+    /// component has no origin; or when the proxy has no valid URL.
     pub fn complete(mut self) -> Result<Self, ClientConfigError> {
+        let through = self.proxy.as_ref().map(|proxy| match &*proxy.text {
+            ENVIRONMENT => Proxy::from_environment(),
+            url => Proxy::from_url(url),
+        });
+        self.through = through.transpose().map_err(ClientConfigError::Proxy)?;
         self.upstream = match self.component {
             Component::Builtin => {
                 let origin = builtin::check(self.variables());
@@ -480,6 +524,7 @@ impl ClientConfig {
                 trace: self.trace_to.clone(),
                 roots: self.roots.clone(),
                 identity: self.identity.clone(),
+                proxy: self.through.clone(),
                 ..UpstreamPolicy::default()
             },
             instances: self.instances,
@@ -501,6 +546,19 @@ fn read(file: &Path) -> Result<Vec<u8>, OriginError> {
         file: file.to_owned(),
         why: why.to_string(),
     })
+}
+
+/// A URL may have a password, so it is shown as a secret is.
+fn show_proxy<S: Serializer>(
+    proxy: &Option<SecretValue>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match proxy {
+        Some(proxy) if *proxy == SecretValue::written(ENVIRONMENT) => {
+            serializer.serialize_str(ENVIRONMENT)
+        }
+        proxy => proxy.serialize(serializer),
+    }
 }
 
 /// The origin of a base URL whose rest only its component understands.

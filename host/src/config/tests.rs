@@ -331,6 +331,11 @@ const BAD_OTHERWISE: &[BadFile] = &[
     ),
     (
         2,
+        "[clients.a]\nproxy = 'http://p.example/ '",
+        ["clients.a.proxy: ", "expected environment or http://"],
+    ),
+    (
+        2,
         "[clients.a]\nca_file = 'none.pem'",
         ["could not read none.pem", ""],
     ),
@@ -382,6 +387,9 @@ fn no_error_repeats_a_setting() {
         "settings.HEADER_A = ['s3cret']",
         "base_url = 's3cret'",
         "base_url = ['s3cret']",
+        "base_url = 'http://a.example'\nproxy = 'https://me:s3cret@p.example'",
+        "base_url = 'http://a.example'\nproxy = 'http://me:s3cret@'",
+        "proxy = ['s3cret']",
         "base_url = 's3cret'\nsettings.BASE_URL = 's3cret'",
         "settings.HEADER_A = { value = 's3cret' }",
         "settings.HEADER_A = { env = ['s3cret'] }",
@@ -397,6 +405,23 @@ fn no_error_repeats_a_setting() {
     }
     let number = parse("[clients.a]\nsettings.PIN = 12345").unwrap_err();
     assert!(!number.contains("12345"), "{number}");
+}
+
+#[test]
+fn a_proxy_is_printed_without_its_url() {
+    for (value, shown) in [
+        ("'http://me:s3cret@p.example:3128'", "\"...\" # hidden"),
+        ("'environment'", "\"environment\""),
+    ] {
+        let printed = parse(&format!("{ORDERS}proxy = {value}\n")).unwrap();
+        assert!(!format!("{printed:?}").contains("s3cret"));
+        let printed = printed.to_string();
+        let expected = format!("\nproxy = {shown}\n");
+        assert!(
+            printed.contains(&expected) && !printed.contains("s3cret"),
+            "{printed}"
+        );
+    }
 }
 
 /// The files in the repository that are generated, and the command that prints each.

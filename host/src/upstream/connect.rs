@@ -1,33 +1,24 @@
-//! [`Connector`]: opens connections to upstreams. A name is resolved once, only addresses that the policy admits are
-//! dialled, and `https` gets a TLS handshake. One timeout covers all steps, and the number of a client's connections
-//! is limited.
+//! [`Connector`]: opens connections to upstreams. They are dialled by the [`Dialer`], and `https` gets a TLS handshake.
+//! One timeout covers all steps, and the number of a client's connections is limited.
 //!
 //! Dialling (several addresses, IPv4 and IPv6 in parallel) and pooling are hyper-util's.
 
-use std::error::Error;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::vec;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::connection::UpstreamConnection;
+use super::connection::{RequestForm, UpstreamConnection};
+use super::dial::{BoxError, BoxFuture, Dialer};
 use super::failure::ConnectError;
 use super::policy::UpstreamPolicy;
 use crate::model::Limits;
-
-type BoxError = Box<dyn Error + Send + Sync>;
-type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// The maximum number of requests in flight: `limits.max_connections`, clamped to what a semaphore can count.
 pub(super) fn max_requests_in_flight(limits: &Limits) -> usize {
@@ -46,13 +37,14 @@ pub(super) fn max_requests_in_flight(limits: &Limits) -> usize {
 /// pooled.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    pooled: HttpsConnector<HttpConnector<PolicyResolver>>,
+    pooled: HttpsConnector<Dialer>,
     /// Without HTTP/2, since the pool keeps every HTTP/2 connection.
-    single_use: HttpsConnector<HttpConnector<PolicyResolver>>,
+    single_use: HttpsConnector<Dialer>,
     permits: Arc<Semaphore>,
     max_permits: usize,
     timeout: Duration,
     max_age: Duration,
+    policy: Arc<UpstreamPolicy>,
 }
 
 impl Connector {
@@ -61,22 +53,22 @@ impl Connector {
     pub(super) fn new(policy: Arc<UpstreamPolicy>, limits: &Limits) -> Self {
         let max_permits = max_requests_in_flight(limits) * 2;
         let tls = policy.roots.config(policy.identity.as_ref());
-        let mut http = HttpConnector::new_with_resolver(PolicyResolver { policy });
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(limits.connect_timeout));
-        // Requests are written in one piece, so waiting to fill a packet would only delay them.
-        http.set_nodelay(true);
+        let dialer = Dialer::new(Arc::clone(&policy), limits.connect_timeout);
         let https = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
         Self {
             pooled: https()
                 .https_or_http()
                 .enable_all_versions()
-                .wrap_connector(http.clone()),
-            single_use: https().https_or_http().enable_http1().wrap_connector(http),
+                .wrap_connector(dialer.clone()),
+            single_use: https()
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(dialer),
             permits: Arc::new(Semaphore::new(max_permits)),
             max_permits,
             timeout: limits.connect_timeout,
             max_age: limits.max_connection_age,
+            policy,
         }
     }
 
@@ -94,9 +86,10 @@ impl Connector {
         } else {
             &mut self.single_use
         };
+        let form = RequestForm::of(&uri, self.policy.proxy.as_ref());
         let inner = connector.call(uri).await;
         let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
-        let connection = UpstreamConnection::new(inner, is_pooled, self.max_age, permit);
+        let connection = UpstreamConnection::new(inner, is_pooled, form, self.max_age, permit);
         Ok(TokioIo::new(connection))
     }
 }
@@ -113,42 +106,6 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.clone().connect(uri));
         Box::pin(async { connecting.await.map_err(|_| ConnectError::TimedOut)? })
-    }
-}
-
-/// Resolves a name, once for each connection, to the addresses that the policy admits. Literal addresses in a URL are
-/// not resolved: an allow rule that names one admits it.
-///
-/// Exactly the addresses that were checked are dialled. The name is not looked up again, so a DNS answer that changes
-/// in between has no effect (DNS rebinding).
-#[derive(Clone, Debug)]
-struct PolicyResolver {
-    policy: Arc<UpstreamPolicy>,
-}
-
-impl Service<Name> for PolicyResolver {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = ConnectError;
-    type Future = BoxFuture<Self::Response, ConnectError>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let policy = Arc::clone(&self.policy);
-        Box::pin(async move {
-            let resolved = policy.resolver.resolve(name.as_str()).await;
-            let resolved = resolved.map_err(|error| ConnectError::Lookup(error.to_string()))?;
-            if resolved.is_empty() {
-                return Err(ConnectError::Lookup("the name has no address".to_owned()));
-            }
-            let admitted = policy.admit(name.as_str(), resolved);
-            let admitted = admitted.map_err(ConnectError::Denied)?;
-            // The connector sets the port.
-            let addresses = admitted.into_iter().map(|ip| SocketAddr::new(ip, 0));
-            Ok(addresses.collect::<Vec<_>>().into_iter())
-        })
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Extensions;
+use http::uri::Scheme;
+use http::{Extensions, Uri};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection};
 use hyper_util::rt::TokioIo;
@@ -17,13 +18,36 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::proxy::{Proxy, proxy_of};
+
 /// A connection, with its permit.
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {
     inner: TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>,
     is_pooled: bool,
+    form: RequestForm,
     record: Arc<ConnectionRecord>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// How a request names its target (RFC 9112, section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestForm {
+    /// By its path: the connection is the target's own, or a tunnel to it.
+    Origin,
+    /// By its URL: the connection is a proxy's.
+    Absolute,
+}
+
+impl RequestForm {
+    /// The form on a connection that is opened for `uri`.
+    pub(super) fn of(uri: &Uri, proxy: Option<&Proxy>) -> Self {
+        if uri.scheme() == Some(&Scheme::HTTP) && proxy_of(proxy, uri).is_some() {
+            Self::Absolute
+        } else {
+            Self::Origin
+        }
+    }
 }
 
 /// When one connection ends, and what it has carried: payload, without the bytes of TLS itself.
@@ -46,12 +70,14 @@ impl UpstreamConnection {
     pub(super) fn new(
         inner: MaybeHttpsStream<TokioIo<TcpStream>>,
         is_pooled: bool,
+        form: RequestForm,
         max_age: Duration,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             inner: TokioIo::new(inner),
             is_pooled,
+            form,
             record: Arc::new(ConnectionRecord::new(max_age)),
             _permit: permit,
         }
@@ -134,6 +160,7 @@ impl ConnectionRecord {
 impl Connection for UpstreamConnection {
     fn connected(&self) -> Connected {
         let connected = self.inner.connected().extra(Arc::clone(&self.record));
+        let connected = connected.proxy(self.form == RequestForm::Absolute);
         if !self.is_pooled {
             connected.poison();
         }

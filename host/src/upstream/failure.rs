@@ -5,12 +5,15 @@
 use std::error::Error as StdError;
 use std::{fmt, io, iter};
 
+use http::StatusCode;
 use hyper_util::client::legacy;
+use hyper_util::client::proxy::matcher::Intercept;
 use wasmtime_wasi_http::Error;
 
 use super::certificate::hint;
 use super::cut::CutReason;
 use super::denial::Denial;
+use super::proxy;
 use crate::flight_context::RequestGuard;
 use crate::model::{ClientError, to_raise};
 
@@ -32,6 +35,10 @@ pub(super) enum ConnectError {
     Lookup(String),
     Dial(String),
     Tls(String),
+    /// The proxy cannot be reached, or opens no tunnel.
+    Proxy(String),
+    /// The proxy refuses a tunnel.
+    ProxyStatus(StatusCode),
     TimedOut,
 }
 
@@ -111,6 +118,23 @@ impl RequestFailure {
             }
             ConnectError::Dial(_) => Self::unavailable(Error::ConnectionRefused, reason),
             ConnectError::Tls(_) => Self::unavailable(Error::TlsProtocolError, reason),
+            ConnectError::Proxy(_) => Self::unavailable(Error::DestinationUnavailable, reason),
+            ConnectError::ProxyStatus(status) => Self::refused_by_proxy(*status),
+        }
+    }
+
+    /// The failure of a request that a proxy answered by `status`, instead of passing it on.
+    pub(super) fn refused_by_proxy(status: StatusCode) -> Self {
+        let reason = ConnectError::ProxyStatus(status).to_string();
+        Self::unavailable(Error::DestinationUnavailable, reason)
+    }
+
+    /// The same failure, of a request that went through `proxy`. The log names its address, and no user or password.
+    pub(super) fn through(self, proxy: &Intercept) -> Self {
+        let (reason, address) = (self.reason, proxy::address(proxy));
+        Self {
+            reason: format!("{reason} (through {address}, which the setting proxy names)"),
+            ..self
         }
     }
 
@@ -234,6 +258,20 @@ impl fmt::Display for ConnectError {
             Self::Lookup(why) => write!(f, "the name lookup failed: {why}"),
             Self::Dial(why) => write!(f, "could not connect: {why}"),
             Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
+            Self::Proxy(why) => write!(f, "the proxy: {why}"),
+            // Tinyproxy answers 401 to a wrong password.
+            Self::ProxyStatus(
+                status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED),
+            ) => write!(
+                f,
+                "the proxy refused the request with {status}; write the user and the password that it expects into its \
+                 URL, as in http://user:password@host:port"
+            ),
+            Self::ProxyStatus(status) => write!(
+                f,
+                "the proxy refused the request with {status}; permit the target and its port there, or correct the \
+                 setting proxy"
+            ),
             Self::TimedOut => f.write_str("connecting timed out"),
         }
     }
@@ -266,7 +304,7 @@ fn with_hint(reason: String, hint: Option<String>) -> String {
 }
 
 /// An error and its sources, on one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
     texts.join(": ")
 }

@@ -12,6 +12,7 @@ use super::address::Kind;
 use super::allow_rule::{AllowRule, Target};
 use super::denial::Denial;
 use super::identity::ClientIdentity;
+use super::proxy::Proxy;
 use super::resolve::{Resolve, SystemResolver};
 use super::tls::Roots;
 
@@ -29,6 +30,9 @@ pub struct UpstreamPolicy {
     pub roots: Roots,
     /// The certificate by which the client identifies itself to upstreams that request one. By default there is none.
     pub identity: Option<ClientIdentity>,
+    /// The proxy through which requests go. By default there is none. A proxy resolves names itself, so their addresses
+    /// are not checked; `allow` is.
+    pub proxy: Option<Proxy>,
     /// Resolves names. Its answers are checked.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -41,6 +45,7 @@ impl Default for UpstreamPolicy {
             trace: Vec::new(),
             roots: Roots::default(),
             identity: None,
+            proxy: None,
             resolver: Arc::new(SystemResolver::default()),
         }
     }

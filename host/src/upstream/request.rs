@@ -1,5 +1,6 @@
 //! Checks a guest's request, and builds the request that is sent instead.
 
+use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
@@ -7,6 +8,7 @@ use super::allow_rule::Target;
 use super::cut::CutReason;
 use super::denial::Denial;
 use super::policy::UpstreamPolicy;
+use super::proxy::proxy_of;
 use super::request_body::RequestBody;
 use crate::flight_context::RequestGuard;
 use crate::model::Limits;
@@ -43,6 +45,15 @@ pub(super) fn permitted(
         // A guest's own value would belong to another trace than the flight's.
         head.headers.remove("tracestate");
         head.headers.insert(TRACEPARENT, guard.trace().header());
+    }
+    // Over TLS, only the tunnel's request has it.
+    if head.uri.scheme() == Some(&Scheme::HTTP)
+        && let Some(proxy) = proxy_of(policy.proxy.as_ref(), &head.uri)
+        && let Some(credentials) = proxy.basic_auth()
+    {
+        let credentials = credentials.clone();
+        head.headers
+            .insert(header::PROXY_AUTHORIZATION, credentials);
     }
     let length = match head.headers.get(header::CONTENT_LENGTH) {
         Some(length) => {

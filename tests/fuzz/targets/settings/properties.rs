@@ -25,6 +25,11 @@ mod identity {
     pub(super) use oneflight::upstream::ClientIdentity;
 }
 
+/// Where the policy's file looks for proxies.
+mod proxy {
+    pub(super) use oneflight::upstream::Proxy;
+}
+
 /// Where the policy's file looks for root certificates.
 mod tls {
     pub(super) use oneflight::upstream::Roots;
