@@ -59,7 +59,7 @@ impl<I: HalfClosable> AsyncRead for ConnectionIo<I> {
         if buffer.remaining() == 0 || !this.activity.is_http1_waiting() {
             return Poll::Ready(Ok(()));
         }
-        let Some(half_closed) = HalfClosed::new(&this.io) else {
+        let Some(half_closed) = HalfClosed::new(&mut this.io) else {
             return Poll::Ready(Ok(()));
         };
         // The response to the request that waits is the last one.
