@@ -6,7 +6,7 @@
 //!
 //! So the first bytes of the response are sent as soon as the end of the data is read. They are the same for every
 //! response, and a caller that reads gets the response that it would have got otherwise. If a reset arrives, the
-//! connection ends.
+//! connection ends. While a response is being written, nothing has to be sent for that.
 //!
 //! Only for HTTP/1: the end of the data ends an HTTP/2 connection. Not for TLS 1.2: RFC 5246, section 7.2.1 demands
 //! that both directions are closed together.
@@ -56,7 +56,7 @@ impl HalfClosable for tokio::io::DuplexStream {
     }
 }
 
-/// What is known of a caller that has sent the end of its data, while its request waits.
+/// What is known of a caller that has sent the end of its data before its response was written.
 pub(super) struct HalfClosed {
     /// How much of [`RESPONSE_START`] was sent.
     sent: usize,
