@@ -175,6 +175,36 @@ async fn a_caller_that_closes_one_direction_after_its_request_gets_its_answer() 
 }
 
 // fault 76
+// The answer is larger than what the sockets hold, so it is still being written when the end of the data arrives.
+#[tokio::test]
+async fn a_caller_that_closes_one_direction_while_it_reads_its_answer_gets_all_of_it() {
+    const SIZE: usize = 7 << 20;
+    let items = format!(r#"[{{"id":1,"name":"{}"}}]"#, "x".repeat(SIZE));
+    let upstream = Upstream::start(Answer::Body(items)).await;
+    let serving = Serving::in_front_of(&upstream).await;
+    let request = format!("GET {ITEMS} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let mut caller = sending(serving.callers, &request).await;
+    let mut start = [0; 7];
+    failsafe("the start of the answer", caller.read_exact(&mut start))
+        .await
+        .unwrap();
+    caller.shutdown().await.unwrap();
+    // The answer to another shows that the end of the data has been read.
+    for _ in 0..10 {
+        let livez = get(serving.callers, "/livez").await;
+        assert_eq!(livez.status(), StatusCode::OK);
+    }
+    let answer = failsafe("the rest of it", rest(caller)).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{head}"
+    );
+    assert!(body.len() > SIZE, "{}", body.len());
+    serving.subject.settled().await;
+}
+
+// fault 76
 #[tokio::test]
 async fn over_tls_1_3_a_caller_that_closes_one_direction_gets_its_answer() {
     let upstream = Upstream::start(Answer::Held).await;

@@ -71,6 +71,75 @@ async fn callers_cannot_take_the_descriptors_of_upstreams_of_the_admin_address_a
 }
 
 // fault 89
+// Each of them sends the end of its data after its request, and waits for the answer.
+#[tokio::test]
+async fn callers_that_close_one_direction_take_one_descriptor_each() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let text = format!(
+        "{PATIENT}[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
+        upstream.origin()
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service: Service = limited("ulimit -n 256", &["--config", &file]).await;
+    let mut open = Vec::new();
+    for _ in 0..256 {
+        let request = "GET /v1/a/items?x=1 HTTP/1.1\r\nhost: test\r\n\r\n";
+        let mut caller = sending(service.address, request).await;
+        caller.shutdown().await.unwrap();
+        open.push(caller);
+    }
+    service
+        .logged("the limit of open connections is reached")
+        .await;
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = failsafe("an answer", get(service.admin, path)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    service.hang_up();
+    service.logged("reloaded").await;
+    upstream.release();
+    for caller in open {
+        let answer = failsafe("an answer", rest(caller)).await;
+        assert!(answer.ends_with(ITEMS_JSON), "{answer}");
+    }
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(0), "{log}");
+    assert!(!log.contains("could not accept"), "{log}");
+}
+
+// fault 89
+// Each time a connection ends, there is room for one before the next has to wait again.
+#[tokio::test]
+async fn callers_that_come_and_go_at_the_limit_of_connections_do_not_fill_the_log() {
+    let folder = Folder::new();
+    let text =
+        format!("{PATIENT}max_connections = 1\n[clients.a]\nbase_url = 'http://localhost/'\n");
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    for _ in 0..5 {
+        let mut first = sending(service.address, "GET /livez HTTP/1.1\r\nhost: te").await;
+        let mut second = sending(service.address, "").await;
+        let end = "st\r\nconnection: close\r\n\r\n";
+        service
+            .logged("the limit of open connections is reached")
+            .await;
+        first.write_all(end.as_bytes()).await.unwrap();
+        let answer = failsafe("an answer", rest(first)).await;
+        assert!(answer.ends_with("ok\n"), "{answer}");
+        let request = format!("GET /livez HTTP/1.1\r\nhost: te{end}");
+        second.write_all(request.as_bytes()).await.unwrap();
+        let answer = failsafe("an answer", rest(second)).await;
+        assert!(answer.ends_with("ok\n"), "{answer}");
+    }
+    service.terminate();
+    let (_, log) = service.ended().await;
+    let lines = log.matches("the limit of open connections is reached");
+    assert_eq!(lines.count(), 1, "{log}");
+}
+
+// fault 89
 #[tokio::test]
 async fn config_check_warns_of_limits_past_the_limit_of_open_files() {
     let folder = Folder::new();

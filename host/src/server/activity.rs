@@ -129,6 +129,17 @@ impl ConnectionActivity {
             && self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether an HTTP/1 request waits, or its response is being written.
+    pub(super) fn is_http1_busy(&self) -> bool {
+        let phase = self.phase();
+        self.has_served.load(Ordering::Relaxed)
+            && !self.is_http2.load(Ordering::Relaxed)
+            && matches!(
+                phase,
+                ConnectionPhase::Waiting | ConnectionPhase::Writing { .. }
+            )
+    }
+
     /// Bytes have arrived.
     pub(super) fn record_read(&self) {
         if !self.is_http2.load(Ordering::Relaxed) && self.head.load(Ordering::Relaxed) == 0 {

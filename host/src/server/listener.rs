@@ -19,7 +19,7 @@ use super::socket::{ServiceSocket, SocketStream};
 /// would spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The time between two log lines about connections that could not be accepted.
+/// The time between two log lines about the same.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A listener with a limit on its open connections.
@@ -27,20 +27,21 @@ pub(super) struct Listener {
     socket: ServiceSocket,
     name: ListenerName,
     connections: Arc<OpenConnections>,
-    /// Whether a connection had to wait for the end of another.
-    is_full: bool,
-    failures: Failures,
+    /// Attempts to accept a connection that have failed. They repeat many times a second until a descriptor is free.
+    failures: Repeats,
+    /// Connections past the limit. While callers come and go at the limit, these are many a second, too.
+    past_limit: Repeats,
 }
 
-/// Failed attempts to accept a connection. They repeat many times a second until a descriptor is free.
+/// What may happen many times a second, and is logged once a minute at most.
 #[derive(Debug, Default)]
-struct Failures {
+struct Repeats {
     /// Those that are not in the log yet.
     count: u64,
     logged: Option<Instant>,
 }
 
-impl Failures {
+impl Repeats {
     /// Counts one more. If they are to be logged now, returns how many there were since they were last logged.
     fn add(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
@@ -74,8 +75,8 @@ impl Listener {
             socket: socket.into(),
             name,
             connections: OpenConnections::new(max_connections, name.reserve),
-            is_full: false,
-            failures: Failures::default(),
+            failures: Repeats::default(),
+            past_limit: Repeats::default(),
         }
     }
 
@@ -110,16 +111,16 @@ impl Listener {
         }
     }
 
-    /// Makes room for a connection, and logs once for each time that the limit is reached.
+    /// Makes room for a connection, and logs that the limit is reached.
     async fn open(&mut self) -> OpenConnection {
         if let Some(open) = self.connections.try_open() {
-            self.is_full = false;
             return open;
         }
-        if !std::mem::replace(&mut self.is_full, true) {
+        if let Some(connections) = self.past_limit.add(Instant::now()) {
             let ListenerName { name, limit, .. } = self.name;
             tracing::warn!(
                 listener = name,
+                connections,
                 "the limit of open connections is reached: idle ones are closed, and further ones wait; raise {limit} \
                  to have more"
             );
@@ -144,15 +145,12 @@ mod tests {
     };
 
     fn peer(stream: &SocketStream) -> std::net::SocketAddr {
-        match stream {
-            SocketStream::Tcp(stream) => stream.peer_addr().unwrap(),
-            SocketStream::Unix(_) => panic!("a Unix socket"),
-        }
+        stream.peer().unwrap()
     }
 
     #[test]
-    fn failures_are_logged_at_once_and_then_each_minute() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
+    fn repeats_are_logged_at_once_and_then_each_minute() {
+        let (mut failures, now) = (Repeats::default(), Instant::now());
         assert_eq!(failures.add(now), Some(1));
         assert_eq!(failures.add(now), None);
         assert_eq!(failures.add(now + LOG_INTERVAL / 2), None);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix};
 
 /// A socket that a service listens on.
 #[derive(Debug)]
@@ -35,24 +35,43 @@ impl ServiceSocket {
     /// No connection is lost when the future is dropped.
     pub(super) async fn accept(&self) -> io::Result<SocketStream> {
         Ok(match self {
-            Self::Tcp(listener) => SocketStream::Tcp(listener.accept().await?.0),
-            Self::Unix(listener) => SocketStream::Unix(listener.accept().await?.0),
+            Self::Tcp(listener) => listener.accept().await?.0.into(),
+            Self::Unix(listener) => listener.accept().await?.0.into(),
         })
     }
 }
 
 /// A connection of a [`ServiceSocket`].
+///
+/// Its two halves share one descriptor. The one that is read is taken by [`SocketStream::take_error`].
 pub(super) enum SocketStream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(Option<tcp::OwnedReadHalf>, tcp::OwnedWriteHalf),
+    Unix(Option<unix::OwnedReadHalf>, unix::OwnedWriteHalf),
 }
 
-/// Calls a method of the stream, whichever it is.
-macro_rules! either {
+/// Ready when an error of a socket is pending.
+pub(super) type SocketError = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl From<TcpStream> for SocketStream {
+    fn from(stream: TcpStream) -> Self {
+        let (read, write) = stream.into_split();
+        Self::Tcp(Some(read), write)
+    }
+}
+
+impl From<UnixStream> for SocketStream {
+    fn from(stream: UnixStream) -> Self {
+        let (read, write) = stream.into_split();
+        Self::Unix(Some(read), write)
+    }
+}
+
+/// Calls a method of the half that is written, whichever it is.
+macro_rules! write_half {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream {
-            SocketStream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            SocketStream::Unix(stream) => Pin::new(stream).$method($($argument),*),
+            SocketStream::Tcp(_, write) => Pin::new(write).$method($($argument),*),
+            SocketStream::Unix(_, write) => Pin::new(write).$method($($argument),*),
         }
     };
 }
@@ -60,24 +79,24 @@ macro_rules! either {
 impl SocketStream {
     /// Sends small responses at once.
     pub(super) fn send_at_once(&self) {
-        if let Self::Tcp(stream) = self {
-            let _ = stream.set_nodelay(true);
+        if let Self::Tcp(_, stream) = self {
+            let _ = stream.as_ref().set_nodelay(true);
         }
     }
 
     /// The local address, if it is TCP.
     pub(super) fn local(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Tcp(_, stream) => stream.local_addr().ok(),
+            Self::Unix(..) => None,
         }
     }
 
     /// The address of the peer, if it is TCP.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Tcp(_, stream) => stream.peer_addr().ok(),
+            Self::Unix(..) => None,
         }
     }
 
@@ -88,9 +107,24 @@ impl SocketStream {
     /// Nothing is lost when the future is dropped.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
+            Self::Tcp(_, stream) => stream.as_ref().readable().await,
+            Self::Unix(_, stream) => stream.as_ref().readable().await,
         }
+    }
+
+    /// Waits for an error of the socket, beside writing to it. Nothing more can be read: to be called at the end of
+    /// the data. `None` if it was called before.
+    pub(super) fn take_error(&mut self) -> Option<SocketError> {
+        Some(match self {
+            Self::Tcp(read, _) => {
+                let read = read.take()?;
+                Box::pin(async move { drop(read.ready(Interest::ERROR).await) })
+            }
+            Self::Unix(read, _) => {
+                let read = read.take()?;
+                Box::pin(async move { drop(read.ready(Interest::ERROR).await) })
+            }
+        })
     }
 }
 
@@ -100,7 +134,11 @@ impl AsyncRead for SocketStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), poll_read(cx, buffer))
+        match self.get_mut() {
+            Self::Tcp(Some(read), _) => Pin::new(read).poll_read(cx, buffer),
+            Self::Unix(Some(read), _) => Pin::new(read).poll_read(cx, buffer),
+            Self::Tcp(None, _) | Self::Unix(None, _) => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -110,15 +148,15 @@ impl AsyncWrite for SocketStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), poll_write(cx, bytes))
+        write_half!(self.get_mut(), poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), poll_flush(cx))
+        write_half!(self.get_mut(), poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), poll_shutdown(cx))
+        write_half!(self.get_mut(), poll_shutdown(cx))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -130,6 +168,6 @@ impl AsyncWrite for SocketStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), poll_write_vectored(cx, slices))
+        write_half!(self.get_mut(), poll_write_vectored(cx, slices))
     }
 }

@@ -6,23 +6,21 @@
 //!
 //! So the first bytes of the response are sent as soon as the end of the data is read. They are the same for every
 //! response, and a caller that reads gets the response that it would have got otherwise. If a reset arrives, the
-//! connection ends.
+//! connection ends. While a response is being written, nothing has to be sent for that.
 //!
 //! Only for HTTP/1: the end of the data ends an HTTP/2 connection. Not for TLS 1.2: RFC 5246, section 7.2.1 demands
 //! that both directions are closed together.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::ProtocolVersion;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use crate::server::activity::ConnectionActivity;
-use crate::server::socket::SocketStream;
+use crate::server::socket::{SocketError, SocketStream};
 
 /// How every response of HTTP/1 begins.
 const RESPONSE_START: &[u8] = b"HTTP/1.";
@@ -30,36 +28,20 @@ const RESPONSE_START: &[u8] = b"HTTP/1.";
 /// A connection whose peer may close one direction alone.
 pub(super) trait HalfClosable: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Ready when an error of the socket is pending. `None` if the protocol does not permit to close one direction
-    /// alone, or if the system has no descriptor left.
-    fn failed(&self) -> Option<SocketError>;
+    /// alone. To be called at the end of the data.
+    fn failed(&mut self) -> Option<SocketError>;
 }
 
-/// Ready when an error of a socket is pending.
-pub(super) type SocketError = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 impl HalfClosable for SocketStream {
-    fn failed(&self) -> Option<SocketError> {
-        // A separate descriptor, because hyper owns `self`, and after the end of the data a poll of `self` for reading
-        // is always ready.
-        Some(match self {
-            Self::Tcp(stream) => {
-                let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().ok()?);
-                let socket = TcpStream::from_std(socket).ok()?;
-                Box::pin(async move { drop(socket.ready(Interest::ERROR).await) })
-            }
-            Self::Unix(stream) => {
-                let socket =
-                    std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned().ok()?);
-                let socket = UnixStream::from_std(socket).ok()?;
-                Box::pin(async move { drop(socket.ready(Interest::ERROR).await) })
-            }
-        })
+    fn failed(&mut self) -> Option<SocketError> {
+        // Not a second descriptor: callers would take more than they may.
+        self.take_error()
     }
 }
 
 impl<I: HalfClosable> HalfClosable for TlsStream<I> {
-    fn failed(&self) -> Option<SocketError> {
-        let (io, tls) = self.get_ref();
+    fn failed(&mut self) -> Option<SocketError> {
+        let (io, tls) = self.get_mut();
         match tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => io.failed(),
             _ => None,
@@ -69,12 +51,12 @@ impl<I: HalfClosable> HalfClosable for TlsStream<I> {
 
 #[cfg(test)]
 impl HalfClosable for tokio::io::DuplexStream {
-    fn failed(&self) -> Option<SocketError> {
+    fn failed(&mut self) -> Option<SocketError> {
         None
     }
 }
 
-/// What is known of a caller that has sent the end of its data, while its request waits.
+/// What is known of a caller that has sent the end of its data before its response was written.
 pub(super) struct HalfClosed {
     /// How much of [`RESPONSE_START`] was sent.
     sent: usize,
@@ -85,7 +67,7 @@ pub(super) struct HalfClosed {
 
 impl HalfClosed {
     /// `None` if the end of the data ends the connection.
-    pub(super) fn new(io: &impl HalfClosable) -> Option<Self> {
+    pub(super) fn new(io: &mut impl HalfClosable) -> Option<Self> {
         Some(Self {
             sent: 0,
             ahead: 0,

@@ -18,7 +18,7 @@ pub(super) struct ConnectionIo<I> {
     first: Bytes,
     io: I,
     activity: Arc<ConnectionActivity>,
-    /// Set when the caller has sent the end of its data while its request waits. In a box, because it is rare.
+    /// Set when the caller has sent the end of its data before its response was written. In a box, because it is rare.
     half_closed: Option<Box<HalfClosed>>,
 }
 
@@ -56,13 +56,13 @@ impl<I: HalfClosable> AsyncRead for ConnectionIo<I> {
             this.activity.record_read();
             return Poll::Ready(Ok(()));
         }
-        if buffer.remaining() == 0 || !this.activity.is_http1_waiting() {
+        if buffer.remaining() == 0 || !this.activity.is_http1_busy() {
             return Poll::Ready(Ok(()));
         }
-        let Some(half_closed) = HalfClosed::new(&this.io) else {
+        let Some(half_closed) = HalfClosed::new(&mut this.io) else {
             return Poll::Ready(Ok(()));
         };
-        // The response to the request that waits is the last one.
+        // The response that the caller waits for or reads is the last one.
         this.activity.close();
         let half_closed = this.half_closed.insert(Box::new(half_closed));
         half_closed
