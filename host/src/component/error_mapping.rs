@@ -54,18 +54,25 @@ fn exceeds_hostcall_fuel(error: &wasmtime::Error) -> bool {
 /// The setting whose limit this error of wasmtime is about. Tests with guests that exceed them fail if wasmtime changes
 /// a text.
 fn exceeded(reason: &str) -> Option<&'static str> {
-    const TEXTS: [(&str, &str); 4] = [
+    const TEXTS: [(&str, &str); 3] = [
         (
             "fuel allocated for hostcalls has been exhausted",
             "max_result_bytes",
         ),
         ("resource table has no free keys", "max_resources"),
         ("store handle limit exceeded", "max_handles"),
-        // Of a number of random bytes: "requested len 65537 exceeds limit 65536".
-        ("exceeds limit", "max_random_bytes"),
     ];
     let of = TEXTS.iter().find(|(text, _)| reason.contains(text));
-    of.map(|(_, setting)| *setting)
+    let of = of.map(|(_, setting)| *setting);
+    of.or_else(|| exceeds_random_bytes(reason).then_some("max_random_bytes"))
+}
+
+/// Whether this is wasmtime's error of a number of random bytes: `requested len 65537 exceeds limit 65536`.
+fn exceeds_random_bytes(reason: &str) -> bool {
+    let numbers = reason.strip_prefix("requested len ");
+    let numbers = numbers.and_then(|rest| rest.split_once(" exceeds limit "));
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    numbers.is_some_and(|(len, limit)| is_number(len) && is_number(limit))
 }
 
 /// Whether a valid component exceeds the sizes of the pool. A test with such a component fails if wasmtime changes
@@ -99,12 +106,28 @@ fn frames(trace: &WasmBacktrace) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use super::exceeded;
     use crate::client::Execute;
     use crate::flight_context::FlightContext;
-    use crate::model::ClientError;
-    use crate::model::Limits;
+    use crate::model::{ClientError, Limits};
     use crate::settings::Settings;
     use crate::{BUILTIN, ComponentClient, Engine};
+
+    #[test]
+    fn only_the_error_of_random_bytes_advises_their_setting() {
+        for (reason, expected) in [
+            (
+                "requested len 65537 exceeds limit 65536",
+                Some("max_random_bytes"),
+            ),
+            ("HTTP request body size exceeds limit: 5 bytes", None),
+            ("HTTP response header size exceeds limit", None),
+            ("requested len of a body exceeds limit 5", None),
+            ("store handle limit exceeded", Some("max_handles")),
+        ] {
+            assert_eq!(exceeded(reason), expected, "{reason}");
+        }
+    }
 
     #[tokio::test]
     async fn a_guest_whose_memory_is_refused_at_its_start_is_a_trap() {
