@@ -81,6 +81,7 @@ pub(super) fn exceeds_pool(error: &wasmtime::Error) -> bool {
     format!("{error:#}").contains("pooling allocator")
 }
 
+/// Logs the cause of `error` as a line of the host, which no output of the guest can displace, and returns `error`.
 fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> ClientError {
     let (code, reason) = (error.code(), printable(&cause.root_cause().to_string()));
     let reason = match exceeded(&reason) {
@@ -89,7 +90,7 @@ fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> 
     };
     let frames = cause.downcast_ref().map(frames).unwrap_or_default();
     let stderr = output.stderr_tail();
-    tracing::warn!(target: "oneflight::guest", code, stderr, frames, "{reason}");
+    tracing::warn!(code, stderr, frames, "{reason}");
     error
 }
 
