@@ -195,6 +195,22 @@ async fn a_guest_that_prints_cannot_displace_the_reason_of_its_trap() {
     service.logged("`unreachable` instruction executed").await;
 }
 
+// fault 83
+#[tokio::test]
+async fn a_line_within_a_flight_names_its_client_at_every_level() {
+    let folder = Folder::new();
+    let text = format!(
+        "[log]\nlevel = 'warn'\n[clients.a]\ncomponent = '{}'\n",
+        artifacts::MISBEHAVING
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    service.ready().await;
+    let trapped = get(service.address, "/v1/a/items?x=trap:1").await;
+    assert_eq!(code(&trapped), "guest-trap");
+    service.logged("flight{client=\"a\"").await;
+}
+
 // fault 84
 #[tokio::test]
 async fn characters_that_reorder_hide_or_break_a_line_are_escaped_in_the_log() {
