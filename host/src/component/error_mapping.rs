@@ -16,14 +16,18 @@ use crate::printable::printable;
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.
 pub(super) fn start_error(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
-    if error.is::<PoolConcurrencyLimitError>() || is_out_of_memory(error) {
-        return ClientError::Overloaded(Resource::Executions);
-    }
-    logged(ClientError::GuestTrap, error, output)
+    let code = if error.is::<PoolConcurrencyLimitError>() {
+        ClientError::Overloaded(Resource::Executions)
+    } else if is_out_of_memory(error) {
+        ClientError::Overloaded(Resource::AddressSpace)
+    } else {
+        ClientError::GuestTrap
+    };
+    logged(code, error, output)
 }
 
-/// Whether the system has refused address space for an instance that is allocated on demand.
-fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+/// Whether the system has refused address space, for an instance that is allocated on demand or for a pool.
+pub(super) fn is_out_of_memory(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         io == Some(io::ErrorKind::OutOfMemory)
@@ -38,6 +42,9 @@ pub(super) fn call_error(error: &wasmtime::Error, output: &GuestOutput) -> Clien
     let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
     let code = if in_guest {
         ClientError::GuestTrap
+    } else if is_out_of_memory(error) {
+        // The stack of a call is allocated on demand, too.
+        ClientError::Overloaded(Resource::AddressSpace)
     } else if exceeds_hostcall_fuel(error) {
         ClientError::ResultTooLarge("max_result_bytes")
     } else {
@@ -84,9 +91,12 @@ pub(super) fn exceeds_pool(error: &wasmtime::Error) -> bool {
 /// Logs the cause of `error` as a line of the host, which no output of the guest can displace, and returns `error`.
 fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> ClientError {
     let (code, reason) = (error.code(), printable(&cause.root_cause().to_string()));
-    let reason = match exceeded(&reason) {
-        Some(setting) => format!("{reason}; raise {setting} to permit it"),
-        None => reason,
+    let reason = match (&error, exceeded(&reason)) {
+        (ClientError::Overloaded(resource), _) => {
+            format!("could not start the guest: {reason}; {}", resource.remedy())
+        }
+        (_, Some(setting)) => format!("{reason}; raise {setting} to permit it"),
+        (_, None) => reason,
     };
     let frames = cause.downcast_ref().map(frames).unwrap_or_default();
     let stderr = output.stderr_tail();
@@ -105,14 +115,32 @@ fn frames(trace: &WasmBacktrace) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::Arc;
 
-    use super::exceeded;
+    use rustix::io::Errno;
+
+    use super::{exceeded, is_out_of_memory, start_error};
     use crate::client::Execute;
+    use crate::component::output::GuestOutput;
     use crate::flight_context::FlightContext;
-    use crate::model::{ClientError, Limits};
+    use crate::model::{ClientError, Limits, Resource};
     use crate::settings::Settings;
     use crate::{BUILTIN, ComponentClient, Engine};
+
+    // fault 88
+    #[test]
+    fn a_start_without_address_space_is_an_error_of_its_own() {
+        let output = GuestOutput::new(0, &Default::default());
+        for error in [
+            wasmtime::Error::from(Errno::NOMEM).context("failed to create a mapping"),
+            wasmtime::Error::from(io::Error::from(io::ErrorKind::OutOfMemory)),
+        ] {
+            let error = start_error(&error, &output);
+            assert_eq!(error, ClientError::Overloaded(Resource::AddressSpace));
+        }
+        assert!(!is_out_of_memory(&Errno::INVAL.into()));
+    }
 
     #[test]
     fn only_the_error_of_random_bytes_advises_their_setting() {
