@@ -86,6 +86,7 @@ impl FlightContext {
             has_first_bytes: AtomicBool::new(false),
             began: Instant::now(),
             has_failed: AtomicBool::new(false),
+            flight: Span::current(),
             span: OnceLock::new(),
             permit: OnceLock::new(),
         }
@@ -186,6 +187,8 @@ pub(crate) struct RequestGuard {
     began: Instant,
     /// Set by the first failure.
     has_failed: AtomicBool,
+    /// The span in which the request began, the flight's: also tasks that run outside of it log its failure.
+    flight: Span,
     /// The request's own span, once the policy has allowed the request. It is meant for traces: its level, debug, is
     /// usually not logged.
     /// The only value in it that the guest chose is the host, which the policy has checked.
@@ -293,6 +296,7 @@ impl RequestGuard {
         let failures = self.context.0.failures.fetch_add(1, Ordering::Relaxed);
         if failures < MAX_LOGGED_FAILURES {
             tracing::warn!(
+                parent: &self.flight,
                 code = error.code(),
                 "a request of the guest failed: {reason}"
             );

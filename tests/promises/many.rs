@@ -100,6 +100,8 @@ async fn executions_without_address_space_are_refused_and_the_others_answer() {
         (refused.status(), &*code(&refused)),
         (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
     );
+    assert!(String::from_utf8_lossy(refused.body()).contains("lower max_executions"));
+    service.logged("could not start the guest: ").await;
     upstream.requested(1).await;
     upstream.release();
     let mut answered = 0;

@@ -176,6 +176,41 @@ async fn lines_past_the_limit_of_a_client_are_left_out_and_counted() {
     assert_eq!(sum(&log, "of=\"guest\"", "lines="), 20, "{log}");
 }
 
+// fault 83
+#[tokio::test]
+async fn a_guest_that_prints_cannot_displace_the_reason_of_its_trap() {
+    let folder = Folder::new();
+    // The host's lines: the limits of the client, a flight, the reason of the trap and its flight.
+    let text = format!(
+        "[clients.a]\ncomponent = '{}'\nlimits.max_log_lines = 4\n",
+        artifacts::MISBEHAVING
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    service.ready().await;
+    let printed = get(service.address, "/v1/a/items?x=log:290").await;
+    assert_eq!(printed.status(), StatusCode::OK);
+    let trapped = get(service.address, "/v1/a/items?x=trap:1").await;
+    assert_eq!(code(&trapped), "guest-trap");
+    service.logged("`unreachable` instruction executed").await;
+}
+
+// fault 83
+#[tokio::test]
+async fn a_line_within_a_flight_names_its_client_at_every_level() {
+    let folder = Folder::new();
+    let text = format!(
+        "[log]\nlevel = 'warn'\n[clients.a]\ncomponent = '{}'\n",
+        artifacts::MISBEHAVING
+    );
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    service.ready().await;
+    let trapped = get(service.address, "/v1/a/items?x=trap:1").await;
+    assert_eq!(code(&trapped), "guest-trap");
+    service.logged("flight{client=\"a\"").await;
+}
+
 // fault 84
 #[tokio::test]
 async fn characters_that_reorder_hide_or_break_a_line_are_escaped_in_the_log() {

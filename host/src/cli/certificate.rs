@@ -3,19 +3,25 @@
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use oneflight::config::TlsFiles;
 use oneflight::server::Tls;
 use ring::digest::{SHA256, digest};
-use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The certificate and key in use, and the files that they are from.
 pub(super) struct Certificate {
     tls: Tls,
+    source: Source,
+}
+
+/// What the certificate and key in use were read from.
+#[derive(Clone, PartialEq, Eq)]
+struct Source {
     files: TlsFiles,
     /// What the files had when they were last read, so that each change is used, or refused, once.
     seen: Seen,
@@ -43,7 +49,8 @@ impl Certificate {
     pub(super) async fn read(files: TlsFiles) -> anyhow::Result<Self> {
         let pem = Pem::read(files.clone()).await?;
         let (tls, seen) = (pem.identity(&files)?, Ok(pem.digests()));
-        Ok(Self { tls, files, seen })
+        let source = Source { files, seen };
+        Ok(Self { tls, source })
     }
 
     /// For the listener. It uses what is renewed later.
@@ -53,24 +60,24 @@ impl Certificate {
 
     /// Uses `renewed` for all later handshakes.
     pub(super) fn renew(&mut self, renewed: Self) {
-        let Self { tls, files, seen } = renewed;
+        let Self { tls, source } = renewed;
         self.tls.renew(&tls);
-        (self.files, self.seen) = (files, seen);
+        self.source = source;
     }
 
-    /// Reads the files again. If they have changed, they are used for all later handshakes; if they cannot be used,
-    /// that is logged once, and nothing changes.
-    async fn check(&mut self) {
-        let pem = Pem::read(self.files.clone()).await;
+    /// Uses `pem`, which was read from the files of `source`, for all later handshakes if it has changed; if it cannot be
+    /// used, that is logged once, and nothing changes. `pem` is discarded if `source` is not that of the certificate any
+    /// more: a reload has read newer files meanwhile.
+    fn update(&mut self, source: &Source, pem: anyhow::Result<Pem>) {
         let seen = match &pem {
             Ok(pem) => Ok(pem.digests()),
             Err(error) => Err(format!("{error:#}")),
         };
-        if seen == self.seen {
+        if *source != self.source || seen == self.source.seen {
             return;
         }
-        self.seen = seen;
-        match pem.and_then(|pem| pem.identity(&self.files)) {
+        self.source.seen = seen;
+        match pem.and_then(|pem| pem.identity(&self.source.files)) {
             Ok(renewed) => {
                 self.tls.renew(&renewed);
                 tracing::info!("the certificate has changed and is in use");
@@ -100,8 +107,16 @@ pub(super) async fn check_files(
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         checks.tick().await;
-        certificate.lock().await.check().await;
+        // The files may be on a file system that hangs, which must not delay a reload with other files.
+        let source = lock(certificate).source.clone();
+        let pem = Pem::read(source.files.clone()).await;
+        lock(certificate).update(&source, pem);
     }
+}
+
+/// The certificate. The guard is not held while anything is awaited.
+pub(super) fn lock(certificate: &Mutex<Certificate>) -> MutexGuard<'_, Certificate> {
+    certificate.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pem {

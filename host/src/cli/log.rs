@@ -106,10 +106,17 @@ pub(super) async fn report_lost_lines(rates: &LineRates, metrics: &Metrics) -> I
         ticks.tick().await;
         for LeftOut { client, of, lines } in rates.take_left_out() {
             metrics.lines_left_out(lines);
-            tracing::warn!(
-                target: REPORT, client, of, lines,
-                "lines were left out of the log; raise max_log_lines of the client, or log less"
-            );
+            if client.is_empty() {
+                tracing::warn!(
+                    target: REPORT, of, lines,
+                    "lines that are about no client were left out of the log; those that are in it say what causes them"
+                );
+            } else {
+                tracing::warn!(
+                    target: REPORT, client, of, lines,
+                    "lines were left out of the log; raise max_log_lines of the client, or log less"
+                );
+            }
         }
         let Some(dropped) = stderr::dropped() else {
             continue;

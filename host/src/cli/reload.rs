@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
@@ -14,11 +14,10 @@ use oneflight::config::{ClientConfig, CompileConfig, Config};
 use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
 use oneflight::{ClientError, ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
-use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::capacity::warnings;
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
 use super::client::{ProbeError, load_client, probe};
 use super::compile::compilation;
 use super::fingerprint::{Fingerprint, Fingerprints};
@@ -147,11 +146,7 @@ impl Reload<'_> {
             .into_iter()
             .map(|loaded| (loaded.client, loaded.fingerprint))
             .unzip();
-        // Nothing from here on fails or waits for long, so all of it is taken over or nothing.
-        let mut certificate = match self.certificate {
-            Some(certificate) => Some(certificate.lock().await),
-            None => None,
-        };
+        // Nothing from here on fails or waits, so all of it is taken over or nothing.
         loaded.iter().for_each(|client| self.limit_lines(client));
         let names = kept.iter().map(Fingerprint::name);
         if let Err(ShuttingDown) = self.clients.replace(loaded, names) {
@@ -160,8 +155,8 @@ impl Reload<'_> {
         let unchanged = kept.len();
         let fingerprints = fingerprints.into_iter().flatten();
         self.fingerprints.replace(fingerprints.chain(kept));
-        if let (Some(certificate), Some(renewed)) = (&mut certificate, renewed) {
-            certificate.renew(renewed);
+        if let (Some(certificate), Some(renewed)) = (self.certificate, renewed) {
+            certificate::lock(certificate).renew(renewed);
         }
         let count = config.clients.len();
         tracing::info!(clients = count, unchanged, "reloaded");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use oneflight::config::{
@@ -11,7 +11,6 @@ use oneflight::config::{
 use oneflight::registry::ClientRegistry;
 use oneflight::server::{Listeners, Service};
 use oneflight::{Engine, Metrics};
-use tokio::sync::Mutex;
 use tracing::level_filters::LevelFilter;
 
 use super::certificate::{Certificate, check_files};

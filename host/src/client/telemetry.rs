@@ -157,7 +157,8 @@ pub(super) fn flight_span(
 ) -> Span {
     let request_id = leader.map(field::display);
     // `trace` is recorded if the trace context is propagated to an upstream.
-    tracing::info_span!(parent: None, "flight", client, flight = %flight, key = %call, request_id, trace = field::Empty)
+    // At every level of the log: a failure within the flight is a line of its client.
+    tracing::error_span!(parent: None, "flight", client, flight = %flight, key = %call, request_id, trace = field::Empty)
 }
 
 /// Writes the one log line of a flight: at level info if it landed with an outcome or with an error about the key, at

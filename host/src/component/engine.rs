@@ -13,6 +13,7 @@ use super::codegen::codegen_config;
 use super::compile::{Compilation, Compiler, deserialize};
 use super::epoch;
 use super::error::{EngineError, LoadError};
+use super::error_mapping::is_out_of_memory;
 use crate::model::Limits;
 
 /// How much of a guest's memory or table stays resident for the next guest in its slot: 2 MiB. Guests of the
@@ -116,7 +117,14 @@ impl Engine {
         reservation: Option<Reservation>,
         compiler: Compiler,
     ) -> Result<Self, EngineError> {
-        let wasmtime = wasmtime.map_err(|error| EngineError::AddressSpace(format!("{error:#}")))?;
+        let wasmtime = wasmtime.map_err(|error| {
+            let why = format!("{error:#}");
+            if is_out_of_memory(&error) {
+                EngineError::AddressSpace(why)
+            } else {
+                EngineError::Configuration(why)
+            }
+        })?;
         epoch::tick(&wasmtime)?;
         let allocator = Allocator {
             wasmtime,

@@ -44,17 +44,28 @@ pub(super) fn tick(engine: &Engine) -> Result<(), EngineError> {
 fn run() {
     loop {
         thread::sleep(TICK);
-        let mut ticked = lock();
-        // The reference may be the last one. Then the engine's pool is freed here, which delays the next tick.
-        ticked.engines.retain(|engine| {
-            let engine = engine.upgrade();
-            engine.inspect(Engine::increment_epoch).is_some()
-        });
-        if ticked.engines.is_empty() {
-            ticked.is_running = false;
+        let Some(engines) = living() else {
             return;
-        }
+        };
+        engines.iter().for_each(Engine::increment_epoch);
+        // A reference may be the last one. Then the engine's pool is freed here: after the tick, and without the lock,
+        // for which the start of another engine would have to wait.
+        drop(engines);
     }
+}
+
+/// The engines that live, or `None` if the thread ends since there are none.
+fn living() -> Option<Vec<Engine>> {
+    let mut ticked = lock();
+    let mut living = Vec::with_capacity(ticked.engines.len());
+    ticked.engines.retain(|engine| {
+        let engine = engine.upgrade();
+        let lives = engine.is_some();
+        living.extend(engine);
+        lives
+    });
+    ticked.is_running = !living.is_empty();
+    ticked.is_running.then_some(living)
 }
 
 fn lock() -> MutexGuard<'static, Ticked> {

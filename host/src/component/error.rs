@@ -100,6 +100,8 @@ pub enum EngineError {
     TooManyExecutions(usize),
     /// The address space for the pool could not be reserved.
     AddressSpace(String),
+    /// Wasmtime refused its configuration.
+    Configuration(String),
     /// The thread that interrupts guests could not be started.
     Ticker(String),
 }
@@ -274,6 +276,10 @@ impl fmt::Display for EngineError {
             Self::AddressSpace(why) => write!(
                 f,
                 "could not reserve address space for guests: {why}; lower the limit of executions"
+            ),
+            Self::Configuration(why) => write!(
+                f,
+                "could not configure wasmtime: {why}; if it is about a size, lower that limit"
             ),
             Self::Ticker(why) => {
                 write!(

@@ -16,14 +16,18 @@ use crate::printable::printable;
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.
 pub(super) fn start_error(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
-    if error.is::<PoolConcurrencyLimitError>() || is_out_of_memory(error) {
-        return ClientError::Overloaded(Resource::Executions);
-    }
-    logged(ClientError::GuestTrap, error, output)
+    let code = if error.is::<PoolConcurrencyLimitError>() {
+        ClientError::Overloaded(Resource::Executions)
+    } else if is_out_of_memory(error) {
+        ClientError::Overloaded(Resource::AddressSpace)
+    } else {
+        ClientError::GuestTrap
+    };
+    logged(code, error, output)
 }
 
-/// Whether the system has refused address space for an instance that is allocated on demand.
-fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+/// Whether the system has refused address space, for an instance that is allocated on demand or for a pool.
+pub(super) fn is_out_of_memory(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         io == Some(io::ErrorKind::OutOfMemory)
@@ -38,6 +42,9 @@ pub(super) fn call_error(error: &wasmtime::Error, output: &GuestOutput) -> Clien
     let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
     let code = if in_guest {
         ClientError::GuestTrap
+    } else if is_out_of_memory(error) {
+        // The stack of a call is allocated on demand, too.
+        ClientError::Overloaded(Resource::AddressSpace)
     } else if exceeds_hostcall_fuel(error) {
         ClientError::ResultTooLarge("max_result_bytes")
     } else {
@@ -54,18 +61,25 @@ fn exceeds_hostcall_fuel(error: &wasmtime::Error) -> bool {
 /// The setting whose limit this error of wasmtime is about. Tests with guests that exceed them fail if wasmtime changes
 /// a text.
 fn exceeded(reason: &str) -> Option<&'static str> {
-    const TEXTS: [(&str, &str); 4] = [
+    const TEXTS: [(&str, &str); 3] = [
         (
             "fuel allocated for hostcalls has been exhausted",
             "max_result_bytes",
         ),
         ("resource table has no free keys", "max_resources"),
         ("store handle limit exceeded", "max_handles"),
-        // Of a number of random bytes: "requested len 65537 exceeds limit 65536".
-        ("exceeds limit", "max_random_bytes"),
     ];
     let of = TEXTS.iter().find(|(text, _)| reason.contains(text));
-    of.map(|(_, setting)| *setting)
+    let of = of.map(|(_, setting)| *setting);
+    of.or_else(|| exceeds_random_bytes(reason).then_some("max_random_bytes"))
+}
+
+/// Whether this is wasmtime's error of a number of random bytes: `requested len 65537 exceeds limit 65536`.
+fn exceeds_random_bytes(reason: &str) -> bool {
+    let numbers = reason.strip_prefix("requested len ");
+    let numbers = numbers.and_then(|rest| rest.split_once(" exceeds limit "));
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    numbers.is_some_and(|(len, limit)| is_number(len) && is_number(limit))
 }
 
 /// Whether a valid component exceeds the sizes of the pool. A test with such a component fails if wasmtime changes
@@ -74,15 +88,19 @@ pub(super) fn exceeds_pool(error: &wasmtime::Error) -> bool {
     format!("{error:#}").contains("pooling allocator")
 }
 
+/// Logs the cause of `error` as a line of the host, which no output of the guest can displace, and returns `error`.
 fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> ClientError {
     let (code, reason) = (error.code(), printable(&cause.root_cause().to_string()));
-    let reason = match exceeded(&reason) {
-        Some(setting) => format!("{reason}; raise {setting} to permit it"),
-        None => reason,
+    let reason = match (&error, exceeded(&reason)) {
+        (ClientError::Overloaded(resource), _) => {
+            format!("could not start the guest: {reason}; {}", resource.remedy())
+        }
+        (_, Some(setting)) => format!("{reason}; raise {setting} to permit it"),
+        (_, None) => reason,
     };
     let frames = cause.downcast_ref().map(frames).unwrap_or_default();
     let stderr = output.stderr_tail();
-    tracing::warn!(target: "oneflight::guest", code, stderr, frames, "{reason}");
+    tracing::warn!(code, stderr, frames, "{reason}");
     error
 }
 
@@ -97,14 +115,48 @@ fn frames(trace: &WasmBacktrace) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::Arc;
 
+    use rustix::io::Errno;
+
+    use super::{exceeded, is_out_of_memory, start_error};
     use crate::client::Execute;
+    use crate::component::output::GuestOutput;
     use crate::flight_context::FlightContext;
-    use crate::model::ClientError;
-    use crate::model::Limits;
+    use crate::model::{ClientError, Limits, Resource};
     use crate::settings::Settings;
     use crate::{BUILTIN, ComponentClient, Engine};
+
+    // fault 88
+    #[test]
+    fn a_start_without_address_space_is_an_error_of_its_own() {
+        let output = GuestOutput::new(0, &Default::default());
+        for error in [
+            wasmtime::Error::from(Errno::NOMEM).context("failed to create a mapping"),
+            wasmtime::Error::from(io::Error::from(io::ErrorKind::OutOfMemory)),
+        ] {
+            let error = start_error(&error, &output);
+            assert_eq!(error, ClientError::Overloaded(Resource::AddressSpace));
+        }
+        assert!(!is_out_of_memory(&Errno::INVAL.into()));
+    }
+
+    #[test]
+    fn only_the_error_of_random_bytes_advises_their_setting() {
+        for (reason, expected) in [
+            (
+                "requested len 65537 exceeds limit 65536",
+                Some("max_random_bytes"),
+            ),
+            ("HTTP request body size exceeds limit: 5 bytes", None),
+            ("HTTP response header size exceeds limit", None),
+            ("requested len of a body exceeds limit 5", None),
+            ("store handle limit exceeded", Some("max_handles")),
+        ] {
+            assert_eq!(exceeded(reason), expected, "{reason}");
+        }
+    }
 
     #[tokio::test]
     async fn a_guest_whose_memory_is_refused_at_its_start_is_a_trap() {

@@ -129,10 +129,7 @@ impl SizeLimiter {
     fn refuse_memory(&mut self) {
         if let Some(metrics) = self.refusals.take() {
             metrics.limit(Limit::Memory);
-            tracing::warn!(
-                target: "oneflight::guest",
-                "the guest got no more memory; raise max_memory_bytes if it needs more"
-            );
+            tracing::warn!("the guest got no more memory; raise max_memory_bytes if it needs more");
         }
     }
 }

@@ -20,6 +20,10 @@ pub(super) struct MaskedTarget<'a> {
     key: &'a str,
 }
 
+/// Stands for a slash that ends no segment of the path: one of the origin, or one that is percent-encoded, which may be
+/// part of a token. It is as long as a slash, in bytes.
+const INNER_SLASH: &str = "\0";
+
 /// The longest path that is shown, in characters.
 const MAX_PATH_CHARS: usize = 200;
 
@@ -59,9 +63,10 @@ impl RedirectTarget {
             Some((folder, _)) if is_relative => format!("{folder}/"),
             _ => String::new(),
         };
+        let path = folder + path;
         let segments = path.split('/');
         let segments = segments.map(|segment| segment.split(';').next().unwrap_or_default());
-        let path = folder + &segments.collect::<Vec<_>>().join("/");
+        let path = segments.collect::<Vec<_>>().join("/");
         Self { origin, path }
     }
 
@@ -73,20 +78,43 @@ impl RedirectTarget {
 
 impl Display for MaskedTarget<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let path = percent_decode_str(&self.target.path).decode_utf8_lossy();
-        let path = masked(&path, self.key);
-        let segments = path.split('/');
-        let segments = segments.map(|segment| {
-            if may_be_secret(segment) {
-                "…"
-            } else {
-                segment
-            }
+        let RedirectTarget { origin, path } = self.target;
+        let origin = origin.replace('/', INNER_SLASH);
+        let segments = path.split('/').map(|segment| {
+            let segment = percent_decode_str(segment).decode_utf8_lossy();
+            segment.replace('/', INNER_SLASH)
         });
         let path = segments.collect::<Vec<_>>().join("/");
-        let shown: String = path.chars().take(MAX_PATH_CHARS).collect();
-        let rest = if shown.len() < path.len() { "…" } else { "" };
-        write!(f, "{}{shown}{rest}", self.target.origin)
+        // Together, since a key may be a URL.
+        let all = self.masked(&format!("{origin}{path}"));
+        let origin = self.masked(&origin);
+        let shown = all.split('/').enumerate().map(|(index, part)| {
+            let is_origin = index == 0 && part == origin;
+            if !is_origin && may_be_secret(part) {
+                "…"
+            } else {
+                part
+            }
+        });
+        let all = shown.collect::<Vec<_>>().join("/");
+        let all = all.replace(INNER_SLASH, "/");
+        let max_chars = origin.chars().count() + MAX_PATH_CHARS;
+        let shown: String = all.chars().take(max_chars).collect();
+        let rest = if shown.len() < all.len() { "…" } else { "" };
+        write!(f, "{shown}{rest}")
+    }
+}
+
+impl MaskedTarget<'_> {
+    /// `text` without the key, and without the part of it that is left when its query is cut off, as that of a target.
+    fn masked(&self, text: &str) -> String {
+        let without_query = self.key.split(['?', '#']).next().unwrap_or_default();
+        let text = masked(text, self.key);
+        if without_query == self.key {
+            text
+        } else {
+            masked(&text, without_query)
+        }
     }
 }
 
@@ -126,26 +154,27 @@ fn may_be_secret(segment: &str) -> bool {
         && segment.contains(char::is_alphabetic)
 }
 
-/// `path` with `{x}` in place of the key, in upper or lower case.
-fn masked(path: &str, key: &str) -> String {
-    let (lower, key) = (path.to_ascii_lowercase(), key.to_ascii_lowercase());
+/// `text` with `{x}` in place of the key, in upper or lower case.
+fn masked(text: &str, key: &str) -> String {
+    let lower = text.to_ascii_lowercase().replace(INNER_SLASH, "/");
+    let key = key.to_ascii_lowercase().replace(INNER_SLASH, "/");
     if key.is_empty() {
-        return path.to_owned();
+        return text.to_owned();
     }
     let is_embedded = key.chars().count() >= MIN_EMBEDDED_CHARS;
     let is_edge = |char: Option<char>| !char.is_some_and(char::is_alphanumeric);
-    let (mut masked, mut end) = (String::with_capacity(path.len()), 0);
+    let (mut masked, mut end) = (String::with_capacity(text.len()), 0);
     for (start, found) in lower.match_indices(&key) {
         let after = start + found.len();
         let stands_alone =
-            is_edge(path[..start].chars().next_back()) && is_edge(path[after..].chars().next());
+            is_edge(text[..start].chars().next_back()) && is_edge(text[after..].chars().next());
         if is_embedded || stands_alone {
-            masked += &path[end..start];
+            masked += &text[end..start];
             masked += "{x}";
             end = after;
         }
     }
-    masked + &path[end..]
+    masked + &text[end..]
 }
 
 #[cfg(test)]
@@ -206,5 +235,54 @@ mod tests {
             let expected = format!("http://a.example:8080{expected}");
             assert_eq!(shown(path, key), expected, "{key}");
         }
+    }
+
+    // fault 69
+    #[test]
+    fn the_key_is_masked_in_the_host_too() {
+        for (key, location, expected) in [
+            (
+                "s3cret",
+                "https://S3cret.b.example/c",
+                "https://{x}.b.example/c",
+            ),
+            ("7", "//shard-7.b.example", "http://shard-{x}.b.example"),
+            ("a.example:8080", "other", "http://{x}/v1/items/other"),
+            ("s3cret", "s3cret:opaque", "{x}:"),
+            // The key is a URL.
+            ("https://b.example/c", "https://b.example/c/", "{x}/"),
+            ("https://b.example/c?id=7", "https://b.example/c/", "{x}/"),
+            (
+                "https://b.example/s3",
+                "https://b.example/s3cret-s3cret-s3cret",
+                "…",
+            ),
+        ] {
+            assert_eq!(shown(location, key), expected, "{location}");
+        }
+    }
+
+    // fault 69
+    #[test]
+    fn a_token_is_not_shown_however_it_is_encoded() {
+        for (path, expected) in [
+            ("/a/s3cret%2Fs3cret%2Fs3cret/b", "/a/…/b"),
+            ("/a/%733cret-s3cret-s3cret", "/a/…"),
+            ("/a/b%2Fc/s3cret", "/a/b/c/s3cret"),
+        ] {
+            let expected = format!("http://a.example:8080{expected}");
+            assert_eq!(shown(path, "key"), expected, "{path}");
+        }
+    }
+
+    // fault 69
+    #[test]
+    fn a_parameter_of_the_requests_own_path_is_not_shown() {
+        let url = "http://a.example/v1;session=s3cret/items".parse().unwrap();
+        let target = RedirectTarget::of("other", &url);
+        assert_eq!(
+            target.masking("key").to_string(),
+            "http://a.example/v1/other"
+        );
     }
 }

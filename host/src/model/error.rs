@@ -108,6 +108,7 @@ impl ClientError {
             Self::Overloaded(Resource::FlightsOfKey) => Limit::FlightsOfKey,
             Self::Overloaded(Resource::Callers) => Limit::Callers,
             Self::Overloaded(Resource::Executions) => Limit::Executions,
+            Self::Overloaded(Resource::AddressSpace) => Limit::AddressSpace,
             Self::GuestDeadline(_) => Limit::Time,
             Self::ResultTooLarge(_) => Limit::Result,
             Self::UpstreamTimeout(_) => Limit::UpstreamTime,
@@ -185,8 +186,8 @@ impl fmt::Display for ClientError {
                 )
             }
             Self::Overloaded(resource) => {
-                let setting = resource.setting();
-                write!(f, "{resource}; try again later, or raise {setting}")
+                let remedy = resource.remedy();
+                write!(f, "{resource}; try again later, or {remedy}")
             }
             Self::Cancelled => {
                 f.write_str("the host is shutting down; try another host, or again later")
@@ -219,6 +220,8 @@ pub enum Resource {
     Callers,
     /// The client's permits to execute: none became free within the queue timeout.
     Executions,
+    /// The address space of the process, of an execution that is allocated on demand.
+    AddressSpace,
 }
 
 impl fmt::Display for Resource {
@@ -228,19 +231,24 @@ impl fmt::Display for Resource {
             Self::FlightsOfKey => "the key has its maximum number of flights",
             Self::Callers => "the key has its maximum number of waiting callers",
             Self::Executions => "all executions were in use for longer than queue_timeout",
+            Self::AddressSpace => "the process has no address space for another execution",
         })
     }
 }
 
 impl Resource {
-    /// The setting that raises the limit.
+    /// What the operator can do for fewer refusals, with the setting that it is done with.
     #[must_use]
-    pub fn setting(self) -> &'static str {
+    pub fn remedy(self) -> &'static str {
         match self {
-            Self::Flights => "max_flights",
-            Self::FlightsOfKey => "max_executions_per_key",
-            Self::Callers => "max_callers",
-            Self::Executions => "max_executions",
+            Self::Flights => "raise max_flights",
+            Self::FlightsOfKey => "raise max_executions_per_key",
+            Self::Callers => "raise max_callers",
+            Self::Executions => "raise max_executions",
+            // More executions would need more of it.
+            Self::AddressSpace => {
+                "lower max_executions of the clients, or raise vm.max_map_count or the limit of addresses (ulimit -v)"
+            }
         }
     }
 }
@@ -256,6 +264,8 @@ pub enum Limit {
     Callers,
     /// The client's permits to execute.
     Executions,
+    /// The address space of the process.
+    AddressSpace,
     /// A guest's processor time, or the flight's deadline.
     Time,
     /// The bytes or items of a guest's answer.
@@ -280,6 +290,7 @@ impl Limit {
         Self::FlightsOfKey => "flights-of-key",
         Self::Callers => "callers",
         Self::Executions => "executions",
+        Self::AddressSpace => "address-space",
         Self::Time => "time",
         Self::Result => "result",
         Self::UpstreamTime => "upstream-time",
@@ -319,5 +330,17 @@ mod tests {
             let setting = raise.split(' ').next().unwrap();
             assert!(Limits::names().contains(&setting), "{message}");
         }
+    }
+
+    // fault 88
+    #[test]
+    fn an_error_about_address_space_advises_fewer_executions() {
+        let error = ClientError::Overloaded(Resource::AddressSpace);
+        assert_eq!(error.limit(), Some(Limit::AddressSpace));
+        assert_eq!(
+            error.to_string(),
+            "the process has no address space for another execution; try again later, or lower max_executions of the \
+             clients, or raise vm.max_map_count or the limit of addresses (ulimit -v)"
+        );
     }
 }

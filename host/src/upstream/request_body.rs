@@ -15,7 +15,6 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::connection_tasks::current_task;
 use super::cut::{CutReason, UploadError};
-use super::failure::RequestFailure;
 use super::upload::{Upload, Uploads};
 use crate::flight_context::RequestGuard;
 
@@ -100,11 +99,7 @@ impl RequestBody {
 
     /// Ends the body with an error.
     fn fail(&mut self, reason: CutReason) -> UploadError {
-        if self.upload.cut(reason)
-            && let Some(guard) = &self.guard
-        {
-            RequestFailure::cut(reason).record(guard);
-        }
+        self.upload.fail(reason, self.guard.as_deref());
         reason.into()
     }
 }

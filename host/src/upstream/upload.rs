@@ -92,10 +92,26 @@ impl Upload {
 
     /// Cuts the body, unless hyper has all of it. Returns whether this call did.
     pub(super) fn cut(&self, reason: CutReason) -> bool {
+        self.cut_after(reason, || {})
+    }
+
+    /// Cuts the body, unless hyper has all of it, and fails the request of `guard` if it is still open.
+    pub(super) fn fail(&self, reason: CutReason, guard: Option<&RequestGuard>) {
+        self.cut_after(reason, || {
+            if let Some(guard) = guard {
+                RequestFailure::cut(reason).record(guard);
+            }
+        });
+    }
+
+    /// Calls `record` first if it cuts the body. Once a body is cut, its response may break off, and that failure of the
+    /// request would be recorded instead.
+    fn cut_after(&self, reason: CutReason, record: impl FnOnce()) -> bool {
         let mut phase = self.lock();
         let Phase::Open { task, .. } = &mut *phase else {
             return false;
         };
+        record();
         let task = task.take();
         *phase = Phase::Cut(reason);
         drop(phase);
@@ -118,16 +134,55 @@ impl Upload {
             if timeout_at(deadline, ended).await.is_ok() {
                 return;
             }
-            let cut = upload.upgrade();
-            if cut.is_some_and(|upload| upload.cut(CutReason::TimedOut))
-                && let Some(guard) = guard.upgrade()
-            {
-                RequestFailure::cut(CutReason::TimedOut).record(&guard);
+            if let Some(upload) = upload.upgrade() {
+                upload.fail(CutReason::TimedOut, guard.upgrade().as_deref());
             }
         });
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+    use std::task::{Context, Wake, Waker};
+
+    use futures_util::future::Abortable;
+
+    use super::*;
+    use crate::flight_context::FlightContext;
+    use crate::model::ClientError;
+
+    /// The task that sends a body. When it is aborted, its request fails at once because the response breaks off.
+    struct BreaksOff(Arc<RequestGuard>);
+
+    impl Wake for BreaksOff {
+        fn wake(self: Arc<Self>) {
+            self.0.fail(ClientError::UpstreamUnavailable, &"broken off");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_cut_is_recorded_before_its_response_breaks_off() {
+        let context = FlightContext::default();
+        let guard = Arc::new(context.begin());
+        let (task, registration) = AbortHandle::new_pair();
+        let mut sending = pin!(Abortable::new(pending::<()>(), registration));
+        let waker = Waker::from(Arc::new(BreaksOff(Arc::clone(&guard))));
+        assert!(
+            sending
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let upload = Upload::default();
+        upload.sent_by(Some(task));
+        upload.fail(CutReason::TimedOut, Some(&guard));
+        let expected = ClientError::UpstreamTimeout(Some("request_timeout"));
+        assert_eq!(context.last_failure(), Some(expected));
     }
 }

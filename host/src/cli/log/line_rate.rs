@@ -19,6 +19,10 @@ use tracing_subscriber::registry::LookupSpan;
 /// What a guest writes has this target.
 const GUEST: &str = "oneflight::guest";
 
+/// What the program itself logs, about its start, reloads, certificates and its end, has a target in this module or is
+/// of this one. Modules below the server log what callers cause.
+const PROGRAM: (&str, &str) = ("oneflight::cli::", "oneflight::server");
+
 /// The target of the lines about lines that were left out.
 pub(super) const REPORT: &str = "oneflight::log";
 
@@ -47,6 +51,7 @@ struct Interval {
 /// Lines that were left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LeftOut {
+    /// Empty for lines of no client.
     pub(super) client: String,
     /// `guest` or `host`.
     pub(super) of: &'static str,
@@ -176,8 +181,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LineRates {
         }
         let mut client = ClientField::default();
         event.record(&mut client);
-        self.of(&client.0.unwrap_or_default()).admits(target, now)
+        match client.0 {
+            Some(client) => self.of(&client).admits(target, now),
+            None => is_of_program(target) || self.of("").admits(target, now),
+        }
     }
+}
+
+/// Whether lines of this target without a client are for the operator, and callers cannot cause them at will. All others
+/// are limited.
+fn is_of_program(target: &str) -> bool {
+    let (below, exactly) = PROGRAM;
+    target.starts_with(below) || target == exactly
 }
 
 /// The field `client`.
@@ -200,7 +215,59 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+
     use super::*;
+
+    /// What is logged of the lines of `log` within these limits.
+    fn logged(rates: &LineRates, log: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Written(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Written {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                lock(&self.0).extend(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let lines = lines.with_filter(rates.clone());
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(lock(&written.0).clone()).unwrap()
+    }
+
+    // fault 83
+    #[test]
+    fn no_line_of_the_program_is_left_out_when_callers_cause_many() {
+        let rates = LineRates::default();
+        rates.limit("", 1);
+        rates.limit("a", 0);
+        let log = logged(&rates, || {
+            for _ in 0..2 {
+                tracing::warn!(target: "oneflight::server::connection", "header");
+                tracing::error!(target: "oneflight::cli::reload", "reload");
+                tracing::warn!(target: "oneflight::server", "shutdown");
+                tracing::info!(target: "oneflight::cli::client", client = "a", "limits");
+            }
+        });
+        let count = |text| log.matches(text).count();
+        assert_eq!((count("reload\n"), count("shutdown\n")), (2, 2), "{log}");
+        assert_eq!((count("header\n"), count("limits")), (1, 0), "{log}");
+        let mut reported = rates.take_left_out();
+        reported.sort_by_key(|left_out| left_out.lines);
+        let expected = [left_out("", "host", 1), left_out("a", "host", 2)];
+        assert_eq!(reported, expected);
+    }
 
     fn left_out(client: &str, of: &'static str, lines: u64) -> LeftOut {
         let client = client.to_owned();

@@ -137,7 +137,6 @@ pub(in crate::component) fn to_client_error(
         // What a body is instead of what the guest expects. Other errors are not about the body.
         let body = response.filter(|_| error == ClientError::UpstreamMalformed);
         tracing::warn!(
-            target: "oneflight::guest",
             code = error.code(),
             content_type = body.and_then(ResponseFacts::content_type),
             content_encoding = body.and_then(ResponseFacts::content_encoding),
