@@ -17,13 +17,13 @@ use super::allow_rule::Target;
 /// The proxy of one client: a URL for each scheme, and the hosts that are reached without it.
 #[derive(Clone)]
 pub struct Proxy {
-    source: Source,
+    urls: ProxyUrls,
     matcher: Arc<Matcher>,
 }
 
 /// What it was made of. The URLs may contain a password.
 #[derive(Clone, Default, PartialEq, Eq)]
-struct Source {
+struct ProxyUrls {
     http: String,
     https: String,
     no_proxy: String,
@@ -46,7 +46,7 @@ impl Proxy {
         if !url.starts_with("http://") || !is_proxy(url) {
             return Err(ProxyError { name: "proxy" });
         }
-        Ok(Self::new(Source {
+        Ok(Self::new(ProxyUrls {
             http: url.to_owned(),
             https: url.to_owned(),
             no_proxy: String::new(),
@@ -82,21 +82,21 @@ impl Proxy {
         };
         let no_proxy = first(&["no_proxy", "NO_PROXY"]);
         let no_proxy = no_proxy.map(|(_, value)| value.to_string_lossy().into_owned());
-        Ok(Self::new(Source {
+        Ok(Self::new(ProxyUrls {
             http: url(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
             https: url(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
             no_proxy: no_proxy.unwrap_or_default(),
         }))
     }
 
-    fn new(source: Source) -> Self {
+    fn new(urls: ProxyUrls) -> Self {
         let matcher = Matcher::builder()
-            .http(&source.http)
-            .https(&source.https)
-            .no(&source.no_proxy)
+            .http(&urls.http)
+            .https(&urls.https)
+            .no(&urls.no_proxy)
             .build();
         Self {
-            source,
+            urls,
             matcher: Arc::new(matcher),
         }
     }
@@ -125,7 +125,7 @@ fn is_proxy(url: &str) -> bool {
 
 impl PartialEq for Proxy {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.urls == other.urls
     }
 }
 
