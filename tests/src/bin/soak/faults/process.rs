@@ -80,6 +80,11 @@ impl Service {
     }
 
     async fn levels(&self) -> Levels {
+        // Before the request, which opens a connection.
+        let process = format!("/proc/{}", self.id());
+        let descriptors = std::fs::read_dir(format!("{process}/fd"));
+        let descriptors = descriptors.expect("its descriptors").count();
+        let threads = threads(process.as_ref()).len();
         let metrics = get(self.admin, "/metrics").await;
         let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
         let sum = |name: &str| {
@@ -87,8 +92,6 @@ impl Service {
             let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
             values.sum()
         };
-        let process = format!("/proc/{}", self.id());
-        let descriptors = std::fs::read_dir(format!("{process}/fd"));
         Levels {
             resident: self.resident(),
             callers: sum("oneflight_callers_waiting{"),
@@ -96,8 +99,8 @@ impl Service {
             idle: sum("oneflight_instances_idle{"),
             connections: sum("oneflight_upstream_connections{"),
             tasks: sum("oneflight_tasks "),
-            threads: threads(process.as_ref()).len(),
-            descriptors: descriptors.expect("its descriptors").count(),
+            threads,
+            descriptors,
         }
     }
 
