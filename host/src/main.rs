@@ -8,7 +8,7 @@ use std::{env, io};
 use clap::Parser;
 use cli::signals::{Signals, is_serve};
 use cli::stderr::{self, print_line};
-use oneflight::printable::{Escape, escape};
+use oneflight::printable::{Escape, escape_lines};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::{Builder, Runtime};
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("{error:#}");
-            let text = escape(&text, Escape::Rust, |char| char != '\n');
+            let text = escape_lines(&text, Escape::Rust);
             print_line!("error: {text}");
             ExitCode::FAILURE
         }

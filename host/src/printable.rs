@@ -49,6 +49,12 @@ pub fn escape(text: &str, form: Escape, is_escaped: impl Fn(char) -> bool) -> Co
     Cow::Owned(escaped)
 }
 
+/// `text` of several lines, with all escaped that is not [printable](is_printable) but its line breaks.
+#[must_use]
+pub fn escape_lines(text: &str, form: Escape) -> Cow<'_, str> {
+    escape(text, form, |char| char != '\n')
+}
+
 /// Whether a character neither controls a terminal (category Cc), nor changes the order of those around it or hides
 /// (Cf), nor starts a line (Zl, Zp).
 #[must_use]

@@ -10,6 +10,14 @@ use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{artifacts, failsafe};
 use tokio::io::AsyncWriteExt;
 
+/// The file of a service with one client, of which no limit on time is reached.
+fn patient_client(upstream: &Upstream) -> String {
+    format!(
+        "{PATIENT}[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
+        upstream.origin()
+    )
+}
+
 // fault 89
 #[tokio::test]
 async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
@@ -28,10 +36,7 @@ async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 async fn callers_cannot_take_the_descriptors_of_upstreams_of_the_admin_address_and_of_reloads() {
     let upstream = Upstream::start(Answer::Items).await;
     let folder = Folder::new();
-    let text = format!(
-        "{PATIENT}[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
-        upstream.origin()
-    );
+    let text = patient_client(&upstream);
     let file = folder.write("a.toml", text.as_bytes());
     let service: Service = limited("ulimit -n 96", &["--config", &file]).await;
     let mut kept = sending(
@@ -76,10 +81,7 @@ async fn callers_cannot_take_the_descriptors_of_upstreams_of_the_admin_address_a
 async fn callers_that_close_one_direction_take_one_descriptor_each() {
     let upstream = Upstream::start(Answer::Held).await;
     let folder = Folder::new();
-    let text = format!(
-        "{PATIENT}[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
-        upstream.origin()
-    );
+    let text = patient_client(&upstream);
     let file = folder.write("a.toml", text.as_bytes());
     let service: Service = limited("ulimit -n 256", &["--config", &file]).await;
     let mut open = Vec::new();

@@ -11,21 +11,25 @@ use oneflight_tests::{LIMIT, Subject, fast_forward, patient, reaching, settings,
 
 const RESENT: &str = "upstream_requests_resent_total";
 
+/// Calls a guest that asks `origin`, and then again with `key`: the result of the second call.
+async fn ask_twice(subject: &Subject, origin: &str, key: &str) -> Result<(), &'static str> {
+    let first = subject.ask(format!("need:{origin}")).await;
+    assert!(first.is_ok(), "{first:?}");
+    subject.settled().await;
+    match subject.ask(format!("{key}{origin}")).await {
+        Ok(body) if body.contains("error") => Err("the guest saw it"),
+        Ok(_) => Ok(()),
+        Err(code) => Err(code),
+    }
+}
+
 /// What a second call meets, on the connection that the first one has used: requests and connections of the upstream,
 /// requests that were sent once more, and the result.
 async fn second(answer: Answer, key: &str) -> (usize, usize, f64, Result<(), &'static str>) {
     let upstream = Upstream::start(answer).await;
     let before = tasks();
     let subject = Subject::misbehaving(reaching(&upstream)).await;
-    let first = subject.ask(format!("need:{}", upstream.origin())).await;
-    assert!(first.is_ok(), "{first:?}");
-    subject.settled().await;
-    let second = subject.ask(format!("{key}{}", upstream.origin())).await;
-    let result = match second {
-        Ok(body) if body.contains("error") => Err("the guest saw it"),
-        Ok(_) => Ok(()),
-        Err(code) => Err(code),
-    };
+    let result = ask_twice(&subject, &upstream.origin(), key).await;
     let resent = subject.counted(RESENT);
     assert_eq!(subject.counted("upstream_requests_total"), 2.0);
     subject.gone(before).await;
@@ -122,15 +126,7 @@ async fn second_h2<const N: usize>(
     let upstream = Frames::start(&identity, all).await;
     let before = tasks();
     let subject = trusting(&identity, &upstream, patient()).await;
-    let first = subject.ask(format!("need:{}", upstream.origin())).await;
-    assert!(first.is_ok(), "{first:?}");
-    subject.settled().await;
-    let second = subject.ask(format!("{key}{}", upstream.origin())).await;
-    let result = match second {
-        Ok(body) if body.contains("error") => Err("the guest saw it"),
-        Ok(_) => Ok(()),
-        Err(code) => Err(code),
-    };
+    let result = ask_twice(&subject, &upstream.origin(), key).await;
     let resent = subject.counted(RESENT);
     subject.gone(before).await;
     let (connections, requests) = upstream.seen();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oneflight::component::ComponentReport;
-use oneflight::printable::{Escape, escape};
+use oneflight::printable::{Escape, escape_lines};
 use oneflight::{LoadError, Settings};
 use serde_json::json;
 
@@ -58,7 +58,7 @@ impl Check {
         } else {
             Escape::Rust
         };
-        writeln!(stdout(), "{}", escape(&text, form, |char| char != '\n'))?;
+        writeln!(stdout(), "{}", escape_lines(&text, form))?;
         Ok(if loaded.is_ok() {
             ExitCode::SUCCESS
         } else {

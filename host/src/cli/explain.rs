@@ -9,7 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use http::Method;
 use oneflight::admin_types::{Explanation, FlightStatus, FlightsReport, NextCall};
-use oneflight::printable::{Escape, escape};
+use oneflight::printable::{Escape, escape, escape_lines};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::admin_client::AdminClient;
@@ -63,11 +63,7 @@ impl Explain {
             write!(
                 stdout(),
                 "{}",
-                escape(
-                    &describe(&self.key, &explanation),
-                    Escape::Rust,
-                    |char| char != '\n'
-                )
+                escape_lines(&describe(&self.key, &explanation), Escape::Rust)
             )?;
         }
         Ok(ExitCode::SUCCESS)

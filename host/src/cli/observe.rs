@@ -10,7 +10,7 @@ use http::Method;
 use oneflight::admin_types::{ClientStats, ObservationReport, Stats};
 use oneflight::model::units::{A_DURATION, duration};
 use oneflight::observability::observation::MAX_DURATION;
-use oneflight::printable::{Escape, escape};
+use oneflight::printable::{Escape, escape, escape_lines};
 
 use super::admin_client::AdminClient;
 use super::format::{self, count};
@@ -85,7 +85,7 @@ impl Observe {
             write!(
                 stdout(),
                 "{}",
-                escape(&describe(&report), Escape::Rust, |char| char != '\n')
+                escape_lines(&describe(&report), Escape::Rust)
             )?;
         }
         Ok(ExitCode::SUCCESS)

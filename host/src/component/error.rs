@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::Limits;
-use crate::printable::{Escape, escape};
+use crate::printable::{Escape, escape_lines};
 
 /// The interface that a client exports.
 pub(super) const ITEMS: &str = "oneflight:client/items@0.1.0";
@@ -157,7 +157,7 @@ impl LoadError {
             } => format!("a client with a limit of {requested} {what}"),
             Self::DoesNotStart(why) => format!("a component that does not start: {why}"),
         };
-        escape(&found, Escape::Rust, |char| char != '\n').into_owned()
+        escape_lines(&found, Escape::Rust).into_owned()
     }
 
     /// What was expected.
