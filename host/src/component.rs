@@ -9,6 +9,7 @@
 //! | `loader` | the load of a component: from its bytes to something that can be instantiated |
 //! | `instance_pool` | an instance, and the pool of idle instances |
 //! | `contract` | the interfaces that a client can export, and how they are called |
+//! | `memory`, `host_memory` | the limits on what an instance holds, and the measure of what the host holds for it |
 //! | `store` | what an instance owns, and the imports that it is linked to |
 //! | `engine` | wasmtime's engine, with its instance allocator and quotas |
 //! | `address_space` | the address space that instances take, and what is left of it |
@@ -29,8 +30,10 @@ mod engine;
 mod epoch;
 mod error;
 mod error_mapping;
+mod host_memory;
 mod instance_pool;
 mod loader;
+mod memory;
 mod output;
 mod report;
 mod store;
@@ -41,13 +44,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::contract::items::{ItemsPre, to_client_error, to_items};
 use self::cpu_budget::CpuBudget;
 use self::engine::ExecutionQuota;
-use self::error_mapping::{call_error, start_error};
+use self::error_mapping::{answer_error, call_error, start_error};
 use self::instance_pool::{CallError, Instance, InstancePool};
 use self::loader::{LoadedComponent, Loader};
+use self::memory::TotalMemory;
 use self::store::new_store;
 use crate::client::Execute;
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Usage};
+use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Resource, Usage};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
@@ -68,6 +72,8 @@ struct Loaded {
     settings: Settings,
     component: ItemsPre,
     upstream: Arc<Upstream>,
+    /// The memory of all instances.
+    memory: Arc<TotalMemory>,
     report: ComponentReport,
     /// Calls of the guest so far.
     calls: AtomicU64,
@@ -106,6 +112,7 @@ impl ComponentClient {
             address_space,
             items,
             report,
+            memory,
             upstream,
         } = loader.load(binary.into(), &settings).await?;
         let pool = InstancePool::new(settings.instances, settings.limits.max_executions);
@@ -116,6 +123,7 @@ impl ComponentClient {
             settings,
             component: items,
             upstream,
+            memory,
             report,
             calls: AtomicU64::new(0),
             running: Arc::default(),
@@ -157,6 +165,7 @@ impl ComponentClient {
             waiting: 0,
             running: Arc::strong_count(&self.0.running) - 1,
             idle: self.0.pool.idle(),
+            memory: self.0.memory.used(),
             connections: self.0.upstream.connections(),
         }
     }
@@ -199,7 +208,10 @@ impl Loaded {
         let _running = Arc::clone(&self.running);
         let limits = &self.settings.limits;
         let idle = self.pool.acquire(context, limits.max_log_bytes);
-        let mut instance = idle.unwrap_or_else(|| self.fresh_instance(context));
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.fresh_instance(context)?,
+        };
         let output = instance.output();
         let call = instance.get_items(&self.component, x);
         let returned = match CpuBudget::new(limits.max_cpu_time).run(context, call).await {
@@ -211,24 +223,35 @@ impl Loaded {
         };
         let error = match returned {
             Ok(Ok(items)) => {
-                let items = to_items(items, limits.max_items)?;
+                let answer = to_items(items, limits)?;
+                instance
+                    .memory()
+                    .add_answer(answer.bytes)
+                    .map_err(answer_error)?;
                 self.release(instance, context);
-                return Ok(items);
+                return Ok(answer.items);
             }
             Ok(Err(error)) => {
                 self.release(instance, context);
                 to_client_error(error, context.last_response().as_ref(), x)
             }
-            Err(CallError::NotStarted(error)) => start_error(&error, &output),
-            Err(CallError::Crashed(error)) => call_error(&error, &output),
+            Err(CallError::NotStarted(error)) => {
+                start_error(&error, instance.memory().exceeded(), &output)
+            }
+            Err(CallError::Crashed(error)) => {
+                call_error(&error, instance.memory().exceeded(), &output)
+            }
         };
         // A failure that the host has recorded is the cause, and the guest's error its consequence.
         Err(context.last_failure().unwrap_or(error))
     }
 
-    fn fresh_instance(&self, context: &FlightContext) -> Instance {
+    fn fresh_instance(&self, context: &FlightContext) -> Result<Instance, ClientError> {
         let (engine, settings) = (self.engine.wasmtime(), &self.settings);
-        Instance::new(new_store(engine, settings, &self.upstream, context))
+        match new_store(engine, settings, &self.memory, &self.upstream, context) {
+            Ok(store) => Ok(Instance::new(store)),
+            Err(_) => Err(ClientError::Overloaded(Resource::Memory)),
+        }
     }
 
     /// Releases an instance that has returned, for another call. An instance with an open request is not released,

@@ -49,6 +49,10 @@ struct ContextState {
     upstream: AtomicU64,
     /// Processor time of the guest, in nanoseconds.
     guest: AtomicU64,
+    /// The most memory that the guest had, in bytes.
+    guest_memory: AtomicUsize,
+    /// The most memory that the host held for the guest, in bytes.
+    host_memory: AtomicUsize,
     /// Records the flight's cost when the flight and its requests have ended.
     metrics: ClientMetrics,
 }
@@ -109,7 +113,22 @@ impl FlightContext {
 
     /// Whether any request is open.
     pub(crate) fn any_open(&self) -> bool {
-        self.0.open.load(Ordering::Relaxed) > 0
+        self.open() > 0
+    }
+
+    /// The number of open requests.
+    pub(crate) fn open(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+
+    /// Records that the guest's memories and tables have `bytes`.
+    pub(crate) fn record_guest_memory(&self, bytes: usize) {
+        self.0.guest_memory.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Records that the host holds `bytes` for the guest.
+    pub(crate) fn record_host_memory(&self, bytes: usize) {
+        self.0.host_memory.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// Whether any request has failed on the host's side.
@@ -162,6 +181,8 @@ impl ContextState {
             requests: self.sent.load(Ordering::Relaxed),
             upstream: time(&self.upstream),
             guest: time(&self.guest),
+            guest_memory: self.guest_memory.load(Ordering::Relaxed),
+            host_memory: self.host_memory.load(Ordering::Relaxed),
         }
     }
 }

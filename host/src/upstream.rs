@@ -42,6 +42,7 @@ pub use self::proxy::{Proxy, ProxyError};
 pub(crate) use self::request::is_forbidden_header;
 pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{Resolve, SystemResolver};
+pub(crate) use self::sender::max_buffered_bytes;
 pub use self::tls::{GivenRoots, Roots, RootsError};
 pub(crate) use self::upload::Uploads;
 

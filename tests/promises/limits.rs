@@ -72,6 +72,45 @@ const CASES: &[Reached] = &[
     Reached {
         in_answer: &[],
         ..reached(
+            "max_memory_bytes = '8 MiB'",
+            "unsent:200:32768",
+            502,
+            &["max_memory_bytes"],
+        )
+    },
+    reached(
+        "max_memory_bytes = '16 MiB'",
+        "huge:3000000",
+        502,
+        &["max_memory_bytes"],
+    ),
+    reached(
+        "max_total_memory_bytes = '4 MiB'",
+        "unsent:100:32768",
+        503,
+        &["max_total_memory_bytes"],
+    ),
+    reached(
+        "max_total_memory_bytes = '4 MiB'",
+        "huge:3000000",
+        503,
+        &["max_total_memory_bytes"],
+    ),
+    reached(
+        "max_key_bytes = '20 B'",
+        "control-id:21",
+        502,
+        &["max_key_bytes"],
+    ),
+    reached(
+        "max_result_bytes = '1000 B'",
+        "control-id:200",
+        502,
+        &["max_result_bytes"],
+    ),
+    Reached {
+        in_answer: &[],
+        ..reached(
             "max_resources = 10",
             "resources:20",
             502,

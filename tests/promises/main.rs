@@ -27,6 +27,7 @@ mod instances;
 mod life;
 mod limits;
 mod many;
+mod memory;
 mod metrics;
 mod moving;
 #[cfg(feature = "programs")]

@@ -140,9 +140,12 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             let comparisons = comparisons.filter(|_| freshness == Freshness::Any);
             let execution = comparisons.map(|comparisons| comparisons.begin(&call));
             async move {
+                let result = flights.next.execute(call, &context).await;
+                let cost = context.cost();
+                telemetry::flight_cost(&flight_span, cost);
                 FlightOutcome {
-                    result: flights.next.execute(call, &context).await,
-                    cost: context.cost(),
+                    result,
+                    cost,
                     comparison: execution.and_then(Execution::end),
                     span: flight_span,
                     request_id: id,

@@ -15,7 +15,9 @@ use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Client, Reply, Request};
-use crate::model::{Call, ClientError, FlightId, Generation, Outcome, RequestId, Role, Usage};
+use crate::model::{
+    Call, ClientError, FlightCost, FlightId, Generation, Outcome, RequestId, Role, Usage,
+};
 use crate::observability::metrics::ClientMetrics;
 
 /// Gives every caller a span that says which flight answered it and how, and counts it.
@@ -159,6 +161,14 @@ pub(super) fn flight_span(
     // `trace` is recorded if the trace context is propagated to an upstream.
     // At every level of the log: a failure within the flight is a line of its client.
     tracing::error_span!(parent: None, "flight", client, flight = %flight, key = %call, request_id, trace = field::Empty)
+}
+
+/// Records on the `span` of a flight what it has cost, in traces only.
+pub(super) fn flight_cost(span: &Span, cost: FlightCost) {
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    span.set_attribute("guest.cpu_seconds", cost.guest.as_secs_f64());
+    span.set_attribute("guest.memory_bytes", count(cost.guest_memory));
+    span.set_attribute("guest.host_memory_bytes", count(cost.host_memory));
 }
 
 /// Writes the one log line of a flight: at level info if it landed with an outcome or with an error about the key, at

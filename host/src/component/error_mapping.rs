@@ -9,15 +9,22 @@ use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::memory::MemoryExceeded;
 use super::output::GuestOutput;
 use crate::model::{ClientError, Resource};
 use crate::printable::printable;
 
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.
-pub(super) fn start_error(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
+pub(super) fn start_error(
+    error: &wasmtime::Error,
+    exceeded: Option<MemoryExceeded>,
+    output: &GuestOutput,
+) -> ClientError {
     let code = if error.is::<PoolConcurrencyLimitError>() {
         ClientError::Overloaded(Resource::Executions)
+    } else if exceeded == Some(MemoryExceeded::Total) {
+        ClientError::Overloaded(Resource::Memory)
     } else if is_out_of_memory(error) {
         ClientError::Overloaded(Resource::AddressSpace)
     } else {
@@ -37,10 +44,18 @@ pub(super) fn is_out_of_memory(error: &wasmtime::Error) -> bool {
 }
 
 /// The error of a flight whose guest was called and did not return, or returned a value that cannot be lifted.
-pub(super) fn call_error(error: &wasmtime::Error, output: &GuestOutput) -> ClientError {
+///
+/// Most guests crash when they get no more memory, so `exceeded` is the cause where it is set.
+pub(super) fn call_error(
+    error: &wasmtime::Error,
+    exceeded: Option<MemoryExceeded>,
+    output: &GuestOutput,
+) -> ClientError {
     // An error without a trap and without a frame of the guest is one of lifting its result.
     let in_guest = error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>();
-    let code = if in_guest {
+    let code = if exceeded == Some(MemoryExceeded::Total) {
+        ClientError::Overloaded(Resource::Memory)
+    } else if in_guest {
         ClientError::GuestTrap
     } else if is_out_of_memory(error) {
         // The stack of a call is allocated on demand, too.
@@ -51,6 +66,14 @@ pub(super) fn call_error(error: &wasmtime::Error, output: &GuestOutput) -> Clien
         ClientError::GuestMalformed
     };
     logged(code, error, output)
+}
+
+/// The error of a flight whose guest returned an answer for which it has no memory.
+pub(super) fn answer_error(exceeded: MemoryExceeded) -> ClientError {
+    match exceeded {
+        MemoryExceeded::Execution => ClientError::ResultTooLarge("max_memory_bytes"),
+        MemoryExceeded::Total => ClientError::Overloaded(Resource::Memory),
+    }
 }
 
 /// Whether a guest passed the host more than `Limits::max_result_bytes`.
@@ -136,7 +159,7 @@ mod tests {
             wasmtime::Error::from(Errno::NOMEM).context("failed to create a mapping"),
             wasmtime::Error::from(io::Error::from(io::ErrorKind::OutOfMemory)),
         ] {
-            let error = start_error(&error, &output);
+            let error = start_error(&error, None, &output);
             assert_eq!(error, ClientError::Overloaded(Resource::AddressSpace));
         }
         assert!(!is_out_of_memory(&Errno::INVAL.into()));

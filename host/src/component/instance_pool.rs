@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use wasmtime::Store;
 
 use super::contract::items::{GuestError, GuestItem, ItemsInstance, ItemsPre};
+use super::memory::GuestMemory;
 use super::output::GuestOutput;
 use super::store::StoreState;
 use crate::flight_context::FlightContext;
@@ -45,6 +46,11 @@ impl Instance {
     /// The guest's output.
     pub(super) fn output(&self) -> GuestOutput {
         self.store.data().output().clone()
+    }
+
+    /// What the guest holds.
+    pub(super) fn memory(&mut self) -> &mut GuestMemory {
+        self.store.data_mut().memory()
     }
 
     /// Calls `get-items` of the guest, which is instantiated from `component` if it is not yet.
@@ -140,6 +146,10 @@ impl InstancePool {
             return;
         };
         if instance.calls >= max_calls || instance.created.elapsed() >= max_age {
+            return;
+        }
+        // It would have too little left for the next flight, and what it keeps is not available to others.
+        if instance.store.data_mut().is_half_full() {
             return;
         }
         // The flight's output ends with the flight. Dropping its context counts the flight's cost.

@@ -14,6 +14,7 @@ use super::contract::items::ItemsPre;
 use super::cpu_budget::CpuBudget;
 use super::engine::{Engine, ExecutionQuota, address_space_of};
 use super::error::LoadError;
+use super::memory::TotalMemory;
 use super::report::ComponentReport;
 use super::store::{StoreState, linker, new_store};
 use crate::flight_context::FlightContext;
@@ -37,6 +38,8 @@ pub(super) struct LoadedComponent {
     pub(super) address_space: AddressSpace,
     pub(super) items: ItemsPre,
     pub(super) report: ComponentReport,
+    /// The memory of its executions.
+    pub(super) memory: Arc<TotalMemory>,
     pub(super) upstream: Arc<Upstream>,
 }
 
@@ -75,7 +78,10 @@ impl<'e> Loader<'e> {
             .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
         let items = ItemsPre::new(&component, linked.clone(), &report.exports)?;
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
-        let store = new_store(wasmtime, settings, &upstream, &FlightContext::default());
+        let memory = Arc::new(TotalMemory::new(limits));
+        let context = FlightContext::default();
+        let store = new_store(wasmtime, settings, &memory, &upstream, &context)
+            .map_err(|exceeded| LoadError::DoesNotStart(exceeded.to_string()))?;
         let (mut store, instance) = instantiate(&linked, store, &settings.limits).await?;
         ItemsPre::check_types(&component, &mut store, &instance)?;
         drop((store, slot));
@@ -85,6 +91,7 @@ impl<'e> Loader<'e> {
             address_space,
             items,
             report,
+            memory,
             upstream,
         })
     }

@@ -6,22 +6,20 @@ use std::sync::Arc;
 use http::HeaderName;
 use tracing::{Instrument, Span};
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{CallHook, Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
 };
 
+use super::host_memory::{MAX_FIELDS, UPLOAD_PART, held_for};
+use super::memory::{GuestMemory, MemoryExceeded, TotalMemory};
 use super::output::{GuestOutput, StdStream};
 use crate::flight_context::FlightContext;
-use crate::model::Limit;
-use crate::observability::metrics::ClientMetrics;
+use crate::model::Limits;
 use crate::settings::Settings;
 use crate::upstream::{self, RequestBody, Uploads, Upstream};
-
-/// The maximum size of one part of a request body, in bytes: 64 KiB. The host holds up to two for each open body.
-const UPLOAD_CHUNK: usize = 64 << 10;
 
 /// The state of a store.
 ///
@@ -32,7 +30,8 @@ pub(super) struct StoreState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
-    size: SizeLimiter,
+    memory: GuestMemory,
+    limits: Limits,
     output: GuestOutput,
 }
 
@@ -42,10 +41,27 @@ impl StoreState {
         &self.output
     }
 
-    /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
+    /// Counts the guest's requests and memory, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
         self.hooks.context = context.clone();
-        self.size.refusals = Some(context.metrics().clone());
+        self.memory.begin(context);
+    }
+
+    /// What the guest holds.
+    pub(super) fn memory(&mut self) -> &mut GuestMemory {
+        &mut self.memory
+    }
+
+    /// Whether more than half of its memory or of its host resources is in use.
+    pub(super) fn is_half_full(&mut self) -> bool {
+        self.memory.is_half_full() || self.table.iter_mut().count() > self.limits.max_resources / 2
+    }
+
+    /// Measures what the host holds for the guest.
+    fn measure(&mut self) -> Result<(), MemoryExceeded> {
+        let open = self.hooks.context.open();
+        let held = held_for(&mut self.table, open, &self.limits);
+        self.memory.set_host(held)
     }
 }
 
@@ -61,14 +77,16 @@ pub(super) fn linker(engine: &Wasmtime) -> Linker<StoreState> {
     linker
 }
 
-/// A store for one instance, with the limits and the environment of `settings`.
+/// A store for one instance, with the limits and the environment of `settings`. Its memory is part of `total`.
 pub(super) fn new_store(
     engine: &Wasmtime,
     settings: &Settings,
+    total: &Arc<TotalMemory>,
     upstream: &Arc<Upstream>,
     context: &FlightContext,
-) -> Store<StoreState> {
+) -> Result<Store<StoreState>, MemoryExceeded> {
     let limits = &settings.limits;
+    let memory = GuestMemory::new(limits, total, context)?;
     let output = GuestOutput::new(limits.max_log_bytes, context.metrics());
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
@@ -78,20 +96,16 @@ pub(super) fn new_store(
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(MAX_FIELDS);
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.max_resources);
     let state = StoreState {
         wasi: wasi.build(),
-        http: WasiHttpCtx::new(),
+        http,
         table,
-        size: SizeLimiter {
-            memory: limits.max_memory_bytes,
-            elements: limits.max_table_elements,
-            modules: limits.max_modules,
-            memories: limits.max_memories,
-            tables: limits.max_tables,
-            refusals: Some(context.metrics().clone()),
-        },
+        memory,
+        limits: limits.clone(),
         hooks: HttpHooks {
             upstream: Arc::clone(upstream),
             context: context.clone(),
@@ -100,41 +114,27 @@ pub(super) fn new_store(
         output,
     };
     let mut store = Store::new(engine, state);
-    store.limiter(|state| &mut state.size);
+    store.limiter(|state| state);
     store.set_hostcall_fuel(limits.max_result_bytes);
     store.set_max_component_handles(limits.max_handles);
+    // What the host holds changes when the guest calls it, and, within what an open request counts for, when parts of
+    // responses arrive.
+    store.call_hook(|mut store, transition| {
+        if matches!(transition, CallHook::ReturningFromHost) {
+            store.data_mut().measure()?;
+        }
+        Ok(())
+    });
     // The guest yields its thread at each epoch tick. Its CPU budget is enforced by `CpuBudget` around it: epochs
     // also pass while the guest waits for an upstream, so a trap at an epoch would count that time against it.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-    store
+    Ok(store)
 }
 
 /// Bounds what a store holds: the sum of its linear memories, the elements of each table, and the number of
 /// everything else.
-struct SizeLimiter {
-    /// Bytes that may still be added to memories.
-    memory: usize,
-    /// Elements of each table.
-    elements: usize,
-    modules: usize,
-    memories: usize,
-    tables: usize,
-    /// Counts the first refusal of memory in a flight; `None` after it.
-    refusals: Option<ClientMetrics>,
-}
-
-impl SizeLimiter {
-    /// Logs and counts the first refusal in a flight.
-    fn refuse_memory(&mut self) {
-        if let Some(metrics) = self.refusals.take() {
-            metrics.limit(Limit::Memory);
-            tracing::warn!("the guest got no more memory; raise max_memory_bytes if it needs more");
-        }
-    }
-}
-
-impl ResourceLimiter for SizeLimiter {
+impl ResourceLimiter for StoreState {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -144,33 +144,31 @@ impl ResourceLimiter for SizeLimiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let left = self.memory.checked_sub(desired.saturating_sub(current));
-        match left {
-            Some(left) => self.memory = left,
-            None => self.refuse_memory(),
-        }
-        Ok(left.is_some())
+        Ok(self.memory.grow(desired.saturating_sub(current)))
     }
 
     fn table_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
-        _: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= self.elements)
+        if desired > self.limits.max_table_elements || maximum.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        Ok(self.memory.grow_table(desired.saturating_sub(current)))
     }
 
     fn instances(&self) -> usize {
-        self.modules
+        self.limits.max_modules
     }
 
     fn memories(&self) -> usize {
-        self.memories
+        self.limits.max_memories
     }
 
     fn tables(&self) -> usize {
-        self.tables
+        self.limits.max_tables
     }
 }
 
@@ -194,7 +192,7 @@ impl WasiHttpHooks for HttpHooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        UPLOAD_CHUNK
+        UPLOAD_PART
     }
 
     fn set_host_header(&mut self) -> bool {
@@ -243,37 +241,5 @@ impl WasiHttpView for StoreState {
             table: &mut self.table,
             ctx: &mut self.http,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limiter_of(memory: usize) -> SizeLimiter {
-        SizeLimiter {
-            memory,
-            elements: 10,
-            modules: 1,
-            memories: 2,
-            tables: 1,
-            refusals: Some(ClientMetrics::default()),
-        }
-    }
-
-    #[test]
-    fn memory_is_counted_over_all_memories_of_a_store() {
-        let mut limiter = limiter_of(100);
-        assert!(limiter.memory_growing(0, 60, None).unwrap());
-        assert!(!limiter.memory_growing(0, 60, None).unwrap());
-        assert!(limiter.memory_growing(60, 100, None).unwrap());
-        assert!(!limiter.memory_growing(100, 101, None).unwrap());
-    }
-
-    #[test]
-    fn growth_past_a_memorys_own_maximum_is_not_counted() {
-        let mut limiter = limiter_of(100);
-        assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
-        assert!(limiter.memory_growing(0, 100, None).unwrap());
     }
 }

@@ -109,6 +109,7 @@ impl ClientError {
             Self::Overloaded(Resource::Callers) => Limit::Callers,
             Self::Overloaded(Resource::Executions) => Limit::Executions,
             Self::Overloaded(Resource::AddressSpace) => Limit::AddressSpace,
+            Self::Overloaded(Resource::Memory) => Limit::TotalMemory,
             Self::GuestDeadline(_) => Limit::Time,
             Self::ResultTooLarge(_) => Limit::Result,
             Self::UpstreamTimeout(_) => Limit::UpstreamTime,
@@ -222,6 +223,8 @@ pub enum Resource {
     Executions,
     /// The address space of the process, of an execution that is allocated on demand.
     AddressSpace,
+    /// The memory of all executions of the client.
+    Memory,
 }
 
 impl fmt::Display for Resource {
@@ -232,6 +235,7 @@ impl fmt::Display for Resource {
             Self::Callers => "the key has its maximum number of waiting callers",
             Self::Executions => "all executions were in use for longer than queue_timeout",
             Self::AddressSpace => "the process has no address space for another execution",
+            Self::Memory => "the client's executions hold all of its memory",
         })
     }
 }
@@ -249,6 +253,7 @@ impl Resource {
             Self::AddressSpace => {
                 "lower max_executions of the clients, or raise vm.max_map_count or the limit of addresses (ulimit -v)"
             }
+            Self::Memory => "raise max_total_memory_bytes",
         }
     }
 }
@@ -274,8 +279,10 @@ pub enum Limit {
     UpstreamTime,
     /// The bytes of an upstream's response.
     UpstreamResponse,
-    /// A guest's memory: growing it failed in the guest.
+    /// A guest's memory: growing it failed in the guest, or the host held too much for it.
     Memory,
+    /// The memory of all executions of the client: a flight was refused or ended.
+    TotalMemory,
     /// A guest's output: the rest was dropped.
     Log,
 }
@@ -296,6 +303,7 @@ impl Limit {
         Self::UpstreamTime => "upstream-time",
         Self::UpstreamResponse => "upstream-response",
         Self::Memory => "memory",
+        Self::TotalMemory => "total-memory",
         Self::Log => "log",
     }
 }
@@ -313,6 +321,7 @@ mod tests {
             Resource::FlightsOfKey,
             Resource::Callers,
             Resource::Executions,
+            Resource::Memory,
         ];
         let mut errors: Vec<_> = overloaded.map(ClientError::Overloaded).into();
         for setting in Limits::names() {

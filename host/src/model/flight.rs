@@ -26,6 +26,10 @@ pub struct FlightCost {
     pub upstream: Duration,
     /// Processor time of the guest.
     pub guest: Duration,
+    /// The most memory that the guest had: its linear memories and tables, in bytes.
+    pub guest_memory: usize,
+    /// The most that the host held for the guest, in bytes: its resources, and the buffers of its requests.
+    pub host_memory: usize,
 }
 
 /// A flight that has ended, as observations record it.

@@ -59,15 +59,30 @@ impl Items {
     #[must_use]
     pub fn json(&self) -> Bytes {
         let render = || {
-            // The bytes of an item besides its id and body. Escapes in an id may add some.
-            const AROUND: usize = r#"{"id":"","body":},"#.len();
-            let items = self.as_slice();
-            let size = |item: &Item| AROUND + item.id().len() + item.body().len();
-            let mut json = Vec::with_capacity(2 + items.iter().map(size).sum::<usize>());
-            serde_json::to_writer(&mut json, items).expect("items are valid JSON");
+            let mut json = Vec::with_capacity(self.json_len());
+            serde_json::to_writer(&mut json, self.as_slice()).expect("items are valid JSON");
             json.into()
         };
         self.0.json.get_or_init(render).clone()
+    }
+
+    /// The length of [`json`](Self::json), in bytes, without rendering it.
+    #[must_use]
+    pub fn json_len(&self) -> usize {
+        /// The bytes of an item besides its id and body, with one comma.
+        const AROUND: usize = r#"{"id":"","body":},"#.len();
+        let items = self.as_slice();
+        let size = |item: &Item| AROUND + escaped_len(item.id()) + item.body().len();
+        // There is no comma after the last item.
+        let comma = usize::from(!items.is_empty());
+        "[]".len() + items.iter().map(size).sum::<usize>() - comma
+    }
+
+    /// What the items take in memory, in bytes, without the JSON.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let size = |item: &Item| size_of::<Item>() + item.id.capacity() + item.body().len();
+        self.as_slice().iter().map(size).sum()
     }
 
     /// Whether both are one answer in memory, and not merely equal.
@@ -75,6 +90,16 @@ impl Items {
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
+
+/// The length of `text` in a string of JSON (RFC 8259, section 7), as `serde_json` writes it.
+fn escaped_len(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        ..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 impl Item {
@@ -142,6 +167,26 @@ mod tests {
             r#"[{"id":"a\"","body":{"n": 1}},{"id":"b","body":[]}]"#
         );
         assert_eq!(first.as_ptr(), second.as_ptr());
+    }
+
+    #[test]
+    fn the_length_of_the_json_is_known_before_it_is_rendered() {
+        let every_byte: String = (0..=0x10_ffff)
+            .step_by(7)
+            .filter_map(char::from_u32)
+            .collect();
+        let ascii: String = (0..128).map(char::from).collect();
+        for ids in [
+            &[][..],
+            &[""],
+            &["a"],
+            &[&ascii, "b"],
+            &[&every_byte, &ascii, "c"],
+        ] {
+            let items = ids.iter().map(|id| item(id, "[1, 2]")).collect();
+            let items = Items::new(items).unwrap();
+            assert_eq!(items.json_len(), items.json().len());
+        }
     }
 
     #[test]

@@ -18,9 +18,8 @@ limits! {
         /// gets a second execution if its flight is older than the join window, if an operator forgets the key (POST
         /// /v1/NAME/forget), or if a caller requests a new flight. Values below 2 count as 2.
         max_executions_per_key: usize = 8, at least 1;
-        /// Maximum number of concurrent executions. The default times max_memory_bytes is 16 GiB; typical guests use
-        /// less.
-        max_executions: usize = 256, at least 1;
+        /// Maximum number of concurrent executions. See also max_total_memory_bytes.
+        max_executions: usize = 128, at least 1;
         /// Maximum time that a flight waits for its execution to start. A longer queue only makes late answers later.
         queue_timeout: Duration = 1 s, at least 0 ms;
         /// Maximum duration of a flight from its opening, including the time in the queue. Most callers give up after
@@ -28,8 +27,13 @@ limits! {
         flight_timeout: Duration = 10 s, at least 1 ms, then with_flight_timeout;
         /// Maximum CPU time of one execution. The default is thousands of times what a list of items needs.
         max_cpu_time: Duration = 1 s, at least 1 ms;
-        /// Maximum linear memory of one execution, the sum of all its memories.
+        /// Maximum memory of one execution: all its linear memories and tables, and what the host holds for it, such as
+        /// its requests, their header fields and bodies, and its answer.
         max_memory_bytes: usize = 64 MiB, at least 1 B;
+        /// Maximum memory of all executions and idle instances together. A flight for which there is none is refused, and
+        /// a guest does not get more. The default is enough for max_executions guests of 1 MiB with one request each; an
+        /// execution takes 576 KiB beside its memory.
+        max_total_memory_bytes: usize = 288 MiB, at least 1 B;
         /// Maximum number of core modules in one component, and thus of core instances in one execution. A Rust guest
         /// has 3, a JavaScript guest 4; a composed component has those of all its parts.
         max_modules: usize = 16, at least 1;
@@ -82,7 +86,7 @@ limits! {
         /// Maximum number of concurrent requests of all flights, and thus of connections in use. A request whose body is
         /// open counts even if it was answered. The default is one for each execution. The same number of connections
         /// may be idle or being opened in addition.
-        max_connections: usize = 256, at least 1;
+        max_connections: usize = 128, at least 1;
         /// Maximum time that an idle connection is kept. Node and uvicorn close theirs after 5 s, load balancers after
         /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to
         /// be used.

@@ -13,6 +13,8 @@ pub struct Usage {
     pub running: usize,
     /// Idle instances in the pool.
     pub idle: usize,
+    /// Memory of all instances, running and idle, in bytes: that of the guests, and what the host holds for them.
+    pub memory: usize,
     /// Connections to upstreams: in use, idle, or being established.
     pub connections: usize,
 }

@@ -360,6 +360,7 @@ mod tests {
             requests: 1,
             guest: Duration::from_millis(guest),
             upstream: Duration::from_millis(upstream),
+            ..FlightCost::default()
         };
         client.add_cost(cost(500, 1_000));
         client.add_cost(cost(250, 0));

@@ -211,6 +211,8 @@ mod tests {
         requests: 2,
         upstream: Duration::from_millis(250),
         guest: Duration::from_millis(125),
+        guest_memory: 65_536,
+        host_memory: 256,
     };
 
     fn flight(key: &Call, callers: usize) -> FlightRecord<'_> {

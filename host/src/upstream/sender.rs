@@ -33,6 +33,16 @@ use crate::model::Limits;
 /// together, so a guest that does not read its response stalls no other.
 const STREAM_WINDOW: u32 = 256 << 10;
 
+/// The maximum size of what waits to be sent on one HTTP/2 stream, in bytes: 64 KiB.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// The most that hyper holds for one request, in bytes: what is not sent yet of its body, and what has arrived of the
+/// response. Over HTTP/1.1 each is at most as large as a header section may be.
+pub(crate) fn max_buffered_bytes(limits: &Limits) -> usize {
+    let head = limits.max_header_bytes;
+    SEND_BUFFER.max(head) + (STREAM_WINDOW as usize).max(head)
+}
+
 /// Sends the requests of one client.
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -148,6 +158,7 @@ fn client(
         .http2_max_header_list_size(
             u32::try_from(limits.max_header_bytes.saturating_mul(16)).unwrap_or(u32::MAX),
         )
+        .http2_max_send_buf_size(SEND_BUFFER)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(
             STREAM_WINDOW.saturating_mul(streams).min((1 << 31) - 1),

@@ -16,7 +16,7 @@ use super::signature::signature;
 use crate::component::error::{ITEMS, LoadError};
 use crate::component::store::StoreState;
 use crate::flight_context::ResponseFacts;
-use crate::model::{ClientError, Item, Items, MalformedItems};
+use crate::model::{ClientError, Item, Items, Limits, MalformedItems};
 use crate::printable::printable;
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
@@ -80,28 +80,48 @@ impl ItemsInstance {
     }
 }
 
-/// The guest's items, if there are at most `max_items` and they keep the contract.
+/// An answer that keeps the contract and the limits.
+pub(in crate::component) struct Answer {
+    pub(in crate::component) items: Items,
+    /// What it takes, as items and as JSON.
+    pub(in crate::component) bytes: usize,
+}
+
+/// The guest's items, if they keep the contract and `limits`.
 pub(in crate::component) fn to_items(
     items: Vec<GuestItem>,
-    max_items: usize,
-) -> Result<Items, ClientError> {
-    let count = items.len();
-    if count > max_items {
+    limits: &Limits,
+) -> Result<Answer, ClientError> {
+    let too_large = |setting, size: usize, limit: usize| {
         tracing::warn!(
-            count,
-            max_items,
-            "the guest returned too many items; raise max_items to accept them"
+            size,
+            limit,
+            "the guest's answer exceeds {setting}; raise {setting} to accept it"
         );
-        return Err(ClientError::ResultTooLarge("max_items"));
+        Err(ClientError::ResultTooLarge(setting))
+    };
+    if items.len() > limits.max_items {
+        return too_large("max_items", items.len(), limits.max_items);
     }
-    let items: Result<Vec<_>, MalformedItems> = items
+    let longest = items.iter().map(|item| item.id.len()).max().unwrap_or(0);
+    if longest > limits.max_key_bytes {
+        return too_large("max_key_bytes", longest, limits.max_key_bytes);
+    }
+    let parsed: Result<Vec<_>, MalformedItems> = items
         .into_iter()
         .map(|item| Item::new(item.id, item.body))
         .collect();
-    items.and_then(Items::new).map_err(|reason| {
+    let items = parsed.and_then(Items::new).map_err(|reason| {
         tracing::warn!(%reason, "the guest returned items that break the contract");
         ClientError::GuestMalformed
-    })
+    })?;
+    // Escapes make an id up to six times as long.
+    let rendered = items.json_len();
+    if rendered > limits.max_result_bytes {
+        return too_large("max_result_bytes", rendered, limits.max_result_bytes);
+    }
+    let bytes = items.bytes() + rendered;
+    Ok(Answer { items, bytes })
 }
 
 /// The guest's error by its case, for the call with the key `x`. Its text goes to the log, never to a caller. So does

@@ -157,6 +157,11 @@ impl Families {
                 registry.gauge("instances_idle", "Idle instances in the pool", |of| {
                     of.usage.idle
                 }),
+                registry.gauge(
+                    "memory_bytes",
+                    "Memory of all instances, running and idle, and what the host holds for them",
+                    |of| of.usage.memory,
+                ),
                 registry.gauge("upstream_connections", "Connections to upstreams", |of| {
                     of.usage.connections
                 }),

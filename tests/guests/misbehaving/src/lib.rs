@@ -46,6 +46,13 @@
 //! | `leave:URL` | starts a GET and never reads its response; an item |
 //! | `upload:FRAMING:END:URL` | a request with a body, as the module `upload` says; an item |
 //! | `stream:BYTES:URL` | a POST of BYTES without a `content-length`; an item with the outcome |
+//! | `unsent:N:BYTES` | creates N requests, queues BYTES of a body in each, and sends none; an item |
+//! | `keep:N:BYTES` | the same, and keeps them beyond its call |
+//! | `fields:N:BYTES` | creates N sets of header fields with a value of BYTES; an item |
+//! | `lines:N:BYTES:PART` | creates N requests with a path, authority or method of BYTES; an item |
+//! | `unread:N:URL` | N GETs of which it reads the header sections; an item with their number |
+//! | `open:N:URL` | N POSTs whose bodies it leaves open; an item |
+//! | `control-id:N` | an item whose id is N control characters |
 //! | `hold:URL` | a GET of which it reads the header section, then an endless wait |
 //!
 //! An outcome is the body `{"bytes":12,"status":200}`, or `{"error": "…"}` with wasi:http's error
@@ -53,6 +60,7 @@
 
 mod alias;
 mod ask;
+mod hoard;
 mod upload;
 
 use std::hint::black_box;
@@ -91,6 +99,7 @@ impl Guest for Misbehaving {
         match answers(what, how)
             .or_else(|| failures(what, how))
             .or_else(|| environment(what, how))
+            .or_else(|| hoarding(what, how))
         {
             Some(result) => result,
             None => requests(what, how).unwrap_or_else(|| Err(no_such(&x))),
@@ -120,6 +129,7 @@ fn answers(what: &str, how: &str) -> Answer {
         "alias" => {
             pair(how, ':').and_then(|(n, bytes)| Ok(alias::items(number(n)?, number(bytes)?)))
         }
+        "control-id" => number(how).map(|n| vec![item("\u{1}".repeat(n), &json!(n))]),
         "error" => Err(error(how)),
         _ => return None,
     })
@@ -156,6 +166,36 @@ fn failures(what: &str, how: &str) -> Answer {
             );
             vec![item("resources", &json!(n))]
         }),
+        _ => return None,
+    })
+}
+
+/// Ways to make the host hold much.
+fn hoarding(what: &str, how: &str) -> Answer {
+    let counts = || pair(how, ':').and_then(|(n, bytes)| Ok((number(n)?, number(bytes)?)));
+    let hoarded = |done: Result<(), String>| match done {
+        Ok(()) => Ok(vec![item(what, &json!("hoarded"))]),
+        Err(reason) => Ok(vec![item(what, &json!(reason))]),
+    };
+    Some(match what {
+        "unsent" => counts().and_then(|(n, bytes)| {
+            mem::forget(hoard::unsent(n, bytes));
+            hoarded(Ok(()))
+        }),
+        "keep" => counts().and_then(|(n, bytes)| {
+            hoard::keep(n, bytes);
+            hoarded(Ok(()))
+        }),
+        "fields" => counts().and_then(|(n, bytes)| hoarded(hoard::fields(n, bytes))),
+        "lines" => pair(how, ':').and_then(|(n, rest)| {
+            let (bytes, part) = pair(rest, ':')?;
+            hoarded(hoard::lines(number(n)?, number(bytes)?, part))
+        }),
+        "unread" => pair(how, ':').and_then(|(n, url)| {
+            let read = hoard::unread(number(n)?, url).map_err(Error::Other)?;
+            Ok(vec![item("unread", &json!(read))])
+        }),
+        "open" => pair(how, ':').and_then(|(n, url)| hoarded(hoard::open(number(n)?, url))),
         _ => return None,
     })
 }
