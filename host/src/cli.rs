@@ -38,6 +38,9 @@ use tracing::level_filters::LevelFilter;
 use self::log::LineRates;
 use self::signals::Signals;
 
+/// The maximum number of threads for blocking work, such as reading files: name lookups have threads of their own.
+pub(crate) const MAX_BLOCKING_THREADS: usize = 64;
+
 /// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.
 #[derive(Debug, Parser)]

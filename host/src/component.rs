@@ -9,6 +9,7 @@
 //! | `loader` | the load of a component: from its bytes to something that can be instantiated |
 //! | `instance_pool` | an instance, and the pool of idle instances |
 //! | `contract` | the interfaces that a client can export, and how they are called |
+//! | `max_memory` | what a client's limits allow it to take |
 //! | `memory`, `host_memory` | the limits on what an instance holds, and the measure of what the host holds for it |
 //! | `store` | what an instance owns, and the imports that it is linked to |
 //! | `engine` | wasmtime's engine, with its instance allocator and quotas |
@@ -33,6 +34,7 @@ mod error_mapping;
 mod host_memory;
 mod instance_pool;
 mod loader;
+mod max_memory;
 mod memory;
 mod output;
 mod report;
@@ -59,6 +61,7 @@ pub use self::address_space::AddressSpace;
 pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
+pub use self::max_memory::MaxMemory;
 pub use self::report::ComponentReport;
 
 /// A component, loaded and ready to be called. Clones share one component.
@@ -69,6 +72,7 @@ struct Loaded {
     generation: Generation,
     engine: Engine,
     address_space: AddressSpace,
+    max_memory: MaxMemory,
     settings: Settings,
     component: ItemsPre,
     upstream: Arc<Upstream>,
@@ -110,6 +114,7 @@ impl ComponentClient {
             engine,
             quota,
             address_space,
+            max_memory,
             items,
             report,
             memory,
@@ -120,6 +125,7 @@ impl ComponentClient {
             generation: Generation::next(),
             engine,
             address_space,
+            max_memory,
             settings,
             component: items,
             upstream,
@@ -154,6 +160,12 @@ impl ComponentClient {
     #[must_use]
     pub fn address_space(&self) -> AddressSpace {
         self.0.address_space
+    }
+
+    /// The most memory that its limits allow it to take.
+    #[must_use]
+    pub fn max_memory(&self) -> MaxMemory {
+        self.0.max_memory
     }
 
     /// The guest's calls and requests since it was loaded, and what is in use now.

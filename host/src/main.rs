@@ -52,7 +52,10 @@ fn main() -> ExitCode {
 
 /// A runtime, and the signals that it handles from now on.
 fn start(mut runtime: Builder, with_signals: bool) -> io::Result<(Runtime, Option<Signals>)> {
-    let runtime = runtime.enable_all().build()?;
+    let runtime = runtime
+        .enable_all()
+        .max_blocking_threads(cli::MAX_BLOCKING_THREADS)
+        .build()?;
     let signals = {
         let _entered = runtime.enter();
         with_signals.then(Signals::new).transpose()?

@@ -63,8 +63,9 @@ limits! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ServerLimits {
         /// Maximum number of concurrent connections of callers. At the limit, idle ones are closed for new ones. The
-        /// default has room for 10,000 callers that wait for one key, and for 10,000 others.
-        max_connections: usize = 20_000, at least 1;
+        /// default has room for 4,000 callers that wait for one key, and for 4,000 others, and fits the usual limit of open
+        /// files.
+        max_connections: usize = 8_000, at least 1;
         /// Maximum number of concurrent connections to the admin address. Eight more may request /livez, /readyz and
         /// /metrics. The default has room for a few tools with a few connections each.
         max_admin_connections: usize = 100, at least 1;

@@ -41,7 +41,7 @@ pub use self::policy::UpstreamPolicy;
 pub use self::proxy::{Proxy, ProxyError};
 pub(crate) use self::request::is_forbidden_header;
 pub(crate) use self::request_body::RequestBody;
-pub use self::resolve::{Resolve, SystemResolver};
+pub use self::resolve::{MAX_LOOKUPS, Resolve, SystemResolver};
 pub(crate) use self::sender::max_buffered_bytes;
 pub use self::tls::{GivenRoots, Roots, RootsError};
 pub(crate) use self::upload::Uploads;

@@ -85,7 +85,7 @@ const ROWS: &[Row] = &[
     }),
     row("7, a guest that grows", |scene, n| {
         let key = format!("grow:{}", 1_000_000_000 + n);
-        scene.answers("guest", key, "67108864")
+        scene.answers("guest", key, "67043328")
     }),
     row("8, endless recursion", |scene, n| {
         scene.ends("guest", format!("recurse:{n}"), "guest-trap")
@@ -100,6 +100,14 @@ const ROWS: &[Row] = &[
     }),
     row("11, entries that alias one string", |scene, n| {
         let key = format!("alias:5000:{}", 1_000_000 + n);
+        scene.ends("guest", key, "result-too-large")
+    }),
+    row("90, requests that are not sent", |scene, n| {
+        let key = format!("lines:{}:60000:both", 600 + n % 100);
+        scene.ends("guest", key, "guest-trap")
+    }),
+    row("91, an id that is longer than a key", |scene, n| {
+        let key = format!("control-id:{}", 5_000 + n);
         scene.ends("guest", key, "result-too-large")
     }),
     Row {

@@ -152,7 +152,7 @@ async fn config_check_warns_of_limits_past_the_limit_of_open_files() {
         let checked = run(&["config", "check", &file]).await;
         let printed = String::from_utf8(checked.stdout).unwrap();
         assert!(checked.status.success(), "{printed}");
-        let warns = printed.contains("warning: expected descriptors for 4000000612 connections");
+        let warns = printed.contains("warning: expected descriptors for 4000000356 connections");
         assert_eq!(warns, expected, "{printed}");
     }
 }

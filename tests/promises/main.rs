@@ -11,6 +11,7 @@ mod bounds;
 #[cfg(feature = "programs")]
 mod browser;
 mod callers;
+mod capacity;
 mod certificates;
 mod client_settings;
 mod commands;

@@ -1,20 +1,86 @@
-//! What the limits of all clients could take of the address space, and how much there is.
+//! What a configuration could take of memory and of the address space, and how much there is.
+
+mod container;
+mod memory;
+
+use std::num::NonZero;
+use std::ops::Add;
+use std::thread::available_parallelism;
 
 use oneflight::ComponentClient;
 use oneflight::component::AddressSpace;
+use oneflight::config::Config;
+use oneflight::upstream::MAX_LOOKUPS;
 
+use self::container::MemoryLimit;
+use self::memory::MemoryPlan;
+use super::MAX_BLOCKING_THREADS;
+use super::descriptors::Descriptors;
 use super::format::count;
 
-/// A warning for each resource of which all clients together could need more than there is.
-pub(super) fn warnings<'a>(clients: impl IntoIterator<Item = &'a ComponentClient>) -> Vec<String> {
-    let (mut executions, mut on_demand) = (0_usize, 0_u64);
-    let mut needed = AddressSpace::default();
-    for client in clients {
-        let limits = &client.settings().limits;
-        executions = executions.saturating_add(limits.max_executions);
-        needed = needed + client.address_space();
-        on_demand += u64::from(!client.is_pooled());
+/// Threads beside those of the runtime: the ticker of guests, the log, and up to four of the allocator.
+const OTHER_THREADS: usize = 6;
+
+/// What a configuration could take at most, and what there is.
+pub(super) struct Capacity {
+    /// One line for each resource.
+    pub(super) lines: Vec<String>,
+    /// One for each resource of which it could need more than there is.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Capacity {
+    /// What `clients`, which were loaded as `config` describes, and callers could take.
+    pub(super) fn of(clients: &[ComponentClient], config: &Config) -> Self {
+        let descriptors = Descriptors::of(config);
+        let limits = descriptors.within(&config.limits);
+        let needs = clients.iter().map(ComponentClient::max_memory);
+        let memory = MemoryPlan::new(needs, &limits, &config.compile);
+        let available = MemoryLimit::of_process();
+        let (needed, threads) = (address_space(clients), threads(clients.len()));
+        let AddressSpace { bytes, mappings } = AddressSpace::available();
+        let lines = vec![
+            memory.summary(),
+            descriptors.summary(),
+            format!(
+                "address space: at most {} TiB of {}, and {} memory mappings of {mappings}",
+                tebibytes(needed.bytes),
+                tebibytes(bytes),
+                needed.mappings
+            ),
+            format!("threads: at most {threads}"),
+        ];
+        let mut warnings = warnings(clients);
+        warnings.extend(available.and_then(|available| memory.warning(available)));
+        warnings.extend(descriptors.warning(&config.limits));
+        Self { lines, warnings }
     }
+}
+
+/// The most threads of a service with `clients` clients.
+fn threads(clients: usize) -> usize {
+    let workers = available_parallelism().map_or(1, NonZero::get);
+    workers + MAX_BLOCKING_THREADS + clients.saturating_mul(MAX_LOOKUPS) + OTHER_THREADS
+}
+
+/// What all executions of `clients` take at once.
+fn address_space(clients: &[ComponentClient]) -> AddressSpace {
+    let needed = clients.iter().map(ComponentClient::address_space);
+    needed.fold(AddressSpace::default(), Add::add)
+}
+
+fn tebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 40)
+}
+
+/// A warning for each resource of the address space of which all clients together could need more than there is.
+fn warnings(clients: &[ComponentClient]) -> Vec<String> {
+    let executions = clients
+        .iter()
+        .map(|client| client.settings().limits.max_executions);
+    let executions = executions.fold(0, usize::saturating_add);
+    let on_demand = clients.iter().filter(|client| !client.is_pooled()).count() as u64;
+    let needed = address_space(clients);
     let mut warnings = Vec::new();
     if on_demand > 0 {
         warnings.push(format!(
@@ -25,7 +91,6 @@ pub(super) fn warnings<'a>(clients: impl IntoIterator<Item = &'a ComponentClient
     }
     let available = AddressSpace::available();
     if !needed.fits_in(available) {
-        let tebibytes = |bytes: u64| bytes.div_ceil(1 << 40);
         warnings.push(format!(
             "expected room for all {executions} executions of all clients at once, got less: they need {} TiB of \
              addresses and {} memory mappings, and there are {} TiB and {}; flights past that get 503; lower \

@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use oneflight::config::{self, ClientConfig, Component, Config};
 
-use super::capacity::warnings;
+use super::capacity::Capacity;
 use super::client::load_client;
 use super::compile::engine;
-use super::descriptors::Descriptors;
 use super::format::count;
 
 /// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
@@ -68,8 +67,11 @@ async fn check(file: &Path) -> anyhow::Result<()> {
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }
-    let descriptors = Descriptors::of(&config).warning(&config.limits);
-    for warning in warnings(&loaded).into_iter().chain(descriptors) {
+    let Capacity { lines, warnings } = Capacity::of(&loaded, &config);
+    for line in lines {
+        writeln!(stdout(), "  {line}")?;
+    }
+    for warning in warnings {
         writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())

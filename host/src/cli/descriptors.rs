@@ -71,6 +71,23 @@ impl Descriptors {
         }
     }
 
+    /// How many could be open, and how many may be, in one line.
+    pub(super) fn summary(self) -> String {
+        let Self {
+            limit,
+            files,
+            callers,
+            admin,
+            upstreams,
+        } = self;
+        let all = [files, callers, admin, upstreams];
+        let all = all.into_iter().fold(0, usize::saturating_add);
+        format!(
+            "descriptors: at most {all} of {limit}; callers {callers}, admin address {admin}, upstreams {upstreams}, \
+             others {files}"
+        )
+    }
+
     /// A warning if there are not enough.
     pub(super) fn warning(self, limits: &ServerLimits) -> Option<String> {
         let Self {
@@ -102,7 +119,7 @@ mod tests {
         Descriptors {
             limit,
             files: 40,
-            callers: 20_000,
+            callers: 8_000,
             admin: 100,
             upstreams: 512,
         }
@@ -115,9 +132,9 @@ mod tests {
             (0, 1, 1),
             (64, 15, 3),
             (1_024, 638, 100),
-            (20_651, 19_999, 100),
-            (20_652, 20_000, 100),
-            (usize::MAX, 20_000, 100),
+            (8_651, 7_999, 100),
+            (8_652, 8_000, 100),
+            (usize::MAX, 8_000, 100),
         ] {
             let within = of(limit).within(&limits);
             let connections = (within.max_connections, within.max_admin_connections);
@@ -128,10 +145,10 @@ mod tests {
     #[test]
     fn a_warning_names_what_to_raise_and_what_to_lower() {
         let limits = ServerLimits::default();
-        assert_eq!(of(20_652).warning(&limits), None);
+        assert_eq!(of(8_652).warning(&limits), None);
         let warning = of(1_024).warning(&limits).unwrap();
         for part in [
-            "20612 connections",
+            "8612 connections",
             "at most 638 connections of callers",
             "LimitNOFILE",
             "limits.max_connections",

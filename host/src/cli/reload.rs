@@ -16,7 +16,7 @@ use oneflight::{ClientError, ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
-use super::capacity::warnings;
+use super::capacity::Capacity;
 use super::certificate::{self, Certificate};
 use super::client::{ProbeError, load_client, probe};
 use super::compile::compilation;
@@ -117,7 +117,11 @@ impl Reload<'_> {
             self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
         }
-        for warning in warnings(&components) {
+        let Capacity { lines, warnings } = Capacity::of(&components, self.started);
+        for line in lines {
+            tracing::info!("{line}");
+        }
+        for warning in warnings {
             tracing::warn!("{warning}");
         }
         Ok(())

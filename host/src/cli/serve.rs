@@ -97,10 +97,6 @@ impl Serve {
         if let Err(error) = raise_limit() {
             tracing::warn!(%error, "could not raise the soft limit of open files to the hard one");
         }
-        let descriptors = Descriptors::of(&config);
-        if let Some(warning) = descriptors.warning(&config.limits) {
-            tracing::warn!("{warning}");
-        }
         let certificate = match &config.tls {
             // The files may be on a file system that hangs.
             Some(files) => tokio::select! {
@@ -126,11 +122,8 @@ impl Serve {
         let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
-        let service = Service::new(
-            Arc::clone(&clients),
-            Arc::clone(&metrics),
-            descriptors.within(&config.limits),
-        );
+        let limits = Descriptors::of(&config).within(&config.limits);
+        let service = Service::new(Arc::clone(&clients), Arc::clone(&metrics), limits);
         let listeners = Listeners {
             callers,
             tls,

@@ -12,8 +12,9 @@ use wasmtime::component::{Instance, InstancePre};
 use super::address_space::AddressSpace;
 use super::contract::items::ItemsPre;
 use super::cpu_budget::CpuBudget;
-use super::engine::{Engine, ExecutionQuota, address_space_of};
+use super::engine::{Engine, ExecutionQuota, address_space_of, memories_of};
 use super::error::LoadError;
+use super::max_memory::MaxMemory;
 use super::memory::TotalMemory;
 use super::report::ComponentReport;
 use super::store::{StoreState, linker, new_store};
@@ -36,6 +37,8 @@ pub(super) struct LoadedComponent {
     pub(super) quota: ExecutionQuota,
     /// The address space that they take.
     pub(super) address_space: AddressSpace,
+    /// The most memory that they take.
+    pub(super) max_memory: MaxMemory,
     pub(super) items: ItemsPre,
     pub(super) report: ComponentReport,
     /// The memory of its executions.
@@ -70,6 +73,13 @@ impl<'e> Loader<'e> {
         } else {
             engine.reserve(limits)?
         };
+        let code = component.image_range();
+        let max_memory = MaxMemory::new(
+            limits,
+            memories_of(&component, limits),
+            (code.end as usize).saturating_sub(code.start as usize),
+            engine.is_pooled(),
+        );
         let wasmtime = engine.wasmtime();
         let report = ComponentReport::new(wasmtime, &component, bytes);
         let slot = engine.load_slot().await;
@@ -89,6 +99,7 @@ impl<'e> Loader<'e> {
             engine,
             quota,
             address_space,
+            max_memory,
             items,
             report,
             memory,

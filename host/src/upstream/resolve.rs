@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// The maximum number of concurrent lookups of the system's resolver for one client: 16. Each holds a thread that
 /// cannot be interrupted.
-const MAX_LOOKUPS: usize = 16;
+pub const MAX_LOOKUPS: usize = 16;
 
 /// The stack of the thread of a lookup: 512 KiB, several times what the resolver of glibc uses.
 const LOOKUP_STACK: usize = 512 << 10;

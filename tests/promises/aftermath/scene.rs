@@ -48,8 +48,8 @@ const FAR: [&str; 7] = [
     "max_cpu_time",
 ];
 
-/// Connections to upstreams are kept for a moment.
-const EACH: &str = "limits.idle_timeout = '50ms'\n";
+/// Connections to upstreams are kept for a moment, and all executions have the memory that each of them may have.
+const EACH: &str = "limits.idle_timeout = '50ms'\nlimits.max_total_memory_bytes = '16 GiB'\n";
 
 /// How many flights there is room for of a client that is not in [`CLIENTS`].
 const FEW: &str = "limits.max_executions = 8\n";

@@ -43,7 +43,7 @@ pub(crate) fn fields(n: usize, bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Creates `n` requests with a `part` of `bytes`: `path`, `authority` or `method`.
+/// Creates `n` requests with a `part` of `bytes`: `path`, `authority`, `both` of these, or `method`.
 pub(crate) fn lines(n: usize, bytes: usize, part: &str) -> Result<(), String> {
     let text = "x".repeat(bytes);
     for _ in 0..n {
@@ -51,6 +51,9 @@ pub(crate) fn lines(n: usize, bytes: usize, part: &str) -> Result<(), String> {
         let set = match part {
             "path" => request.set_path_with_query(Some(&format!("/{text}"))),
             "authority" => request.set_authority(Some(&text)),
+            "both" => request
+                .set_path_with_query(Some(&format!("/{text}")))
+                .and_then(|()| request.set_authority(Some(&text))),
             "method" => request.set_method(&Method::Other(text.clone())),
             other => return Err(format!("no part {other}")),
         };

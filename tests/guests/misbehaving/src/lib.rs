@@ -49,7 +49,7 @@
 //! | `unsent:N:BYTES` | creates N requests, queues BYTES of a body in each, and sends none; an item |
 //! | `keep:N:BYTES` | the same, and keeps them beyond its call |
 //! | `fields:N:BYTES` | creates N sets of header fields with a value of BYTES; an item |
-//! | `lines:N:BYTES:PART` | creates N requests with a path, authority or method of BYTES; an item |
+//! | `lines:N:BYTES:PART` | creates N requests with a PART of BYTES: path, authority, both, method; an item |
 //! | `unread:N:URL` | N GETs of which it reads the header sections; an item with their number |
 //! | `open:N:URL` | N POSTs whose bodies it leaves open; an item |
 //! | `control-id:N` | an item whose id is N control characters |
