@@ -3,7 +3,7 @@
 
 mod admin_client;
 mod allocator;
-mod capacity;
+pub(crate) mod capacity;
 mod certificate;
 mod check;
 mod client;
@@ -37,9 +37,6 @@ use tracing::level_filters::LevelFilter;
 
 use self::log::LineRates;
 use self::signals::Signals;
-
-/// The maximum number of threads for blocking work, such as reading files: name lookups have threads of their own.
-pub(crate) const MAX_BLOCKING_THREADS: usize = 64;
 
 /// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::{env, io};
 
 use clap::Parser;
+use cli::capacity::MAX_BLOCKING_THREADS;
 use cli::signals::{Signals, is_serve};
 use cli::stderr::{self, print_line};
 use oneflight::printable::{Escape, escape_lines};
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 fn start(mut runtime: Builder, with_signals: bool) -> io::Result<(Runtime, Option<Signals>)> {
     let runtime = runtime
         .enable_all()
-        .max_blocking_threads(cli::MAX_BLOCKING_THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()?;
     let signals = {
         let _entered = runtime.enter();

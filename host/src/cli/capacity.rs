@@ -14,9 +14,12 @@ use oneflight::upstream::MAX_LOOKUPS;
 
 use self::container::MemoryLimit;
 use self::memory::MemoryPlan;
-use super::MAX_BLOCKING_THREADS;
 use super::descriptors::Descriptors;
 use super::format::count;
+
+/// The maximum number of threads of the runtime for blocking work, such as reading files. Name lookups have threads of
+/// their own.
+pub(crate) const MAX_BLOCKING_THREADS: usize = 64;
 
 /// Threads beside those of the runtime: the ticker of guests, the log, and up to four of the allocator.
 const OTHER_THREADS: usize = 6;
