@@ -116,6 +116,12 @@ async fn each_caller_is_in_its_own_trace_and_linked_to_the_shared_flight() {
     assert!(CALLERS.iter().all(|(trace, _)| flight.trace != *trace));
     assert_eq!((&*flight.parent, flight.links.len()), ("", 0));
     assert_eq!(flight.attributes["callers"], "2");
+    let cost = |name| flight.attributes[name].parse::<f64>().unwrap();
+    assert!(cost("guest.cpu_seconds") > 0.0, "{flight:?}");
+    // The built-in client has a memory of some pages; the host holds its request and the buffers of its connection.
+    let page = f64::from(64 << 10);
+    assert!(cost("guest.memory_bytes") > page, "{flight:?}");
+    assert!(cost("guest.host_memory_bytes") > page, "{flight:?}");
     assert_eq!(
         (&request.trace, &request.parent),
         (&flight.trace, &flight.id)

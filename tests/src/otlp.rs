@@ -221,6 +221,7 @@ fn attributes(attributes: Option<Vec<KeyValue>>) -> BTreeMap<String, String> {
     let text = |value| match value {
         any_value::Value::StringValue(text) => text,
         any_value::Value::IntValue(number) => number.to_string(),
+        any_value::Value::DoubleValue(number) => number.to_string(),
         other => format!("{other:?}"),
     };
     let attributes = attributes.into_iter().flatten();
