@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use http::Version;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -153,20 +155,22 @@ impl ConnectionActivity {
     }
 
     /// A write has made progress, or could not proceed.
-    pub(super) fn record_write(&self, is_ready: bool) {
-        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
-        if is_ready {
+    pub(super) fn record_write<T>(&self, written: &Poll<T>) {
+        self.record_flush(written);
+        if written.is_ready() {
             self.record_progress();
         }
     }
 
     /// A flush has ended, or could not proceed.
-    pub(super) fn record_flush(&self, is_ready: bool) {
-        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
+    pub(super) fn record_flush<T>(&self, flushed: &Poll<T>) {
+        self.is_write_blocked
+            .store(flushed.is_pending(), Ordering::Relaxed);
     }
 
-    /// Counts a request as waiting for as long as the guard lives.
-    pub(super) fn begin(activity: &Arc<Self>, is_http2: bool) -> ActiveGuard {
+    /// Counts a request of this version of HTTP as waiting for as long as the guard lives.
+    pub(super) fn begin(activity: &Arc<Self>, version: Version) -> ActiveGuard {
+        let is_http2 = version == Version::HTTP_2;
         activity.is_http2.store(is_http2, Ordering::Relaxed);
         activity.has_served.store(true, Ordering::Relaxed);
         activity.head.store(0, Ordering::Relaxed);
@@ -262,7 +266,7 @@ mod tests {
         activity.record_read();
         assert_eq!(activity.phase(), ConnectionPhase::Head { since: 5 });
         assert_eq!(activity.idle_since(), None);
-        let request = ConnectionActivity::begin(&activity, false);
+        let request = ConnectionActivity::begin(&activity, Version::HTTP_11);
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         advance(MILLISECOND).await;
         drop(request);
@@ -276,7 +280,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_of_the_next_request_count_from_the_end_of_the_response_before() {
         let activity = activity();
-        let request = ConnectionActivity::begin(&activity, false);
+        let request = ConnectionActivity::begin(&activity, Version::HTTP_11);
         activity.record_read();
         advance(MILLISECOND * 9).await;
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
@@ -287,7 +291,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_request_or_an_unread_response_is_not_idle() {
         let activity = activity();
-        let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, true));
+        let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, Version::HTTP_2));
         drop(one);
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         let response = other.into_response();
@@ -295,16 +299,16 @@ mod tests {
         drop(response);
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 1 });
         advance(MILLISECOND * 2).await;
-        activity.record_write(false);
+        activity.record_write(&Poll::<()>::Pending);
         assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
-        activity.record_write(true);
+        activity.record_write(&Poll::Ready(()));
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 2 });
     }
 
     #[tokio::test]
     async fn frames_of_an_http2_connection_are_no_request() {
         let activity = activity();
-        drop(ConnectionActivity::begin(&activity, true));
+        drop(ConnectionActivity::begin(&activity, Version::HTTP_2));
         activity.record_read();
         assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
     }

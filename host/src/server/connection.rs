@@ -372,9 +372,10 @@ impl<H: Handler> Connection<H> {
         // arrived in full yet.
         let (head, _) = request.into_parts();
         let with_body = head.method != Method::HEAD;
-        let is_http2 = head.version == Version::HTTP_2;
+        let version = head.version;
+        let is_http2 = version == Version::HTTP_2;
         let response = self.server.handler.respond(head, self.info);
-        let waiting = ConnectionActivity::begin(&self.open.activity, is_http2);
+        let waiting = ConnectionActivity::begin(&self.open.activity, version);
         // The next probe needs the connection.
         let is_last = self.info.permitted == ConnectionUse::Probes;
         if is_last {

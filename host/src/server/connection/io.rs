@@ -82,13 +82,13 @@ impl<I: HalfClosable> AsyncWrite for ConnectionIo<I> {
             None => Pin::new(&mut this.io).poll_write(cx, bytes),
             Some(half_closed) => half_closed.poll_write(&mut this.io, cx, bytes),
         };
-        this.activity.record_write(written.is_ready());
+        this.activity.record_write(&written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.activity.record_flush(flushed.is_ready());
+        self.activity.record_flush(&flushed);
         flushed
     }
 
@@ -110,13 +110,14 @@ impl<I: HalfClosable> AsyncWrite for ConnectionIo<I> {
             return self.poll_write(cx, first.map_or(&[], |slice| slice));
         }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.activity.record_write(written.is_ready());
+        self.activity.record_write(&written);
         written
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Version;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
@@ -150,7 +151,7 @@ mod tests {
         assert!(matches!(activity.phase(), ConnectionPhase::Silent { .. }));
         io.read_exact(&mut [0; 7]).await.unwrap();
         assert!(matches!(activity.phase(), ConnectionPhase::Head { .. }));
-        drop(ConnectionActivity::begin(&activity, false));
+        drop(ConnectionActivity::begin(&activity, Version::HTTP_11));
         let written = io.write_vectored(&[IoSlice::new(b"response")]).await;
         assert_eq!(written.unwrap(), 8);
         assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
