@@ -20,13 +20,13 @@ use crate::settings::ServerLimits;
 pub(super) enum ConnectionPhase {
     /// The caller has not sent anything yet.
     Silent { since: u64 },
-    /// The caller has begun to send a request head, or a TLS handshake.
+    /// The caller has begun to send a request head, the preface of HTTP/2, or a TLS handshake.
     Head { since: u64 },
     /// A request waits for its response.
     Waiting,
     /// A response is being written.
     Writing { since: u64 },
-    /// All requests have been responded to.
+    /// All requests have been responded to, or the connection is established and none has arrived yet.
     Idle { since: u64 },
 }
 
@@ -57,13 +57,14 @@ pub(super) struct ConnectionActivity {
     responding: AtomicUsize,
     /// Whether the last write could not proceed.
     is_write_blocked: AtomicBool,
-    /// When a request began or got its response, or bytes were written.
+    /// When the connection was established, a request began or got its response, or bytes were written.
     progress: AtomicU64,
-    /// When the first bytes since the last request arrived; 0 if none did.
+    /// When the first bytes since the last request, or since the connection was established, arrived; 0 if none did.
     head: AtomicU64,
-    /// Whether any request began.
-    has_served: AtomicBool,
-    /// Whether the last request was of HTTP/2, in which bytes that arrive need not be a request.
+    /// Whether a TLS handshake or the preface of HTTP/2 is complete, or any request began: the caller may have opened
+    /// the connection for later.
+    is_established: AtomicBool,
+    /// Whether the connection is of HTTP/2, in which bytes that arrive need not be a request.
     is_http2: AtomicBool,
     /// Set by [`ConnectionActivity::close`].
     is_closing: AtomicBool,
@@ -80,7 +81,7 @@ impl ConnectionActivity {
             is_write_blocked: AtomicBool::new(false),
             progress: AtomicU64::new(0),
             head: AtomicU64::new(0),
-            has_served: AtomicBool::new(false),
+            is_established: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             wake: Notify::new(),
@@ -107,7 +108,7 @@ impl ConnectionActivity {
             // Bytes that arrived during the last response wait since its end.
             let since = head.max(since);
             ConnectionPhase::Head { since }
-        } else if self.has_served.load(Ordering::Relaxed) {
+        } else if self.is_established.load(Ordering::Relaxed) {
             ConnectionPhase::Idle { since }
         } else {
             ConnectionPhase::Silent { since }
@@ -134,7 +135,7 @@ impl ConnectionActivity {
     /// Whether an HTTP/1 request waits, or its response is being written.
     pub(super) fn is_http1_busy(&self) -> bool {
         let phase = self.phase();
-        self.has_served.load(Ordering::Relaxed)
+        self.is_established.load(Ordering::Relaxed)
             && !self.is_http2.load(Ordering::Relaxed)
             && matches!(
                 phase,
@@ -149,9 +150,17 @@ impl ConnectionActivity {
         }
     }
 
-    /// A TLS handshake is complete: the time for the request head starts.
+    /// The preface of HTTP/2 is complete.
+    pub(super) fn record_http2_preface(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+        self.record_handshake();
+    }
+
+    /// A TLS handshake is complete: the time for the request head starts with its first byte.
     pub(super) fn record_handshake(&self) {
-        self.head.store(self.now(), Ordering::Relaxed);
+        self.is_established.store(true, Ordering::Relaxed);
+        self.head.store(0, Ordering::Relaxed);
+        self.record_progress();
     }
 
     /// A write has made progress, or could not proceed.
@@ -172,7 +181,7 @@ impl ConnectionActivity {
     pub(super) fn begin(activity: &Arc<Self>, version: Version) -> ActiveGuard {
         let is_http2 = version == Version::HTTP_2;
         activity.is_http2.store(is_http2, Ordering::Relaxed);
-        activity.has_served.store(true, Ordering::Relaxed);
+        activity.is_established.store(true, Ordering::Relaxed);
         activity.head.store(0, Ordering::Relaxed);
         ActiveGuard::new(activity, |activity| &activity.waiting)
     }
@@ -303,6 +312,22 @@ mod tests {
         assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
         activity.record_write(&Poll::Ready(()));
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 2 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_after_its_handshake_and_after_the_preface_of_http2() {
+        let activity = activity();
+        activity.record_read();
+        advance(MILLISECOND * 5).await;
+        activity.record_handshake();
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 5 });
+        advance(MILLISECOND).await;
+        activity.record_read();
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 6 });
+        advance(MILLISECOND).await;
+        activity.record_http2_preface();
+        activity.record_read();
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 7 });
     }
 
     #[tokio::test]

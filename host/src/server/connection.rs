@@ -269,7 +269,7 @@ impl<H: Handler> Connection<H> {
         timer: Pin<&mut Sleep>,
         shutdown: watch::Receiver<()>,
     ) {
-        let io = ConnectionIo::new(first, io, Arc::clone(&self.open.activity));
+        let io = ConnectionIo::new(first, io, protocol, Arc::clone(&self.open.activity));
         let io = TokioIo::new(io);
         let service = service_fn(|request| self.respond(request));
         let builders = &self.server.builders;
@@ -418,7 +418,7 @@ impl<H: Handler> Connection<H> {
         let what = match phase {
             ConnectionPhase::Silent { .. } => "a connection without a request is closed",
             ConnectionPhase::Head { .. } => {
-                "a connection with an incomplete request head is closed"
+                "a connection with an incomplete handshake, preface or request head is closed"
             }
             ConnectionPhase::Writing { .. } => {
                 "a connection whose caller does not read its response is closed"
