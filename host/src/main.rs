@@ -20,12 +20,15 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     // First of all: a signal that arrives before its handler ends the process.
-    let early = is_serve(env::args_os().skip(1)).then(|| start(Builder::new_multi_thread(), true));
+    let early = is_serve(env::args_os().skip(1)).then(start_serving);
     let arguments = cli::Arguments::parse();
     if let Some(ended) = arguments.run_as_child() {
         return ended;
     }
-    let started = early.unwrap_or_else(|| start(arguments.runtime(), false));
+    let started = early.unwrap_or_else(|| {
+        let runtime = arguments.runtime().enable_all().build()?;
+        Ok((runtime, None))
+    });
     let (runtime, signals) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -51,17 +54,17 @@ fn main() -> ExitCode {
     code
 }
 
-/// A runtime, and the signals that it handles from now on.
-fn start(mut runtime: Builder, with_signals: bool) -> io::Result<(Runtime, Option<Signals>)> {
-    let runtime = runtime
+/// A runtime, and the signals of a service, which it handles from now on.
+fn start_serving() -> io::Result<(Runtime, Option<Signals>)> {
+    let runtime = Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()?;
     let signals = {
         let _entered = runtime.enter();
-        with_signals.then(Signals::new).transpose()?
+        Signals::new()?
     };
-    Ok((runtime, signals))
+    Ok((runtime, Some(signals)))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -72,12 +72,14 @@ limits! {
         /// Maximum number of open dashboards. They also use half of max_admin_connections at most. The default is more
         /// than a team has open.
         max_dashboards: usize = 20, at least 1;
-        /// Maximum time to receive the header section of a request from its first byte, to complete a TLS handshake,
-        /// or to send anything on a new connection. Mobile networks need seconds.
+        /// Maximum time to receive the header section of an HTTP/1 request or the preface of an HTTP/2 connection from
+        /// its first byte, to complete a TLS handshake, or to send anything on a new connection. Mobile networks need
+        /// seconds.
         header_timeout: Duration = 10 s, at least 1 ms;
-        /// Maximum time that a connection of a caller may be idle after a response. The default is above that of
-        /// balancers and clients (60 s), so that they do not send a request just when it is closed. Idle connections
-        /// are closed earlier when max_connections is reached.
+        /// Maximum time that a connection of a caller may be idle: after a response, and before the first request once
+        /// a TLS handshake or the preface of HTTP/2 is complete. The default is above that of balancers and clients
+        /// (60 s), so that they do not send a request just when it is closed. Idle connections are closed earlier when
+        /// max_connections is reached.
         idle_timeout: Duration = 75 s, at least 1 ms;
         /// Maximum time that a caller may stop reading its response. Mobile networks pause for less than the default.
         write_stall_timeout: Duration = 60 s, at least 1 ms;

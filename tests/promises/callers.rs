@@ -1,17 +1,14 @@
 //! How callers keep, share and end their connections.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use oneflight::ServerLimits;
 use oneflight::server::Tls;
-use oneflight_tests::caller::{Http2, get, get_with, header, rest, sending};
+use oneflight_tests::caller::{get, get_with, header, rest, sending};
 use oneflight_tests::serving::Serving;
 use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
-use oneflight_tests::{NEVER, Subject, failsafe, fast_forward, process, reaching};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use oneflight_tests::{Subject, failsafe, process, reaching};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The path that callers request.
 const ITEMS: &str = "/v1/test/items?x=42";
@@ -19,111 +16,11 @@ const ITEMS: &str = "/v1/test/items?x=42";
 /// A request that keeps its connection.
 const KEEPING: &str = "GET /livez HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// Sends `request` on a connection that is kept, and reads up to the end of the body `ok`.
-async fn livez(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    stream.write_all(KEEPING.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"ok\n") {
-        let read = failsafe("an answer", stream.read_buf(&mut answer)).await;
-        assert_ne!(read.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 200 "));
-}
-
 /// A service of the built-in client with these limits, and with TLS if given.
 async fn limited(upstream: &Upstream, limits: ServerLimits, tls: Option<Tls>) -> Serving {
     let base_url = format!("{}/items", upstream.origin());
     let subject = Subject::builtin(&base_url, reaching(upstream)).await;
     Serving::with(subject, limits, tls).await
-}
-
-// fault 75
-// A balancer keeps a connection for 60 s and more before it sends the next request on it.
-#[tokio::test]
-async fn an_idle_connection_is_kept_for_the_idle_timeout_and_no_longer() {
-    let upstream = Upstream::start(Answer::Items).await;
-    let serving = Serving::in_front_of(&upstream).await;
-    let mut one = sending(serving.callers, "").await;
-    let two = Http2::to(serving.callers).await;
-    livez(&mut one).await;
-    assert_eq!(two.get("/livez").await.status(), StatusCode::OK);
-    fast_forward(sleep(Duration::from_secs(70))).await;
-    livez(&mut one).await;
-    assert_eq!(two.get("/livez").await.status(), StatusCode::OK);
-    fast_forward(async {
-        let closed = timeout(Duration::from_secs(80), rest(one)).await;
-        assert_eq!(closed.expect("it is kept for ever"), "");
-    })
-    .await;
-    failsafe("HTTP/2 to be closed", async {
-        while !two.is_closed() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
-// fault 75
-// The time for the next request head starts with its first byte.
-#[tokio::test]
-async fn the_next_request_has_the_header_timeout_from_its_first_byte() {
-    let upstream = Upstream::start(Answer::Items).await;
-    let limits = ServerLimits {
-        idle_timeout: NEVER * 2,
-        ..ServerLimits::default()
-    };
-    let serving = limited(&upstream, limits, None).await;
-    let mut kept = sending(serving.callers, "").await;
-    livez(&mut kept).await;
-    fast_forward(sleep(NEVER)).await;
-    livez(&mut kept).await;
-    kept.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
-    // The answer to another shows that those bytes have been read.
-    for _ in 0..10 {
-        let livez = get(serving.callers, "/livez").await;
-        assert_eq!(livez.status(), StatusCode::OK);
-    }
-    fast_forward(async {
-        let closed = timeout(NEVER, rest(kept)).await;
-        assert_eq!(closed.expect("it waits for ever"), "");
-    })
-    .await;
-}
-
-// fault 75
-#[tokio::test]
-async fn at_the_limit_of_connections_the_one_that_is_idle_for_longest_is_closed_for_a_new_one() {
-    let upstream = Upstream::start(Answer::Held).await;
-    let limits = ServerLimits {
-        max_connections: 4,
-        ..ServerLimits::default()
-    };
-    let serving = limited(&upstream, limits, None).await;
-    let request = format!("GET {ITEMS} HTTP/1.1\r\nhost: test\r\n\r\n");
-    let mut busy = sending(serving.callers, &request).await;
-    serving.waiting(1).await;
-    let mut kept = Vec::new();
-    for _ in 0..3 {
-        let mut stream = sending(serving.callers, "").await;
-        livez(&mut stream).await;
-        kept.push(stream);
-        // Idle times are in milliseconds.
-        sleep(Duration::from_millis(2)).await;
-    }
-    livez(&mut kept[0]).await;
-    let mut new = sending(serving.callers, "").await;
-    livez(&mut new).await;
-    let closed = failsafe("the longest idle one to be closed", rest(kept.remove(1)));
-    assert_eq!(closed.await, "");
-    for stream in &mut kept {
-        livez(stream).await;
-    }
-    upstream.release();
-    let mut answer = Vec::new();
-    while !answer.ends_with(ITEMS_JSON.as_bytes()) {
-        let read = failsafe("an answer", busy.read_buf(&mut answer)).await;
-        assert_ne!(read.unwrap(), 0);
-    }
 }
 
 // fault 76

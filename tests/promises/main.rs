@@ -24,6 +24,7 @@ mod front;
 mod guests;
 #[cfg(feature = "programs")]
 mod haproxy;
+mod idle;
 mod instances;
 mod life;
 mod limits;

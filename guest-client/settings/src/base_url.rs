@@ -117,7 +117,8 @@ fn check_authority(authority: &str) -> Result<(), Problem> {
 /// Checks the path and the query. A placeholder in another form than `{x}` would be sent as it is, and every key would
 /// get the same answer.
 fn check_path(path: &str) -> Result<(), Problem> {
-    let without = path.replace(PLACEHOLDER, "");
+    // By a character that is no hexadecimal digit: a key must not become part of what follows a percent sign.
+    let without = path.replace(PLACEHOLDER, "x");
     let encoded = path.to_ascii_lowercase();
     let has_other_braces = without.contains(['{', '}']) || path.contains("${");
     let is_name = |text: &str| {
@@ -217,6 +218,7 @@ mod tests {
             "http://a/items/item-{x}.json",
             "http://a/v1/items:batchGet?name={x}",
             "http://a/items('{x}')",
+            "http://a/%41{x}%42?c=%20{x}",
         ] {
             assert!(BaseUrl::parse(url).is_ok(), "{url}");
         }
@@ -242,6 +244,10 @@ mod tests {
             ("http://u:p@a", Problem::User),
             ("http://{x}.a", Problem::PlaceholderInHost),
             ("http://a:{port}/", Problem::PlaceholderInHost),
+            ("http://a:80{x}", Problem::PlaceholderInHost),
+            ("http://[::{x}]/", Problem::PlaceholderInHost),
+            ("http://%{x}/", Problem::PlaceholderInHost),
+            ("htt{x}p://a/", Problem::Scheme),
             ("http://a#b", Problem::Fragment),
             ("http://a/#{x}", Problem::Fragment),
             ("http://a/{id}", Problem::Placeholder),
@@ -260,6 +266,12 @@ mod tests {
             ("http://a/%s", Problem::Percent),
             ("http://a/items/%", Problem::Percent),
             ("http://a/?q=100%&x={x}", Problem::Percent),
+            ("http://a/%{x}", Problem::Percent),
+            ("http://a/%{x}41", Problem::Percent),
+            ("http://a/%2{x}", Problem::Percent),
+            ("http://a/%2{x}0", Problem::Percent),
+            ("http://a/{x}%", Problem::Percent),
+            ("http://a/b?c=%{x}{x}", Problem::Percent),
             ("http://a/<id>", Problem::Character),
             ("http://a/[id]", Problem::Character),
             ("http://a/{x}?q=a b", Problem::Character),

@@ -120,7 +120,7 @@ impl Display for SettingError {
             Problem::Percent => write!(
                 f,
                 "expected a URL with two hexadecimal digits after each % for {name}, got others; write {{x}} where \
-                 the key belongs, and %25 for % itself"
+                 the key belongs, without a % before it, and %25 for % itself"
             ),
             Problem::Pointer => write!(
                 f,

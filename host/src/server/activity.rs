@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use http::Version;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -18,13 +20,13 @@ use crate::settings::ServerLimits;
 pub(super) enum ConnectionPhase {
     /// The caller has not sent anything yet.
     Silent { since: u64 },
-    /// The caller has begun to send a request head, or a TLS handshake.
+    /// The caller has begun to send a request head, the preface of HTTP/2, or a TLS handshake.
     Head { since: u64 },
     /// A request waits for its response.
     Waiting,
     /// A response is being written.
     Writing { since: u64 },
-    /// All requests have been responded to.
+    /// All requests have been responded to, or the connection is established and none has arrived yet.
     Idle { since: u64 },
 }
 
@@ -55,13 +57,14 @@ pub(super) struct ConnectionActivity {
     responding: AtomicUsize,
     /// Whether the last write could not proceed.
     is_write_blocked: AtomicBool,
-    /// When a request began or got its response, or bytes were written.
+    /// When the connection was established, a request began or got its response, or bytes were written.
     progress: AtomicU64,
-    /// When the first bytes since the last request arrived; 0 if none did.
+    /// When the first bytes since the last request, or since the connection was established, arrived; 0 if none did.
     head: AtomicU64,
-    /// Whether any request began.
-    has_served: AtomicBool,
-    /// Whether the last request was of HTTP/2, in which bytes that arrive need not be a request.
+    /// Whether a TLS handshake or the preface of HTTP/2 is complete, or any request began: the caller may have opened
+    /// the connection for later.
+    is_established: AtomicBool,
+    /// Whether the connection is of HTTP/2, in which bytes that arrive need not be a request.
     is_http2: AtomicBool,
     /// Set by [`ConnectionActivity::close`].
     is_closing: AtomicBool,
@@ -78,7 +81,7 @@ impl ConnectionActivity {
             is_write_blocked: AtomicBool::new(false),
             progress: AtomicU64::new(0),
             head: AtomicU64::new(0),
-            has_served: AtomicBool::new(false),
+            is_established: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             wake: Notify::new(),
@@ -105,7 +108,7 @@ impl ConnectionActivity {
             // Bytes that arrived during the last response wait since its end.
             let since = head.max(since);
             ConnectionPhase::Head { since }
-        } else if self.has_served.load(Ordering::Relaxed) {
+        } else if self.is_established.load(Ordering::Relaxed) {
             ConnectionPhase::Idle { since }
         } else {
             ConnectionPhase::Silent { since }
@@ -132,7 +135,7 @@ impl ConnectionActivity {
     /// Whether an HTTP/1 request waits, or its response is being written.
     pub(super) fn is_http1_busy(&self) -> bool {
         let phase = self.phase();
-        self.has_served.load(Ordering::Relaxed)
+        self.is_established.load(Ordering::Relaxed)
             && !self.is_http2.load(Ordering::Relaxed)
             && matches!(
                 phase,
@@ -147,28 +150,38 @@ impl ConnectionActivity {
         }
     }
 
-    /// A TLS handshake is complete: the time for the request head starts.
+    /// The preface of HTTP/2 is complete.
+    pub(super) fn record_http2_preface(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+        self.record_handshake();
+    }
+
+    /// A TLS handshake is complete: the time for the request head starts with its first byte.
     pub(super) fn record_handshake(&self) {
-        self.head.store(self.now(), Ordering::Relaxed);
+        self.is_established.store(true, Ordering::Relaxed);
+        self.head.store(0, Ordering::Relaxed);
+        self.record_progress();
     }
 
     /// A write has made progress, or could not proceed.
-    pub(super) fn record_write(&self, is_ready: bool) {
-        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
-        if is_ready {
+    pub(super) fn record_write<T>(&self, written: &Poll<T>) {
+        self.record_flush(written);
+        if written.is_ready() {
             self.record_progress();
         }
     }
 
     /// A flush has ended, or could not proceed.
-    pub(super) fn record_flush(&self, is_ready: bool) {
-        self.is_write_blocked.store(!is_ready, Ordering::Relaxed);
+    pub(super) fn record_flush<T>(&self, flushed: &Poll<T>) {
+        self.is_write_blocked
+            .store(flushed.is_pending(), Ordering::Relaxed);
     }
 
-    /// Counts a request as waiting for as long as the guard lives.
-    pub(super) fn begin(activity: &Arc<Self>, is_http2: bool) -> ActiveGuard {
+    /// Counts a request of this version of HTTP as waiting for as long as the guard lives.
+    pub(super) fn begin(activity: &Arc<Self>, version: Version) -> ActiveGuard {
+        let is_http2 = version == Version::HTTP_2;
         activity.is_http2.store(is_http2, Ordering::Relaxed);
-        activity.has_served.store(true, Ordering::Relaxed);
+        activity.is_established.store(true, Ordering::Relaxed);
         activity.head.store(0, Ordering::Relaxed);
         ActiveGuard::new(activity, |activity| &activity.waiting)
     }
@@ -262,7 +275,7 @@ mod tests {
         activity.record_read();
         assert_eq!(activity.phase(), ConnectionPhase::Head { since: 5 });
         assert_eq!(activity.idle_since(), None);
-        let request = ConnectionActivity::begin(&activity, false);
+        let request = ConnectionActivity::begin(&activity, Version::HTTP_11);
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         advance(MILLISECOND).await;
         drop(request);
@@ -276,7 +289,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_of_the_next_request_count_from_the_end_of_the_response_before() {
         let activity = activity();
-        let request = ConnectionActivity::begin(&activity, false);
+        let request = ConnectionActivity::begin(&activity, Version::HTTP_11);
         activity.record_read();
         advance(MILLISECOND * 9).await;
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
@@ -287,7 +300,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_request_or_an_unread_response_is_not_idle() {
         let activity = activity();
-        let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, true));
+        let [one, other] = [(); 2].map(|()| ConnectionActivity::begin(&activity, Version::HTTP_2));
         drop(one);
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         let response = other.into_response();
@@ -295,16 +308,32 @@ mod tests {
         drop(response);
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 1 });
         advance(MILLISECOND * 2).await;
-        activity.record_write(false);
+        activity.record_write(&Poll::<()>::Pending);
         assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
-        activity.record_write(true);
+        activity.record_write(&Poll::Ready(()));
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 2 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_after_its_handshake_and_after_the_preface_of_http2() {
+        let activity = activity();
+        activity.record_read();
+        advance(MILLISECOND * 5).await;
+        activity.record_handshake();
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 5 });
+        advance(MILLISECOND).await;
+        activity.record_read();
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 6 });
+        advance(MILLISECOND).await;
+        activity.record_http2_preface();
+        activity.record_read();
+        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 7 });
     }
 
     #[tokio::test]
     async fn frames_of_an_http2_connection_are_no_request() {
         let activity = activity();
-        drop(ConnectionActivity::begin(&activity, true));
+        drop(ConnectionActivity::begin(&activity, Version::HTTP_2));
         activity.record_read();
         assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
     }

@@ -269,7 +269,7 @@ impl<H: Handler> Connection<H> {
         timer: Pin<&mut Sleep>,
         shutdown: watch::Receiver<()>,
     ) {
-        let io = ConnectionIo::new(first, io, Arc::clone(&self.open.activity));
+        let io = ConnectionIo::new(first, io, protocol, Arc::clone(&self.open.activity));
         let io = TokioIo::new(io);
         let service = service_fn(|request| self.respond(request));
         let builders = &self.server.builders;
@@ -372,9 +372,10 @@ impl<H: Handler> Connection<H> {
         // arrived in full yet.
         let (head, _) = request.into_parts();
         let with_body = head.method != Method::HEAD;
-        let is_http2 = head.version == Version::HTTP_2;
+        let version = head.version;
+        let is_http2 = version == Version::HTTP_2;
         let response = self.server.handler.respond(head, self.info);
-        let waiting = ConnectionActivity::begin(&self.open.activity, is_http2);
+        let waiting = ConnectionActivity::begin(&self.open.activity, version);
         // The next probe needs the connection.
         let is_last = self.info.permitted == ConnectionUse::Probes;
         if is_last {
@@ -417,7 +418,7 @@ impl<H: Handler> Connection<H> {
         let what = match phase {
             ConnectionPhase::Silent { .. } => "a connection without a request is closed",
             ConnectionPhase::Head { .. } => {
-                "a connection with an incomplete request head is closed"
+                "a connection with an incomplete handshake, preface or request head is closed"
             }
             ConnectionPhase::Writing { .. } => {
                 "a connection whose caller does not read its response is closed"

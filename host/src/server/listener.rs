@@ -132,6 +132,7 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use futures_util::poll;
+    use http::Version;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::mpsc;
 
@@ -170,7 +171,7 @@ mod tests {
         let one = TcpStream::connect(address).await.unwrap();
         let (first, open) = accepted.recv().await.unwrap();
         assert_eq!(peer(&first), one.local_addr().unwrap());
-        let request = ConnectionActivity::begin(&open.activity, false);
+        let request = ConnectionActivity::begin(&open.activity, Version::HTTP_11);
         let other = TcpStream::connect(address).await.unwrap();
         assert!(poll!(Box::pin(accepted.recv())).is_pending());
         drop(request);

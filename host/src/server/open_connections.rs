@@ -145,6 +145,7 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::{FutureExt, poll};
+    use http::Version;
     use tokio::time::advance;
 
     use super::*;
@@ -161,7 +162,7 @@ mod tests {
         let is_closing = |one: &OpenConnection| one.activity.changed().now_or_never() == Some(true);
 
         // The oldest has a request, so the second is closed.
-        let request = ConnectionActivity::begin(&open[0].activity, false);
+        let request = ConnectionActivity::begin(&open[0].activity, Version::HTTP_11);
         let mut fourth = Box::pin(connections.open());
         assert!(poll!(fourth.as_mut()).is_pending());
         assert_eq!(
@@ -187,7 +188,7 @@ mod tests {
     async fn without_an_idle_connection_the_next_one_that_becomes_idle_is_closed() {
         let connections = OpenConnections::new(1, 0);
         let only = connections.try_open().unwrap();
-        let request = ConnectionActivity::begin(&only.activity, false);
+        let request = ConnectionActivity::begin(&only.activity, Version::HTTP_11);
         let mut second = Box::pin(connections.open());
         assert!(poll!(second.as_mut()).is_pending());
         advance(RETRY_DELAY).await;
@@ -206,7 +207,7 @@ mod tests {
     async fn the_reserve_is_used_when_no_connection_is_idle() {
         let connections = OpenConnections::new(1, 1);
         let only = connections.try_open().unwrap();
-        let _request = ConnectionActivity::begin(&only.activity, false);
+        let _request = ConnectionActivity::begin(&only.activity, Version::HTTP_11);
         let second = connections.open().await;
         assert_eq!(
             (only.permitted, second.permitted),

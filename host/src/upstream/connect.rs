@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::connection::{RequestForm, UpstreamConnection};
+use super::connection::{ConnectionReuse, RequestForm, UpstreamConnection};
 use super::dial::{BoxError, BoxFuture, Dialer};
 use super::failure::ConnectError;
 use super::policy::UpstreamPolicy;
@@ -80,16 +80,15 @@ impl Connector {
     async fn connect(mut self, uri: Uri) -> Result<TokioIo<UpstreamConnection>, BoxError> {
         // The semaphore is never closed, so this is never an error.
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
-        let is_pooled = self.connections() <= self.max_permits / 2;
-        let connector = if is_pooled {
-            &mut self.pooled
+        let (reuse, connector) = if self.connections() <= self.max_permits / 2 {
+            (ConnectionReuse::Pooled, &mut self.pooled)
         } else {
-            &mut self.single_use
+            (ConnectionReuse::Single, &mut self.single_use)
         };
         let form = RequestForm::of(&uri, self.policy.proxy.as_ref());
         let inner = connector.call(uri).await;
         let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
-        let connection = UpstreamConnection::new(inner, is_pooled, form, self.max_age, permit);
+        let connection = UpstreamConnection::new(inner, reuse, form, self.max_age, permit);
         Ok(TokioIo::new(connection))
     }
 }
@@ -135,7 +134,8 @@ mod tests {
         let first = connector.call(uri.clone()).await.unwrap();
         let second = connector.call(uri.clone()).await.unwrap();
         assert_eq!(connector.connections(), 2);
-        assert!(first.inner().is_pooled() && !second.inner().is_pooled());
+        assert_eq!(first.inner().reuse(), ConnectionReuse::Pooled);
+        assert_eq!(second.inner().reuse(), ConnectionReuse::Single);
         let mut third = connector.call(uri.clone());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(connector.connections(), 2);
         drop((second, third));
         assert_eq!(connector.connections(), 0);
-        assert!(connector.call(uri).await.unwrap().inner().is_pooled());
+        let pooled = connector.call(uri).await.unwrap();
+        assert_eq!(pooled.inner().reuse(), ConnectionReuse::Pooled);
         // Four in all: nothing was dialled while there was no permit.
         for _ in 0..4 {
             listener.accept().await.unwrap();

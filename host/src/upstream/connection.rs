@@ -24,10 +24,19 @@ use super::proxy::{Proxy, proxy_of};
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {
     inner: TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>,
-    is_pooled: bool,
+    reuse: ConnectionReuse,
     form: RequestForm,
     record: Arc<ConnectionRecord>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// How many requests a connection serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionReuse {
+    /// It returns to the pool after a request.
+    Pooled,
+    /// One request.
+    Single,
 }
 
 /// How a request names its target (RFC 9112, section 3.2).
@@ -69,14 +78,14 @@ pub(super) struct ConnectionRecord {
 impl UpstreamConnection {
     pub(super) fn new(
         inner: MaybeHttpsStream<TokioIo<TcpStream>>,
-        is_pooled: bool,
+        reuse: ConnectionReuse,
         form: RequestForm,
         max_age: Duration,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             inner: TokioIo::new(inner),
-            is_pooled,
+            reuse,
             form,
             record: Arc::new(ConnectionRecord::new(max_age)),
             _permit: permit,
@@ -84,8 +93,8 @@ impl UpstreamConnection {
     }
 
     #[cfg(test)]
-    pub(super) fn is_pooled(&self) -> bool {
-        self.is_pooled
+    pub(super) fn reuse(&self) -> ConnectionReuse {
+        self.reuse
     }
 
     fn wrote(&self, length: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -161,7 +170,7 @@ impl Connection for UpstreamConnection {
     fn connected(&self) -> Connected {
         let connected = self.inner.connected().extra(Arc::clone(&self.record));
         let connected = connected.proxy(self.form == RequestForm::Absolute);
-        if !self.is_pooled {
+        if self.reuse == ConnectionReuse::Single {
             connected.poison();
         }
         connected

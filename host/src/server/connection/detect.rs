@@ -1,4 +1,5 @@
-//! [`DetectedProtocol`]: the version of HTTP of a connection, detected from its first bytes.
+//! [`DetectedProtocol`]: the version of HTTP of a connection, detected from its first bytes; and [`Preface`], whether
+//! that of HTTP/2 is complete.
 
 use std::future::poll_fn;
 use std::io;
@@ -42,6 +43,47 @@ impl DetectedProtocol {
     }
 }
 
+/// How every connection of HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much of the preface of HTTP/2 has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preface {
+    /// So many bytes of it.
+    Arrived(usize),
+    /// None is expected: it is complete, or the connection is HTTP/1.
+    Over,
+}
+
+impl Preface {
+    /// Before the first byte.
+    pub(super) fn of(protocol: DetectedProtocol) -> Self {
+        match protocol {
+            DetectedProtocol::Http1 => Self::Over,
+            DetectedProtocol::Either => Self::Arrived(0),
+        }
+    }
+
+    /// Whether `bytes`, which arrive next, complete it.
+    pub(super) fn is_completed_by(&mut self, bytes: &[u8]) -> bool {
+        let Self::Arrived(before) = *self else {
+            return false;
+        };
+        let rest = &PREFACE[before..];
+        let (bytes, is_complete) = match bytes.get(..rest.len()) {
+            Some(bytes) => (bytes, true),
+            None => (bytes, false),
+        };
+        let is_preface = rest.starts_with(bytes);
+        *self = if is_preface && !is_complete {
+            Self::Arrived(before + bytes.len())
+        } else {
+            Self::Over
+        };
+        is_preface && is_complete
+    }
+}
+
 /// The first bytes of a connection, most often a whole request; empty at its end.
 pub(super) async fn first_bytes(stream: &mut SocketStream) -> io::Result<Bytes> {
     poll_fn(|cx| {
@@ -69,6 +111,35 @@ mod tests {
         }
         for first in ["PRI * HTTP/2.0\r\n", "PRI", "PR", "P"] {
             assert!(!is_http1(first), "{first}");
+        }
+    }
+
+    #[test]
+    fn the_preface_of_http2_is_completed_by_its_last_byte_and_by_no_other_bytes() {
+        let mut preface = Preface::of(DetectedProtocol::Either);
+        for (n, byte) in PREFACE.iter().enumerate() {
+            assert_eq!(preface.is_completed_by(&[*byte]), n == 23, "{n}");
+        }
+        assert!(!preface.is_completed_by(PREFACE), "a second one");
+        let with_frame = [PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat();
+        for (protocol, parts, expected) in [
+            (DetectedProtocol::Either, [&with_frame[..], b""], true),
+            (
+                DetectedProtocol::Either,
+                with_frame.split_at(10).into(),
+                true,
+            ),
+            (DetectedProtocol::Either, [&with_frame[1..], b""], false),
+            (
+                DetectedProtocol::Either,
+                [b"PRI * HTTP/1.1\r\n\r\n", PREFACE],
+                false,
+            ),
+            (DetectedProtocol::Http1, [PREFACE, b""], false),
+        ] {
+            let mut preface = Preface::of(protocol);
+            let completed = parts.map(|part| preface.is_completed_by(part));
+            assert_eq!(completed.contains(&true), expected, "{parts:?}");
         }
     }
 
