@@ -10,8 +10,10 @@
 //! | `instance_pool` | an instance, and the pool of idle instances |
 //! | `contract` | the interfaces that a client can export, and how they are called |
 //! | `max_memory` | what a client's limits allow it to take |
-//! | `memory`, `host_memory` | the limits on what an instance holds, and the measure of what the host holds for it |
-//! | `store` | what an instance owns, and the imports that it is linked to |
+//! | `memory` | the limits on what an instance holds |
+//! | `host_memory` | what the host holds for an instance |
+//! | `store` | what an instance owns |
+//! | `imports` | what an instance is linked to |
 //! | `engine` | wasmtime's engine, with its instance allocator and quotas |
 //! | `address_space` | the address space that instances take, and what is left of it |
 //! | `epoch` | the ticker that interrupts guests |
@@ -32,6 +34,7 @@ mod epoch;
 mod error;
 mod error_mapping;
 mod host_memory;
+mod imports;
 mod instance_pool;
 mod loader;
 mod max_memory;
@@ -46,7 +49,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::contract::items::{ItemsPre, to_client_error, to_items};
 use self::cpu_budget::CpuBudget;
 use self::engine::ExecutionQuota;
-use self::error_mapping::{answer_error, call_error, start_error};
+use self::error_mapping::{call_error, start_error};
 use self::instance_pool::{CallError, Instance, InstancePool};
 use self::loader::{LoadedComponent, Loader};
 use self::memory::TotalMemory;
@@ -233,13 +236,13 @@ impl Loaded {
                 return Err(ClientError::GuestDeadline("max_cpu_time"));
             }
         };
+        context.record_memory(instance.memory().guest(), instance.memory().host_peak());
         let error = match returned {
             Ok(Ok(items)) => {
                 let answer = to_items(items, limits)?;
-                instance
-                    .memory()
-                    .add_answer(answer.bytes)
-                    .map_err(answer_error)?;
+                if !instance.has_room(answer.bytes) {
+                    return Err(ClientError::ResultTooLarge("max_memory_bytes"));
+                }
                 self.release(instance, context);
                 return Ok(answer.items);
             }

@@ -49,7 +49,7 @@ struct ContextState {
     upstream: AtomicU64,
     /// Processor time of the guest, in nanoseconds.
     guest: AtomicU64,
-    /// The most memory that the guest had, in bytes.
+    /// The memory that the guest had, in bytes.
     guest_memory: AtomicUsize,
     /// The most memory that the host held for the guest, in bytes.
     host_memory: AtomicUsize,
@@ -121,14 +121,10 @@ impl FlightContext {
         self.0.open.load(Ordering::Relaxed)
     }
 
-    /// Records that the guest's memories and tables have `bytes`.
-    pub(crate) fn record_guest_memory(&self, bytes: usize) {
-        self.0.guest_memory.fetch_max(bytes, Ordering::Relaxed);
-    }
-
-    /// Records that the host holds `bytes` for the guest.
-    pub(crate) fn record_host_memory(&self, bytes: usize) {
-        self.0.host_memory.fetch_max(bytes, Ordering::Relaxed);
+    /// Records that the guest's memories and tables have `guest` bytes, and that the host held up to `host` bytes for it.
+    pub(crate) fn record_memory(&self, guest: usize, host: usize) {
+        self.0.guest_memory.store(guest, Ordering::Relaxed);
+        self.0.host_memory.store(host, Ordering::Relaxed);
     }
 
     /// Whether any request has failed on the host's side.

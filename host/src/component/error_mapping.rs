@@ -68,14 +68,6 @@ pub(super) fn call_error(
     logged(code, error, output)
 }
 
-/// The error of a flight whose guest returned an answer for which it has no memory.
-pub(super) fn answer_error(exceeded: MemoryExceeded) -> ClientError {
-    match exceeded {
-        MemoryExceeded::Execution => ClientError::ResultTooLarge("max_memory_bytes"),
-        MemoryExceeded::Total => ClientError::Overloaded(Resource::Memory),
-    }
-}
-
 /// Whether a guest passed the host more than `Limits::max_result_bytes`.
 fn exceeds_hostcall_fuel(error: &wasmtime::Error) -> bool {
     exceeded(&error.root_cause().to_string()) == Some("max_result_bytes")

@@ -24,21 +24,15 @@ const UPLOAD_PARTS: usize = 2;
 /// The maximum size of the header fields that a guest may set for one request. Servers accept 8 to 16 KiB of them.
 pub(super) const MAX_FIELDS: usize = 32 << 10;
 
-/// What any resource takes in the table beside its content.
-const ENTRY: usize = 256;
-
-/// What the host holds for the guest whose resources are in `table` and which has `open` requests, in bytes. Contents
-/// that resources share are counted for each of them.
+/// What the contents of the guest's resources in `table` and its `open` requests take, in bytes. Contents that resources
+/// share are counted for each of them.
 pub(super) fn held_for(table: &mut ResourceTable, open: usize, limits: &Limits) -> usize {
-    let entries: usize = table
-        .iter_mut()
-        .map(|entry| ENTRY + content(entry, limits))
-        .sum();
-    entries + open * open_request(limits)
+    let contents: usize = table.iter_mut().map(|entry| content(entry, limits)).sum();
+    contents + open * open_request(limits)
 }
 
 /// What the host holds for one open request: the queue of its body, and the buffers of its connection.
-pub(super) fn open_request(limits: &Limits) -> usize {
+fn open_request(limits: &Limits) -> usize {
     UPLOAD_PARTS * UPLOAD_PART + max_buffered_bytes(limits)
 }
 
@@ -52,6 +46,7 @@ fn content(entry: &(dyn Any + Send), limits: &Limits) -> usize {
     } else if let Some(trailers) = entry.downcast_ref::<HostFutureTrailers>() {
         match trailers {
             HostFutureTrailers::Done(Ok(Some(fields))) => fields_size(fields),
+            HostFutureTrailers::Waiting(_) => limits.max_header_bytes,
             _ => 0,
         }
     } else {

@@ -49,8 +49,13 @@ impl Instance {
     }
 
     /// What the guest holds.
-    pub(super) fn memory(&mut self) -> &mut GuestMemory {
-        self.store.data_mut().memory()
+    pub(super) fn memory(&self) -> &GuestMemory {
+        self.store.data().memory()
+    }
+
+    /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        self.store.data_mut().has_room(bytes)
     }
 
     /// Calls `get-items` of the guest, which is instantiated from `component` if it is not yet.

@@ -1,7 +1,7 @@
 //! [`MaxMemory`]: the most memory that a client's limits allow it to take.
 
 use super::engine::max_kept_bytes;
-use super::memory::BYTES_BESIDE_MEMORY;
+use super::memory::bytes_beside_memory;
 use crate::model::Limits;
 
 /// What the host holds for an open flight and its key beside its instance: the table's entry, its task, and its span.
@@ -27,7 +27,9 @@ impl MaxMemory {
     /// What a client with `limits` may take. Its component has `memories` linear memories and `code` bytes of compiled
     /// code, and its instances are in a pool if it `is_pooled`.
     pub(super) fn new(limits: &Limits, memories: usize, code: usize, is_pooled: bool) -> Self {
-        let one = limits.max_memory_bytes.saturating_add(BYTES_BESIDE_MEMORY);
+        let one = limits
+            .max_memory_bytes
+            .saturating_add(bytes_beside_memory(limits));
         let all = one.saturating_mul(limits.max_executions);
         let kept = if is_pooled {
             max_kept_bytes(limits, memories)

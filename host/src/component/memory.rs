@@ -5,15 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::flight_context::FlightContext;
-use crate::model::{Limit, Limits};
-
-/// What an instance takes beside its memories: its stack (wasmtime's `max_wasm_stack` is 512 KiB), its state, and the
-/// tables of its host resources and handles.
-pub(super) const BYTES_BESIDE_MEMORY: usize = (512 + 64) << 10;
+use crate::model::Limits;
 
 /// What the host allocates for one element of a table: wasmtime stores a pointer.
 const TABLE_ELEMENT: usize = size_of::<usize>();
+
+/// What an instance of a client with `limits` takes beside its memories and what its host resources contain, in bytes:
+/// its stack (wasmtime's `max_wasm_stack` is 512 KiB), its state, and the table of host resources.
+pub(super) fn bytes_beside_memory(limits: &Limits) -> usize {
+    const STACK_AND_STATE: usize = (512 + 64) << 10;
+    const RESOURCE: usize = 128;
+    STACK_AND_STATE.saturating_add(limits.max_resources.saturating_mul(RESOURCE))
+}
 
 /// The memory of all instances of one client, running and idle.
 #[derive(Debug)]
@@ -51,96 +54,88 @@ impl TotalMemory {
 
 /// The memory of one instance, until it is dropped.
 ///
-/// Invariant: `guest` and `host` together are part of `total`, and at most `limit`.
+/// Invariant: `beside`, `guest` and `host` are part of `total`, and `guest` and `host` together are at most `limit`.
 pub(super) struct GuestMemory {
     total: Arc<TotalMemory>,
     limit: usize,
+    beside: usize,
     /// Bytes of linear memories and tables.
     guest: usize,
     /// Bytes that the host holds for the guest, when they were last measured.
     host: usize,
     /// The most that the host has held in this flight.
     host_peak: usize,
-    /// Whether the guest reached a limit in this flight.
+    /// Why the guest got no more memory in this flight, if it did not.
     exceeded: Option<MemoryExceeded>,
-    context: FlightContext,
 }
 
 impl GuestMemory {
     /// The memory of an instance that is about to be created.
-    pub(super) fn new(
-        limits: &Limits,
-        total: &Arc<TotalMemory>,
-        context: &FlightContext,
-    ) -> Result<Self, MemoryExceeded> {
-        if !total.take(BYTES_BESIDE_MEMORY) {
+    pub(super) fn new(limits: &Limits, total: &Arc<TotalMemory>) -> Result<Self, MemoryExceeded> {
+        let beside = bytes_beside_memory(limits);
+        if !total.take(beside) {
             return Err(MemoryExceeded::Total);
         }
         Ok(Self {
             total: Arc::clone(total),
             limit: limits.max_memory_bytes,
+            beside,
             guest: 0,
             host: 0,
             host_peak: 0,
             exceeded: None,
-            context: context.clone(),
         })
     }
 
     /// Begins the next flight of the instance, for which the memory that it has kept counts, too.
-    pub(super) fn begin(&mut self, context: &FlightContext) {
-        self.context = context.clone();
+    pub(super) fn begin(&mut self) {
         self.exceeded = None;
         self.host_peak = self.host;
-        self.context.record_guest_memory(self.guest);
-        self.context.record_host_memory(self.host);
     }
 
-    /// Adds `bytes` of a linear memory. The guest sees that its memory does not grow where that fails.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let had = self.exceeded.is_some();
-        match self.change(self.guest.saturating_add(bytes), self.host) {
-            Ok(()) => {
-                self.context.record_guest_memory(self.guest);
-                true
-            }
-            // One line for each flight: a guest may try again and again.
-            Err(exceeded) => {
-                if !had {
-                    self.log(exceeded);
-                }
-                false
-            }
-        }
+    /// Adds `bytes` of a linear memory.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MemoryExceeded> {
+        self.change(self.guest.saturating_add(bytes), self.host)
     }
 
     /// Adds elements to a table.
-    pub(super) fn grow_table(&mut self, elements: usize) -> bool {
+    pub(super) fn grow_table(&mut self, elements: usize) -> Result<(), MemoryExceeded> {
         self.grow(elements.saturating_mul(TABLE_ELEMENT))
     }
 
-    /// Sets what the host holds for the guest to `bytes`. The flight ends where that fails.
+    /// Sets what the host holds for the guest to `bytes`.
     pub(super) fn set_host(&mut self, bytes: usize) -> Result<(), MemoryExceeded> {
         if bytes == self.host {
             return Ok(());
         }
         self.change(self.guest, bytes)?;
-        if bytes > self.host_peak {
-            self.host_peak = bytes;
-            self.context.record_host_memory(bytes);
-        }
+        self.host_peak = self.host_peak.max(bytes);
         Ok(())
     }
 
-    /// Adds the answer of the guest, of `bytes`, to what the host holds.
-    pub(super) fn add_answer(&mut self, bytes: usize) -> Result<(), MemoryExceeded> {
-        let added = self.set_host(self.host.saturating_add(bytes));
-        added.inspect_err(|exceeded| self.log(*exceeded))
+    /// Whether there is room for an answer of `bytes`, which the host holds from now on instead of the instance.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= self.limit - self.guest - self.host
+    }
+
+    /// Records that the guest got no more memory, and returns whether that is the first time in this flight.
+    pub(super) fn refuse(&mut self, exceeded: MemoryExceeded) -> bool {
+        self.exceeded.replace(exceeded).is_none()
     }
 
     /// Why the guest got no more memory in this flight, if it did not.
     pub(super) fn exceeded(&self) -> Option<MemoryExceeded> {
         self.exceeded
+    }
+
+    /// The bytes of linear memories and tables. Neither shrinks.
+    pub(super) fn guest(&self) -> usize {
+        self.guest
+    }
+
+    /// The most that the host has held in this flight, in bytes.
+    pub(super) fn host_peak(&self) -> usize {
+        self.host_peak
     }
 
     /// Whether more than half of what the instance may hold is in use.
@@ -150,34 +145,24 @@ impl GuestMemory {
 
     fn change(&mut self, guest: usize, host: usize) -> Result<(), MemoryExceeded> {
         let (held, wanted) = (self.guest + self.host, guest.saturating_add(host));
-        let exceeded = if wanted > held && wanted > self.limit {
-            Some(MemoryExceeded::Execution)
-        } else if wanted > held && !self.total.take(wanted - held) {
-            Some(MemoryExceeded::Total)
-        } else {
-            None
-        };
-        if let Some(exceeded) = exceeded {
-            if self.exceeded.replace(exceeded).is_none() {
-                self.context.metrics().limit(Limit::Memory);
+        if wanted > held {
+            if wanted > self.limit {
+                return Err(MemoryExceeded::Execution);
             }
-            return Err(exceeded);
+            if !self.total.take(wanted - held) {
+                return Err(MemoryExceeded::Total);
+            }
+        } else {
+            self.total.give_back(held - wanted);
         }
-        self.total.give_back(held.saturating_sub(wanted));
         (self.guest, self.host) = (guest, host);
         Ok(())
-    }
-
-    fn log(&self, exceeded: MemoryExceeded) {
-        let Self { guest, host, .. } = self;
-        tracing::warn!(guest, host, "the guest got no more memory: {exceeded}");
     }
 }
 
 impl Drop for GuestMemory {
     fn drop(&mut self) {
-        self.total
-            .give_back(BYTES_BESIDE_MEMORY + self.guest + self.host);
+        self.total.give_back(self.beside + self.guest + self.host);
     }
 }
 
@@ -216,7 +201,7 @@ mod tests {
     }
 
     fn memory(limits: &Limits, total: &Arc<TotalMemory>) -> GuestMemory {
-        GuestMemory::new(limits, total, &FlightContext::default()).unwrap()
+        GuestMemory::new(limits, total).unwrap()
     }
 
     fn limits(one: usize, all: usize) -> Limits {
@@ -231,55 +216,50 @@ mod tests {
     fn the_memory_of_the_guest_and_of_the_host_count_together() {
         let limits = limits(100, usize::MAX);
         let mut memory = memory(&limits, &total(&limits));
-        assert!(memory.grow(60));
+        memory.grow(60).unwrap();
         assert_eq!(memory.set_host(41), Err(MemoryExceeded::Execution));
-        assert_eq!(memory.exceeded(), Some(MemoryExceeded::Execution));
-        assert_eq!(memory.set_host(40), Ok(()));
-        assert!(!memory.grow(1));
+        assert_eq!(memory.set_host(30), Ok(()));
+        assert_eq!(memory.grow(11), Err(MemoryExceeded::Execution));
+        assert!(memory.has_room(10) && !memory.has_room(11));
         // What the host no longer holds is available to the guest.
         assert_eq!(memory.set_host(0), Ok(()));
-        assert!(memory.grow(40));
-        assert!(!memory.grow_table(1));
-        assert_eq!(memory.add_answer(1), Err(MemoryExceeded::Execution));
+        assert_eq!(memory.grow(40), Ok(()));
+        assert_eq!(memory.grow_table(1), Err(MemoryExceeded::Execution));
     }
 
     #[test]
     fn the_instances_of_a_client_share_its_total() {
-        let limits = limits(100, 2 * BYTES_BESIDE_MEMORY + 100);
+        let beside = bytes_beside_memory(&Limits::default());
+        let limits = limits(100, 2 * beside + 100);
         let total = total(&limits);
         let (mut one, mut other) = (memory(&limits, &total), memory(&limits, &total));
-        assert!(one.grow(60));
-        assert!(!other.grow(41));
-        assert_eq!(other.exceeded(), Some(MemoryExceeded::Total));
-        let third = GuestMemory::new(&limits, &total, &FlightContext::default());
+        one.grow(60).unwrap();
+        assert_eq!(other.grow(41), Err(MemoryExceeded::Total));
+        let third = GuestMemory::new(&limits, &total);
         assert_eq!(third.err(), Some(MemoryExceeded::Total));
         assert_eq!(other.set_host(40), Ok(()));
         drop(one);
-        assert_eq!(total.used(), BYTES_BESIDE_MEMORY + 40);
+        assert_eq!(total.used(), beside + 40);
         drop(other);
         assert_eq!(total.used(), 0);
     }
 
     #[test]
-    fn each_flight_of_an_instance_has_its_own_peaks() {
+    fn each_flight_of_an_instance_has_its_own_peak_and_refusal() {
         let limits = limits(100, usize::MAX);
         let mut memory = memory(&limits, &total(&limits));
-        memory.grow(10);
+        memory.grow(10).unwrap();
         memory.set_host(50).unwrap();
         memory.set_host(20).unwrap();
-        let next = FlightContext::default();
-        memory.begin(&next);
-        assert_eq!(
-            (next.cost().guest_memory, next.cost().host_memory),
-            (10, 20)
-        );
+        assert_eq!((memory.guest(), memory.host_peak()), (10, 50));
+        assert!(memory.refuse(MemoryExceeded::Execution));
+        assert!(!memory.refuse(MemoryExceeded::Execution));
+        memory.begin();
+        assert_eq!((memory.host_peak(), memory.exceeded()), (20, None));
+        assert!(memory.refuse(MemoryExceeded::Total));
         memory.set_host(30).unwrap();
         assert!(!memory.is_half_full());
-        memory.grow(11);
-        assert_eq!(
-            (next.cost().guest_memory, next.cost().host_memory),
-            (21, 30)
-        );
+        memory.grow(11).unwrap();
         assert!(memory.is_half_full());
     }
 }

@@ -1,12 +1,11 @@
-//! [`StoreState`]: the state that an instance owns, and the imports that it is linked to. Dropping a store closes
-//! everything that its guest has open.
+//! [`StoreState`]: the state that an instance owns. Dropping a store closes everything that its guest has open.
 
 use std::sync::Arc;
 
 use http::HeaderName;
 use tracing::{Instrument, Span};
-use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{CallHook, Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
@@ -17,7 +16,7 @@ use super::host_memory::{MAX_FIELDS, UPLOAD_PART, held_for};
 use super::memory::{GuestMemory, MemoryExceeded, TotalMemory};
 use super::output::{GuestOutput, StdStream};
 use crate::flight_context::FlightContext;
-use crate::model::Limits;
+use crate::model::{Limit, Limits};
 use crate::settings::Settings;
 use crate::upstream::{self, RequestBody, Uploads, Upstream};
 
@@ -41,15 +40,15 @@ impl StoreState {
         &self.output
     }
 
-    /// Counts the guest's requests and memory, and the limits that it reaches, for the flight of `context` from now on.
+    /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
         self.hooks.context = context.clone();
-        self.memory.begin(context);
+        self.memory.begin();
     }
 
     /// What the guest holds.
-    pub(super) fn memory(&mut self) -> &mut GuestMemory {
-        &mut self.memory
+    pub(super) fn memory(&self) -> &GuestMemory {
+        &self.memory
     }
 
     /// Whether more than half of its memory or of its host resources is in use.
@@ -58,23 +57,47 @@ impl StoreState {
     }
 
     /// Measures what the host holds for the guest.
-    fn measure(&mut self) -> Result<(), MemoryExceeded> {
+    pub(super) fn measure(&mut self) -> Result<(), MemoryExceeded> {
         let open = self.hooks.context.open();
         let held = held_for(&mut self.table, open, &self.limits);
-        self.memory.set_host(held)
+        let set = self.memory.set_host(held);
+        // The error ends the flight, and is logged then.
+        set.inspect_err(|exceeded| {
+            self.refuse(*exceeded);
+        })
     }
-}
 
-/// The imports that the host provides: WASI 0.2 with wasi:http.
-///
-/// WASI is linked completely, since nearly every guest's toolchain imports all of it. The interfaces that would
-/// reach outside (files, sockets, arguments, standard input) are empty.
-pub(super) fn linker(engine: &Wasmtime) -> Linker<StoreState> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)
-        .and_then(|()| wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker))
-        .expect("no name is defined twice");
-    linker
+    /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.memory.has_room(bytes);
+        if !has_room {
+            self.refuse_and_log(MemoryExceeded::Execution);
+        }
+        has_room
+    }
+
+    /// Whether the guest's memory `grows`. The guest sees it if not.
+    fn grown(&mut self, grows: Result<(), MemoryExceeded>) -> bool {
+        grows
+            .map_err(|exceeded| self.refuse_and_log(exceeded))
+            .is_ok()
+    }
+
+    /// Counts the first refusal in a flight, and returns whether this is the first.
+    fn refuse(&mut self, exceeded: MemoryExceeded) -> bool {
+        let is_first = self.memory.refuse(exceeded);
+        if is_first {
+            self.hooks.context.metrics().limit(Limit::Memory);
+        }
+        is_first
+    }
+
+    /// The same, with a line in the log for the first: a guest may try again and again.
+    fn refuse_and_log(&mut self, exceeded: MemoryExceeded) {
+        if self.refuse(exceeded) {
+            tracing::warn!("the guest got no more memory: {exceeded}");
+        }
+    }
 }
 
 /// A store for one instance, with the limits and the environment of `settings`. Its memory is part of `total`.
@@ -86,7 +109,7 @@ pub(super) fn new_store(
     context: &FlightContext,
 ) -> Result<Store<StoreState>, MemoryExceeded> {
     let limits = &settings.limits;
-    let memory = GuestMemory::new(limits, total, context)?;
+    let memory = GuestMemory::new(limits, total)?;
     let output = GuestOutput::new(limits.max_log_bytes, context.metrics());
     let mut wasi = WasiCtxBuilder::new();
     wasi.envs(&settings.env)
@@ -117,14 +140,6 @@ pub(super) fn new_store(
     store.limiter(|state| state);
     store.set_hostcall_fuel(limits.max_result_bytes);
     store.set_max_component_handles(limits.max_handles);
-    // What the host holds changes when the guest calls it, and, within what an open request counts for, when parts of
-    // responses arrive.
-    store.call_hook(|mut store, transition| {
-        if matches!(transition, CallHook::ReturningFromHost) {
-            store.data_mut().measure()?;
-        }
-        Ok(())
-    });
     // The guest yields its thread at each epoch tick. Its CPU budget is enforced by `CpuBudget` around it: epochs
     // also pass while the guest waits for an upstream, so a trap at an epoch would count that time against it.
     store.set_epoch_deadline(1);
@@ -144,7 +159,8 @@ impl ResourceLimiter for StoreState {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        Ok(self.memory.grow(desired.saturating_sub(current)))
+        let grows = self.memory.grow(desired.saturating_sub(current));
+        Ok(self.grown(grows))
     }
 
     fn table_growing(
@@ -156,7 +172,8 @@ impl ResourceLimiter for StoreState {
         if desired > self.limits.max_table_elements || maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
-        Ok(self.memory.grow_table(desired.saturating_sub(current)))
+        let grows = self.memory.grow_table(desired.saturating_sub(current));
+        Ok(self.grown(grows))
     }
 
     fn instances(&self) -> usize {
