@@ -32,7 +32,7 @@ limits! {
         max_memory_bytes: usize = 64 MiB, at least 1 B;
         /// Maximum memory of all executions and idle instances together. A flight for which there is none is refused, and
         /// a guest does not get more. The default is enough for max_executions guests of 1 MiB with one request each; an
-        /// execution takes 576 KiB beside its memory.
+        /// execution takes 704 KiB beside its memory.
         max_total_memory_bytes: usize = 288 MiB, at least 1 B;
         /// Maximum number of core modules in one component, and thus of core instances in one execution. A Rust guest
         /// has 3, a JavaScript guest 4; a composed component has those of all its parts.

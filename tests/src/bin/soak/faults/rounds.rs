@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 use oneflight_tests::caller::{Answer, code, get, rest, sending};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::world::{GUESTS, HASTY_GUESTS, World};
 
@@ -29,6 +29,8 @@ enum Cause {
     HalfClosed,
     /// Callers that close their connections without waiting for the answer.
     Left,
+    /// A caller that reads the beginning of a large answer and no more.
+    Unread,
     /// Connections on which no request follows.
     Idle,
 }
@@ -36,7 +38,7 @@ enum Cause {
 /// On a busy machine the deadline of a flight may come before its request.
 const TIMED_OUT: &[&str] = &["upstream-timeout", "guest-deadline"];
 
-pub(super) const FAULTS: [Fault; 19] = [
+pub(super) const FAULTS: [Fault; 23] = [
     fault(
         "kept connection closed",
         Cause::Upstream("closing"),
@@ -72,6 +74,17 @@ pub(super) const FAULTS: [Fault; 19] = [
     ),
     fault("guest traps", Cause::Guest("trap"), &["guest-trap"]),
     fault("guest spins", Cause::Guest("spin"), &["guest-deadline"]),
+    fault(
+        "guest hoards requests",
+        Cause::Guest("lines:700:60000:both"),
+        &["guest-trap"],
+    ),
+    fault("guest takes memory", Cause::Guest("grow:40000000"), &["ok"]),
+    fault(
+        "id too long",
+        Cause::Guest("control-id:5000"),
+        &["result-too-large"],
+    ),
     fault("guest floods the log", Cause::Guest("log:100000"), &["ok"]),
     fault(
         "upload: guest traps",
@@ -91,6 +104,7 @@ pub(super) const FAULTS: [Fault; 19] = [
     fault("upload: deadline", Cause::Upload("length:wait"), TIMED_OUT),
     fault("caller half-closes", Cause::HalfClosed, &["ok"]),
     fault("callers leave", Cause::Left, &["ok"]),
+    fault("answer left unread", Cause::Unread, &["ok"]),
     fault("idle connections", Cause::Idle, &["ok"]),
 ];
 
@@ -136,6 +150,7 @@ impl Fault {
             }
             Cause::HalfClosed => half_closed(service, round).await,
             Cause::Left => left(service, round).await,
+            Cause::Unread => unread(service, guest).await,
             Cause::Idle => idle(service).await,
         };
         let is_expected = self.expected.contains(&&*found);
@@ -177,6 +192,17 @@ async fn left(service: SocketAddr, round: u64) -> String {
     reset.set_zero_linger().expect("a socket");
     drop(reset);
     call(service, "marked", &round.to_string()).await
+}
+
+async fn unread(service: SocketAddr, guest: &str) -> String {
+    let request =
+        format!("GET /v1/{guest}/items?x=huge:4000000 HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut stream = sending(service, &request).await;
+    let mut status = [0; "HTTP/1.1 200".len()];
+    match stream.read_exact(&mut status).await {
+        Ok(_) if status == *b"HTTP/1.1 200" => "ok".to_owned(),
+        read => format!("{read:?} {}", String::from_utf8_lossy(&status)),
+    }
 }
 
 /// More of them than the service has room for, so that it closes the oldest.
