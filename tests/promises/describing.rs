@@ -231,3 +231,32 @@ async fn the_frames_of_a_crash_have_the_names_of_the_file_and_not_what_they_stan
     assert!(why.contains(&format!("!{name} | 1: ")), "{why}");
     assert!(why.len() < LONG, "{why}");
 }
+
+// fault 99
+// None of them is opened: a pipe would wait for its writer, and a device need not end.
+#[tokio::test]
+async fn a_path_of_a_component_that_is_no_file_is_named_for_what_it_is() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let pipe = path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let socket = path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (file, kind) in [
+        (pipe, "a named pipe"),
+        (socket, "a socket"),
+        (path(""), "a folder"),
+        ("/dev/zero".to_owned(), "a device"),
+    ] {
+        let expected = format!("expected a file at {file}, got {kind}");
+        let config = format!("[clients.a]\ncomponent = '{file}'\n");
+        let config = folder.write("a.toml", config.as_bytes());
+        for command in [&["check", &file][..], &["config", "check", &config]] {
+            let output = run(command).await;
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            let printed = String::from_utf8(output.stderr).unwrap();
+            assert!(printed.contains(&expected), "{printed}");
+        }
+    }
+}
