@@ -109,7 +109,7 @@ impl Compiler {
         let code = match policy {
             Compile::Child(program) => child::compile(program, &binary, limits).await?,
             Compile::InProcess => {
-                let wasmtime = wasmtime.clone();
+                let (wasmtime, binary) = (wasmtime.clone(), Arc::clone(&binary));
                 spawn_blocking(move || {
                     let compiled = wasmtime.precompile_component(&binary);
                     compiled.map_err(|error| LoadError::Invalid(bounded(format_args!("{error:#}"))))
@@ -117,7 +117,8 @@ impl Compiler {
                 .await?
             }
         };
-        drop(permit);
+        // Before the code is loaded, so that not all of it is held at once.
+        drop((permit, binary));
         spawn_blocking(move || {
             let component = deserialize(&wasmtime, &code)?;
             if let (Some(cache), Some(key)) = (&compilation.cache, key) {
