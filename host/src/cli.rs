@@ -8,6 +8,7 @@ mod certificate;
 mod check;
 mod client;
 mod compile;
+mod component_file;
 mod config;
 mod demo;
 mod descriptors;

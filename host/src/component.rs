@@ -18,13 +18,17 @@
 //! | `address_space` | the address space that instances take, and what is left of it |
 //! | `epoch` | the ticker that interrupts guests |
 //! | `compile` | compilation: checks before it, compilers, the cache of compiled code |
+//! | `code` | loads compiled code |
 //! | `error_mapping` | the error of a flight whose guest did not return |
+//! | `backtrace` | the functions that a guest was in when it crashed |
 //! | `output` | logs what a guest prints |
 //! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
 //! | `cpu_budget` | the limit on processor time |
 //! | `error`, `report` | errors, and the exports and imports of a component |
 
 mod address_space;
+mod backtrace;
+mod code;
 mod codegen;
 mod compile;
 mod contract;

@@ -6,6 +6,7 @@
 
 mod builtin;
 mod client;
+mod existing_file;
 mod file;
 mod host_name;
 mod instances;
@@ -26,6 +27,7 @@ mod tests;
 pub use client_settings::SettingError;
 
 pub use self::client::{ClientConfig, ClientConfigError, Component, SharingSetting};
+pub use self::existing_file::file_kind;
 pub use self::file::{
     CacheConfig, CompileConfig, Config, ConfigError, LogConfig, LogFormat, TlsFiles,
 };

@@ -2,8 +2,12 @@
 //! others: a log or a terminal must not interpret their control characters, and no reader may see another text, or
 //! more lines, than there are.
 
+mod bounded;
+
 use std::borrow::Cow;
 use std::fmt::Write;
+
+pub(crate) use self::bounded::bounded;
 
 /// The longest text that is logged, in bytes: the text of an error can be as large as any result.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;

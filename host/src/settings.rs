@@ -16,8 +16,15 @@ limits! {
     /// memory, the times and the size of the code are enforced only if a child process compiles.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     pub struct CompileLimits {
-        /// Maximum size of a component. The largest guests measured (Python) have 18 MB.
-        max_component_bytes: usize = 64 MiB, at least 1 B, in library;
+        /// Maximum size of a component, which this process holds in memory until it is compiled. The largest guests
+        /// measured (Python) have 18 MB.
+        max_component_bytes: usize = 60 MiB, at least 1 B, in library;
+        /// Maximum size of the declarations of a component: its types, imports, exports and instances, and those of
+        /// its modules; everything but code, data and custom sections. This process holds them in memory several
+        /// times. The built-in client has 12 KB, the largest guests measured (Python) have 295 KB.
+        max_declaration_bytes: usize = 4 MiB, at least 1 B, in library;
+        /// Maximum depth of components and modules within a component. Those guests have two.
+        max_depth: usize = 100, at least 1, in library;
         /// Maximum number of functions in one component. Those guests have 13,351.
         max_functions: usize = 200_000, at least 1, in library;
         /// Maximum size of one function. The largest function of those guests has 426,843 bytes.

@@ -461,7 +461,7 @@ async fn a_component_past_a_shape_limit_is_refused_before_it_is_compiled() {
         limits,
         ..in_children()
     };
-    let exports = vec![];
+    let exports = String::new();
     assert_eq!(
         load(compilation, &component).await.unwrap_err(),
         LoadError::NoItems { exports }

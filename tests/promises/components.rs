@@ -61,7 +61,7 @@ async fn control_characters_in_the_names_of_a_component_are_escaped() {
 // fault 31
 #[tokio::test]
 async fn the_refusal_of_a_component_says_what_is_expected() {
-    let exports = vec!["oneflight:client/things@0.1.0".to_owned()];
+    let exports = "oneflight:client/things@0.1.0".to_owned();
     assert_eq!(
         refused_file(artifacts::NO_ITEMS).await,
         LoadError::NoItems { exports }

@@ -19,6 +19,7 @@ mod compiling;
 mod components;
 mod configuration;
 mod connections;
+mod describing;
 mod descriptors;
 mod front;
 mod guests;

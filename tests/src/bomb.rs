@@ -50,7 +50,9 @@ pub fn function(locals: u32, loops: u32) -> Vec<u8> {
     [leb(body.len() as u32), body].concat()
 }
 
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
+/// A section of a module or a component.
+#[must_use]
+pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], leb(content.len() as u32), content.to_vec()].concat()
 }
 

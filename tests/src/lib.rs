@@ -27,6 +27,7 @@ pub mod tls;
 pub mod uploads;
 pub mod upstream;
 mod waiting;
+pub mod wordy;
 
 use std::sync::Arc;
 

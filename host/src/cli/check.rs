@@ -70,9 +70,15 @@ impl Check {
         let file = self.file.display();
         let mut text = format!("oneflight can run {file}\n\n");
         let _ = writeln!(text, "  size     {} bytes", report.bytes);
-        for (label, names) in [("exports", &report.exports), ("imports", &report.imports)] {
+        for (label, names, left_out) in [
+            ("exports", &report.exports, report.exports_left_out),
+            ("imports", &report.imports, report.imports_left_out),
+        ] {
             for (nth, name) in names.iter().enumerate() {
                 let _ = writeln!(text, "  {:<8} {name}", if nth == 0 { label } else { "" });
+            }
+            if left_out > 0 {
+                let _ = writeln!(text, "  {:<8} and {left_out} more", "");
             }
         }
         text + &format!("\nTry it:  oneflight get KEY --component {file}")

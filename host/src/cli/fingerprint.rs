@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oneflight::config::{ClientConfig, Component};
-use ring::digest::{SHA256, digest};
 use tokio::task::spawn_blocking;
 
-use super::loading::read;
+use super::component_file::ComponentFile;
 
 /// The fingerprints of the loaded clients by their names.
 #[derive(Debug, Default)]
@@ -34,8 +33,11 @@ impl Fingerprint {
             Component::Builtin => None,
             Component::File(file) => {
                 let file = file.clone();
-                let binary = spawn_blocking(move || read(&file)).await.ok()?.ok()?.ok()?;
-                Some(digest(&SHA256, &binary).as_ref().to_vec())
+                let digest = spawn_blocking(move || {
+                    let file = ComponentFile::open(&file).ok()?.ok()?;
+                    file.digest().ok()
+                });
+                Some(digest.await.ok()??)
             }
         };
         let config = config.clone();

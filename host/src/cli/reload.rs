@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::config::{ClientConfig, CompileConfig, Config};
 use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
@@ -47,6 +47,18 @@ struct NewClient {
     client: LoadedClient<ComponentClient>,
     component: ComponentClient,
     fingerprint: Option<Fingerprint>,
+}
+
+/// A client, and what there is to load it from.
+type Fingerprinted<'a> = (&'a ClientConfig, Option<Fingerprint>);
+
+/// The fingerprints of `clients`, whose files are read concurrently. They are made before the clients are loaded: a file
+/// that changes meanwhile counts as changed at the next reload.
+async fn fingerprinted(clients: &[ClientConfig]) -> Vec<Fingerprinted<'_>> {
+    let each = clients
+        .iter()
+        .map(async |client| (client, Fingerprint::of(client).await));
+    join_all(each).await
 }
 
 /// A step of a load, which is abandoned by dropping it.
@@ -99,8 +111,8 @@ impl Reload<'_> {
 
     /// Loads all clients, each of which serves callers as soon as it is loaded.
     async fn load_first(&self) -> anyhow::Result<()> {
-        let clients: Vec<_> = self.started.clients.iter().collect();
-        let mut loading = self.load(&clients, &self.started.compile).await?;
+        let clients = fingerprinted(&self.started.clients).await;
+        let mut loading = self.load(clients, &self.started.compile).await?;
         let mut components = Vec::new();
         while let Some(loaded) = loading.try_next().await? {
             let NewClient {
@@ -134,17 +146,17 @@ impl Reload<'_> {
             None => None,
         };
         let (mut kept, mut changed, mut probes) = (Vec::new(), Vec::new(), Vec::new());
-        for client in &config.clients {
-            match Fingerprint::of(client).await {
+        for (client, fingerprint) in fingerprinted(&config.clients).await {
+            match fingerprint {
                 Some(same) if self.fingerprints.has(&same) => {
                     kept.push(same);
                     probes.push(self.probe_kept(client));
                 }
-                _ => changed.push(client),
+                other => changed.push((client, other)),
             }
         }
         try_join_all(probes).await?;
-        let loading = self.load(&changed, &config.compile).await?;
+        let loading = self.load(changed, &config.compile).await?;
         let loaded: Vec<_> = loading.try_collect().await?;
         let (loaded, fingerprints): (Vec<_>, Vec<_>) = loaded
             .into_iter()
@@ -184,7 +196,7 @@ impl Reload<'_> {
     /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.
     async fn load<'a>(
         &'a self,
-        clients: &[&'a ClientConfig],
+        clients: Vec<Fingerprinted<'a>>,
         compile: &CompileConfig,
     ) -> anyhow::Result<FuturesUnordered<impl Future<Output = anyhow::Result<NewClient>> + use<'a>>>
     {
@@ -192,9 +204,7 @@ impl Reload<'_> {
         // The cache's folder may be on a file system that hangs, too.
         let compilation = spawn_blocking(move || compilation(&compile)).await??;
         let engine = self.engine.clone().compiling(compilation);
-        let one = async |engine: Engine, client: &ClientConfig| {
-            // Before it is loaded: a file that changes meanwhile counts as changed at the next reload.
-            let fingerprint = Fingerprint::of(client).await;
+        let one = async |engine: Engine, (client, fingerprint): Fingerprinted<'a>| {
             let component = load_client(&engine, client)
                 .await
                 .with_context(|| format!("could not load the client {}", client.name()))?;
@@ -206,7 +216,7 @@ impl Reload<'_> {
                 fingerprint,
             })
         };
-        let clients = clients.iter();
+        let clients = clients.into_iter();
         Ok(clients.map(|client| one(engine.clone(), client)).collect())
     }
 

@@ -1,9 +1,8 @@
 //! [`Compiler`]: from a component to machine code. The component is checked first, then compiled, in this process or
 //! in a child process with limits, and the code is cached for the next start.
 //!
-//! Invariant: the only code that runs here was compiled from the component by this program: in this process, in its
-//! child, or earlier by either and then cached in a folder that no other user can write to. A file that was compiled
-//! elsewhere is refused, regardless of its name.
+//! The only code that runs here was compiled by this program: see the invariant of [`code`](super::code). A file that
+//! was compiled elsewhere is refused, regardless of its name.
 
 mod cache;
 mod child;
@@ -16,8 +15,9 @@ use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Component;
 
 use self::cache::CacheKey;
+use super::code::deserialize;
 use super::error::LoadError;
-use super::error_mapping::exceeds_pool;
+use crate::printable::bounded;
 use crate::settings::CompileLimits;
 
 pub use self::cache::{Cache, CacheError};
@@ -109,15 +109,16 @@ impl Compiler {
         let code = match policy {
             Compile::Child(program) => child::compile(program, &binary, limits).await?,
             Compile::InProcess => {
-                let wasmtime = wasmtime.clone();
+                let (wasmtime, binary) = (wasmtime.clone(), Arc::clone(&binary));
                 spawn_blocking(move || {
                     let compiled = wasmtime.precompile_component(&binary);
-                    compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))
+                    compiled.map_err(|error| LoadError::Invalid(bounded(format_args!("{error:#}"))))
                 })
                 .await?
             }
         };
-        drop(permit);
+        // Before the code is loaded, so that not all of it is held at once.
+        drop((permit, binary));
         spawn_blocking(move || {
             let component = deserialize(&wasmtime, &code)?;
             if let (Some(cache), Some(key)) = (&compilation.cache, key) {
@@ -159,29 +160,8 @@ fn look_up(
     Ok(CacheLookup::Miss(key))
 }
 
-/// The component of `code`, which must come from one of the sources that the module's invariant lists.
-#[expect(
-    unsafe_code,
-    reason = "wasmtime trusts compiled code, and only the caller knows its origin"
-)]
-pub(super) fn deserialize(wasmtime: &Wasmtime, code: &[u8]) -> Result<Component, LoadError> {
-    // SAFETY: `code` is the unchanged result of `Engine::precompile_component`: in this process; or in a child that
-    // runs the program of `Compile::Child`, which is as trusted as this one, and whose standard output no other
-    // process has open; or in either at an earlier time, and then `Cache::get` has read it from a folder and a
-    // file that no other user may write to, and has compared its checksum. `deserialize` itself checks that it
-    // was compiled by this version of wasmtime, with these settings and for this processor.
-    unsafe { Component::deserialize(wasmtime, code) }.map_err(|error| {
-        let why = format!("{error:#}");
-        if exceeds_pool(&error) {
-            LoadError::TooLarge(why)
-        } else {
-            LoadError::NotCompiled(format!("its code cannot be loaded: {why}"))
-        }
-    })
-}
-
 /// Runs blocking work on a thread for it.
-async fn spawn_blocking<T: Send + 'static>(
+pub(super) async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     let done = tokio::task::spawn_blocking(work).await;

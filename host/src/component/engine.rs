@@ -9,12 +9,14 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::address_space::{AddressSpace, Reservation};
+use super::code::deserialize;
 use super::codegen::codegen_config;
-use super::compile::{Compilation, Compiler, deserialize};
+use super::compile::{Compilation, Compiler};
 use super::epoch;
 use super::error::{EngineError, LoadError};
 use super::error_mapping::is_out_of_memory;
 use crate::model::Limits;
+use crate::printable::bounded;
 
 /// The most of a guest's memory that stays resident for the next guest in its slot: 2 MiB. Guests of the usual size
 /// touch less, so none of their pages are returned and faulted in again.
@@ -154,7 +156,7 @@ impl Engine {
     }
 
     /// The engine for `component`, which was compiled for this one, and the component for that engine. It is this
-    /// engine if it has a pool, or if there is no address space for another pool.
+    /// engine if it has a pool, or if there is no address space for another pool. Copies the component's code.
     pub(super) fn for_component(
         &self,
         component: Component,
@@ -169,7 +171,9 @@ impl Engine {
         };
         let code = component
             .serialize()
-            .map_err(|error| LoadError::NotCompiled(format!("{error:#}")))?;
+            .map_err(|error| LoadError::NotCompiled(bounded(format_args!("{error:#}"))))?;
+        // Its code is not held twice.
+        drop(component);
         let component = deserialize(pooled.wasmtime(), &code)?;
         Ok((pooled, component))
     }

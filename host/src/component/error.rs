@@ -10,6 +10,8 @@ use crate::printable::{Escape, escape_lines};
 pub(super) const ITEMS: &str = "oneflight:client/items@0.1.0";
 
 /// Why a component cannot be run. Its message says what was expected, what was found and what to do.
+///
+/// A text in it that comes from the component, or from wasmtime about it, has at most 4 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadError {
     /// The file is empty.
@@ -42,8 +44,9 @@ pub enum LoadError {
     TooLarge(String),
     /// The component does not export the interface.
     NoItems {
-        /// The names that it exports.
-        exports: Vec<String>,
+        /// The names that it exports, with commas between them; the number of those that are too many or too long
+        /// to be listed; empty if there are none.
+        exports: String,
     },
     /// The component exports an interface of that name with other types.
     OtherTypes {
@@ -70,6 +73,10 @@ pub enum LoadError {
 pub enum ShapeLimit {
     /// The file, in bytes.
     Component,
+    /// The types, imports, exports and other declarations, in bytes.
+    Declarations,
+    /// Components and modules within each other.
+    Depth,
     /// The number of functions.
     Functions,
     /// One function, in bytes.
@@ -111,6 +118,10 @@ impl ShapeLimit {
     fn with(self, number: u64) -> String {
         match self {
             Self::Component => format!("of {number} bytes"),
+            Self::Declarations => {
+                format!("with {number} bytes of declarations (types, imports, exports)")
+            }
+            Self::Depth => format!("with components nested {number} deep"),
             Self::Functions => format!("of {number} functions"),
             Self::Function => format!("with a function of {number} bytes"),
             Self::Locals => format!("with a function of {number} locals"),
@@ -149,7 +160,7 @@ impl LoadError {
             Self::NotCompiled(why) => format!("a failure of the compiler: {why}"),
             Self::TooLarge(why) => format!("a component that is too large: {why}"),
             Self::NoItems { exports } if exports.is_empty() => "a component without exports".into(),
-            Self::NoItems { exports } => format!("a component that exports {}", exports.join(", ")),
+            Self::NoItems { exports } => format!("a component that exports {exports}"),
             Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
             Self::MissingImport(why) => format!("a component with an unknown import: {why}"),
             Self::NoRoom {

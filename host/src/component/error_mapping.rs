@@ -9,10 +9,11 @@ use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::backtrace::frames;
 use super::memory::MemoryExceeded;
 use super::output::GuestOutput;
 use crate::model::{ClientError, Resource};
-use crate::printable::printable;
+use crate::printable::{bounded, printable};
 
 /// The error of a flight whose guest could not be instantiated. The guest was within its limits and started when it
 /// was loaded, so its start failed now.
@@ -103,9 +104,15 @@ pub(super) fn exceeds_pool(error: &wasmtime::Error) -> bool {
     format!("{error:#}").contains("pooling allocator")
 }
 
+/// Why a guest did not return, without the functions that it was in: what wasmtime writes about those is not limited,
+/// see [`backtrace`](super::backtrace).
+pub(super) fn reason(error: &wasmtime::Error) -> String {
+    printable(&bounded(error.root_cause()))
+}
+
 /// Logs the cause of `error` as a line of the host, which no output of the guest can displace, and returns `error`.
 fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> ClientError {
-    let (code, reason) = (error.code(), printable(&cause.root_cause().to_string()));
+    let (code, reason) = (error.code(), reason(cause));
     let reason = match (&error, exceeded(&reason)) {
         (ClientError::Overloaded(resource), _) => {
             format!("could not start the guest: {reason}; {}", resource.remedy())
@@ -117,15 +124,6 @@ fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> 
     let stderr = output.stderr_tail();
     tracing::warn!(code, stderr, frames, "{reason}");
     error
-}
-
-/// The functions that the guest was in, innermost first, on one line. Wasmtime lists at most 20 of them and none of
-/// the host's.
-fn frames(trace: &WasmBacktrace) -> String {
-    let text = trace.to_string();
-    // The first line is a heading.
-    let frames: Vec<_> = text.lines().skip(1).map(str::trim).collect();
-    printable(&frames.join(" | "))
 }
 
 #[cfg(test)]

@@ -7,21 +7,22 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::{Component, Instance, InstancePre};
 
 use super::address_space::AddressSpace;
+use super::backtrace::frames;
+use super::compile::spawn_blocking;
 use super::contract::items::ItemsPre;
 use super::cpu_budget::CpuBudget;
 use super::engine::{Engine, ExecutionQuota, address_space_of, memories_of};
 use super::error::LoadError;
-use super::imports::linker;
+use super::error_mapping::reason;
 use super::max_memory::MaxMemory;
 use super::memory::TotalMemory;
 use super::report::ComponentReport;
 use super::store::{StoreState, new_store};
 use crate::flight_context::FlightContext;
 use crate::model::Limits;
-use crate::printable::printable;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
@@ -67,8 +68,13 @@ impl<'e> Loader<'e> {
         let quota = self.engine.reserve(limits)?;
         let compiler = self.engine.compiler();
         let component = compiler.compile(self.engine.wasmtime(), binary).await?;
-        let address_space = address_space_of(&component, limits);
-        let (engine, component) = self.engine.for_component(component, limits)?;
+        let prepared = prepare(self.engine.clone(), component, limits.clone());
+        let Prepared {
+            engine,
+            component,
+            address_space,
+            items,
+        } = prepared.await?;
         let quota = if self.engine.is_pooled() {
             quota
         } else {
@@ -84,16 +90,12 @@ impl<'e> Loader<'e> {
         let wasmtime = engine.wasmtime();
         let report = ComponentReport::new(wasmtime, &component, bytes);
         let slot = engine.load_slot().await;
-        let linked = linker(wasmtime)
-            .instantiate_pre(&component)
-            .map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
-        let items = ItemsPre::new(&component, linked.clone(), &report.exports)?;
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
         let memory = Arc::new(TotalMemory::new(limits));
         let context = FlightContext::default();
         let store = new_store(wasmtime, settings, &memory, &upstream, &context)
             .map_err(|exceeded| LoadError::DoesNotStart(exceeded.to_string()))?;
-        let (mut store, instance) = instantiate(&linked, store, &settings.limits).await?;
+        let (mut store, instance) = instantiate(items.linked(), store, &settings.limits).await?;
         ItemsPre::check_types(&component, &mut store, &instance)?;
         drop((store, slot));
         Ok(LoadedComponent {
@@ -109,6 +111,35 @@ impl<'e> Loader<'e> {
     }
 }
 
+/// A component that is linked, and its engine.
+struct Prepared {
+    engine: Engine,
+    component: Component,
+    address_space: AddressSpace,
+    items: ItemsPre,
+}
+
+/// Prepares `component` to be instantiated. How long that takes depends on its size and on its types, so it blocks no
+/// thread of the runtime.
+async fn prepare(
+    engine: Engine,
+    component: Component,
+    limits: Limits,
+) -> Result<Prepared, LoadError> {
+    spawn_blocking(move || {
+        let address_space = address_space_of(&component, &limits);
+        let (engine, component) = engine.for_component(component, &limits)?;
+        let items = ItemsPre::new(engine.wasmtime(), &component)?;
+        Ok(Prepared {
+            engine,
+            component,
+            address_space,
+            items,
+        })
+    })
+    .await
+}
+
 /// Instantiates `linked` in `store` within `limits`, for no flight: the types of functions can only be compared
 /// in an instance.
 async fn instantiate(
@@ -121,7 +152,7 @@ async fn instantiate(
         CpuBudget::new(limits.max_cpu_time).run(&context, linked.instantiate_async(&mut store));
     let started = match timeout(limits.flight_timeout, starting).await {
         Ok(Ok(Ok(instance))) => Ok(instance),
-        Ok(Ok(Err(error))) => Err(format!("{error:#}")),
+        Ok(Ok(Err(error))) => Err(why_not_started(&error)),
         Ok(Err(exceeded)) => Err(exceeded.to_string()),
         Err(_) => Err(format!(
             "the guest exceeded its time of {:?}; raise flight_timeout if it needs more",
@@ -135,7 +166,15 @@ async fn instantiate(
                 tail if tail.is_empty() => String::new(),
                 tail => format!("; stderr: {tail}"),
             };
-            Err(LoadError::DoesNotStart(printable(&why) + &stderr))
+            Err(LoadError::DoesNotStart(why + &stderr))
         }
+    }
+}
+
+/// The reason, and the functions that the guest was in.
+fn why_not_started(error: &wasmtime::Error) -> String {
+    match error.downcast_ref().map(frames) {
+        Some(frames) => format!("{}; in {frames}", reason(error)),
+        None => reason(error),
     }
 }

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::builtin;
+use super::existing_file::expect_file;
 use super::instances::InstancesSetting;
 use super::text;
 use super::value::{self, OriginError, SecretValue};
@@ -419,10 +420,7 @@ impl ClientConfig {
         };
         if let Component::File(file) = &mut self.component {
             *file = folder.join(&*file);
-            if !file.is_file() {
-                let found = format!("expected a file at {}, got none", file.display());
-                return Err(about("component", &found));
-            }
+            expect_file(file).map_err(|found| about("component", &found))?;
         }
         if let Some(url) = &mut self.base_url {
             if self.settings.contains_key(BASE_URL) {

@@ -16,6 +16,7 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 use super::client::ClientConfig;
+use super::existing_file::expect_file;
 use super::host_name::HostName;
 use super::listen_address::ListenAddress;
 use super::located::Located;
@@ -260,10 +261,7 @@ impl Config {
         if let Some(tls) = &mut self.tls {
             for (name, file) in [("certificate", &mut tls.certificate), ("key", &mut tls.key)] {
                 *file = folder.join(&*file);
-                if !file.is_file() {
-                    let found = format!("expected a file at {}, got none", file.display());
-                    return Err(ValueError::about(&["tls", name], found));
-                }
+                expect_file(file).map_err(|found| ValueError::about(&["tls", name], found))?;
             }
         }
         if let Some(traces) = &mut self.traces {

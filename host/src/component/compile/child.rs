@@ -5,6 +5,9 @@
 //! before it reads a byte of the component: after that it can open no file and no socket, write no file, and use
 //! at most the memory and processor time of its request.
 //!
+//! The child also checks the component's imports and exports, since their number and their types are the component's
+//! choice: the parent gets at most 4 KiB about a component that does not fit, and never its code.
+//!
 //! Neither process outlives the other. The parent kills the child when it stops waiting, and reaps it. The child
 //! exits when its standard input is closed; the system closes it when the parent ends, even if it is killed.
 
@@ -19,10 +22,14 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use wasmtime::Engine as Wasmtime;
 
+use crate::component::code::load_code;
 use crate::component::codegen::codegen_config;
+use crate::component::contract::items::ItemsPre;
 use crate::component::error::{CompileBudget, LoadError};
-use crate::printable::{MAX_TEXT_BYTES, printable};
+use crate::component::error_mapping::is_out_of_memory;
+use crate::printable::{MAX_TEXT_BYTES, bounded, printable};
 use crate::settings::CompileLimits;
 
 /// A program whose `main`, called with these arguments, returns the result of [`compile_for_parent`]. It must be as
@@ -66,7 +73,8 @@ impl CompileRequest {
     }
 }
 
-/// The exit codes of a child that returns no code, as in `sysexits.h`.
+/// The exit codes of a child that returns no code, as in `sysexits.h`; above those a component that does not fit.
+/// Standard error has the text of the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum CompilerExit {
@@ -76,6 +84,12 @@ enum CompilerExit {
     NoMemory = 71,
     /// It could not read its request or limit itself: `EX_IOERR`.
     Failed = 74,
+    /// [`LoadError::NoItems`].
+    NoItems = 80,
+    /// [`LoadError::OtherTypes`].
+    OtherTypes = 81,
+    /// [`LoadError::MissingImport`].
+    MissingImport = 82,
 }
 
 /// The parent's side: compiles `binary` in a child that runs `program`.
@@ -186,6 +200,14 @@ impl CompilerOutput {
             Ok(self.code)
         } else if exited(CompilerExit::Invalid) {
             Err(LoadError::Invalid(self.stderr))
+        } else if exited(CompilerExit::NoItems) {
+            let exports = self.stderr;
+            Err(LoadError::NoItems { exports })
+        } else if exited(CompilerExit::OtherTypes) {
+            let found = self.stderr;
+            Err(LoadError::OtherTypes { found })
+        } else if exited(CompilerExit::MissingImport) {
+            Err(LoadError::MissingImport(self.stderr))
         } else if exited(CompilerExit::NoMemory) || self.stderr.contains(NO_MEMORY) {
             Err(LoadError::TooCostly(CompileBudget::Memory(
                 limits.max_memory_bytes,
@@ -217,7 +239,7 @@ pub fn compile_for_parent() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, why)) => {
             // Fails if the parent is gone.
-            let _ = writeln!(stderr(), "{why}");
+            let _ = writeln!(stderr(), "{}", bounded(why));
             ExitCode::from(exit as u8)
         }
     }
@@ -252,7 +274,7 @@ fn compile_from_stdin() -> Result<(), (CompilerExit, String)> {
             )
         })?;
 
-    let engine = wasmtime::Engine::new(&codegen_config())
+    let engine = Wasmtime::new(&codegen_config())
         .map_err(|error| failed("start the compiler")(&format!("{error:#}")))?;
     let code = engine.precompile_component(&binary).map_err(|error| {
         let exit = if error.is::<wasmtime::error::OutOfMemory>() {
@@ -262,9 +284,29 @@ fn compile_from_stdin() -> Result<(), (CompilerExit, String)> {
         };
         (exit, format!("{error:#}"))
     })?;
+    check_contract(&engine, &code)?;
     let mut stdout = stdout().lock();
     let written = stdout.write_all(&code).and_then(|()| stdout.flush());
     written.map_err(|error| failed("write the code")(&error))
+}
+
+/// Checks the imports and exports of the component of `code`.
+fn check_contract(engine: &Wasmtime, code: &[u8]) -> Result<(), (CompilerExit, String)> {
+    let component = load_code(engine, code).map_err(|error| {
+        let exit = if is_out_of_memory(&error) {
+            CompilerExit::NoMemory
+        } else {
+            CompilerExit::Failed
+        };
+        (exit, format!("could not load the code: {error:#}"))
+    })?;
+    let checked = ItemsPre::new(engine, &component);
+    checked.map(drop).map_err(|error| match error {
+        LoadError::NoItems { exports } => (CompilerExit::NoItems, exports),
+        LoadError::OtherTypes { found } => (CompilerExit::OtherTypes, found),
+        LoadError::MissingImport(why) => (CompilerExit::MissingImport, why),
+        other => (CompilerExit::Failed, other.found()),
+    })
 }
 
 /// Sets the limits of this process, which cannot be raised again, and starts the compiler's threads.

@@ -8,6 +8,7 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload};
 use wasmtime::Engine as Wasmtime;
 
 use crate::component::error::{LoadError, ShapeLimit};
+use crate::printable::bounded;
 use crate::settings::CompileLimits;
 
 /// Checks the header and the size.
@@ -29,12 +30,24 @@ pub(super) fn check_header(binary: &[u8], limits: &CompileLimits) -> Result<(), 
     )
 }
 
-/// Checks all functions, including those of nested components. Takes time in proportion to the size, and next to no
+/// Checks the declarations and all functions, including those of nested components. Takes time in proportion to the size, and next to no
 /// memory.
 pub(super) fn check_shape(binary: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
-    let mut functions = 0_usize;
+    let (mut functions, mut declared, mut depth) = (0_usize, 0_usize, 0_usize);
     for payload in Parser::new(0).parse_all(binary) {
-        match payload.map_err(invalid)? {
+        let payload = payload.map_err(invalid)?;
+        declared = declared.saturating_add(declaration_bytes(&payload));
+        check_limit(
+            ShapeLimit::Declarations,
+            declared,
+            limits.max_declaration_bytes,
+        )?;
+        match payload {
+            Payload::Version { .. } => {
+                depth += 1;
+                check_limit(ShapeLimit::Depth, depth, limits.max_depth)?;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count as usize);
                 check_limit(ShapeLimit::Functions, functions, limits.max_functions)?;
@@ -44,6 +57,19 @@ pub(super) fn check_shape(binary: &[u8], limits: &CompileLimits) -> Result<(), L
         }
     }
     Ok(())
+}
+
+/// The size of a section that declares something; 0 for code, data, custom sections, and the sections of modules and
+/// components, whose own sections follow.
+fn declaration_bytes(payload: &Payload<'_>) -> usize {
+    match payload {
+        Payload::CodeSectionStart { .. }
+        | Payload::DataSection(_)
+        | Payload::CustomSection(_)
+        | Payload::ModuleSection { .. }
+        | Payload::ComponentSection { .. } => 0,
+        section => section.as_section().map_or(0, |(_, range)| range.len()),
+    }
 }
 
 fn check_function(function: &FunctionBody<'_>, limits: &CompileLimits) -> Result<(), LoadError> {
@@ -92,5 +118,5 @@ fn check_limit<N: TryInto<u64> + PartialOrd>(
 }
 
 fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Invalid(error.to_string())
+    LoadError::Invalid(bounded(error))
 }

@@ -7,17 +7,19 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Engine as Wasmtime, Store};
 
 use super::bindings::{ItemsClient, ItemsClientPre};
 use super::signature::signature;
 use crate::component::error::{ITEMS, LoadError};
+use crate::component::imports::linker;
+use crate::component::report::Names;
 use crate::component::store::StoreState;
 use crate::flight_context::ResponseFacts;
 use crate::model::{ClientError, Item, Items, Limits, MalformedItems};
-use crate::printable::printable;
+use crate::printable::{bounded, printable};
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
     Error as GuestError, Item as GuestItem,
@@ -29,26 +31,39 @@ pub(in crate::component) struct ItemsPre(ItemsClientPre<StoreState>);
 /// The interface of one instance.
 pub(in crate::component) struct ItemsInstance(ItemsClient);
 
+/// The signature of `get-items`, as [`signature`] writes it.
+const GET_ITEMS: &str = "get-items: func(x: string) -> result<list<record { id: string, body: string }>, \
+    variant { invalid-key(string), not-found, upstream-status(u16), upstream-unavailable(string), \
+    upstream-malformed(string), denied(string), rate-limited(option<u32>), other(string) }>";
+
 impl ItemsPre {
-    /// Looks up the interface among the exports of `component`, of which `linked` is the linked form. The
-    /// types of its functions are compared by [`ItemsPre::check_types`], which needs an instance.
+    /// Links `component`, and checks everything about its imports and exports that can be checked without an
+    /// instance. The process that compiles a component does so as well, so that this one never loads the code of a
+    /// component that it would refuse.
     pub(in crate::component) fn new(
+        engine: &Wasmtime,
         component: &Component,
-        linked: InstancePre<StoreState>,
-        exports: &[String],
     ) -> Result<Self, LoadError> {
+        let linked = linker(engine)
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::MissingImport(bounded(format_args!("{error:#}"))))?;
         if component.get_export_index(None, ITEMS).is_none() {
-            return Err(LoadError::NoItems {
-                exports: exports.to_owned(),
-            });
+            let exports = bounded(Names::of_exports(engine, component));
+            return Err(LoadError::NoItems { exports });
         }
         match ItemsClientPre::new(linked) {
-            Ok(pre) => Ok(Self(pre)),
-            Err(_) => Err(other_types(component)),
+            Ok(pre) if get_items_of(component) == GET_ITEMS => Ok(Self(pre)),
+            _ => Err(other_types(component)),
         }
     }
 
-    /// Compares the types of `instance`, an instance of `component`, with the interface.
+    /// The linked component.
+    pub(in crate::component) fn linked(&self) -> &InstancePre<StoreState> {
+        self.0.instance_pre()
+    }
+
+    /// Compares the types of `instance`, an instance of `component`, with the interface: wasmtime's own check, on
+    /// which the calls depend.
     pub(in crate::component) fn check_types(
         component: &Component,
         store: &mut Store<StoreState>,
@@ -186,11 +201,11 @@ fn other_types(component: &Component) -> LoadError {
     }
 }
 
-/// The `get-items` that `component` exports, as WIT.
+/// The signature of the `get-items` that `component` exports, or what there is instead.
 fn get_items_of(component: &Component) -> String {
     let items = component.get_export_index(None, ITEMS);
     match component.get_export(items.as_ref(), "get-items") {
-        Some((ComponentItem::ComponentFunc(func), _)) => format!("get-items: {}", signature(&func)),
+        Some((ComponentItem::ComponentFunc(func), _)) => signature("get-items", &func),
         Some(_) => "a get-items that is no function".into(),
         None => "no get-items".into(),
     }
