@@ -28,6 +28,7 @@ mod idle;
 mod instances;
 mod life;
 mod limits;
+mod malformed;
 mod many;
 mod memory;
 mod metrics;
