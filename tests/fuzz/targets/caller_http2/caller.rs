@@ -274,22 +274,20 @@ impl Caller {
             self.frame(DATA, END_STREAM, id, &vec![b'x'; length.into()]);
         }
 
-        if is_malformed(&request, &pseudo) {
-            // The request is refused, the stream is reset, or the connection ends.
+        let fields = pseudo.iter().chain(&request.headers);
+        let size: usize = fields
+            .map(|(name, value)| name.len() + value.len() + 32)
+            .sum();
+        if is_malformed(&request, &pseudo) || size > MAX_FIELDS_BYTES {
+            // The request is refused, the stream is reset, or the connection ends: h2 closes it for a block of some
+            // times the limit.
             self.is_valid = false;
         } else if let Some(expected) = request.expected().filter(|_| self.is_valid) {
-            let size: usize = request
-                .headers
-                .iter()
-                .map(|(name, value)| name.len() + value.len() + 32)
-                .sum();
-            if size < MAX_FIELDS_BYTES {
-                self.certain.push(Certain {
-                    stream: id,
-                    expected,
-                    has_arrived: false,
-                });
-            }
+            self.certain.push(Certain {
+                stream: id,
+                expected,
+                has_arrived: false,
+            });
         }
         self.requests.push((id, request));
     }
