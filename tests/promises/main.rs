@@ -29,6 +29,7 @@ mod idle;
 mod instances;
 mod life;
 mod limits;
+mod malformed;
 mod many;
 mod memory;
 mod metrics;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use oneflight::{
-    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, Metrics, Settings, Stack,
+    BUILTIN, Compilation, CompileLimits, ComponentClient, Engine, Limits, LoadError, Metrics,
+    Settings, Stack,
 };
 use oneflight_tests::{Subject, artifacts, failsafe, tasks};
 use tokio::runtime::Runtime;
@@ -90,6 +91,8 @@ fuzz_target!(|input: &[u8]| {
                 subject.gone(before).await;
             }
             Err(error) => {
+                // The only execution is free: nothing of an earlier component is left.
+                assert!(!matches!(error, LoadError::NoRoom { .. }), "{error:?}");
                 let parts = [error.found(), error.expected(), error.fix().to_owned()];
                 assert!(parts.iter().all(|part| !part.is_empty()), "{error:?}");
                 // The error is printed to a terminal, and the author of the file chose the names in it.
