@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use oneflight::config::{self, ClientConfig, Component, Config};
 
-use super::capacity::warnings;
+use super::capacity::{Demand, warnings};
 use super::client::load_client;
 use super::compile::engine;
 use super::descriptors::Descriptors;
@@ -69,7 +69,10 @@ async fn check(file: &Path) -> anyhow::Result<()> {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }
     let descriptors = Descriptors::of(&config).warning(&config.limits);
-    for warning in warnings(&loaded).into_iter().chain(descriptors) {
+    for warning in warnings(loaded.iter().map(Demand::of))
+        .into_iter()
+        .chain(descriptors)
+    {
         writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())

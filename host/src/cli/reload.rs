@@ -16,10 +16,11 @@ use oneflight::{ClientError, ComponentClient, Engine, Metrics};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
-use super::capacity::warnings;
+use super::capacity::{Demand, Demands};
 use super::certificate::{self, Certificate};
 use super::client::{ProbeError, load_client, probe};
 use super::compile::compilation;
+use super::descriptors::DescriptorWatch;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::log::LineRates;
 use super::stderr::print_line;
@@ -34,6 +35,8 @@ pub(super) struct Reload<'a> {
     pub(super) started: &'a Config,
     pub(super) clients: &'a ClientRegistry<ComponentClient>,
     pub(super) fingerprints: &'a Fingerprints,
+    pub(super) demands: &'a Demands,
+    pub(super) descriptors: &'a DescriptorWatch,
     pub(super) engine: &'a Engine,
     pub(super) metrics: &'a Metrics,
     pub(super) rates: &'a LineRates,
@@ -45,7 +48,7 @@ pub(super) struct Reload<'a> {
 /// A client that is loaded, and what it was loaded from.
 struct NewClient {
     client: LoadedClient<ComponentClient>,
-    component: ComponentClient,
+    demand: Demand,
     fingerprint: Option<Fingerprint>,
 }
 
@@ -101,15 +104,15 @@ impl Reload<'_> {
     async fn load_first(&self) -> anyhow::Result<()> {
         let clients: Vec<_> = self.started.clients.iter().collect();
         let mut loading = self.load(&clients, &self.started.compile).await?;
-        let mut components = Vec::new();
+        let mut demands = Vec::new();
         while let Some(loaded) = loading.try_next().await? {
             let NewClient {
                 client,
-                component,
+                demand,
                 fingerprint,
             } = loaded;
-            components.push(component);
             let name = client.settings().name.clone();
+            demands.push((name.clone(), demand));
             self.limit_lines(&client);
             if let Err(ShuttingDown) = self.clients.put(client) {
                 return Ok(());
@@ -117,7 +120,7 @@ impl Reload<'_> {
             self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
         }
-        for warning in warnings(&components) {
+        for warning in self.demands.replace(demands, []) {
             tracing::warn!("{warning}");
         }
         Ok(())
@@ -142,6 +145,8 @@ impl Reload<'_> {
         try_join_all(probes).await?;
         let loading = self.load(&changed, &config.compile).await?;
         let loaded: Vec<_> = loading.try_collect().await?;
+        let demand = |loaded: &NewClient| (loaded.client.settings().name.clone(), loaded.demand);
+        let demands: Vec<_> = loaded.iter().map(demand).collect();
         let (loaded, fingerprints): (Vec<_>, Vec<_>) = loaded
             .into_iter()
             .map(|loaded| (loaded.client, loaded.fingerprint))
@@ -152,6 +157,8 @@ impl Reload<'_> {
         if let Err(ShuttingDown) = self.clients.replace(loaded, names) {
             return Ok(());
         }
+        let names = kept.iter().map(Fingerprint::name);
+        let warnings = self.demands.replace(demands, names);
         let unchanged = kept.len();
         let fingerprints = fingerprints.into_iter().flatten();
         self.fingerprints.replace(fingerprints.chain(kept));
@@ -160,6 +167,12 @@ impl Reload<'_> {
         }
         let count = config.clients.len();
         tracing::info!(clients = count, unchanged, "reloaded");
+        for warning in warnings
+            .into_iter()
+            .chain(self.descriptors.warning(&config))
+        {
+            tracing::warn!("{warning}");
+        }
         Ok(())
     }
 
@@ -194,11 +207,12 @@ impl Reload<'_> {
             let component = load_client(&engine, client)
                 .await
                 .with_context(|| format!("could not load the client {}", client.name()))?;
+            let demand = Demand::of(&component);
             let settings = component.settings().clone();
             let metrics = self.metrics.client(&settings.name);
             Ok(NewClient {
-                client: LoadedClient::new(component.clone(), settings, metrics),
-                component,
+                client: LoadedClient::new(component, settings, metrics),
+                demand,
                 fingerprint,
             })
         };

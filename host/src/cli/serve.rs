@@ -13,9 +13,10 @@ use oneflight::server::{Listeners, Service};
 use oneflight::{Engine, Metrics};
 use tracing::level_filters::LevelFilter;
 
+use super::capacity::Demands;
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
-use super::descriptors::{Descriptors, raise_limit};
+use super::descriptors::{DescriptorWatch, Descriptors, raise_limit};
 use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
@@ -139,11 +140,17 @@ impl Serve {
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
         let (engine, fingerprints) = (Engine::on_demand()?, Fingerprints::default());
+        let (demands, descriptors) = (
+            Demands::default(),
+            DescriptorWatch::new(descriptors, &config.limits),
+        );
         let reload = Reload {
             read: &read_config,
             started: &config,
             clients: &clients,
             fingerprints: &fingerprints,
+            demands: &demands,
+            descriptors: &descriptors,
             engine: &engine,
             metrics: &metrics,
             rates: &rates,
