@@ -274,6 +274,8 @@ mod tests {
     fn growth_past_a_memorys_own_maximum_is_not_counted() {
         let mut limiter = limiter_of(100);
         assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
-        assert!(limiter.memory_growing(0, 100, None).unwrap());
+        assert!(limiter.memory_growing(0, 50, Some(50)).unwrap());
+        assert!(limiter.memory_growing(50, 100, None).unwrap());
+        assert!(!limiter.memory_growing(100, 101, None).unwrap());
     }
 }
