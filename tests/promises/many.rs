@@ -74,6 +74,35 @@ async fn config_check_states_what_does_not_fit() {
     }
 }
 
+// fault 88, 89
+#[tokio::test]
+async fn a_reload_whose_clients_do_not_fit_is_warned_of_as_a_start_is() {
+    let upstream = Upstream::start(Answer::Items).await;
+    let folder = Folder::new();
+    let limits = "limits.max_executions = 10_000_000\nlimits.max_connections = 1_000_000_000_000\n";
+    let file = folder.write("many.toml", many(1, &upstream, "").as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    service.ready().await;
+    for (clients, unchanged) in [(2, 0), (2, 2), (3, 2)] {
+        folder.write("many.toml", many(clients, &upstream, limits).as_bytes());
+        service.hang_up();
+        let reloaded = format!("reloaded clients={clients} unchanged={unchanged}");
+        service.logged(&reloaded).await;
+    }
+    service.logged("6000000000000 to upstreams").await;
+    service.terminate();
+    let (_, log) = service.ended().await;
+    for (text, count) in [
+        ("expected room for all 20000000 executions", 1),
+        ("expected room for all 30000000 executions", 1),
+        ("instances of 2 clients are allocated on demand", 1),
+        ("4000000000000 to upstreams", 1),
+        ("6000000000000 to upstreams", 1),
+    ] {
+        assert_eq!(log.matches(text).count(), count, "{text}: {log}");
+    }
+}
+
 // fault 88
 // The process may have 24 GiB of addresses: no pool, and fewer than sixteen instances.
 #[tokio::test]

@@ -1,20 +1,21 @@
-//! What a configuration could take of memory and of the address space, and how much there is.
+//! What a configuration could take of memory, the address space and threads, and how much there is.
 
 mod container;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Add;
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use oneflight::ComponentClient;
-use oneflight::component::AddressSpace;
-use oneflight::config::Config;
+use oneflight::component::{AddressSpace, MaxMemory};
+use oneflight::config::CompileConfig;
 use oneflight::upstream::MAX_LOOKUPS;
+use oneflight::{ComponentClient, ServerLimits};
 
 use self::container::MemoryLimit;
 use self::memory::MemoryPlan;
-use super::descriptors::Descriptors;
 use super::format::count;
 
 /// The maximum number of threads of the runtime for blocking work, such as reading files. Name lookups have threads of
@@ -24,7 +25,57 @@ pub(crate) const MAX_BLOCKING_THREADS: usize = 64;
 /// Threads beside those of the runtime: the ticker of guests, the log, and up to four of the allocator.
 const OTHER_THREADS: usize = 6;
 
+/// What one client could take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand {
+    executions: usize,
+    address_space: AddressSpace,
+    memory: MaxMemory,
+    is_pooled: bool,
+}
+
+impl Demand {
+    pub(super) fn of(client: &ComponentClient) -> Self {
+        Self {
+            executions: client.settings().limits.max_executions,
+            address_space: client.address_space(),
+            memory: client.max_memory(),
+            is_pooled: client.is_pooled(),
+        }
+    }
+}
+
+/// What the loaded clients could take, by their names, and what was last logged about it.
+#[derive(Debug, Default)]
+pub(super) struct Demands(Mutex<(BTreeMap<String, Demand>, Capacity)>);
+
+impl Demands {
+    /// Replaces those of all clients but `kept`, and returns what all of them could take, with callers within `limits` and
+    /// compilers that `compile` describes, if that has changed.
+    pub(super) fn replace<'a>(
+        &self,
+        loaded: impl IntoIterator<Item = (String, Demand)>,
+        kept: impl IntoIterator<Item = &'a str>,
+        limits: &ServerLimits,
+        compile: &CompileConfig,
+    ) -> Option<Capacity> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (demands, reported) = &mut *current;
+        let kept = kept.into_iter();
+        let kept = kept.filter_map(|name| Some((name.to_owned(), *demands.get(name)?)));
+        *demands = kept.chain(loaded).collect();
+        let all: Vec<_> = demands.values().copied().collect();
+        let capacity = Capacity::of(&all, limits, compile);
+        if capacity == *reported {
+            return None;
+        }
+        reported.clone_from(&capacity);
+        Some(capacity)
+    }
+}
+
 /// What a configuration could take at most, and what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Capacity {
     /// One line for each resource.
     pub(super) lines: Vec<String>,
@@ -33,29 +84,25 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// What `clients`, which were loaded as `config` describes, and callers could take.
-    pub(super) fn of(clients: &[ComponentClient], config: &Config) -> Self {
-        let descriptors = Descriptors::of(config);
-        let limits = descriptors.within(&config.limits);
-        let needs = clients.iter().map(ComponentClient::max_memory);
-        let memory = MemoryPlan::new(needs, &limits, &config.compile);
-        let available = MemoryLimit::of_process();
-        let (needed, threads) = (address_space(clients), threads(clients.len()));
+    /// What clients with these `demands`, callers within `limits` and compilers that `compile` describes could take.
+    pub(super) fn of(demands: &[Demand], limits: &ServerLimits, compile: &CompileConfig) -> Self {
+        let needs = demands.iter().map(|demand| demand.memory);
+        let memory = MemoryPlan::new(needs, limits, compile);
+        let needed = address_space(demands);
         let AddressSpace { bytes, mappings } = AddressSpace::available();
         let lines = vec![
             memory.summary(),
-            descriptors.summary(),
             format!(
                 "address space: at most {} TiB of {}, and {} memory mappings of {mappings}",
                 tebibytes(needed.bytes),
                 tebibytes(bytes),
                 needed.mappings
             ),
-            format!("threads: at most {threads}"),
+            format!("threads: at most {}", threads(demands.len())),
         ];
-        let mut warnings = warnings(clients);
+        let mut warnings = warnings(demands);
+        let available = MemoryLimit::of_process();
         warnings.extend(available.and_then(|available| memory.warning(available)));
-        warnings.extend(descriptors.warning(&config.limits));
         Self { lines, warnings }
     }
 }
@@ -66,9 +113,9 @@ fn threads(clients: usize) -> usize {
     workers + MAX_BLOCKING_THREADS + clients.saturating_mul(MAX_LOOKUPS) + OTHER_THREADS
 }
 
-/// What all executions of `clients` take at once.
-fn address_space(clients: &[ComponentClient]) -> AddressSpace {
-    let needed = clients.iter().map(ComponentClient::address_space);
+/// What all executions take at once.
+fn address_space(demands: &[Demand]) -> AddressSpace {
+    let needed = demands.iter().map(|demand| demand.address_space);
     needed.fold(AddressSpace::default(), Add::add)
 }
 
@@ -77,13 +124,11 @@ fn tebibytes(bytes: u64) -> u64 {
 }
 
 /// A warning for each resource of the address space of which all clients together could need more than there is.
-fn warnings(clients: &[ComponentClient]) -> Vec<String> {
-    let executions = clients
-        .iter()
-        .map(|client| client.settings().limits.max_executions);
+fn warnings(demands: &[Demand]) -> Vec<String> {
+    let executions = demands.iter().map(|demand| demand.executions);
     let executions = executions.fold(0, usize::saturating_add);
-    let on_demand = clients.iter().filter(|client| !client.is_pooled()).count() as u64;
-    let needed = address_space(clients);
+    let on_demand = demands.iter().filter(|demand| !demand.is_pooled).count() as u64;
+    let needed = address_space(demands);
     let mut warnings = Vec::new();
     if on_demand > 0 {
         warnings.push(format!(

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use oneflight::config::{self, ClientConfig, Component, Config};
 
-use super::capacity::Capacity;
+use super::capacity::{Capacity, Demand};
 use super::client::load_client;
 use super::compile::engine;
+use super::descriptors::Descriptors;
 use super::format::count;
 
 /// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
@@ -67,7 +68,14 @@ async fn check(file: &Path) -> anyhow::Result<()> {
     for client in &config.clients {
         writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
     }
-    let Capacity { lines, warnings } = Capacity::of(&loaded, &config);
+    let demands: Vec<_> = loaded.iter().map(Demand::of).collect();
+    let descriptors = Descriptors::of(&config);
+    let limits = descriptors.within(&config.limits);
+    let Capacity { lines, warnings } = Capacity::of(&demands, &limits, &config.compile);
+    let lines = lines.into_iter().chain([descriptors.summary()]);
+    let warnings = warnings
+        .into_iter()
+        .chain(descriptors.warning(&config.limits));
     for line in lines {
         writeln!(stdout(), "  {line}")?;
     }

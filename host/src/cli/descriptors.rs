@@ -3,6 +3,7 @@
 //! neither answer them nor report why.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oneflight::ServerLimits;
 use oneflight::config::Config;
@@ -38,10 +39,6 @@ impl Descriptors {
     pub(super) fn of(config: &Config) -> Self {
         let limit = getrlimit(Resource::Nofile).maximum;
         let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        let upstreams = config.clients.iter().map(|client| {
-            // As many may be idle or being opened as are in use.
-            client.limits.max_connections.saturating_mul(2)
-        });
         Self {
             limit: limit.map_or(usize::MAX, |limit| {
                 usize::try_from(limit).unwrap_or(usize::MAX)
@@ -53,7 +50,7 @@ impl Descriptors {
             } else {
                 0
             },
-            upstreams: upstreams.fold(0, usize::saturating_add),
+            upstreams: upstreams(config),
         }
     }
 
@@ -111,8 +108,69 @@ impl Descriptors {
     }
 }
 
+/// The connections to upstreams that the clients of `config` may have.
+fn upstreams(config: &Config) -> usize {
+    let each = config.clients.iter().map(|client| {
+        // As many may be idle or being opened as are in use.
+        client.limits.max_connections.saturating_mul(2)
+    });
+    each.fold(0, usize::saturating_add)
+}
+
+/// The descriptors of a service whose clients are replaced while it runs. What callers may take stays as it was at the
+/// start.
+#[derive(Debug)]
+pub(super) struct DescriptorWatch {
+    started: Descriptors,
+    /// The connections to upstreams of the last load.
+    upstreams: AtomicUsize,
+}
+
+impl DescriptorWatch {
+    /// That of a service which was started with `descriptors` for `limits`.
+    pub(super) fn new(descriptors: Descriptors, limits: &ServerLimits) -> Self {
+        let within = descriptors.within(limits);
+        Self {
+            started: Descriptors {
+                callers: within.max_connections,
+                admin: descriptors.admin.min(within.max_admin_connections),
+                ..descriptors
+            },
+            upstreams: AtomicUsize::new(descriptors.upstreams),
+        }
+    }
+
+    /// A warning if there are not enough for the clients of `config`, which have been loaded now, and they may have
+    /// another number of connections than those before.
+    pub(super) fn warning(&self, config: &Config) -> Option<String> {
+        let upstreams = upstreams(config);
+        if self.upstreams.swap(upstreams, Ordering::Relaxed) == upstreams {
+            return None;
+        }
+        let Descriptors {
+            limit,
+            files,
+            callers,
+            admin,
+            ..
+        } = self.started;
+        let connections = callers.saturating_add(admin).saturating_add(upstreams);
+        if files.saturating_add(connections) <= limit {
+            return None;
+        }
+        Some(format!(
+            "expected descriptors for {connections} connections after the reload, {callers} of callers, {admin} to the \
+             admin address and {upstreams} to upstreams (twice max_connections of each client), got a limit of {limit} \
+             open files, so connections to upstreams may fail: restart, after raising the limit (LimitNOFILE, ulimit \
+             -Hn) or lowering these settings"
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use oneflight::config::ClientConfig;
+
     use super::*;
 
     fn of(limit: usize) -> Descriptors {
@@ -155,5 +213,24 @@ mod tests {
         ] {
             assert!(warning.contains(part), "{warning}");
         }
+    }
+
+    #[test]
+    fn a_reload_that_changes_the_connections_to_upstreams_is_warned_of_once_if_they_do_not_fit() {
+        let clients = |count: usize| {
+            let clients = (0..count).map(|n| ClientConfig::new(&format!("c{n}")));
+            Config {
+                clients: clients.collect(),
+                ..Config::default()
+            }
+        };
+        let watch = DescriptorWatch::new(of(20_652), &ServerLimits::default());
+        assert_eq!(watch.warning(&clients(1)), None, "the same as at the start");
+        let warning = watch.warning(&clients(2)).unwrap();
+        assert!(warning.contains("21124 connections"), "{warning}");
+        assert!(warning.contains("1024 to upstreams"), "{warning}");
+        assert_eq!(watch.warning(&clients(2)), None, "the same as before");
+        assert_eq!(watch.warning(&clients(1)), None, "they fit");
+        assert!(watch.warning(&clients(2)).is_some());
     }
 }

@@ -12,14 +12,15 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use oneflight::config::{ClientConfig, CompileConfig, Config};
 use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
-use oneflight::{ClientError, ComponentClient, Engine, Metrics};
+use oneflight::{ClientError, ComponentClient, Engine, Metrics, ServerLimits};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
-use super::capacity::Capacity;
+use super::capacity::{Capacity, Demand, Demands};
 use super::certificate::{self, Certificate};
 use super::client::{ProbeError, load_client, probe};
 use super::compile::compilation;
+use super::descriptors::DescriptorWatch;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::log::LineRates;
 use super::stderr::print_line;
@@ -34,6 +35,10 @@ pub(super) struct Reload<'a> {
     pub(super) started: &'a Config,
     pub(super) clients: &'a ClientRegistry<ComponentClient>,
     pub(super) fingerprints: &'a Fingerprints,
+    pub(super) demands: &'a Demands,
+    pub(super) descriptors: &'a DescriptorWatch,
+    /// The limits of the service, within what the process may open.
+    pub(super) limits: &'a ServerLimits,
     pub(super) engine: &'a Engine,
     pub(super) metrics: &'a Metrics,
     pub(super) rates: &'a LineRates,
@@ -45,7 +50,7 @@ pub(super) struct Reload<'a> {
 /// A client that is loaded, and what it was loaded from.
 struct NewClient {
     client: LoadedClient<ComponentClient>,
-    component: ComponentClient,
+    demand: Demand,
     fingerprint: Option<Fingerprint>,
 }
 
@@ -113,15 +118,15 @@ impl Reload<'_> {
     async fn load_first(&self) -> anyhow::Result<()> {
         let clients = fingerprinted(&self.started.clients).await;
         let mut loading = self.load(clients, &self.started.compile).await?;
-        let mut components = Vec::new();
+        let mut demands = Vec::new();
         while let Some(loaded) = loading.try_next().await? {
             let NewClient {
                 client,
-                component,
+                demand,
                 fingerprint,
             } = loaded;
-            components.push(component);
             let name = client.settings().name.clone();
+            demands.push((name.clone(), demand));
             self.limit_lines(&client);
             if let Err(ShuttingDown) = self.clients.put(client) {
                 return Ok(());
@@ -129,13 +134,10 @@ impl Reload<'_> {
             self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
         }
-        let Capacity { lines, warnings } = Capacity::of(&components, self.started);
-        for line in lines {
-            tracing::info!("{line}");
-        }
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
+        let capacity = self
+            .demands
+            .replace(demands, [], self.limits, &self.started.compile);
+        capacity.iter().for_each(log_capacity);
         Ok(())
     }
 
@@ -158,6 +160,8 @@ impl Reload<'_> {
         try_join_all(probes).await?;
         let loading = self.load(changed, &config.compile).await?;
         let loaded: Vec<_> = loading.try_collect().await?;
+        let demand = |loaded: &NewClient| (loaded.client.settings().name.clone(), loaded.demand);
+        let demands: Vec<_> = loaded.iter().map(demand).collect();
         let (loaded, fingerprints): (Vec<_>, Vec<_>) = loaded
             .into_iter()
             .map(|loaded| (loaded.client, loaded.fingerprint))
@@ -168,6 +172,11 @@ impl Reload<'_> {
         if let Err(ShuttingDown) = self.clients.replace(loaded, names) {
             return Ok(());
         }
+        let names = kept.iter().map(Fingerprint::name);
+        let capacity = self
+            .demands
+            .replace(demands, names, self.limits, &config.compile);
+        let descriptors = self.descriptors.warning(&config);
         let unchanged = kept.len();
         let fingerprints = fingerprints.into_iter().flatten();
         self.fingerprints.replace(fingerprints.chain(kept));
@@ -176,6 +185,10 @@ impl Reload<'_> {
         }
         let count = config.clients.len();
         tracing::info!(clients = count, unchanged, "reloaded");
+        capacity.iter().for_each(log_capacity);
+        if let Some(warning) = descriptors {
+            tracing::warn!("{warning}");
+        }
         Ok(())
     }
 
@@ -208,11 +221,12 @@ impl Reload<'_> {
             let component = load_client(&engine, client)
                 .await
                 .with_context(|| format!("could not load the client {}", client.name()))?;
+            let demand = Demand::of(&component);
             let settings = component.settings().clone();
             let metrics = self.metrics.client(&settings.name);
             Ok(NewClient {
-                client: LoadedClient::new(component.clone(), settings, metrics),
-                component,
+                client: LoadedClient::new(component, settings, metrics),
+                demand,
                 fingerprint,
             })
         };
@@ -279,6 +293,15 @@ async fn step<T>(step: &mut Step<'_, T>) -> anyhow::Result<T> {
             result
         }
         None => pending().await,
+    }
+}
+
+fn log_capacity(Capacity { lines, warnings }: &Capacity) {
+    for line in lines {
+        tracing::info!("{line}");
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
 }
 

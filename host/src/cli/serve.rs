@@ -13,9 +13,10 @@ use oneflight::server::{Listeners, Service};
 use oneflight::{Engine, Metrics};
 use tracing::level_filters::LevelFilter;
 
+use super::capacity::Demands;
 use super::certificate::{Certificate, check_files};
 use super::client::{ClientFlags, NAME};
-use super::descriptors::{Descriptors, raise_limit};
+use super::descriptors::{DescriptorWatch, Descriptors, raise_limit};
 use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
@@ -97,6 +98,11 @@ impl Serve {
         if let Err(error) = raise_limit() {
             tracing::warn!(%error, "could not raise the soft limit of open files to the hard one");
         }
+        let descriptors = Descriptors::of(&config);
+        tracing::info!("{}", descriptors.summary());
+        if let Some(warning) = descriptors.warning(&config.limits) {
+            tracing::warn!("{warning}");
+        }
         let certificate = match &config.tls {
             // The files may be on a file system that hangs.
             Some(files) => tokio::select! {
@@ -122,8 +128,8 @@ impl Serve {
         let names = config.clients.iter().map(ClientConfig::name);
         let clients = Arc::new(ClientRegistry::named(names));
         let metrics = Arc::new(Metrics::default());
-        let limits = Descriptors::of(&config).within(&config.limits);
-        let service = Service::new(Arc::clone(&clients), Arc::clone(&metrics), limits);
+        let limits = descriptors.within(&config.limits);
+        let service = Service::new(Arc::clone(&clients), Arc::clone(&metrics), limits.clone());
         let listeners = Listeners {
             callers,
             tls,
@@ -132,11 +138,18 @@ impl Serve {
             admin_hosts: config.admin_hosts.iter().map(ToString::to_string).collect(),
         };
         let (engine, fingerprints) = (Engine::on_demand()?, Fingerprints::default());
+        let (demands, descriptors) = (
+            Demands::default(),
+            DescriptorWatch::new(descriptors, &config.limits),
+        );
         let reload = Reload {
             read: &read_config,
             started: &config,
             clients: &clients,
             fingerprints: &fingerprints,
+            demands: &demands,
+            descriptors: &descriptors,
+            limits: &limits,
             engine: &engine,
             metrics: &metrics,
             rates: &rates,

@@ -156,10 +156,10 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        let Some(added) = added(current, desired, maximum) else {
             return Ok(false);
-        }
-        let grows = self.memory.grow(desired.saturating_sub(current));
+        };
+        let grows = self.memory.grow(added);
         Ok(self.grown(grows))
     }
 
@@ -169,10 +169,12 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.limits.max_table_elements || maximum.is_some_and(|max| desired > max) {
+        let most = self.limits.max_table_elements;
+        let maximum = maximum.map_or(most, |maximum| maximum.min(most));
+        let Some(added) = added(current, desired, Some(maximum)) else {
             return Ok(false);
-        }
-        let grows = self.memory.grow_table(desired.saturating_sub(current));
+        };
+        let grows = self.memory.grow_table(added);
         Ok(self.grown(grows))
     }
 
@@ -187,6 +189,12 @@ impl ResourceLimiter for StoreState {
     fn tables(&self) -> usize {
         self.limits.max_tables
     }
+}
+
+/// How much a memory or table grows, unless that is past its own maximum: then nothing is counted.
+fn added(current: usize, desired: usize, maximum: Option<usize>) -> Option<usize> {
+    let is_within = maximum.is_none_or(|maximum| desired <= maximum);
+    is_within.then(|| desired.saturating_sub(current))
 }
 
 /// Sends a guest's requests: every one goes through its client's [`Upstream`].
@@ -258,5 +266,18 @@ impl WasiHttpView for StoreState {
             table: &mut self.table,
             ctx: &mut self.http,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::added;
+
+    #[test]
+    fn growth_past_a_memorys_own_maximum_is_not_counted() {
+        assert_eq!(added(10, 60, None), Some(50));
+        assert_eq!(added(10, 60, Some(60)), Some(50));
+        assert_eq!(added(10, 60, Some(59)), None);
+        assert_eq!(added(0, 0, Some(0)), Some(0));
     }
 }
