@@ -25,7 +25,7 @@ async fn config_check_prints_what_the_limits_allow_and_warns_where_that_is_more_
         (
             "[clients.e]\nbase_url = 'http://localhost/'\nlimits.max_memory_bytes = '3 GiB'\n\
              limits.max_total_memory_bytes = '4000 GiB'\nlimits.max_executions = 1000\n",
-            Some("most of it instances (3073715 MiB); lower max_total_memory_bytes"),
+            Some("most of it instances (3073837 MiB); lower max_total_memory_bytes"),
         ),
     ] {
         let file = folder.write("a.toml", (four_clients() + more).as_bytes());

@@ -224,13 +224,13 @@ mod tests {
                 ..Config::default()
             }
         };
-        let watch = DescriptorWatch::new(of(20_652), &ServerLimits::default());
-        assert_eq!(watch.warning(&clients(1)), None, "the same as at the start");
-        let warning = watch.warning(&clients(2)).unwrap();
-        assert!(warning.contains("21124 connections"), "{warning}");
-        assert!(warning.contains("1024 to upstreams"), "{warning}");
-        assert_eq!(watch.warning(&clients(2)), None, "the same as before");
-        assert_eq!(watch.warning(&clients(1)), None, "they fit");
-        assert!(watch.warning(&clients(2)).is_some());
+        let watch = DescriptorWatch::new(of(8_652), &ServerLimits::default());
+        assert_eq!(watch.warning(&clients(2)), None, "the same as at the start");
+        let warning = watch.warning(&clients(3)).unwrap();
+        assert!(warning.contains("8868 connections"), "{warning}");
+        assert!(warning.contains("768 to upstreams"), "{warning}");
+        assert_eq!(watch.warning(&clients(3)), None, "the same as before");
+        assert_eq!(watch.warning(&clients(2)), None, "they fit");
+        assert!(watch.warning(&clients(3)).is_some());
     }
 }
