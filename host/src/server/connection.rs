@@ -103,7 +103,7 @@ impl<H: Handler> HttpServer<H> {
         open: OpenConnection,
         shutdown: watch::Receiver<()>,
     ) {
-        stream.send_at_once();
+        stream.prepare();
         // Boxed, since the future of an async function stores each argument twice.
         let connection = Box::new(Connection {
             server: Arc::clone(self),
