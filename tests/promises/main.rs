@@ -47,5 +47,6 @@ mod sharing;
 mod signals;
 mod sockets;
 mod traces;
+mod unread;
 mod uploads;
 mod upstreams;

@@ -10,10 +10,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix};
 
-/// Bytes that the system takes for a connection beyond those that the peer's window has room for. More would not make
-/// a connection faster: whenever half of them are sent, this process is woken to write more.
+/// Bytes that the system takes for a connection beyond those that the peer's window has room for, and one packet more,
+/// of up to 64 KiB. A larger number would not make a connection faster: whenever half of them are sent, this process is
+/// woken to write more.
 #[cfg(target_os = "linux")]
-const MAX_UNSENT: u32 = 128 << 10;
+const MAX_UNSENT: u32 = 16 << 10;
 
 /// A socket that a service listens on.
 #[derive(Debug)]
