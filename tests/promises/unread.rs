@@ -428,6 +428,44 @@ async fn answers_of_the_admin_api_that_are_not_read_have_a_budget_of_their_own()
     held_becomes(&serving, 0).await;
 }
 
+// fault 101
+// Half of the two admin connections are for dashboards.
+#[tokio::test]
+async fn a_dashboard_that_is_not_read_gives_its_place_to_another() {
+    let serving = serving(ServerLimits {
+        max_admin_connections: 2,
+        ..ServerLimits::default()
+    })
+    .await;
+    let mut caller = Unreading::to(serving.operator, 0).await;
+    let mut unread = caller.request("/v1/live").await;
+    let admin_holds = async || {
+        let text = scrape(serving.operator).await;
+        value(&text, "unread_bytes{listener=\"admin\"}")
+    };
+    // More than the request of the scrape itself.
+    failsafe("an event to be held", async {
+        while admin_holds().await <= 8192.0 {}
+    })
+    .await;
+    let second = caller.request("/v1/live").await;
+    assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let clock = StoppedClock::stop();
+    for _ in 0..7 {
+        clock.advance(Duration::from_secs(10)).await;
+        assert!(caller.ping().await);
+    }
+    let reset = failsafe("the end of the stream", unread.body_mut().data()).await;
+    let reset = reset.unwrap().unwrap_err();
+    assert_eq!(reset.reason(), Some(h2::Reason::CANCEL));
+    failsafe("the event to be freed", async {
+        while admin_holds().await > 8192.0 {}
+    })
+    .await;
+    let third = caller.request("/v1/live").await;
+    assert_eq!(third.status(), StatusCode::OK);
+}
+
 // fault 100
 #[tokio::test]
 async fn a_refusal_for_unread_answers_is_logged_with_its_setting() {

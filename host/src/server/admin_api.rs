@@ -149,7 +149,8 @@ impl<C: Execute> AdminState<C> {
                 require_read(head)?;
                 let permit = Arc::clone(&self.dashboards).try_acquire_owned();
                 let permit = permit.map_err(|_| RequestError::TooManyDashboards)?;
-                let events = Arc::clone(&self.dashboard).events(self.heartbeat);
+                let events =
+                    Arc::clone(&self.dashboard).events(self.heartbeat, Arc::clone(&budget));
                 let events = events.guarded_by(permit);
                 let response = respond_with(StatusCode::OK, "text/event-stream", Bytes::new());
                 Ok(response.map(|_| events))
