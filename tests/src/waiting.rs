@@ -51,7 +51,8 @@ impl StoppedClock {
     pub fn stop() -> Self {
         let (sender, receiver) = channel::<()>();
         tokio::task::spawn_blocking(move || {
-            let _ = receiver.recv();
+            // After this time the clock jumps again, so that a test that waits in vain fails.
+            let _ = receiver.recv_timeout(FAILSAFE);
         });
         tokio::time::pause();
         Self { _blocking: sender }
