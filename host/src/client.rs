@@ -9,17 +9,23 @@ mod flight;
 mod limits;
 mod single_flight;
 mod telemetry;
+mod unread;
 mod unshared;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, FlightInfo, Generation, Outcome, RequestId, Usage};
+use crate::unread::ConnectionBudget;
 
 pub use self::control::FlightControl;
 pub use self::limits::WithLimits;
 pub use self::single_flight::WithSingleFlight;
 pub use self::telemetry::WithTelemetry;
+pub use self::unread::WithUnreadLimit;
 pub use self::unshared::Unshared;
 
 /// Answers callers: a component with decorators around it.
@@ -91,6 +97,8 @@ pub struct Request {
     pub id: Option<RequestId>,
     /// The caller's address, for the log.
     pub caller: Option<IpAddr>,
+    /// The budget of the connection that the answer is sent on. Without one, nothing limits what is held.
+    pub connection: Option<Arc<ConnectionBudget>>,
 }
 
 /// Which flights may answer a caller.
@@ -112,6 +120,7 @@ impl<T: Into<Call>> From<T> for Request {
             freshness: Freshness::Any,
             id: None,
             caller: None,
+            connection: None,
         }
     }
 }
@@ -124,6 +133,8 @@ pub struct Reply {
     /// The caller's part in the flight that answered; `None` if none did, because the caller was refused,
     /// the flight was cancelled, or nothing shares calls.
     pub flight: Option<FlightInfo>,
+    /// The outcome as JSON, if the request has the budget of a connection: it counts there until it is dropped.
+    pub json: Option<Bytes>,
 }
 
 impl From<Result<Outcome, ClientError>> for Reply {
@@ -131,6 +142,7 @@ impl From<Result<Outcome, ClientError>> for Reply {
         Self {
             result,
             flight: None,
+            json: None,
         }
     }
 }

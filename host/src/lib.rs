@@ -49,6 +49,7 @@
 //! | [`client`] | the traits `Client` and `Execute`, and one decorator per file |
 //! | [`settings`] | what can be set, and every default |
 //! | [`FlightContext`] | what the layers of one flight report to each other |
+//! | [`unread`] | how many bytes a service holds for callers |
 //! | [`observability`] | metrics, observations and trace context |
 //! | [`admin_types`] | the JSON documents of the admin API |
 //! | [`printable`] | text of others, escaped for a log or a terminal |
@@ -77,6 +78,7 @@ pub mod registry;
 pub mod server;
 pub mod settings;
 mod stack;
+pub mod unread;
 pub mod upstream;
 
 pub use client::{Client, Execute, FlightControl, Freshness, Reply, Request, Unshared};

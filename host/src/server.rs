@@ -49,6 +49,7 @@ use crate::client::Execute;
 use crate::observability::metrics::Metrics;
 use crate::registry::ClientRegistry;
 use crate::settings::ServerLimits;
+use crate::unread::UnreadBudget;
 
 /// A service of clients over HTTP.
 #[derive(Debug)]
@@ -121,9 +122,15 @@ impl<C: Execute> Service<C> {
         // Every connection holds a receiver: it finishes what it has begun when a value is sent, and is closed
         // immediately when the sender is dropped.
         let (finish, _) = watch::channel(());
+        let limits = &self.limits;
+        let of_connection = limits.max_unread_bytes_per_connection;
+        let budget = UnreadBudget::new(limits.max_unread_bytes, of_connection);
+        // Of its own, so that neither callers nor slow readers of the admin API take anything from each other.
+        let admin_budget = UnreadBudget::new(of_connection, of_connection);
         let accept_callers = {
             let api = PublicApi::new(Arc::clone(&self.clients), &self.limits);
-            let server = HttpServer::new(api, &self.limits, tls, proxies);
+            let budget = Arc::clone(&budget);
+            let server = HttpServer::new(api, &self.limits, tls, proxies, budget);
             let name = ListenerName {
                 name: "callers",
                 limit: "max_connections",
@@ -134,8 +141,9 @@ impl<C: Execute> Service<C> {
         };
         let accept_admin = admin.map(|admin| {
             let (clients, metrics) = (Arc::clone(&self.clients), Arc::clone(&self.metrics));
-            let api = AdminApi::new(clients, metrics, admin_hosts, &self.limits);
-            let server = HttpServer::new(api, &self.limits, None, Vec::new());
+            let budgets = [&budget, &admin_budget].map(Arc::clone);
+            let api = AdminApi::new(clients, metrics, admin_hosts, budgets, &self.limits);
+            let server = HttpServer::new(api, &self.limits, None, Vec::new(), admin_budget);
             let name = ListenerName {
                 name: "admin",
                 limit: "max_admin_connections",

@@ -89,7 +89,21 @@ limits! {
         /// max_connections is reached.
         idle_timeout: Duration = 75 s, at least 1 ms;
         /// Maximum time that a caller may stop reading its response. Mobile networks pause for less than the default.
+        /// Over HTTP/2 it is the time in which a stream gets no window, and the stream is reset; other frames do not
+        /// count as reading.
         write_stall_timeout: Duration = 60 s, at least 1 ms;
+        /// Maximum time from the beginning of a response to the last byte that its caller reads, however steadily it
+        /// reads. With the default and the largest answer that max_result_bytes permits by default, 14 KB per second
+        /// suffice. Dashboards have no such limit.
+        write_timeout: Duration = 600 s, at least 1 ms;
+        /// Maximum number of bytes held for all callers: 8 KiB for each request in progress, and answers that they have
+        /// not read yet. An answer counts once, however many callers it has, until its last byte is read. No flight
+        /// is opened if its answer might not fit. The default has room for 8,000 waiting callers and 16 of the
+        /// largest answers.
+        max_unread_bytes: usize = 192 MiB, at least 1 MiB;
+        /// The same for one connection, which matters for HTTP/2. The default is four of the largest answers. The
+        /// admin address may hold as much in total.
+        max_unread_bytes_per_connection: usize = 32 MiB, at least 1 B;
         /// Maximum size of the header section of a request. The default is several times the longest key. Values
         /// below 8 KiB count as 8 KiB.
         max_header_bytes: usize = 32 KiB, at least 1 B;

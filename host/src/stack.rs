@@ -2,6 +2,7 @@
 
 use crate::client::{
     Client, Execute, FlightControl, Reply, Request, WithLimits, WithSingleFlight, WithTelemetry,
+    WithUnreadLimit,
 };
 use crate::model::{Generation, Usage};
 use crate::observability::metrics::ClientMetrics;
@@ -10,7 +11,7 @@ use crate::settings::Settings;
 /// A component with every decorator around it. Clones share one table.
 #[derive(Debug)]
 pub struct Stack<E> {
-    client: WithTelemetry<WithSingleFlight<WithLimits<E>>>,
+    client: WithTelemetry<WithUnreadLimit<WithSingleFlight<WithLimits<E>>>>,
     control: FlightControl,
 }
 
@@ -41,8 +42,11 @@ impl<E: Execute> Stack<E> {
         let shared =
             WithSingleFlight::new(limited, name, *sharing, *abandoned, limits, metrics.clone());
         let control = shared.control();
+        // Each caller's connection limits what is held for it. Outside, so that no flight is opened without room for its
+        // answer.
+        let limited = WithUnreadLimit::new(shared, limits);
         // Outermost: counts every caller, including those that share a flight or are refused one.
-        let client = WithTelemetry::new(shared, name, metrics);
+        let client = WithTelemetry::new(limited, name, metrics);
         Self { client, control }
     }
 

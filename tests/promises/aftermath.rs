@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use oneflight_tests::unreading::Unreading;
 use oneflight_tests::{artifacts, bomb, failsafe, memory};
 
 use levels::Observer;
@@ -307,6 +308,16 @@ const ROWS: &[Row] = &[
         let key = format!("blame:upstream-malformed:{origin}/{n}");
         scene.ends("guest", key, "upstream-malformed")
     }),
+    row("101, an answer that is not read", |scene, n| {
+        let path = format!("/v1/guest/items?x=huge:{}", 1_000_000 + n);
+        async move {
+            let mut caller = Unreading::to(scene.service.address, 0).await;
+            // Both the stream and the connection end with this future.
+            let unread = caller.request(&path).await;
+            assert_eq!(unread.status(), 200);
+        }
+        .boxed()
+    }),
 ];
 
 /// The built-in client, compiled by another engine.
@@ -324,7 +335,7 @@ const GROWTH: usize = 4 << 10;
 /// allocator, buffers. A leak grows each time.
 const REPEATS: usize = 10;
 
-// fault 4, 5, 6, 7, 8, 9, 10, 11, 20, 23, 24, 25, 26, 28, 29, 30, 31, 32, 36, 37, 38, 67, 68, 71
+// fault 4, 5, 6, 7, 8, 9, 10, 11, 20, 23, 24, 25, 26, 28, 29, 30, 31, 32, 36, 37, 38, 67, 68, 71, 101
 #[tokio::test]
 async fn after_each_fault_every_level_is_what_it_was_before() {
     let scene = Scene::set().await;

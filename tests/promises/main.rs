@@ -48,5 +48,6 @@ mod sharing;
 mod signals;
 mod sockets;
 mod traces;
+mod unread;
 mod uploads;
 mod upstreams;

@@ -24,6 +24,7 @@ pub mod script;
 pub mod serving;
 pub mod tinyproxy;
 pub mod tls;
+pub mod unreading;
 pub mod uploads;
 pub mod upstream;
 mod waiting;
@@ -31,7 +32,7 @@ pub mod wordy;
 
 use std::sync::Arc;
 
-pub use self::waiting::{FAILSAFE, LIMIT, NEVER, failsafe, fast_forward};
+pub use self::waiting::{FAILSAFE, LIMIT, NEVER, StoppedClock, failsafe, fast_forward};
 
 use oneflight::{BUILTIN, Call, ComponentClient, Engine, Limits, Metrics, Settings, Stack};
 

@@ -1,5 +1,6 @@
 //! Waiting for events, and limits that a test reaches or never reaches.
 
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// The longest that a test waits for an event. It is no assertion: only a test that hangs reaches it, however
@@ -34,4 +35,37 @@ pub async fn fast_forward<F: Future>(future: F) -> F::Output {
     let output = future.await;
     tokio::time::resume();
     output
+}
+
+/// A clock that moves only by [`StoppedClock::advance`], also while data is on its way through a socket. Dropping it
+/// lets the clock run again.
+#[derive(Debug)]
+pub struct StoppedClock {
+    /// While a thread that may block is in use, a paused clock does not jump to the next timer.
+    _blocking: Sender<()>,
+}
+
+impl StoppedClock {
+    /// Stops the clock.
+    #[must_use]
+    pub fn stop() -> Self {
+        let (sender, receiver) = channel::<()>();
+        tokio::task::spawn_blocking(move || {
+            // After this time the clock jumps again, so that a test that waits in vain fails.
+            let _ = receiver.recv_timeout(FAILSAFE);
+        });
+        tokio::time::pause();
+        Self { _blocking: sender }
+    }
+
+    /// Lets this time pass.
+    pub async fn advance(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}
+
+impl Drop for StoppedClock {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
 }

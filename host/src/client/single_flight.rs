@@ -124,7 +124,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             call,
             freshness,
             id,
-            caller: _,
+            ..
         } = request;
         let key = FlightKey {
             generation: self.generation(),
@@ -167,6 +167,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
                         callers: output.callers,
                     }),
                     result: output.value.result,
+                    json: None,
                 }
             }
             Err(error) => Err(to_client_error(&error)).into(),

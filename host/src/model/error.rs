@@ -110,6 +110,8 @@ impl ClientError {
             Self::Overloaded(Resource::Executions) => Limit::Executions,
             Self::Overloaded(Resource::AddressSpace) => Limit::AddressSpace,
             Self::Overloaded(Resource::Memory) => Limit::TotalMemory,
+            Self::Overloaded(Resource::UnreadBytes) => Limit::UnreadBytes,
+            Self::Overloaded(Resource::UnreadBytesOfConnection) => Limit::UnreadBytesOfConnection,
             Self::GuestDeadline(_) => Limit::Time,
             Self::ResultTooLarge(_) => Limit::Result,
             Self::UpstreamTimeout(_) => Limit::UpstreamTime,
@@ -225,6 +227,10 @@ pub enum Resource {
     AddressSpace,
     /// The memory of all executions of the client.
     Memory,
+    /// What the service holds for callers: their requests, and answers that they have not read yet.
+    UnreadBytes,
+    /// What the service holds for the caller's connection.
+    UnreadBytesOfConnection,
 }
 
 impl fmt::Display for Resource {
@@ -236,6 +242,10 @@ impl fmt::Display for Resource {
             Self::Executions => "all executions were in use for longer than queue_timeout",
             Self::AddressSpace => "the process has no address space for another execution",
             Self::Memory => "the client's executions hold all of its memory",
+            Self::UnreadBytes => "the service has no room for another answer that is not read yet",
+            Self::UnreadBytesOfConnection => {
+                "the connection has no room for another answer that is not read yet"
+            }
         })
     }
 }
@@ -249,6 +259,10 @@ impl Resource {
             Self::FlightsOfKey => "raise max_executions_per_key",
             Self::Callers => "raise max_callers",
             Self::Executions => "raise max_executions",
+            Self::UnreadBytes => "raise max_unread_bytes",
+            Self::UnreadBytesOfConnection => {
+                "read the answers, or raise max_unread_bytes_per_connection"
+            }
             // More executions would need more of it.
             Self::AddressSpace => {
                 "lower max_executions of the clients, or raise vm.max_map_count or the limit of addresses (ulimit -v)"
@@ -271,6 +285,10 @@ pub enum Limit {
     Executions,
     /// The address space of the process.
     AddressSpace,
+    /// What the service holds for callers.
+    UnreadBytes,
+    /// What the service holds for one connection.
+    UnreadBytesOfConnection,
     /// A guest's processor time, or the flight's deadline.
     Time,
     /// The bytes or items of a guest's answer.
@@ -298,6 +316,8 @@ impl Limit {
         Self::Callers => "callers",
         Self::Executions => "executions",
         Self::AddressSpace => "address-space",
+        Self::UnreadBytes => "unread-bytes",
+        Self::UnreadBytesOfConnection => "unread-bytes-of-connection",
         Self::Time => "time",
         Self::Result => "result",
         Self::UpstreamTime => "upstream-time",
@@ -323,6 +343,20 @@ mod tests {
             Resource::Executions,
             Resource::Memory,
         ];
+        for (resource, setting) in [
+            (Resource::UnreadBytes, "max_unread_bytes"),
+            (
+                Resource::UnreadBytesOfConnection,
+                "max_unread_bytes_per_connection",
+            ),
+        ] {
+            let error = ClientError::Overloaded(resource);
+            assert!(error.limit().is_some(), "{error:?}");
+            assert!(
+                error.to_string().ends_with(&format!("raise {setting}")),
+                "{error}"
+            );
+        }
         let mut errors: Vec<_> = overloaded.map(ClientError::Overloaded).into();
         for setting in Limits::names() {
             errors.extend([

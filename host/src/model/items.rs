@@ -13,11 +13,13 @@ use serde_json::value::RawValue;
 pub struct Items(Arc<Shared>);
 
 /// Invariant: the ids of `items` differ from each other. `json` is written by the first reader and
-/// is the same for all that follow.
+/// is the same for all that follow, as is `held`.
 #[derive(Debug)]
 struct Shared {
     items: Box<[Item]>,
     json: OnceLock<Bytes>,
+    /// The same bytes as they are held for callers; `None` if they did not fit.
+    held: OnceLock<Option<Bytes>>,
 }
 
 /// One item of an answer.
@@ -41,6 +43,7 @@ impl Items {
         Ok(Self(Arc::new(Shared {
             items: items.into(),
             json: OnceLock::new(),
+            held: OnceLock::new(),
         })))
     }
 
@@ -83,6 +86,13 @@ impl Items {
     pub fn bytes(&self) -> usize {
         let size = |item: &Item| size_of::<Item>() + item.id.capacity() + item.body().len();
         self.as_slice().iter().map(size).sum()
+    }
+
+    /// The same JSON, as what `hold` makes of it: bytes that count as held until the last reference to them is dropped.
+    /// `None` if `hold` refuses. The first call decides for all callers of the answer.
+    #[must_use]
+    pub(crate) fn json_held(&self, hold: impl FnOnce(Bytes) -> Option<Bytes>) -> Option<Bytes> {
+        self.0.held.get_or_init(|| hold(self.json())).clone()
     }
 
     /// Whether both are one answer in memory, and not merely equal.

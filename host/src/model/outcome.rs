@@ -29,6 +29,14 @@ impl Outcome {
         }
     }
 
+    /// The same JSON, as what `hold` makes of it for all callers; `None` if it refuses. See [`Items::json_held`].
+    #[must_use]
+    pub(crate) fn json_held(&self, hold: impl FnOnce(Bytes) -> Option<Bytes>) -> Option<Bytes> {
+        match self {
+            Self::Items(items) => items.json_held(hold),
+        }
+    }
+
     /// Whether both are one outcome in memory, and not merely equal.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

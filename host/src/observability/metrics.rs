@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::families::Gauges;
 pub(crate) use self::families::LATENCIES;
-use self::families::{ByClient, ByOutcome, ByReason, Families, Histograms, Seconds};
+use self::families::{ByClient, ByListener, ByOutcome, ByReason, Families, Histograms, Seconds};
 use self::histogram::Histogram;
 pub(crate) use self::histogram::STEPS;
 pub(crate) use self::totals::Totals;
@@ -33,6 +33,10 @@ const UNEQUAL: &str = "unequal";
 /// The values of the label `reason` of lines that are not in the log.
 const LEFT_OUT: &str = "limit";
 const NOT_WRITTEN: &str = "output";
+
+/// The values of the label `listener`.
+const CALLERS: &str = "callers";
+const ADMIN: &str = "admin";
 
 /// The metrics of a service.
 #[derive(Debug)]
@@ -51,11 +55,13 @@ impl Default for Metrics {
                 .lost_lines
                 .get_or_create_owned(&ByReason { reason });
         }
-        Self {
+        let metrics = Self {
             registry,
             families,
             observers: Arc::default(),
-        }
+        };
+        metrics.set_unread_bytes(0, 0);
+        metrics
     }
 }
 
@@ -116,6 +122,14 @@ impl Metrics {
     fn lost_lines(&self, reason: &'static str, lines: u64) {
         let counter = self.families.lost_lines.get_or_create(&ByReason { reason });
         counter.inc_by(lines);
+    }
+
+    /// Sets how many bytes are held for `callers` and for the `admin` API.
+    pub(crate) fn set_unread_bytes(&self, callers: usize, admin: usize) {
+        for (listener, bytes) in [(CALLERS, callers), (ADMIN, admin)] {
+            let gauge = self.families.unread.get_or_create(&ByListener { listener });
+            gauge.set(gauge_value(bytes));
+        }
     }
 
     /// Starts an observation of all calls. `None` if the maximum number of observations is in progress.

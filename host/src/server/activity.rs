@@ -24,7 +24,7 @@ pub(super) enum ConnectionPhase {
     Head { since: u64 },
     /// A request waits for its response.
     Waiting,
-    /// A response is being written.
+    /// A response is being written. Over HTTP/2 only if nothing can be written: each stream has timeouts of its own.
     Writing { since: u64 },
     /// All requests have been responded to, or the connection is established and none has arrived yet.
     Idle { since: u64 },
@@ -57,8 +57,10 @@ pub(super) struct ConnectionActivity {
     responding: AtomicUsize,
     /// Whether the last write could not proceed.
     is_write_blocked: AtomicBool,
-    /// When the connection was established, a request began or got its response, or bytes were written.
+    /// When the connection was established, or a request began or got its response.
     progress: AtomicU64,
+    /// When bytes were written, or could not be written for the first time after that.
+    written: AtomicU64,
     /// When the first bytes since the last request, or since the connection was established, arrived; 0 if none did.
     head: AtomicU64,
     /// Whether a TLS handshake or the preface of HTTP/2 is complete, or any request began: the caller may have opened
@@ -80,6 +82,7 @@ impl ConnectionActivity {
             responding: AtomicUsize::new(0),
             is_write_blocked: AtomicBool::new(false),
             progress: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             head: AtomicU64::new(0),
             is_established: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
@@ -97,12 +100,21 @@ impl ConnectionActivity {
 
     pub(super) fn phase(&self) -> ConnectionPhase {
         let read = |time: &AtomicU64| time.load(Ordering::Relaxed);
-        let (since, head) = (read(&self.progress), read(&self.head));
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        let read_count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let (head, written) = (read(&self.head), read(&self.written));
+        let (is_http2, responding) = (self.is_http2(), read_count(&self.responding) > 0);
+        // Frames of HTTP/2 that are no part of a response are no progress.
+        let since = if is_http2 {
+            read(&self.progress)
+        } else {
+            read(&self.progress).max(written)
+        };
+        // First, since another request of the connection may wait for long.
+        if self.is_write_blocked.load(Ordering::Relaxed) {
+            ConnectionPhase::Writing { since: written }
+        } else if read_count(&self.waiting) > 0 || (is_http2 && responding) {
             ConnectionPhase::Waiting
-        } else if self.is_write_blocked.load(Ordering::Relaxed)
-            || self.responding.load(Ordering::Relaxed) > 0
-        {
+        } else if responding {
             ConnectionPhase::Writing { since }
         } else if head > 0 {
             // Bytes that arrived during the last response wait since its end.
@@ -123,6 +135,11 @@ impl ConnectionActivity {
             | ConnectionPhase::Waiting
             | ConnectionPhase::Writing { .. } => None,
         }
+    }
+
+    /// Whether the last request was of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
     }
 
     /// Whether an HTTP/1 request waits, and nothing of its response has been written.
@@ -167,14 +184,17 @@ impl ConnectionActivity {
     pub(super) fn record_write<T>(&self, written: &Poll<T>) {
         self.record_flush(written);
         if written.is_ready() {
-            self.record_progress();
+            self.written.store(self.now(), Ordering::Relaxed);
         }
     }
 
     /// A flush has ended, or could not proceed.
     pub(super) fn record_flush<T>(&self, flushed: &Poll<T>) {
-        self.is_write_blocked
-            .store(flushed.is_pending(), Ordering::Relaxed);
+        let is_blocked = flushed.is_pending();
+        let was_blocked = self.is_write_blocked.swap(is_blocked, Ordering::Relaxed);
+        if is_blocked && !was_blocked {
+            self.written.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// Counts a request of this version of HTTP as waiting for as long as the guard lives.
@@ -207,7 +227,7 @@ impl ConnectionActivity {
     }
 
     /// At least 1, since 0 means never.
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         let elapsed = self.origin.elapsed().as_millis();
         u64::try_from(elapsed).unwrap_or(u64::MAX).max(1)
     }
@@ -304,14 +324,43 @@ mod tests {
         drop(one);
         assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         let response = other.into_response();
-        assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
+        assert_eq!(activity.phase(), ConnectionPhase::Waiting);
         drop(response);
         assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 1 });
-        advance(MILLISECOND * 2).await;
-        activity.record_write(&Poll::<()>::Pending);
-        assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 1 });
-        activity.record_write(&Poll::Ready(()));
-        assert_eq!(activity.phase(), ConnectionPhase::Idle { since: 2 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_cannot_proceed_has_its_time_whatever_else_waits() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let activity = activity();
+            let next = ConnectionActivity::begin(&activity, version);
+            advance(MILLISECOND * 2).await;
+            activity.record_write(&Poll::<()>::Pending);
+            advance(MILLISECOND).await;
+            activity.record_write(&Poll::<()>::Pending);
+            assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 2 });
+            activity.record_write(&Poll::Ready(()));
+            activity.record_write(&Poll::<()>::Pending);
+            assert_eq!(activity.phase(), ConnectionPhase::Writing { since: 3 });
+            activity.record_flush(&Poll::Ready(()));
+            assert_eq!(activity.phase(), ConnectionPhase::Waiting);
+            drop(next);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_keeps_an_http1_connection_and_not_one_of_http2() {
+        for (version, since) in [(Version::HTTP_11, 5), (Version::HTTP_2, 1)] {
+            let activity = activity();
+            drop(ConnectionActivity::begin(&activity, version));
+            advance(MILLISECOND * 5).await;
+            activity.record_write(&Poll::Ready(()));
+            assert_eq!(
+                activity.phase(),
+                ConnectionPhase::Idle { since },
+                "{version:?}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,7 @@ use crate::model::Call;
 use crate::observability::metrics::{Gauges, Metrics};
 use crate::registry::{ClientRegistry, LoadedClient};
 use crate::settings::ServerLimits;
+use crate::unread::{ConnectionBudget, UnreadBudget};
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
@@ -54,6 +55,8 @@ struct AdminState<C> {
     dashboards: Arc<Semaphore>,
     /// Host names, in addition to the addresses of this machine.
     hosts: Vec<String>,
+    /// What is held for callers, and for the admin API.
+    budgets: [Arc<UnreadBudget>; 2],
 }
 
 impl<C: Execute> AdminApi<C> {
@@ -61,6 +64,7 @@ impl<C: Execute> AdminApi<C> {
         clients: Arc<ClientRegistry<C>>,
         metrics: Arc<Metrics>,
         hosts: Vec<String>,
+        budgets: [Arc<UnreadBudget>; 2],
         limits: &ServerLimits,
     ) -> Self {
         let dashboards = limits.max_dashboards.min(limits.max_admin_connections / 2);
@@ -70,6 +74,7 @@ impl<C: Execute> AdminApi<C> {
             metrics,
             dashboards: Arc::new(Semaphore::new(dashboards.clamp(1, Semaphore::MAX_PERMITS))),
             hosts,
+            budgets,
             heartbeat: MAX_HEARTBEAT.min(limits.write_stall_timeout / 2),
         }))
     }
@@ -107,8 +112,12 @@ impl<C: Execute> AdminState<C> {
         head: &Parts,
     ) -> Result<Response<Body>, RequestError> {
         let ConnectionInfo {
-            local, permitted, ..
+            local,
+            permitted,
+            budget,
+            ..
         } = connection;
+        let held = |response| hold(response, &budget);
         if !is_local(head, local.map(|local| local.ip()), &self.hosts) {
             return Err(RequestError::Forbidden(
                 "expected a Host of this machine, got another name; use localhost, a loopback address or the \
@@ -129,18 +138,19 @@ impl<C: Execute> AdminState<C> {
         match path {
             "/metrics" => {
                 require_read(head)?;
-                Ok(self.metrics())
+                held(self.metrics())
             }
             _ if permitted == ConnectionUse::Probes => Err(RequestError::TooManyConnections),
             "/v1/flights" => {
                 require_read(head)?;
-                Ok(json(&flights(&self.clients)))
+                held(json(&flights(&self.clients)))
             }
             "/v1/live" => {
                 require_read(head)?;
                 let permit = Arc::clone(&self.dashboards).try_acquire_owned();
                 let permit = permit.map_err(|_| RequestError::TooManyDashboards)?;
-                let events = Arc::clone(&self.dashboard).events(self.heartbeat);
+                let events =
+                    Arc::clone(&self.dashboard).events(self.heartbeat, Arc::clone(&budget));
                 let events = events.guarded_by(permit);
                 let response = respond_with(StatusCode::OK, "text/event-stream", Bytes::new());
                 Ok(response.map(|_| events))
@@ -153,12 +163,12 @@ impl<C: Execute> AdminState<C> {
                 require_post(head)?;
                 let query = head.uri.query().unwrap_or_default();
                 let report = observe::observe(&self.clients, &self.metrics, query).await?;
-                Ok(json(&report))
+                held(json(&report))
             }
             path if let Some(name) = target::client_name(path, "explain") => {
                 require_read(head)?;
                 let (client, call) = self.target(name, head)?;
-                Ok(json(&client.explain(&call)))
+                held(json(&client.explain(&call)))
             }
             path if let Some(name) = target::client_name(path, "forget") => {
                 require_post(head)?;
@@ -195,9 +205,28 @@ impl<C: Execute> AdminState<C> {
             .map(|client| (&*client.settings().name, gauges(client)))
             .collect();
         let tasks = Handle::current().metrics().num_alive_tasks();
+        let [callers, admin] = &self.budgets;
+        self.metrics.set_unread_bytes(callers.held(), admin.held());
         let text = self.metrics.text(&gauges, tasks);
         respond_with(StatusCode::OK, OPEN_METRICS, text.into())
     }
+}
+
+/// The same response, whose body counts in the budget of its connection until it is read.
+fn hold(
+    response: Response<Body>,
+    budget: &Arc<ConnectionBudget>,
+) -> Result<Response<Body>, RequestError> {
+    let (head, body) = response.into_parts();
+    let body = match body {
+        Body::Whole(bytes) => {
+            let shared = budget.hold_shared(bytes);
+            let held = shared.and_then(|bytes| budget.hold(bytes).ok());
+            Body::Whole(held.ok_or(RequestError::TooManyUnreadBytes)?)
+        }
+        stream @ Body::Stream(_) => stream,
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 fn flights<C: Execute>(clients: &ClientRegistry<C>) -> FlightsReport {

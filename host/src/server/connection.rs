@@ -9,6 +9,7 @@ mod builders;
 mod detect;
 mod half_close;
 mod io;
+mod streams;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -17,12 +18,15 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version, header};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
@@ -32,10 +36,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::field::display;
 
-use self::builders::HttpBuilders;
 use self::detect::{DetectedProtocol, first_bytes};
 use self::half_close::HalfClosable;
 use self::io::ConnectionIo;
+use self::streams::Streams;
 use super::activity::{ConnectionActivity, ConnectionPhase};
 use super::body::Body;
 use super::open_connections::{ConnectionUse, OpenConnection};
@@ -43,6 +47,9 @@ use super::proxy_protocol::{ProxyHeaderError, read_proxy_header};
 use super::socket::SocketStream;
 use super::tls::Tls;
 use crate::settings::ServerLimits;
+use crate::unread::{ConnectionBudget, UnreadBudget};
+
+const WRITE_TIMEOUT: &str = "write_timeout";
 
 /// Responds to the requests of a listener.
 pub(super) trait Handler: Send + Sync + 'static {
@@ -60,13 +67,15 @@ pub(super) trait Handler: Send + Sync + 'static {
 }
 
 /// What a handler may know of a request's connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ConnectionInfo {
     /// The local address, if it is TCP.
     pub(super) local: Option<SocketAddr>,
     /// The caller's address, if it is TCP: that of the peer, or what a proxy states.
     pub(super) caller: Option<SocketAddr>,
     pub(super) permitted: ConnectionUse,
+    /// What may be held for it.
+    pub(super) budget: Arc<ConnectionBudget>,
 }
 
 /// What all connections of a listener share.
@@ -76,7 +85,9 @@ pub(super) struct HttpServer<H> {
     tls: Option<Tls>,
     /// Peers that send a header of the PROXY protocol.
     proxies: Vec<IpNet>,
-    builders: HttpBuilders,
+    http1: http1::Builder,
+    /// What may be held for the callers of all connections.
+    budget: Arc<UnreadBudget>,
 }
 
 impl<H: Handler> HttpServer<H> {
@@ -85,13 +96,15 @@ impl<H: Handler> HttpServer<H> {
         limits: &ServerLimits,
         tls: Option<Tls>,
         proxies: Vec<IpNet>,
+        budget: Arc<UnreadBudget>,
     ) -> Arc<Self> {
         Arc::new(Self {
             handler,
             limits: limits.clone(),
             tls,
             proxies,
-            builders: HttpBuilders::new(limits),
+            http1: builders::http1(limits),
+            budget,
         })
     }
 
@@ -103,7 +116,7 @@ impl<H: Handler> HttpServer<H> {
         open: OpenConnection,
         shutdown: watch::Receiver<()>,
     ) {
-        stream.send_at_once();
+        stream.prepare();
         // Boxed, since the future of an async function stores each argument twice.
         let connection = Box::new(Connection {
             server: Arc::clone(self),
@@ -111,6 +124,7 @@ impl<H: Handler> HttpServer<H> {
                 local: stream.local(),
                 caller: stream.peer(),
                 permitted: open.permitted,
+                budget: self.budget.connection(),
             },
             open,
         });
@@ -271,15 +285,18 @@ impl<H: Handler> Connection<H> {
     ) {
         let io = ConnectionIo::new(first, io, protocol, Arc::clone(&self.open.activity));
         let io = TokioIo::new(io);
-        let service = service_fn(|request| self.respond(request));
-        let builders = &self.server.builders;
         match protocol {
             DetectedProtocol::Http1 => {
-                let connection = pin!(builders.http1.serve_connection(io, service));
+                let service = service_fn(|request| self.respond(request, None));
+                let connection = pin!(self.server.http1.serve_connection(io, service));
                 self.drive(connection, timer, shutdown).await;
             }
             DetectedProtocol::Either => {
-                let mut connection = Box::pin(builders.either.serve_connection(io, service));
+                let limits = &self.server.limits;
+                let streams = Streams::new(&self.open.activity, limits);
+                let service = service_fn(|request| self.respond(request, Some(&streams)));
+                let builder = builders::either(limits, streams.clone());
+                let mut connection = Box::pin(builder.serve_connection(io, service));
                 self.drive(connection.as_mut(), timer, shutdown).await;
             }
         }
@@ -317,7 +334,8 @@ impl<H: Handler> Connection<H> {
                 (phase, setting) = poll_fn(|cx| self.poll_timeout(timer.as_mut(), closing, cx)) => {
                     self.log_timeout(phase, setting);
                     // Over HTTP/2 the caller confirms that it sends no further request.
-                    if !matches!(phase, ConnectionPhase::Idle { .. }) || closing.is_some() {
+                    let is_idle = matches!(phase, ConnectionPhase::Idle { .. });
+                    if !is_idle || setting == WRITE_TIMEOUT || closing.is_some() {
                         return;
                     }
                     true
@@ -330,8 +348,8 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Ready when the time of the connection's phase has passed; an idle connection that is being closed has as much
-    /// time as for a request head.
+    /// Ready when the time of the connection's phase has passed, or that of the answer that is unread for the longest
+    /// time; an idle connection that is being closed has as much time as for a request head.
     fn poll_timeout(
         &self,
         mut timer: Pin<&mut Sleep>,
@@ -340,14 +358,26 @@ impl<H: Handler> Connection<H> {
     ) -> Poll<(ConnectionPhase, &'static str)> {
         let (activity, limits) = (&self.open.activity, &self.server.limits);
         let phase = activity.phase();
-        let (deadline, setting) = match (phase, closing) {
+        let of_phase = match (phase, closing) {
             (ConnectionPhase::Idle { .. }, Some(closing)) => {
-                (closing + limits.header_timeout, "header_timeout")
+                Some((closing + limits.header_timeout, "header_timeout"))
             }
-            _ => match phase.timeout(limits) {
-                Some((since, timeout, setting)) => (activity.at(since) + timeout, setting),
-                None => return Poll::Pending,
-            },
+            _ => phase
+                .timeout(limits)
+                .map(|(since, timeout, setting)| (activity.at(since) + timeout, setting)),
+        };
+        let of_answer = self.info.budget.oldest().map(|since| {
+            // A stream is reset alone if that helps.
+            let time_to_reset = if activity.is_http2() {
+                limits.write_stall_timeout
+            } else {
+                Duration::ZERO
+            };
+            (since + limits.write_timeout + time_to_reset, WRITE_TIMEOUT)
+        });
+        let first = of_phase.into_iter().chain(of_answer);
+        let Some((deadline, setting)) = first.min_by_key(|(deadline, _)| *deadline) else {
+            return Poll::Pending;
         };
         // The timer is only ever set to an earlier time here, and to a later one when it is ready: that costs nothing
         // while requests follow each other.
@@ -367,6 +397,7 @@ impl<H: Handler> Connection<H> {
     fn respond(
         &self,
         request: Request<Incoming>,
+        streams: Option<&Streams>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H> {
         // The body of a request has no meaning here: it is dropped unread, and ends the connection if it has not
         // arrived in full yet.
@@ -374,14 +405,18 @@ impl<H: Handler> Connection<H> {
         let with_body = head.method != Method::HEAD;
         let version = head.version;
         let is_http2 = version == Version::HTTP_2;
-        let response = self.server.handler.respond(head, self.info);
+        let streams = streams.filter(|_| is_http2);
+        let progress = streams.map(Streams::open);
         let waiting = ConnectionActivity::begin(&self.open.activity, version);
+        let counted = self.info.budget.begin();
+        let response = self.server.handler.respond(head, self.info.clone());
         // The next probe needs the connection.
         let is_last = self.info.permitted == ConnectionUse::Probes;
         if is_last {
             self.open.activity.close();
         }
         response.map(move |response| {
+            drop(counted);
             let mut response = if with_body {
                 response
             } else {
@@ -392,9 +427,16 @@ impl<H: Handler> Connection<H> {
                 response.headers_mut().insert(header::CONNECTION, close);
             }
             // hyper reads a whole body of HTTP/1 in the poll in which it gets the response.
-            Ok(match response.body() {
-                Body::Whole(bytes) if !is_http2 || bytes.is_empty() => response,
-                _ => response.map(|body| body.guarded_by(waiting.into_response())),
+            Ok(match (progress, response.body()) {
+                (Some(_), body) if body.is_end_stream() => response,
+                (Some(progress), _) => response.map(|body| {
+                    let body = progress.body(body, waiting.into_response());
+                    Body::Stream(body.boxed_unsync())
+                }),
+                (None, Body::Whole(_)) => response,
+                (None, Body::Stream(_)) => {
+                    response.map(|body| body.guarded_by(waiting.into_response()))
+                }
             })
         })
     }
@@ -422,6 +464,9 @@ impl<H: Handler> Connection<H> {
             }
             ConnectionPhase::Writing { .. } => {
                 "a connection whose caller does not read its response is closed"
+            }
+            _ if setting == WRITE_TIMEOUT => {
+                "a connection whose caller reads its response too slowly is closed"
             }
             ConnectionPhase::Waiting | ConnectionPhase::Idle { .. } => {
                 "an idle connection is closed"

@@ -2,7 +2,8 @@
 //!
 //! Without an open dashboard it costs nothing: each subscriber has its own ticks, and all of them share one
 //! [`Snapshot`], which is taken by the first that needs a newer one. A subscriber that reads slowly gets fewer
-//! events, and nothing is buffered for it.
+//! events: nothing is buffered for it but the one that is being written and the next, and both count in the budget of
+//! the admin API.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::client::{Client, Execute};
 use crate::model::{FlightSnapshot, Sharing};
 use crate::observability::metrics::{LATENCIES, STEPS, Totals};
 use crate::registry::ClientRegistry;
+use crate::unread::ConnectionBudget;
 
 /// The time between two events of a subscriber, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -69,7 +71,11 @@ impl<C: Execute> DashboardStream<C> {
 
     /// Server-sent events until the shutdown starts: one immediately, then one for each change, at most one each
     /// [`TICK`]; and a comment after `heartbeat` without an event.
-    pub(super) fn events(self: Arc<Self>, heartbeat: Duration) -> Body {
+    pub(super) fn events(
+        self: Arc<Self>,
+        heartbeat: Duration,
+        budget: Arc<ConnectionBudget>,
+    ) -> Body {
         let mut ticks = interval(heartbeat.clamp(MIN_TICK, TICK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let subscriber = Subscriber {
@@ -78,6 +84,7 @@ impl<C: Execute> DashboardStream<C> {
             last_number: 0,
             heartbeat,
             last_sent: Instant::now(),
+            budget,
         };
         let events = stream::unfold(subscriber, |mut subscriber| async {
             let event = subscriber.next().await?;
@@ -126,6 +133,8 @@ struct Subscriber<C> {
     heartbeat: Duration,
     /// When an event or a comment was sent last.
     last_sent: Instant,
+    /// What may be held for its connection.
+    budget: Arc<ConnectionBudget>,
 }
 
 impl<C: Execute> Subscriber<C> {
@@ -138,10 +147,13 @@ impl<C: Execute> Subscriber<C> {
                 _ = self.ticks.tick() => {}
             }
             let (number, state) = self.source.snapshot();
-            if number != self.last_number {
+            // An event that does not fit is sent at a later tick.
+            if number != self.last_number
+                && let Some(event) = self.budget.hold_shared(self.render(number, &state))
+            {
                 self.last_number = number;
                 self.last_sent = Instant::now();
-                return Some(self.render(number, &state));
+                return Some(event);
             }
             if self.last_sent.elapsed() >= self.heartbeat {
                 self.last_sent = Instant::now();

@@ -34,6 +34,8 @@ pub(super) enum RequestError {
     TooManyDashboards,
     /// All admin connections are in use; the connection is for probes.
     TooManyConnections,
+    /// Other responses of the admin API have not been read.
+    TooManyUnreadBytes,
     TooManyHeaders {
         limit: usize,
     },
@@ -53,7 +55,8 @@ impl RequestError {
             Self::Loading
             | Self::TooManyObservations
             | Self::TooManyDashboards
-            | Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            | Self::TooManyConnections
+            | Self::TooManyUnreadBytes => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Malformed(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "bad-request")
             }
@@ -74,7 +77,8 @@ impl RequestError {
             Self::Loading
             | Self::TooManyObservations
             | Self::TooManyDashboards
-            | Self::TooManyConnections => {
+            | Self::TooManyConnections
+            | Self::TooManyUnreadBytes => {
                 headers.insert(header::RETRY_AFTER, 1.into());
             }
             _ => (),
@@ -105,6 +109,10 @@ impl Display for RequestError {
             Self::TooManyConnections => f.write_str(
                 "all admin connections are in use; request /livez, /readyz or /metrics, close one, or raise \
                  max_admin_connections",
+            ),
+            Self::TooManyUnreadBytes => f.write_str(
+                "too many responses of the admin API are not read yet; read them, try again later, or raise \
+                 max_unread_bytes_per_connection",
             ),
             Self::TooManyHeaders { limit } => {
                 write!(f, "expected at most {limit} header lines, got more; send fewer, or raise max_headers")
@@ -202,6 +210,7 @@ mod tests {
             (E::TooManyObservations, 503, "overloaded"),
             (E::TooManyDashboards, 503, "overloaded"),
             (E::TooManyConnections, 503, "overloaded"),
+            (E::TooManyUnreadBytes, 503, "overloaded"),
             (E::TooManyHeaders { limit: 1 }, 431, "bad-request"),
             (E::KeyTooLong { limit: 1 }, 414, "key-too-long"),
             (E::CallerDeadline, 504, "caller-deadline"),

@@ -42,7 +42,8 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         RequestError::Loading
         | RequestError::TooManyObservations
         | RequestError::TooManyDashboards
-        | RequestError::TooManyConnections => "oneflight; error=proxy_internal_response",
+        | RequestError::TooManyConnections
+        | RequestError::TooManyUnreadBytes => "oneflight; error=proxy_internal_response",
         RequestError::CallerDeadline => "oneflight; error=http_response_timeout",
         RequestError::UnknownPath { .. }
         | RequestError::Method { .. }

@@ -2,7 +2,6 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +48,7 @@ impl<C: Execute> PublicApi<C> {
         &self,
         head: &Parts,
         id: Option<&RequestId>,
-        caller: Option<SocketAddr>,
+        connection: ConnectionInfo,
     ) -> Result<Route<C>, RequestError> {
         self.check(head)?;
         let path = head.uri.path();
@@ -62,7 +61,7 @@ impl<C: Execute> PublicApi<C> {
             }),
             _ if !is_read => Err(RequestError::Method { allow: "GET, HEAD" }),
             (Some(probe), _) => Ok(Route::Probe(probe.respond(&self.clients))),
-            (None, Some(name)) => self.items(name, head, id, caller).map(Route::Items),
+            (None, Some(name)) => self.items(name, head, id, connection).map(Route::Items),
         }
     }
 
@@ -80,7 +79,7 @@ impl<C: Execute> PublicApi<C> {
         name: &str,
         head: &Parts,
         id: Option<&RequestId>,
-        caller: Option<SocketAddr>,
+        connection: ConnectionInfo,
     ) -> Result<ItemsRequest<C>, RequestError> {
         let client = target::client(&self.clients, name)?;
         let call = target::call(head, &client)?;
@@ -96,7 +95,8 @@ impl<C: Execute> PublicApi<C> {
                 call,
                 freshness,
                 id: id.cloned(),
-                caller: caller.map(|caller| caller.ip().to_canonical()),
+                caller: connection.caller.map(|caller| caller.ip().to_canonical()),
+                connection: Some(connection.budget),
             },
             wait,
             parent: TraceContext::extract(&head.headers).map(Box::new),
@@ -111,7 +111,7 @@ impl<C: Execute> Handler for PublicApi<C> {
         connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let id = request_id::of(&head.headers);
-        let response = match self.route(&head, id.as_ref(), connection.caller) {
+        let response = match self.route(&head, id.as_ref(), connection) {
             Ok(Route::Items(request)) => Either::Left(request.respond()),
             Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
             Err(error) => Either::Right(ready(Err(error))),
@@ -167,9 +167,10 @@ impl<C: Execute> ItemsRequest<C> {
                 .await
                 .map_err(|_| RequestError::CallerDeadline)?,
         };
-        let mut response = render(&reply);
+        let flight = reply.flight;
+        let mut response = render(reply);
         let headers = response.headers_mut();
-        if let Some(info) = reply.flight {
+        if let Some(info) = flight {
             let bypass = is_fresh || self.client.settings().sharing == Sharing::Observed;
             let status = cache_status(info.role, bypass);
             headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
@@ -181,12 +182,15 @@ impl<C: Execute> ItemsRequest<C> {
     }
 }
 
-fn render(reply: &Reply) -> Response<Body> {
-    match &reply.result {
-        Ok(outcome) => respond_with(StatusCode::OK, "application/json", outcome.json()),
+fn render(reply: Reply) -> Response<Body> {
+    match reply.result {
+        Ok(outcome) => {
+            let json = reply.json.unwrap_or_else(|| outcome.json());
+            respond_with(StatusCode::OK, "application/json", json)
+        }
         Err(error) => {
-            let mut response = failure(error);
-            if let Some(status) = proxy_status::of_failure(error) {
+            let mut response = failure(&error);
+            if let Some(status) = proxy_status::of_failure(&error) {
                 response.headers_mut().insert(PROXY_STATUS, status);
             }
             response

@@ -62,6 +62,14 @@ impl MemoryPlan {
                 connections.saturating_mul(connection),
                 "limits.max_connections",
             ),
+            part(
+                "unread answers",
+                // The admin API has a budget of its own.
+                limits
+                    .max_unread_bytes
+                    .saturating_add(limits.max_unread_bytes_per_connection),
+                "limits.max_unread_bytes",
+            ),
             part("program", BASE, ""),
         ];
         Self {

@@ -38,6 +38,11 @@ pub(super) struct ByReason {
     pub(super) reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByListener {
+    pub(super) listener: &'static str,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buckets(&'static [f64]);
 
@@ -81,6 +86,8 @@ pub(super) struct Families {
     pub(super) lost_lines: Family<ByReason, Counter>,
     /// Set whenever they are read.
     pub(super) gauges: Vec<(Family<ByClient, Gauge>, ReadGauge)>,
+    /// Set whenever they are read.
+    pub(super) unread: Family<ByListener, Gauge>,
     /// Set whenever it is read.
     pub(super) observations: Gauge,
     /// Set whenever it is read.
@@ -166,6 +173,12 @@ impl Families {
                     of.usage.connections
                 }),
             ],
+            unread: registry.add(
+                "unread_bytes",
+                "Bytes held for callers, and for the admin API: requests in progress, and answers that are not read yet",
+                None,
+                Family::default(),
+            ),
             tasks: registry.add(
                 "tasks",
                 "Tasks of the process, including one for each connection",
