@@ -117,7 +117,8 @@ impl Upstream {
         let url = request.uri().clone();
         let proxy = proxy_of(self.policy.proxy.as_ref(), &url);
         let upload = request.body_mut().begin(&guard, timeouts.deadline);
-        let response = match self.sender.send(request, &timeouts, &guard).await {
+        let response = self.sender.send(request, &upload, &timeouts, &guard);
+        let response = match response.await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let reason = "the upstream switched protocols without an Upgrade in the request";
                 Err(RequestFailure::malformed(reason.to_owned()))

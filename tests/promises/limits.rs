@@ -3,7 +3,8 @@
 use http::StatusCode;
 use oneflight_tests::caller::{Answer as HttpAnswer, get, get_with};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{PATIENT, Service};
+use oneflight_tests::process::{PATIENT, Service, run};
+use oneflight_tests::uploads::Uploads;
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{artifacts, failsafe};
 
@@ -312,4 +313,45 @@ async fn a_refusal_names_the_setting_that_would_have_admitted_the_caller() {
         line.is_some_and(|line| line.contains(" flight client=\"executions\"")),
         "{log}"
     );
+}
+
+// fault 24
+#[tokio::test]
+async fn the_log_says_which_part_of_a_request_timed_out() {
+    let held = Upstream::start(Answer::Held).await;
+    let uploads = Uploads::start(None).await;
+    let folder = Folder::new();
+    for (key, limits, part) in [
+        (
+            format!("upload:bare:answered:{}/read", uploads.origin()),
+            "request_timeout = '200ms'",
+            "the request's body",
+        ),
+        (
+            format!("upload:chunked:answered:{}/read", uploads.origin()),
+            "first_byte_timeout = '200ms'",
+            "the first byte of the response to a request whose body was not complete",
+        ),
+        (
+            format!("ask:{}", held.origin()),
+            "first_byte_timeout = '200ms'",
+            "the first byte",
+        ),
+    ] {
+        let file = format!(
+            "[clients.a]\ncomponent = '{}'\nprobe = '{key}'\nallow = ['{}', '{}']\n\
+             [clients.a.limits]\nflight_timeout = '1h'\n{limits}\n",
+            artifacts::MISBEHAVING,
+            held.origin(),
+            uploads.origin()
+        );
+        let file = folder.write("oneflight.toml", file.as_bytes());
+        let output = run(&["config", "check", &file]).await;
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        let setting = limits.split(' ').next().unwrap();
+        let expected = format!("a request of the guest failed: {part} timed out; raise {setting}");
+        assert!(log.contains(&expected), "{expected:?} is not in {log}");
+        assert!(!log.contains("connecting"), "{log}");
+    }
 }

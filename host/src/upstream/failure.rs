@@ -228,6 +228,12 @@ impl RequestFailure {
     }
 }
 
+impl fmt::Display for RequestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 impl ConnectError {
     /// The error of hyper-util's and hyper-rustls' connectors.
     pub(super) fn from_connector(error: &(dyn StdError + Send + Sync + 'static)) -> Self {

@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::connect::{Connector, max_requests_in_flight};
 use super::connection::{ConnectionRecord, retire_if_old};
@@ -26,6 +27,7 @@ use super::interim::InterimResponses;
 use super::request;
 use super::request_body::RequestBody;
 use super::timeouts::Timeouts;
+use super::upload::Upload;
 use crate::flight_context::RequestGuard;
 use crate::model::Limits;
 
@@ -66,26 +68,28 @@ impl Sender {
         }
     }
 
-    /// The response to `request`. If all of the client's connections are in use, it waits for one. `timeouts` cover
-    /// the wait and both attempts.
+    /// The response to `request`, whose body is `upload`'s. If all of the client's connections are in use, it waits for
+    /// one. `timeouts` cover the wait and both attempts.
     pub(super) async fn send(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
+        upload: &Upload,
         timeouts: &Timeouts,
         guard: &RequestGuard,
     ) -> Result<Response<Incoming>, RequestFailure> {
         let replay = Replay::of(&request);
+        timeouts.until_ready(request::ready(&mut request)).await?;
+        let due = timeouts.connection_due();
         let permits = Arc::clone(&self.permits);
-        let connected = async {
+        let permitted = async {
             // The semaphore is never closed, so this is never an error.
             if let Ok(permit) = permits.acquire_owned().await {
                 guard.hold(permit);
             }
         };
-        let (error, connection) = match self
-            .attempt(&self.pooled, request, timeouts, connected)
-            .await?
-        {
+        timeouts.until_permitted(permitted, due).await?;
+        let first = self.attempt(&self.pooled, request, upload, timeouts, due);
+        let (error, connection) = match first.await? {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -97,29 +101,28 @@ impl Sender {
             return Err(RequestFailure::no_response(&error));
         };
         guard.resent(&why);
-        let second = self.attempt(&self.unpooled, replay.into_request(), timeouts, async {});
+        let (request, due) = (replay.into_request(), timeouts.connection_due());
+        let second = self.attempt(&self.unpooled, request, upload, timeouts, due);
         second
             .await?
             .map_err(|(error, _)| RequestFailure::no_response(&error))
     }
 
-    /// Sends `request` over a connection of `client`, once `ready`. The inner error is that of the connection; the outer
-    /// one says why the request or its response is not permitted, or that it timed out.
+    /// Sends `request` over a connection of `client`, which it must have when it is `due`. The inner error is that of the
+    /// connection; the outer one says why the response is not permitted, or that it timed out.
     async fn attempt(
         &self,
         client: &Client<Connector, RequestBody>,
         mut request: Request<RequestBody>,
+        upload: &Upload,
         timeouts: &Timeouts,
-        ready: impl Future<Output = ()>,
+        due: Instant,
     ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure>
     {
         let max = self.max_interim_responses;
         let interim = InterimResponses::count(&mut request, max);
         let mut connection = capture_connection(&mut request);
         let mut exchange = pin!(async {
-            let cut = request::ready(&mut request).await;
-            cut.map_err(RequestFailure::cut)?;
-            ready.await;
             tokio::select! {
                 // The response may follow in the same read.
                 biased;
@@ -127,12 +130,12 @@ impl Sender {
                 outcome = client.request(request) => Ok(outcome),
             }
         });
-        let early = timeouts.until_connected(exchange.as_mut(), &mut connection);
+        let early = timeouts.until_connected(exchange.as_mut(), &mut connection, due);
         let early = early.await?;
         retire_if_old(&connection);
         let outcome = match early {
             Some(outcome) => outcome,
-            None => timeouts.until_first_byte(exchange).await?,
+            None => timeouts.until_first_byte(exchange, upload).await?,
         }?;
         Ok(outcome.map_err(|error| (error, connection)))
     }

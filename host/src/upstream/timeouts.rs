@@ -7,13 +7,15 @@ use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions};
 
+use super::cut::CutReason;
 use super::failure::RequestFailure;
+use super::upload::Upload;
 use crate::model::Limits;
 
 /// The timeouts of one request. A guest may lower the host's, and never raise them.
 pub(super) struct Timeouts {
-    /// From the start of an attempt to its connection. It covers the wait for a permit, too. The host's own limit on
-    /// connecting is the connector's, since a connection may serve another request than the one that opened it.
+    /// From when an attempt could be sent to its connection. It covers the wait for a permit, too. The host's own limit
+    /// on connecting is the connector's, since a connection may serve another request than the one that opened it.
     connect: Duration,
     first_byte: Duration,
     /// Between two parts of the body.
@@ -48,11 +50,41 @@ impl Timeouts {
         }
     }
 
-    /// Waits until `exchange`, one attempt, has a connection. Returns its outcome if it ends before.
+    /// Waits until the guest has sent as much of its body as `ready` needs. No connection is used meanwhile.
+    pub(super) async fn until_ready(
+        &self,
+        ready: impl Future<Output = Result<(), CutReason>>,
+    ) -> Result<(), RequestFailure> {
+        let ready = timeout_at(self.deadline, ready).await;
+        let ready = ready.unwrap_or(Err(CutReason::TimedOut));
+        ready.map_err(RequestFailure::cut)
+    }
+
+    /// When an attempt that can be sent from now on must have a connection.
+    pub(super) fn connection_due(&self) -> Instant {
+        self.deadline.min(Instant::now() + self.connect)
+    }
+
+    /// Waits for `permit`, without which no connection may be used, until `due`.
+    pub(super) async fn until_permitted(
+        &self,
+        permit: impl Future<Output = ()>,
+        due: Instant,
+    ) -> Result<(), RequestFailure> {
+        let part = "the wait for one of the client's connections (max_connections)";
+        match timeout_at(due, permit).await {
+            // A request that times out now may pass on its permit in the same moment.
+            Ok(()) if Instant::now() < due => Ok(()),
+            _ => Err(self.not_connected(part, due)),
+        }
+    }
+
+    /// Waits until `exchange`, one attempt, has a connection, until `due`. Returns its outcome if it ends before.
     pub(super) async fn until_connected<T>(
         &self,
         mut exchange: Pin<&mut impl Future<Output = T>>,
         connection: &mut CaptureConnection,
+        due: Instant,
     ) -> Result<Option<T>, RequestFailure> {
         let connected = async {
             tokio::select! {
@@ -61,24 +93,31 @@ impl Timeouts {
                 _ = connection.wait_for_connection_metadata() => None,
             }
         };
-        let due = self.deadline.min(Instant::now() + self.connect);
         let connected = timeout_at(due, connected).await;
-        connected.map_err(|_| {
-            let setting = self.setting(due, self.settings.connect);
-            RequestFailure::timed_out("connecting", setting, Error::ConnectionTimeout)
-        })
+        connected.map_err(|_| self.not_connected("connecting", due))
+    }
+
+    fn not_connected(&self, part: &str, due: Instant) -> RequestFailure {
+        let setting = self.setting(due, self.settings.connect);
+        RequestFailure::timed_out(part, setting, Error::ConnectionTimeout)
     }
 
     /// The outcome of `exchange`, which has a connection now, if its first byte arrives in time.
     pub(super) async fn until_first_byte<T>(
         &self,
         exchange: impl Future<Output = T>,
+        upload: &Upload,
     ) -> Result<T, RequestFailure> {
         let due = self.deadline.min(Instant::now() + self.first_byte);
         let outcome = timeout_at(due, exchange).await;
         outcome.map_err(|_| {
             let setting = self.setting(due, self.settings.first_byte);
-            RequestFailure::timed_out("the first byte", setting, Error::HttpResponseTimeout)
+            let part = if upload.is_open() {
+                "the first byte of the response to a request whose body was not complete"
+            } else {
+                "the first byte"
+            };
+            RequestFailure::timed_out(part, setting, Error::HttpResponseTimeout)
         })
     }
 
@@ -114,6 +153,8 @@ impl TimeoutSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
 
     #[test]
@@ -134,5 +175,25 @@ mod tests {
             assert_eq!(timeouts.between_bytes, limits.between_bytes_timeout);
             assert_eq!(timeouts.connect, limits.request_timeout);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_a_permit_and_one_for_the_guest_are_not_reported_as_connecting() {
+        let timeouts = Timeouts::new(RequestOptions::default(), &Limits::default());
+        let due = timeouts.connection_due();
+        assert_eq!(due, timeouts.deadline);
+        let waiting = timeouts.until_permitted(pending(), due);
+        let failure = waiting.await.unwrap_err().to_string();
+        let part = "the wait for one of the client's connections (max_connections) timed out";
+        assert!(failure.starts_with(part), "{failure}");
+        // It is passed on by a request that times out in the same moment.
+        let late = timeouts.until_permitted(ready(()), due).await.unwrap_err();
+        assert_eq!(late.to_string(), failure);
+        let failure = timeouts.until_ready(pending()).await.unwrap_err();
+        let failure = failure.to_string();
+        assert!(
+            failure.starts_with("the request's body timed out; raise request_timeout"),
+            "{failure}"
+        );
     }
 }

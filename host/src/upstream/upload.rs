@@ -79,6 +79,11 @@ impl Upload {
         }
     }
 
+    /// Whether hyper does not have all of the body yet.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.lock(), Phase::Open { .. })
+    }
+
     /// Records that hyper has all of the body or has dropped it. Fails if the body was cut before.
     pub(super) fn finish(&self) -> Result<(), CutReason> {
         let mut phase = self.lock();
