@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::pin::pin;
+use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::poll;
@@ -330,23 +331,30 @@ async fn a_compiler_is_limited_before_it_reads_and_inherits_nothing() {
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
 }
 
+// fault 86
 #[tokio::test]
 async fn a_compiler_ends_when_its_parent_is_killed() {
     let folder = Folder::new();
     let file = folder.write("bomb.wasm", &bomb::of_time());
-    let mut parent = oneflight(&["check", &file]).spawn().unwrap();
-    let compiler = compiler_of(parent.id().unwrap()).await;
-    parent.kill().await.unwrap();
-    failsafe("the compiler to end", async {
-        // Where it is a zombie, its new parent reaps it.
-        let runs = |path: &Path, stat: &str| {
-            path.ends_with(compiler.to_string()) && !stat.contains(") Z ")
-        };
-        while !processes(runs).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let serve = ["serve", "--component", &file, "--listen", "127.0.0.1:0"];
+    for args in [
+        &["check", &file][..],
+        &[&serve[..], &["--admin", "off"]].concat(),
+    ] {
+        let mut parent = oneflight(args).stderr(Stdio::null()).spawn().unwrap();
+        let compiler = compiler_of(parent.id().unwrap()).await;
+        parent.kill().await.unwrap();
+        failsafe("the compiler to end", async {
+            // Where it is a zombie, its new parent reaps it.
+            let runs = |path: &Path, stat: &str| {
+                path.ends_with(compiler.to_string()) && !stat.contains(") Z ")
+            };
+            while !processes(runs).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
