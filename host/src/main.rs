@@ -8,7 +8,7 @@ use std::{env, io};
 use clap::Parser;
 use cli::capacity::MAX_BLOCKING_THREADS;
 use cli::signals::{Signals, is_serve};
-use cli::stderr::{self, print_line};
+use cli::stderr::{FlushAtEnd, print_line};
 use oneflight::printable::{Escape, escape_lines};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::{Builder, Runtime};
@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
+    let _flush = FlushAtEnd;
     // First of all: a signal that arrives before its handler ends the process.
     let early = is_serve(env::args_os().skip(1)).then(start_serving);
     let arguments = cli::Arguments::parse();
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(arguments.run(signals));
     // Does not wait for blocking tasks, such as a name lookup that hangs or a component that is still compiling.
     runtime.shutdown_background();
-    let code = match ended {
+    match ended {
         Ok(code) => code,
         // The reader of the output has closed it, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -49,9 +50,7 @@ fn main() -> ExitCode {
             print_line!("error: {text}");
             ExitCode::FAILURE
         }
-    };
-    stderr::flush();
-    code
+    }
 }
 
 /// A runtime, and the signals of a service, which it handles from now on.

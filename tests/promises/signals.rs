@@ -14,14 +14,7 @@ use oneflight_tests::upstream::{Answer, ITEMS_JSON, Upstream};
 use oneflight_tests::{bomb, failsafe};
 
 use crate::compiling::compiler_of;
-
-/// A file with the client `a` in front of `upstream`.
-fn asking(upstream: &Upstream) -> String {
-    format!(
-        "[clients.a]\nbase_url = '{}/items'\nlimits.flight_timeout = '1h'\n",
-        upstream.origin()
-    )
-}
+use crate::configuration::asking;
 
 /// Waits until the process has ended.
 async fn gone(process: u32) {
@@ -105,6 +98,29 @@ fn handles(process: u32, signal: u32) -> bool {
     let mut lines = status.lines();
     let caught = lines.find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
+// fault 85
+#[tokio::test]
+async fn a_second_signal_ends_the_service_at_once_and_its_log_is_complete() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let folder = Folder::new();
+    let text = format!("{PATIENT}shutdown_delay = '1h'\n{}", asking(&upstream));
+    let file = folder.write("a.toml", text.as_bytes());
+    let service = Service::start(&["--config", &file]).await;
+    let address = service.address;
+    let open = tokio::spawn(get(address, "/v1/a/items?x=1"));
+    upstream.requested(1).await;
+    service.terminate();
+    service.logged("shutting down").await;
+    service.terminate();
+    let (exit, log) = service.ended().await;
+    assert_eq!(exit, Some(130), "{log}");
+    assert!(
+        log.ends_with("a second signal: open flights are abandoned\n"),
+        "{log}"
+    );
+    drop(open);
 }
 
 // fault 86

@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::stderr::flush_before_exit;
+
 /// The signals that a service handles. Until they are created, SIGHUP ends the process.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -51,6 +53,8 @@ impl Signals {
             tracing::info!("shutting down: open flights may land");
             tokio::spawn(async move {
                 next().await;
+                tracing::warn!("a second signal: open flights are abandoned");
+                flush_before_exit();
                 std::process::exit(130);
             });
         };

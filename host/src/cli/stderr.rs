@@ -13,7 +13,7 @@ use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What waits to be written: 1 MiB, several thousand lines.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
@@ -24,7 +24,7 @@ const MAX_WRITE_BYTES: usize = 64 << 10;
 /// The pause after a failed write. An immediate retry would spin.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long the end of the program waits for a reader that reads nothing.
+/// How long the end of the program waits for a reader that reads nothing, and the second signal for any reader.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
@@ -78,10 +78,22 @@ pub(super) fn start_queue() {
     }
 }
 
-/// Waits until the queue is written, or until its reader has read nothing for a second.
-pub(crate) fn flush() {
+/// When it is dropped, at the end of the program or by a panic, waits until the queue is written, or until its reader
+/// has read nothing for a second.
+pub(crate) struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        if let Some(queue) = QUEUE.get() {
+            queue.flush();
+        }
+    }
+}
+
+/// Waits until the queue is written, or until a second has passed: other threads may go on filling it.
+pub(super) fn flush_before_exit() {
     if let Some(queue) = QUEUE.get() {
-        queue.flush();
+        queue.flush_until(Instant::now() + FLUSH_TIMEOUT);
     }
 }
 
@@ -136,6 +148,19 @@ impl Queue {
         Dropped {
             lines: state.dropped,
             is_over: !state.has_failed && state.queued.len() <= MAX_QUEUED_BYTES / 2,
+        }
+    }
+
+    /// Waits until `end` at most.
+    fn flush_until(&self, end: Instant) {
+        let mut state = self.lock();
+        while state.is_writing || !state.queued.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let woken = self.changed.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -269,6 +294,34 @@ mod tests {
             is_over: true,
         };
         assert_eq!(queue.dropped(), expected);
+    }
+
+    #[test]
+    fn a_flush_before_the_exit_waits_for_what_is_queued_and_ends_at_its_time() {
+        let (queue, seen, result) = queue();
+        queue.push(b"first\n");
+        assert_eq!(seen.recv().unwrap(), "first\n");
+        // The write does not return.
+        queue.flush_until(Instant::now() + Duration::from_millis(10));
+        let flushing = Arc::clone(&queue);
+        let day = Duration::from_secs(86_400);
+        let flushed = thread::spawn(move || flushing.flush_until(Instant::now() + day));
+        result.send(Ok(6)).unwrap();
+        flushed.join().unwrap();
+        assert!(queue.lock().queued.is_empty());
+    }
+
+    #[test]
+    fn a_panic_waits_for_what_is_queued() {
+        start_queue();
+        let panicked = thread::spawn(|| {
+            let _flush = FlushAtEnd;
+            print_line!("a line before a panic");
+            panic!("as expected");
+        });
+        assert!(panicked.join().is_err());
+        let state = QUEUE.get().unwrap().lock();
+        assert!(state.queued.is_empty() && !state.is_writing);
     }
 
     #[test]
