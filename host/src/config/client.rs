@@ -1,11 +1,14 @@
 //! [`ClientConfig`]: a client as a file or flags describe it, checked before anything is loaded.
 
+mod certificates;
+mod error;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use client_settings::{BASE_URL, Problem, SettingError};
+use client_settings::{BASE_URL, Problem};
 use http::Uri;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -15,13 +18,13 @@ use super::builtin;
 use super::existing_file::expect_file;
 use super::instances::InstancesSetting;
 use super::text;
-use super::value::{self, OriginError, SecretValue};
+use super::value::{self, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, Sharing};
 use crate::settings::{Instances, Settings};
-use crate::upstream::{
-    AllowRule, ClientIdentity, ClientIdentityError, Proxy, ProxyError, Roots, UpstreamPolicy,
-};
+use crate::upstream::{AllowRule, ClientIdentity, Proxy, Roots, UpstreamPolicy};
+
+pub use self::error::ClientConfigError;
 
 /// A client, served at /v1/NAME/items?x=KEY.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -188,93 +191,6 @@ enum AbandonedSetting {
     Finish,
 }
 
-/// Why a client's settings cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientConfigError {
-    /// A variable or a file cannot be read.
-    Origin(OriginError),
-    /// This file has no root certificates that can be used.
-    Certificates {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The built-in client would refuse this setting.
-    Setting(SettingError),
-    /// These files have no certificate and key that belong together.
-    Identity {
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// What is wrong with them.
-        why: ClientIdentityError,
-    },
-    /// A client certificate without its key, or the reverse.
-    HalfIdentity {
-        /// The setting that is there.
-        set: &'static str,
-        /// The one that is not.
-        missing: &'static str,
-    },
-    /// The proxy cannot be used.
-    Proxy(ProxyError),
-    /// This setting has two values.
-    SetTwice(String),
-    /// The built-in client has no upstream.
-    NoUpstream,
-    /// The URL of the upstream is not valid. It may contain a secret, so the message does not repeat it.
-    BaseUrl,
-}
-
-const EXAMPLE: &str = "'http://localhost:3000/items?id={x}'";
-
-impl From<OriginError> for ClientConfigError {
-    fn from(error: OriginError) -> Self {
-        Self::Origin(error)
-    }
-}
-
-impl Display for ClientConfigError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Origin(error) => error.fmt(f),
-            Self::Certificates { file, why } => write!(f, "cannot use {}: {why}", file.display()),
-            Self::Setting(error) => error.fmt(f),
-            Self::Identity {
-                certificate,
-                key,
-                why,
-            } => {
-                let (certificate, key) = (certificate.display(), key.display());
-                write!(f, "cannot use {certificate} and {key}: {why}")
-            }
-            Self::HalfIdentity { set, missing } => {
-                write!(f, "expected {missing} beside {set}, got none; set both")
-            }
-            Self::Proxy(error) => error.fmt(f),
-            Self::SetTwice(name) => {
-                write!(
-                    f,
-                    "expected one value for {name}, got two; remove one of them"
-                )
-            }
-            Self::NoUpstream => write!(
-                f,
-                "expected an upstream for the built-in client, got none; add --base-url {EXAMPLE}, or \
-                 base_url in the file"
-            ),
-            Self::BaseUrl => write!(
-                f,
-                "expected http[s]://host[:port]/... for BASE_URL, got another form; write it like {EXAMPLE}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ClientConfigError {}
-
 impl Default for ClientConfig {
     fn default() -> Self {
         Self::new("")
@@ -361,44 +277,6 @@ impl ClientConfig {
         }
     }
 
-    /// Trusts the root certificates in `file`, and none of the system's.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, or has none.
-    pub fn set_ca_file(&mut self, file: &Path) -> Result<(), ClientConfigError> {
-        let pem = read(file)?;
-        self.roots = Roots::from_pem(&pem).map_err(|why| ClientConfigError::Certificates {
-            file: file.to_owned(),
-            why: format!("{why:#}"),
-        })?;
-        self.ca_file = Some(file.to_owned());
-        Ok(())
-    }
-
-    /// Identifies the client to upstreams by the certificate in the file `certificate`, whose private key is in the file
-    /// `key`.
-    ///
-    /// # Errors
-    ///
-    /// When one of them cannot be read, or they do not belong together.
-    pub fn set_identity(
-        &mut self,
-        certificate: &Path,
-        key: &Path,
-    ) -> Result<(), ClientConfigError> {
-        let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
-        let identity = identity.map_err(|why| ClientConfigError::Identity {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            why,
-        })?;
-        self.identity = Some(identity);
-        self.client_certificate = Some(certificate.to_owned());
-        self.client_key = Some(key.to_owned());
-        Ok(())
-    }
-
     /// Sends requests through a proxy: the one of this URL, or those of the environment for `environment`.
     pub fn set_proxy(&mut self, proxy: &str) {
         self.proxy = Some(SecretValue::written(proxy));
@@ -438,27 +316,8 @@ impl ClientConfig {
             let read = value.resolve(folder);
             read.map_err(|why| about_variable(variable, &why))?;
         }
-        if let Some(file) = self.ca_file.take() {
-            let read = self.set_ca_file(&folder.join(file));
-            read.map_err(|why| about("ca_file", &why))?;
-        }
-        match (self.client_certificate.take(), self.client_key.take()) {
-            (Some(certificate), Some(key)) => {
-                let read = self.set_identity(&folder.join(certificate), &folder.join(key));
-                read.map_err(|why| about("client_certificate", &why))?;
-            }
-            (None, None) => {}
-            (certificate, _) => {
-                let (set, missing) = match certificate {
-                    Some(_) => ("client_certificate", "client_key"),
-                    None => ("client_key", "client_certificate"),
-                };
-                return Err(about(
-                    set,
-                    &ClientConfigError::HalfIdentity { set, missing },
-                ));
-            }
-        }
+        self.read_certificates(folder)
+            .map_err(|(setting, why)| about(setting, &why))?;
         let base_url = self.base_url.is_some();
         self.complete().map_err(|why| match &why {
             ClientConfigError::Setting(error) if base_url && error.setting() == BASE_URL => {
@@ -537,13 +396,6 @@ impl ClientConfig {
             limits: self.limits.clone(),
         }
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, OriginError> {
-    std::fs::read(file).map_err(|why| OriginError::Unreadable {
-        file: file.to_owned(),
-        why: why.to_string(),
-    })
 }
 
 /// A URL may have a password, so it is shown as a secret is.

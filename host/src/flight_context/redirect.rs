@@ -44,7 +44,7 @@ impl RedirectTarget {
         let own_scheme = url.scheme_str().unwrap_or_default();
         let with_scheme = location
             .split_once(':')
-            .filter(|(scheme, _)| is_scheme(scheme));
+            .filter(|(scheme, _)| is_url_scheme(scheme));
         let (origin, path) = match with_scheme {
             Some((scheme, rest)) => match rest.strip_prefix("//") {
                 Some(rest) => split(scheme, rest),
@@ -119,7 +119,7 @@ impl MaskedTarget<'_> {
 }
 
 /// RFC 3986, section 3.1: a letter, and then letters, digits and `+-.`.
-fn is_scheme(text: &str) -> bool {
+fn is_url_scheme(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_plain)
 }

@@ -145,7 +145,7 @@ fn challenges(headers: &HeaderMap) -> Vec<String> {
             let parameter = part.trim_start()[scheme.len()..]
                 .trim_start()
                 .starts_with('=');
-            if is_scheme(scheme) && !parameter {
+            if is_authentication_scheme(scheme) && !parameter {
                 schemes.push(scheme.to_owned());
             }
         }
@@ -154,7 +154,7 @@ fn challenges(headers: &HeaderMap) -> Vec<String> {
     schemes
 }
 
-fn is_scheme(text: &str) -> bool {
+fn is_authentication_scheme(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=MAX_SCHEME_BYTES).contains(&text.len()) && text.bytes().all(is_plain)
 }
