@@ -204,6 +204,7 @@ mod tests {
     fn each_execution_of_an_instance_has_its_own_limit_and_its_own_tail() {
         let output = GuestOutput::new(8, &ClientMetrics::default());
         let mut stream = output.stream(StdStream::Stderr);
+        assert!(stream.check_write().unwrap() > 0);
         stream.write(Bytes::from_static(b"1234567890")).unwrap();
         output.end();
         output.begin(8, &ClientMetrics::default());

@@ -94,6 +94,8 @@ impl<G> HttpBody for Guarded<G> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::Full;
 
     use super::*;
@@ -101,5 +103,32 @@ mod tests {
     #[test]
     fn it_is_no_larger_than_a_body_that_is_always_complete() {
         assert_eq!(size_of::<Body>(), size_of::<Full<Bytes>>());
+    }
+
+    #[tokio::test]
+    async fn a_complete_body_is_one_frame_and_then_at_its_end() {
+        let mut body = Body::Whole(Bytes::from_static(b"abc"));
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(3));
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "abc");
+        assert!(body.is_end_stream());
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_guard_is_dropped_at_the_end_of_its_body() {
+        let guard = Arc::new(());
+        for bytes in ["", "abc"] {
+            let body = Body::Whole(Bytes::from_static(bytes.as_bytes()));
+            let mut body = body.guarded_by(Arc::clone(&guard));
+            assert_eq!(Arc::strong_count(&guard), 2);
+            assert_eq!(body.is_end_stream(), bytes.is_empty());
+            let frame = body.frame().await;
+            assert_eq!(frame.is_some(), !bytes.is_empty());
+            assert!(body.is_end_stream());
+            // The frame was the last one, so hyper may read no further.
+            assert_eq!(Arc::strong_count(&guard), 1);
+        }
     }
 }

@@ -170,6 +170,8 @@ fn problem(status: StatusCode, code: &'static str, detail: &dyn Display) -> Resp
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn details(response: &Response<Body>) -> ProblemDetails {
@@ -213,8 +215,21 @@ mod tests {
                 detail: error.to_string(),
             };
             assert_eq!(details(&response), expected);
+            assert!(!expected.detail.is_empty(), "{error:?}");
             let retry_after = response.headers().get(header::RETRY_AFTER);
             assert_eq!(retry_after.is_some(), status == 503, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_failure_that_an_upstream_may_lift_has_its_retry_after() {
+        let after = |seconds: Option<u64>| {
+            let retry_after = seconds.map(Duration::from_secs);
+            failure(&ClientError::RateLimited { retry_after })
+        };
+        assert_eq!(after(Some(7)).headers()[header::RETRY_AFTER], "7");
+        assert!(!after(None).headers().contains_key(header::RETRY_AFTER));
+        let cancelled = failure(&ClientError::Cancelled);
+        assert_eq!(cancelled.headers()[header::RETRY_AFTER], "1");
     }
 }

@@ -207,6 +207,7 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::component::ComponentClient;
 
     #[test]
     fn cache_status_says_whether_the_request_was_collapsed_or_could_not_be() {
@@ -217,6 +218,49 @@ mod tests {
         );
         for role in [Role::Leader, Role::Follower] {
             assert_eq!(cache_status(role, true), "oneflight; fwd=bypass");
+        }
+    }
+
+    #[test]
+    fn a_request_is_checked_before_it_is_routed() {
+        let limits = ServerLimits {
+            max_headers: 2,
+            ..ServerLimits::default()
+        };
+        let clients = Arc::new(ClientRegistry::<ComponentClient>::named([]));
+        let api = PublicApi::new(clients, &limits);
+        let route = |method: Method, path: &str, headers: &[&'static str]| {
+            let mut request = http::Request::new(());
+            *request.method_mut() = method;
+            *request.uri_mut() = path.parse().unwrap();
+            for name in headers {
+                let value = HeaderValue::from_static("a");
+                request.headers_mut().append(*name, value);
+            }
+            api.route(&request.into_parts().0, None, None)
+        };
+        for method in [Method::GET, Method::HEAD] {
+            let routed = route(method, "/livez", &["host", "x"]);
+            assert!(matches!(routed, Ok(Route::Probe(_))));
+        }
+        for (method, path, headers, expected) in [
+            (
+                Method::GET,
+                "/livez",
+                &["host", "x", "x"][..],
+                "max_headers",
+            ),
+            (Method::GET, "/livez", &["x"], "Host"),
+            (Method::POST, "/livez", &["host"], "GET, HEAD"),
+            (Method::POST, "/v1/a/items?x=1", &["host"], "GET, HEAD"),
+            (Method::GET, "/v1/a/items?x=1", &["host"], "named \"a\""),
+            (Method::POST, "/a", &["host"], "/v1/{client}"),
+        ] {
+            let Err(refused) = route(method, path, headers) else {
+                panic!("{path} is not refused");
+            };
+            let refused = refused.to_string();
+            assert!(refused.contains(expected), "{refused}");
         }
     }
 }

@@ -73,6 +73,8 @@ mod tests {
             call_in("x=12345678901", 10),
             Err(RequestError::KeyTooLong { limit: 10 })
         ));
+        let longest = call_in("x=1234567890", 10).unwrap();
+        assert_eq!(longest.x(), Some("1234567890"));
     }
 
     #[test]

@@ -378,4 +378,27 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_rule_for_subdomains_does_not_cover_a_name_that_is_empty_before_the_dot() {
+        let rule: AllowRule = "http://*.a.example".parse().unwrap();
+        let named = |name: &str| Target {
+            scheme: Scheme::HTTP,
+            host: Host::Name(name.to_owned()),
+            port: 80,
+        };
+        assert!(rule.covers(&named("b.a.example")));
+        assert!(!rule.covers(&named(".a.example")));
+    }
+
+    #[test]
+    fn a_target_has_the_port_of_its_url_or_of_its_scheme() {
+        for (url, port) in [
+            ("http://a", 80),
+            ("https://a", 443),
+            ("http://a:8080", 8_080),
+        ] {
+            assert_eq!(target(url).port(), port);
+        }
+    }
 }

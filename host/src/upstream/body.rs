@@ -280,6 +280,8 @@ mod tests {
             };
             let timeouts = Timeouts::new(options, &limits);
             let (body, _expiry) = CappedBody::new(incoming, 3, &timeouts, guard);
+            assert!(!body.is_end_stream());
+            assert_eq!(body.size_hint().exact(), Some(3));
             let read = body.collect().await.map(|body| body.to_bytes().len());
             assert_eq!(read.ok(), whole.then_some(3), "{pauses:?}");
             sending.abort();

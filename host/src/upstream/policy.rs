@@ -217,4 +217,16 @@ mod tests {
         let admitted = policy(&[], &[]).admit("name.example", vec![private, public]);
         assert_eq!(admitted, Ok(vec![public]));
     }
+
+    #[test]
+    fn only_listed_targets_get_the_trace_context() {
+        let policy = UpstreamPolicy {
+            trace: vec!["http://a.example".parse().unwrap()],
+            ..UpstreamPolicy::default()
+        };
+        for (url, expected) in [("http://a.example/", true), ("http://b.example/", false)] {
+            let target = Target::of(&url.parse().unwrap()).unwrap();
+            assert_eq!(policy.traces(&target), expected, "{url}");
+        }
+    }
 }
