@@ -233,6 +233,7 @@ mod tests {
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
     use tracing_subscriber::registry::LookupSpan;
 
+    use super::failure;
     use crate::client::{Client, Execute};
     use crate::flight_context::FlightContext;
     use crate::model::{Call, ClientError, Generation, Items, Outcome};
@@ -334,5 +335,15 @@ mod tests {
                 && traced.fields.contains("role=\"follower\"")
         );
         assert!(!format!("{}{:?}", traced.fields, traced.lines).contains("secret"));
+    }
+
+    #[test]
+    fn an_error_about_the_key_is_no_failure() {
+        let failed = |error: ClientError| failure(&Err(error)).cloned();
+        assert_eq!(failed(ClientError::InvalidKey), None);
+        assert_eq!(failed(ClientError::NotFound), None);
+        let trap = ClientError::GuestTrap;
+        assert_eq!(failed(trap.clone()), Some(trap));
+        assert_eq!(failure(&Ok(Items::new(vec![]).unwrap().into())), None);
     }
 }
