@@ -8,6 +8,8 @@ use oneflight_tests::uploads::Uploads;
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{artifacts, failsafe};
 
+use crate::metrics::{scrape, value};
+
 /// A client of the misbehaving guest, with one limit that its key reaches.
 struct Reached {
     /// Its limits in the file. All times that it does not set are an hour.
@@ -283,6 +285,17 @@ async fn a_refusal_names_the_setting_that_would_have_admitted_the_caller() {
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         let detail = detail(&refused);
         assert!(detail.ends_with(&format!("raise {setting}")), "{detail}");
+    }
+    // A flight that waits for its execution in vain is counted in `executions`, and any other refusal for its caller.
+    let metrics = scrape(service.admin).await;
+    for (client, limit) in [
+        ("flights", "flights"),
+        ("callers", "callers"),
+        ("executions", "executions"),
+        ("fresh", "flights-of-key"),
+    ] {
+        let series = format!("limits_total{{client=\"{client}\",outcome=\"{limit}\"}}");
+        assert_eq!(value(&metrics, &series), 1.0, "{series}");
     }
     upstream.release();
     for caller in open {
