@@ -156,7 +156,7 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        if !permits(maximum, desired) {
             return Ok(false);
         }
         let grows = self.memory.grow(desired.saturating_sub(current));
@@ -169,7 +169,7 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.limits.max_table_elements || maximum.is_some_and(|max| desired > max) {
+        if !permits(Some(self.limits.max_table_elements), desired) || !permits(maximum, desired) {
             return Ok(false);
         }
         let grows = self.memory.grow_table(desired.saturating_sub(current));
@@ -187,6 +187,11 @@ impl ResourceLimiter for StoreState {
     fn tables(&self) -> usize {
         self.limits.max_tables
     }
+}
+
+/// Whether a memory or a table with this maximum may grow to `desired`.
+fn permits(maximum: Option<usize>, desired: usize) -> bool {
+    maximum.is_none_or(|maximum| desired <= maximum)
 }
 
 /// Sends a guest's requests: every one goes through its client's [`Upstream`].
@@ -258,5 +263,16 @@ impl WasiHttpView for StoreState {
             table: &mut self.table,
             ctx: &mut self.http,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::permits;
+
+    #[test]
+    fn a_memory_and_a_table_may_reach_their_maximum() {
+        assert!(permits(Some(50), 50) && permits(None, usize::MAX));
+        assert!(!permits(Some(50), 51));
     }
 }
