@@ -156,10 +156,10 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let Some(added) = added(current, desired, maximum) else {
+        if !permits(maximum, desired) {
             return Ok(false);
-        };
-        let grows = self.memory.grow(added);
+        }
+        let grows = self.memory.grow(desired.saturating_sub(current));
         Ok(self.grown(grows))
     }
 
@@ -169,12 +169,10 @@ impl ResourceLimiter for StoreState {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let most = self.limits.max_table_elements;
-        let maximum = maximum.map_or(most, |maximum| maximum.min(most));
-        let Some(added) = added(current, desired, Some(maximum)) else {
+        if !permits(Some(self.limits.max_table_elements), desired) || !permits(maximum, desired) {
             return Ok(false);
-        };
-        let grows = self.memory.grow_table(added);
+        }
+        let grows = self.memory.grow_table(desired.saturating_sub(current));
         Ok(self.grown(grows))
     }
 
@@ -191,10 +189,9 @@ impl ResourceLimiter for StoreState {
     }
 }
 
-/// How much a memory or table grows, unless that is past its own maximum: then nothing is counted.
-fn added(current: usize, desired: usize, maximum: Option<usize>) -> Option<usize> {
-    let is_within = maximum.is_none_or(|maximum| desired <= maximum);
-    is_within.then(|| desired.saturating_sub(current))
+/// Whether a memory or a table with this maximum may grow to `desired`.
+fn permits(maximum: Option<usize>, desired: usize) -> bool {
+    maximum.is_none_or(|maximum| desired <= maximum)
 }
 
 /// Sends a guest's requests: every one goes through its client's [`Upstream`].
@@ -271,13 +268,11 @@ impl WasiHttpView for StoreState {
 
 #[cfg(test)]
 mod tests {
-    use super::added;
+    use super::permits;
 
     #[test]
-    fn growth_past_a_memorys_own_maximum_is_not_counted() {
-        assert_eq!(added(10, 60, None), Some(50));
-        assert_eq!(added(10, 60, Some(60)), Some(50));
-        assert_eq!(added(10, 60, Some(59)), None);
-        assert_eq!(added(0, 0, Some(0)), Some(0));
+    fn a_memory_and_a_table_may_reach_their_maximum() {
+        assert!(permits(Some(50), 50) && permits(None, usize::MAX));
+        assert!(!permits(Some(50), 51));
     }
 }

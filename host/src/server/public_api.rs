@@ -212,6 +212,8 @@ fn cache_status(role: Role, bypass: bool) -> &'static str {
 mod tests {
     use super::*;
     use crate::component::ComponentClient;
+    use crate::server::open_connections::ConnectionUse;
+    use crate::unread::UnreadBudget;
 
     #[test]
     fn cache_status_says_whether_the_request_was_collapsed_or_could_not_be() {
@@ -241,7 +243,13 @@ mod tests {
                 let value = HeaderValue::from_static("a");
                 request.headers_mut().append(*name, value);
             }
-            api.route(&request.into_parts().0, None, None)
+            let connection = ConnectionInfo {
+                local: None,
+                caller: None,
+                permitted: ConnectionUse::Any,
+                budget: UnreadBudget::new(usize::MAX, usize::MAX).connection(),
+            };
+            api.route(&request.into_parts().0, None, connection)
         };
         for method in [Method::GET, Method::HEAD] {
             let routed = route(method, "/livez", &["host", "x"]);
