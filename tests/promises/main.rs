@@ -38,6 +38,7 @@ mod nginx;
 mod observing;
 mod output;
 mod page;
+mod processors;
 mod proxies;
 mod resending;
 #[cfg(feature = "programs")]
