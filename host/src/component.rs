@@ -24,6 +24,7 @@
 //! | `output` | logs what a guest prints |
 //! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
 //! | `cpu_budget` | the limit on processor time |
+//! | `turns` | on which threads guests run, and how many of a client at a time |
 //! | `error`, `report` | errors, and the exports and imports of a component |
 
 mod address_space;
@@ -46,6 +47,7 @@ mod memory;
 mod output;
 mod report;
 mod store;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,10 +56,11 @@ use self::contract::items::{ItemsPre, to_client_error, to_items};
 use self::cpu_budget::CpuBudget;
 use self::engine::ExecutionQuota;
 use self::error_mapping::{call_error, start_error};
-use self::instance_pool::{CallError, Instance, InstancePool};
+use self::instance_pool::{CallError, Instance, InstancePool, Returned};
 use self::loader::{LoadedComponent, Loader};
 use self::memory::TotalMemory;
 use self::store::new_store;
+use self::turns::Turns;
 use crate::client::Execute;
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Resource, Usage};
@@ -70,6 +73,7 @@ pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
 pub use self::max_memory::MaxMemory;
 pub use self::report::ComponentReport;
+pub use self::turns::max_guest_threads;
 
 /// A component, loaded and ready to be called. Clones share one component.
 #[derive(Clone)]
@@ -90,6 +94,7 @@ struct Loaded {
     calls: AtomicU64,
     /// Counts running calls: each holds a clone.
     running: Arc<()>,
+    turns: Turns,
     pool: InstancePool,
     /// Declared last: fields are dropped in order, and the quota is returned once no instance is left.
     _quota: ExecutionQuota,
@@ -126,6 +131,7 @@ impl ComponentClient {
             report,
             memory,
             upstream,
+            turns,
         } = loader.load(binary.into(), &settings).await?;
         let pool = InstancePool::new(settings.instances, settings.limits.max_executions);
         Ok(Self(Arc::new(Loaded {
@@ -140,6 +146,7 @@ impl ComponentClient {
             report,
             calls: AtomicU64::new(0),
             running: Arc::default(),
+            turns,
             pool,
             _quota: quota,
         })))
@@ -183,6 +190,7 @@ impl ComponentClient {
             upstream_requests: self.0.upstream.sent(),
             waiting: 0,
             running: Arc::strong_count(&self.0.running) - 1,
+            computing: self.0.turns.computing(),
             idle: self.0.pool.idle(),
             memory: self.0.memory.used(),
             connections: self.0.upstream.connections(),
@@ -226,24 +234,38 @@ impl Loaded {
         // Declared before the instance, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
         let limits = &self.settings.limits;
-        let idle = self.pool.acquire(context, limits.max_log_bytes);
-        let mut instance = match idle {
-            Some(instance) => instance,
-            None => self.fresh_instance(context)?,
+        // All of it is work for the guest, and counts as its processor time: also what the host does with its result,
+        // and dropping its instance.
+        let execution = async {
+            let mut instance = match self.pool.acquire(context, limits.max_log_bytes) {
+                Some(instance) => instance,
+                None => self.fresh_instance(context)?,
+            };
+            let returned = instance.get_items(&self.component, x).await;
+            self.result(returned, instance, x, context)
         };
-        let output = instance.output();
-        let call = instance.get_items(&self.component, x);
-        let returned = match CpuBudget::new(limits.max_cpu_time).run(context, call).await {
-            Ok(returned) => returned,
+        let budget = CpuBudget::new(limits.max_cpu_time);
+        match self.turns.run(budget, context, execution).await {
+            Ok(result) => result,
             Err(exceeded) => {
                 tracing::warn!("{exceeded}");
-                return Err(ClientError::GuestDeadline("max_cpu_time"));
+                Err(ClientError::GuestDeadline("max_cpu_time"))
             }
-        };
+        }
+    }
+
+    /// The result of a flight with the key `x` whose guest, `instance`, has `returned`.
+    fn result(
+        &self,
+        returned: Returned,
+        mut instance: Instance,
+        x: &str,
+        context: &FlightContext,
+    ) -> Result<Items, ClientError> {
         context.record_memory(instance.memory().guest(), instance.memory().host_peak());
         let error = match returned {
             Ok(Ok(items)) => {
-                let answer = to_items(items, limits)?;
+                let answer = to_items(items, &self.settings.limits)?;
                 if !instance.has_room(answer.bytes) {
                     return Err(ClientError::ResultTooLarge("max_memory_bytes"));
                 }
@@ -255,10 +277,10 @@ impl Loaded {
                 to_client_error(error, context.last_response().as_ref(), x)
             }
             Err(CallError::NotStarted(error)) => {
-                start_error(&error, instance.memory().exceeded(), &output)
+                start_error(&error, instance.memory().exceeded(), &instance.output())
             }
             Err(CallError::Crashed(error)) => {
-                call_error(&error, instance.memory().exceeded(), &output)
+                call_error(&error, instance.memory().exceeded(), &instance.output())
             }
         };
         // A failure that the host has recorded is the cause, and the guest's error its consequence.

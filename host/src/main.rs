@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::{env, io};
 
 use clap::Parser;
-use cli::capacity::MAX_BLOCKING_THREADS;
+use cli::capacity::max_blocking_threads;
 use cli::signals::{Signals, is_serve};
 use cli::stderr::{FlushAtEnd, print_line};
 use oneflight::printable::{Escape, escape_lines};
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn start_serving() -> io::Result<(Runtime, Option<Signals>)> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .max_blocking_threads(max_blocking_threads())
         .build()?;
     let signals = {
         let _entered = runtime.enter();

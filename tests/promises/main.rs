@@ -39,6 +39,7 @@ mod nginx;
 mod observing;
 mod output;
 mod page;
+mod processors;
 mod proxies;
 mod resending;
 #[cfg(feature = "programs")]

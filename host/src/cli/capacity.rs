@@ -9,7 +9,7 @@ use std::ops::Add;
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use oneflight::component::{AddressSpace, MaxMemory};
+use oneflight::component::{AddressSpace, MaxMemory, max_guest_threads};
 use oneflight::config::CompileConfig;
 use oneflight::upstream::MAX_LOOKUPS;
 use oneflight::{ComponentClient, ServerLimits};
@@ -18,9 +18,8 @@ use self::container::MemoryLimit;
 use self::memory::MemoryPlan;
 use super::format::count;
 
-/// The maximum number of threads of the runtime for blocking work, such as reading files. Name lookups have threads of
-/// their own.
-pub(crate) const MAX_BLOCKING_THREADS: usize = 64;
+/// The maximum number of threads for work that blocks, such as reading files. Name lookups have threads of their own.
+const MAX_BLOCKING_THREADS: usize = 64;
 
 /// Threads beside those of the runtime: the ticker of guests, the log, and up to four of the allocator.
 const OTHER_THREADS: usize = 6;
@@ -110,7 +109,13 @@ impl Capacity {
 /// The most threads of a service with `clients` clients.
 fn threads(clients: usize) -> usize {
     let workers = available_parallelism().map_or(1, NonZero::get);
-    workers + MAX_BLOCKING_THREADS + clients.saturating_mul(MAX_LOOKUPS) + OTHER_THREADS
+    workers + max_blocking_threads() + clients.saturating_mul(MAX_LOOKUPS) + OTHER_THREADS
+}
+
+/// The maximum number of threads of the runtime beside its workers: those for work that blocks, and those for guests
+/// that compute for long.
+pub(crate) fn max_blocking_threads() -> usize {
+    MAX_BLOCKING_THREADS + max_guest_threads()
 }
 
 /// What all executions take at once.

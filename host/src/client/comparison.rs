@@ -74,15 +74,31 @@ impl Drop for Execution {
 }
 
 impl AnswerComparison {
-    /// Whether an answer equals the first answer of the comparison; `None` for the first answer itself.
-    pub(super) fn compare(&self, result: &Result<Outcome, ClientError>) -> Option<bool> {
-        let digest = digest(result);
+    /// The answer `result` of an execution that belongs to this comparison.
+    pub(super) fn answer(self: Arc<Self>, result: &Result<Outcome, ClientError>) -> ComparedAnswer {
+        ComparedAnswer {
+            digest: digest(result),
+            comparison: self,
+        }
+    }
+}
+
+/// An answer that belongs to a comparison.
+#[derive(Clone, Debug)]
+pub(super) struct ComparedAnswer {
+    comparison: Arc<AnswerComparison>,
+    digest: Digest,
+}
+
+impl ComparedAnswer {
+    /// Whether it equals the first answer of the comparison that lands; `None` if this is the first.
+    pub(super) fn equal(&self) -> Option<bool> {
         let mut is_first = false;
-        let first = self.first.get_or_init(|| {
+        let first = self.comparison.first.get_or_init(|| {
             is_first = true;
-            digest
+            self.digest
         });
-        (!is_first).then_some(*first == digest)
+        (!is_first).then_some(*first == self.digest)
     }
 }
 
@@ -121,11 +137,12 @@ mod tests {
         let begin = |key: &str| comparisons.begin(&key.into());
         let (one, two, three) = (begin("k"), begin("k"), begin("k"));
         assert!(begin("other").end().is_none());
-        assert_eq!(two.end().unwrap().compare(&answer("1")), None);
-        assert_eq!(one.end().unwrap().compare(&answer("1")), Some(true));
+        let equal = |of: &Arc<AnswerComparison>, answer| Arc::clone(of).answer(&answer).equal();
+        assert_eq!(equal(&two.end().unwrap(), answer("1")), None);
+        assert_eq!(equal(&one.end().unwrap(), answer("1")), Some(true));
         let three = three.end().unwrap();
-        assert_eq!(three.compare(&answer("2")), Some(false));
-        assert_eq!(three.compare(&Err(ClientError::NotFound)), Some(false));
+        assert_eq!(equal(&three, answer("2")), Some(false));
+        assert_eq!(equal(&three, Err(ClientError::NotFound)), Some(false));
     }
 
     #[test]
@@ -133,11 +150,12 @@ mod tests {
         let comparisons = Arc::<Comparisons>::default();
         let begin = || comparisons.begin(&"k".into());
         let (one, two) = (begin(), begin());
-        one.end().unwrap().compare(&answer("1"));
+        one.end().unwrap().answer(&answer("1")).equal();
         let (three, four) = (begin(), begin());
-        assert_eq!(two.end().unwrap().compare(&answer("1")), Some(true));
-        assert_eq!(three.end().unwrap().compare(&answer("2")), None);
-        assert_eq!(four.end().unwrap().compare(&answer("2")), Some(true));
+        let answered = |of: Execution, text| of.end().unwrap().answer(&answer(text)).equal();
+        assert_eq!(answered(two, "1"), Some(true));
+        assert_eq!(answered(three, "2"), None);
+        assert_eq!(answered(four, "2"), Some(true));
         assert_eq!(comparisons.calls().len(), 0);
     }
 

@@ -1,10 +1,8 @@
 //! The key and the outcome of a flight, as the table stores them.
 
-use std::sync::Arc;
-
 use tracing::Span;
 
-use super::comparison::AnswerComparison;
+use super::comparison::ComparedAnswer;
 use crate::model::{Call, ClientError, FlightCost, Generation, Outcome, RequestId};
 
 /// What makes two calls the same: the load of a component, the function and its arguments. Nothing else of
@@ -20,8 +18,8 @@ pub(super) struct FlightKey {
 pub(super) struct FlightOutcome {
     pub(super) result: Result<Outcome, ClientError>,
     pub(super) cost: FlightCost,
-    /// The executions with which it would have been shared.
-    pub(super) comparison: Option<Arc<AnswerComparison>>,
+    /// The answer, if it is compared with those of executions with which it would have been shared.
+    pub(super) compared: Option<ComparedAnswer>,
     /// The flight's span, for its callers' spans to link to. The span itself and not its id, because a
     /// span that has closed before its callers wake cannot be linked to.
     pub(super) span: Span,
@@ -32,6 +30,6 @@ pub(super) struct FlightOutcome {
 impl FlightOutcome {
     /// Whether its answer equals the one that its caller would have shared.
     pub(super) fn equal(&self) -> Option<bool> {
-        self.comparison.as_ref()?.compare(&self.result)
+        self.compared.as_ref()?.equal()
     }
 }

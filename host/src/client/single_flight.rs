@@ -141,12 +141,15 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             let execution = comparisons.map(|comparisons| comparisons.begin(&call));
             async move {
                 let result = flights.next.execute(call, &context).await;
+                let comparison = execution.and_then(Execution::end);
+                let compared =
+                    comparison.map(|comparison| context.measure(|| comparison.answer(&result)));
                 let cost = context.cost();
                 telemetry::flight_cost(&flight_span, cost);
                 FlightOutcome {
                     result,
                     cost,
-                    comparison: execution.and_then(Execution::end),
+                    compared,
                     span: flight_span,
                     request_id: id,
                 }

@@ -59,11 +59,7 @@ impl Instance {
     }
 
     /// Calls `get-items` of the guest, which is instantiated from `component` if it is not yet.
-    pub(super) async fn get_items(
-        &mut self,
-        component: &ItemsPre,
-        x: &str,
-    ) -> Result<Result<Vec<GuestItem>, GuestError>, CallError> {
+    pub(super) async fn get_items(&mut self, component: &ItemsPre, x: &str) -> Returned {
         self.calls += 1;
         let items = match &self.items {
             Some(items) => items,
@@ -76,6 +72,9 @@ impl Instance {
         returned.map_err(CallError::Crashed)
     }
 }
+
+/// What a guest returned.
+pub(super) type Returned = Result<Result<Vec<GuestItem>, GuestError>, CallError>;
 
 /// Why a guest returned nothing that can be read.
 pub(super) enum CallError {

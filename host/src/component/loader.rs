@@ -21,6 +21,7 @@ use super::max_memory::MaxMemory;
 use super::memory::TotalMemory;
 use super::report::ComponentReport;
 use super::store::{StoreState, new_store};
+use super::turns::Turns;
 use crate::flight_context::FlightContext;
 use crate::model::Limits;
 use crate::settings::Settings;
@@ -46,6 +47,7 @@ pub(super) struct LoadedComponent {
     /// The memory of its executions.
     pub(super) memory: Arc<TotalMemory>,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) turns: Turns,
 }
 
 impl<'e> Loader<'e> {
@@ -95,7 +97,8 @@ impl<'e> Loader<'e> {
         let context = FlightContext::default();
         let store = new_store(wasmtime, settings, &memory, &upstream, &context)
             .map_err(|exceeded| LoadError::DoesNotStart(exceeded.to_string()))?;
-        let (mut store, instance) = instantiate(items.linked(), store, &settings.limits).await?;
+        let turns = Turns::new(limits);
+        let (mut store, instance) = instantiate(items.linked(), store, limits, &turns).await?;
         ItemsPre::check_types(&component, &mut store, &instance)?;
         drop((store, slot));
         Ok(LoadedComponent {
@@ -107,6 +110,7 @@ impl<'e> Loader<'e> {
             report,
             memory,
             upstream,
+            turns,
         })
     }
 }
@@ -146,10 +150,11 @@ async fn instantiate(
     linked: &InstancePre<StoreState>,
     mut store: Store<StoreState>,
     limits: &Limits,
+    turns: &Turns,
 ) -> Result<(Store<StoreState>, Instance), LoadError> {
     let context = FlightContext::default();
-    let starting =
-        CpuBudget::new(limits.max_cpu_time).run(&context, linked.instantiate_async(&mut store));
+    let budget = CpuBudget::new(limits.max_cpu_time);
+    let starting = turns.run(budget, &context, linked.instantiate_async(&mut store));
     let started = match timeout(limits.flight_timeout, starting).await {
         Ok(Ok(Ok(instance))) => Ok(instance),
         Ok(Ok(Err(error))) => Err(why_not_started(&error)),

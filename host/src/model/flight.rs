@@ -24,7 +24,7 @@ pub struct FlightCost {
     pub requests: usize,
     /// The sum of the times that those requests were open.
     pub upstream: Duration,
-    /// Processor time of the guest.
+    /// Processor time of the guest, and of the host's work for it.
     pub guest: Duration,
     /// The most memory that the guest had: its linear memories and tables, in bytes.
     pub guest_memory: usize,

@@ -20,6 +20,10 @@ limits! {
         max_executions_per_key: usize = 8, at least 1;
         /// Maximum number of concurrent executions. See also max_total_memory_bytes.
         max_executions: usize = 128, at least 1;
+        /// Maximum number of executions that compute at the same time. It applies while executions of this client compute
+        /// for 0.1 ms and longer without a pause; the others then wait for their turn. Values above the number of
+        /// processors count as that number.
+        max_runnable: usize = 128, at least 1;
         /// Maximum time that a flight waits for its execution to start. A longer queue only makes late answers later.
         queue_timeout: Duration = 1 s, at least 0 ms;
         /// Maximum duration of a flight from its opening, including the time in the queue. Most callers give up after

@@ -11,6 +11,9 @@ pub struct Usage {
     pub waiting: usize,
     /// Calls of the guest that run, each with its store.
     pub running: usize,
+    /// Those of them whose guest computes or waits for its turn to compute. A client that is not in the way of others
+    /// has none.
+    pub computing: usize,
     /// Idle instances in the pool.
     pub idle: usize,
     /// Memory of all instances, running and idle, in bytes: that of the guests, and what the host holds for them.

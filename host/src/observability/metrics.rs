@@ -270,11 +270,17 @@ impl ClientMetrics {
         counters.flights.count(flight.outcome);
     }
 
-    /// Adds the cost of a flight that has ended.
-    pub(crate) fn add_cost(&self, cost: FlightCost) {
+    /// Adds processor time of a guest.
+    pub(crate) fn add_guest_time(&self, time: Duration) {
         if let Some(counters) = &self.0 {
-            counters.guest_time.inc_by(cost.guest.as_secs_f64());
-            counters.upstream_time.inc_by(cost.upstream.as_secs_f64());
+            counters.guest_time.inc_by(time.as_secs_f64());
+        }
+    }
+
+    /// Adds the time that requests of a flight were open.
+    pub(crate) fn add_upstream_time(&self, time: Duration) {
+        if let Some(counters) = &self.0 {
+            counters.upstream_time.inc_by(time.as_secs_f64());
         }
     }
 
@@ -370,14 +376,10 @@ mod tests {
     fn what_flights_took_adds_up_in_seconds() {
         let metrics = Metrics::default();
         let client = metrics.client("orders");
-        let cost = |guest, upstream| FlightCost {
-            requests: 1,
-            guest: Duration::from_millis(guest),
-            upstream: Duration::from_millis(upstream),
-            ..FlightCost::default()
-        };
-        client.add_cost(cost(500, 1_000));
-        client.add_cost(cost(250, 0));
+        for (guest, upstream) in [(500, 1_000), (250, 0)] {
+            client.add_guest_time(Duration::from_millis(guest));
+            client.add_upstream_time(Duration::from_millis(upstream));
+        }
         let text = metrics.text(&[], 0);
         for line in [
             "oneflight_guest_seconds_total{client=\"orders\"} 0.75\n",

@@ -129,7 +129,12 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(reason.into())));
         }
         Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Ok(frame)) => {
+                if let (Some(guard), Some(data)) = (&this.guard, frame.data_ref()) {
+                    guard.passed_on(data.len());
+                }
+                Some(Ok(frame))
+            }
             Some(Err(reason)) => Some(Err(this.fail(reason))),
             None => this.finish().err().map(|reason| Err(reason.into())),
         })
@@ -234,11 +239,14 @@ impl FramedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::HeaderMap;
     use http_body_util::{Full, StreamBody};
     use wasmtime_wasi_http::Error;
 
     use super::*;
+    use crate::flight_context::FlightContext;
 
     /// The frames of a body of `parts` that its guest finishes, with a `Content-Length` of `length` and at most 5
     /// bytes; `|` stands for trailers.
@@ -304,6 +312,18 @@ mod tests {
             body.is_end_stream()
         };
         assert!(empty(None) && empty(Some(0)) && !empty(Some(1)));
+    }
+
+    // fault 95
+    #[tokio::test]
+    async fn the_bytes_of_a_body_count_as_time_of_its_guest() {
+        let (context, mut uploads) = (FlightContext::default(), Uploads::default());
+        let guard = Arc::new(context.begin());
+        let inner = Full::from(vec![0; 2_000]).map_err(|never| match never {});
+        let mut body = RequestBody::new(inner.boxed_unsync(), &mut uploads);
+        body.begin(&guard, Instant::now());
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 2_000);
+        assert_eq!(context.cost().guest, Duration::from_micros(1));
     }
 
     // The guest's end of a body is dropped with its store, and then the body looks finished.

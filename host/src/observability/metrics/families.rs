@@ -124,7 +124,7 @@ impl Families {
                 "answers_compared",
                 "Answers of overlapping flights of one key, compared with the first one, while calls are not shared",
             ),
-            guest_time: registry.seconds("guest", "Processor time of guests"),
+            guest_time: registry.seconds("guest", "Processor time of guests, and of the host's work for them"),
             upstream_time: registry.seconds("upstream", "Time that upstream requests were open"),
             lost_lines: registry.counters(
                 "log_lines_lost",
@@ -161,6 +161,11 @@ impl Families {
                 registry.gauge("flights_running", "Flights whose guest runs", |of| {
                     of.usage.running
                 }),
+                registry.gauge(
+                    "flights_computing",
+                    "Flights whose guest computes for long, or waits for its turn to",
+                    |of| of.usage.computing,
+                ),
                 registry.gauge("instances_idle", "Idle instances in the pool", |of| {
                     of.usage.idle
                 }),
