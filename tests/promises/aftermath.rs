@@ -333,7 +333,7 @@ const GROWTH: usize = 4 << 10;
 /// How often a row is repeated at most until memory stops growing. Memory that is used once and kept does not
 /// grow again: pages of each of the pool's hundred slots, which a row uses one after the other, arenas of the
 /// allocator, buffers. A leak grows each time.
-const REPEATS: usize = 10;
+const REPEATS: usize = 20;
 
 // fault 4, 5, 6, 7, 8, 9, 10, 11, 20, 23, 24, 25, 26, 28, 29, 30, 31, 32, 36, 37, 38, 67, 68, 71, 101
 #[tokio::test]

@@ -140,6 +140,11 @@ impl DescriptorWatch {
         }
     }
 
+    /// How many could be open at the start, and how many may be, in one line.
+    pub(super) fn summary(&self) -> String {
+        self.started.summary()
+    }
+
     /// A warning if there are not enough for the clients of `config`, which have been loaded now, and they may have
     /// another number of connections than those before.
     pub(super) fn warning(&self, config: &Config) -> Option<String> {

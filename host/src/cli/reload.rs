@@ -134,6 +134,7 @@ impl Reload<'_> {
             self.fingerprints.put(fingerprint);
             print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
         }
+        tracing::info!("{}", self.descriptors.summary());
         let capacity = self
             .demands
             .replace(demands, [], self.limits, &self.started.compile);

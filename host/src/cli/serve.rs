@@ -99,7 +99,6 @@ impl Serve {
             tracing::warn!(%error, "could not raise the soft limit of open files to the hard one");
         }
         let descriptors = Descriptors::of(&config);
-        tracing::info!("{}", descriptors.summary());
         if let Some(warning) = descriptors.warning(&config.limits) {
             tracing::warn!("{warning}");
         }
