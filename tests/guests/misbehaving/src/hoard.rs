@@ -66,8 +66,10 @@ pub(crate) fn lines(n: usize, bytes: usize, part: &str) -> Result<(), String> {
 /// Sends `n` GETs of `url` and reads the header sections of the responses, and no body.
 pub(crate) fn unread(n: usize, url: &str) -> Result<usize, String> {
     let sent: Vec<_> = (0..n).map(|_| Ask::get(url).start()).collect();
-    let heads: Result<Vec<IncomingResponse>, String> =
-        sent.into_iter().map(|sent| sent.and_then(ask::head)).collect();
+    let heads: Result<Vec<IncomingResponse>, String> = sent
+        .into_iter()
+        .map(|sent| sent.and_then(ask::head))
+        .collect();
     let heads = heads?;
     let n = heads.len();
     mem::forget(heads);
@@ -83,9 +85,15 @@ pub(crate) fn open(n: usize, url: &str) -> Result<(), String> {
     for _ in 0..n {
         let request = OutgoingRequest::new(Fields::new());
         request.set_method(&Method::Post).map_err(|()| "method")?;
-        request.set_scheme(Some(&Scheme::Http)).map_err(|()| "scheme")?;
-        request.set_authority(Some(rest)).map_err(|()| "authority")?;
-        request.set_path_with_query(Some("/")).map_err(|()| "path")?;
+        request
+            .set_scheme(Some(&Scheme::Http))
+            .map_err(|()| "scheme")?;
+        request
+            .set_authority(Some(rest))
+            .map_err(|()| "authority")?;
+        request
+            .set_path_with_query(Some("/"))
+            .map_err(|()| "path")?;
         let body = request.body().map_err(|()| "body")?;
         let sent = outgoing_handler::handle(request, None).map_err(|code| code.to_string())?;
         mem::forget((body, sent));
