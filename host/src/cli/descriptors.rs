@@ -68,8 +68,20 @@ impl Descriptors {
         }
     }
 
+    /// All connections that could be opened.
+    fn connections(self) -> usize {
+        let connections = self.callers.saturating_add(self.admin);
+        connections.saturating_add(self.upstreams)
+    }
+
+    /// All that could be open.
+    fn all(self) -> usize {
+        self.files.saturating_add(self.connections())
+    }
+
     /// How many could be open, and how many may be, in one line.
     pub(super) fn summary(self) -> String {
+        let all = self.all();
         let Self {
             limit,
             files,
@@ -77,8 +89,6 @@ impl Descriptors {
             admin,
             upstreams,
         } = self;
-        let all = [files, callers, admin, upstreams];
-        let all = all.into_iter().fold(0, usize::saturating_add);
         format!(
             "descriptors: at most {all} of {limit}; callers {callers}, admin address {admin}, upstreams {upstreams}, \
              others {files}"
@@ -87,17 +97,17 @@ impl Descriptors {
 
     /// A warning if there are not enough.
     pub(super) fn warning(self, limits: &ServerLimits) -> Option<String> {
+        if self.all() <= self.limit {
+            return None;
+        }
+        let connections = self.connections();
         let Self {
             limit,
-            files,
             callers,
             admin,
             upstreams,
+            ..
         } = self;
-        let connections = callers.saturating_add(admin).saturating_add(upstreams);
-        if files.saturating_add(connections) <= limit {
-            return None;
-        }
         let within = self.within(limits).max_connections;
         Some(format!(
             "expected descriptors for {connections} connections, {callers} of callers (limits.max_connections), {admin} \
@@ -152,17 +162,20 @@ impl DescriptorWatch {
         if self.upstreams.swap(upstreams, Ordering::Relaxed) == upstreams {
             return None;
         }
+        let now = Descriptors {
+            upstreams,
+            ..self.started
+        };
+        if now.all() <= now.limit {
+            return None;
+        }
+        let connections = now.connections();
         let Descriptors {
             limit,
-            files,
             callers,
             admin,
             ..
-        } = self.started;
-        let connections = callers.saturating_add(admin).saturating_add(upstreams);
-        if files.saturating_add(connections) <= limit {
-            return None;
-        }
+        } = now;
         Some(format!(
             "expected descriptors for {connections} connections after the reload, {callers} of callers, {admin} to the \
              admin address and {upstreams} to upstreams (twice max_connections of each client), got a limit of {limit} \
