@@ -18,6 +18,15 @@ fn limited(settings: Settings) -> Settings {
     Settings { limits, ..settings }
 }
 
+/// A misbehaving guest that may reach nothing, with these limits.
+async fn misbehaving(limits: Limits) -> Subject {
+    Subject::misbehaving(Settings {
+        limits,
+        ..settings()
+    })
+    .await
+}
+
 /// How often `limit` was reached, by the metrics.
 fn reached(subject: &Subject, limit: &str) -> u64 {
     let text = subject.metrics.text(&[], 0);
@@ -95,11 +104,7 @@ async fn an_answer_is_limited_as_it_is_sent_to_callers() {
         max_key_bytes: 200,
         ..patient()
     };
-    let subject = Subject::misbehaving(Settings {
-        limits,
-        ..settings()
-    })
-    .await;
+    let subject = misbehaving(limits).await;
     // Each control character is six bytes of JSON.
     let around = r#"[{"id":"","body":"#.len() + "160".len() + "}]".len();
     let longest = (1_000 - around) / 6;
@@ -117,11 +122,7 @@ async fn an_id_is_no_longer_than_a_key() {
         max_key_bytes: 200,
         ..patient()
     };
-    let subject = Subject::misbehaving(Settings {
-        limits,
-        ..settings()
-    })
-    .await;
+    let subject = misbehaving(limits).await;
     assert_eq!(subject.ask("control-id:200").await.err(), None);
     assert_eq!(subject.ask("control-id:201").await, Err("result-too-large"));
 }
