@@ -6,8 +6,9 @@
 mod response;
 
 use std::env;
+use std::sync::LazyLock;
 
-use client_settings::{ClientSettings, UrlScheme};
+use client_settings::{ClientSettings, SettingError, UrlScheme};
 
 use bindings::exports::oneflight::client::items::{Error, Guest, Item};
 use wasip2::http::outgoing_handler;
@@ -24,13 +25,17 @@ mod bindings {
 /// The maximum size of one read of a body, in bytes: 64 KiB. The host returns the bytes that have arrived.
 const MAX_READ_BYTES: u64 = 64 << 10;
 
+/// The settings. They are the same for as long as an instance exists, so its first call parses them.
+static SETTINGS: LazyLock<Result<ClientSettings, SettingError>> =
+    LazyLock::new(|| ClientSettings::parse(env::vars()));
+
 struct Client;
 
 impl Guest for Client {
     fn get_items(x: String) -> Result<Vec<Item>, Error> {
-        let settings = ClientSettings::parse(env::vars());
+        let settings = SETTINGS.as_ref();
         let settings = settings.map_err(|error| Error::Other(error.to_string()))?;
-        let response = send(request(&settings, &x)?)?;
+        let response = send(request(settings, &x)?)?;
         match response.status() {
             204 | 205 => Ok(Vec::new()),
             // A part of the answer, although no range was requested.
@@ -38,7 +43,7 @@ impl Guest for Client {
             200..=299 => {
                 let body = body(&response)?;
                 require_identity(&response)?;
-                response::items(&body, &settings, &x)
+                response::items(&body, settings, &x)
             }
             404 => Err(Error::NotFound),
             // The host adds the time to wait, from the same response.

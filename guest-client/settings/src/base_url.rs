@@ -67,13 +67,15 @@ impl BaseUrl {
         if matches!(x, "" | "." | "..") {
             return None;
         }
-        let encode = |byte: u8| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).into()
+        let mut key = String::with_capacity(x.len());
+        for byte in x.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    key.push(byte.into());
+                }
+                _ => key += &format!("%{byte:02X}"),
             }
-            _ => format!("%{byte:02X}"),
-        };
-        let key: String = x.bytes().map(encode).collect();
+        }
         let path = &self.path;
         let slash = if path.starts_with('/') { "" } else { "/" };
         Some(match path {

@@ -1,8 +1,8 @@
 //! The settings of the built-in client, which it gets as environment variables.
 //!
-//! Two programs parse them, with this crate: the client, for each of its calls, and the host, when it loads the client.
-//! What the client would refuse is therefore refused before it is called, with a place in a file. The crate has no
-//! dependencies, because it is compiled for Wasm, too.
+//! Two programs parse them, with this crate: the client, in the first call of an instance, and the host, when it loads
+//! the client. What the client would refuse is therefore refused before it is called, with a place in a file. The crate
+//! has no dependencies, because it is compiled for Wasm, too.
 //!
 //! | variable | meaning |
 //! |---|---|
