@@ -37,7 +37,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     let guests = Path::new("guests");
     let packages = [
         ("misbehaving", Tool::Cargo),
+        ("orders", Tool::Cargo),
         ("second-client", second_client_by),
+        ("typed", Tool::Cargo),
     ];
     every_guest_is_listed(
         guests,

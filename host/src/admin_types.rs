@@ -216,6 +216,9 @@ pub struct ProblemDetails {
     pub code: Cow<'static, str>,
     /// The message, for people.
     pub detail: String,
+    /// The error that a typed function returned, if the client's settings show it to callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub err: Option<serde_json::Value>,
 }
 
 #[cfg(test)]
@@ -298,6 +301,7 @@ mod tests {
             status: 404,
             code: "not-found".into(),
             detail: "there is nothing".to_owned(),
+            err: None,
         };
         let mut json = json!({ "title": "Not Found", "status": 404, "code": "not-found", "detail": "there is nothing" });
         assert_json(&problem, json.clone());

@@ -3,6 +3,7 @@
 
 mod admin_client;
 mod allocator;
+mod call;
 pub(crate) mod capacity;
 mod certificate;
 mod check;
@@ -59,6 +60,7 @@ const AFTER_HELP: &str = "\
 Start here:
   oneflight demo                                     see what it does, in a second
   oneflight get 42 --base-url 'http://localhost:3000/items?id={x}'
+  oneflight call 'get-order(\"42\")' --component orders.wasm
   oneflight serve --base-url 'http://localhost:3000/items?id={x}'
   oneflight observe --for 60s                        find duplicate calls of a running service
   oneflight explain 42                               predict what happens to a caller of key 42
@@ -74,6 +76,7 @@ Exit codes:
 enum Command {
     Demo(demo::Demo),
     Get(get::Get),
+    Call(call::CallCommand),
     Serve(serve::Serve),
     Observe(observe::Observe),
     Explain(explain::Explain),
@@ -98,7 +101,7 @@ impl Arguments {
         match self.command {
             // On one thread all callers have called before the first flight starts. On several, a fast upstream could
             // answer the first caller before the last one calls.
-            Command::Get(_) => Builder::new_current_thread(),
+            Command::Get(_) | Command::Call(_) => Builder::new_current_thread(),
             _ => Builder::new_multi_thread(),
         }
     }
@@ -113,6 +116,7 @@ impl Arguments {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Get(get) => get.run().await,
+            Command::Call(call) => call.run().await,
             Command::Serve(serve) => {
                 let signals = signals.map_or_else(Signals::new, Ok)?;
                 serve.run(self.log, signals).await

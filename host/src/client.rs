@@ -18,7 +18,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, FlightInfo, Generation, Outcome, RequestId, Usage};
+use crate::model::{
+    Call, ClientError, FlightInfo, Functions, Generation, Outcome, RequestId, Usage,
+};
 use crate::unread::ConnectionBudget;
 
 pub use self::control::FlightControl;
@@ -68,6 +70,11 @@ pub trait Client: Send + Sync + 'static {
 pub trait Execute: Send + Sync + 'static {
     /// Identifies this load of the component. It is constant for a value.
     fn generation(&self) -> Generation;
+
+    /// What callers can call. It is constant for a value.
+    fn functions(&self) -> Arc<Functions> {
+        Arc::new(Functions::only_items())
+    }
 
     /// What it uses now, and has used so far.
     fn usage(&self) -> Usage {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `loader` | the load of a component: from its bytes to something that can be instantiated |
 //! | `instance_pool` | an instance, and the pool of idle instances |
-//! | `contract` | the interfaces that a client can export, and how they are called |
+//! | `contract` | what a component exports that can be called, and how it is called |
 //! | `max_memory` | what a client's limits allow it to take |
 //! | `memory` | the limits on what an instance holds |
 //! | `host_memory` | what the host holds for an instance |
@@ -25,7 +25,7 @@
 //! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
 //! | `cpu_budget` | the limit on processor time |
 //! | `turns` | on which threads guests run, and how many of a client at a time |
-//! | `error`, `report` | errors, and the exports and imports of a component |
+//! | `error`, `report`, `names` | errors, and the functions, exports and imports of a component |
 
 mod address_space;
 mod backtrace;
@@ -44,6 +44,7 @@ mod instance_pool;
 mod loader;
 mod max_memory;
 mod memory;
+mod names;
 mod output;
 mod report;
 mod store;
@@ -52,7 +53,9 @@ mod turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::contract::items::{ItemsPre, to_client_error, to_items};
+use self::contract::exports::Exports;
+use self::contract::items::{to_client_error, to_items};
+use self::contract::outcome::to_answer;
 use self::cpu_budget::CpuBudget;
 use self::engine::ExecutionQuota;
 use self::error_mapping::{call_error, start_error};
@@ -63,7 +66,7 @@ use self::store::new_store;
 use self::turns::Turns;
 use crate::client::Execute;
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, Function, Generation, Items, Outcome, Resource, Usage};
+use crate::model::{Call, ClientError, Function, Functions, Generation, Outcome, Resource, Usage};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
@@ -72,7 +75,7 @@ pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compil
 pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
 pub use self::max_memory::MaxMemory;
-pub use self::report::ComponentReport;
+pub use self::report::{ComponentReport, FunctionReport};
 pub use self::turns::max_guest_threads;
 
 /// A component, loaded and ready to be called. Clones share one component.
@@ -85,7 +88,7 @@ struct Loaded {
     address_space: AddressSpace,
     max_memory: MaxMemory,
     settings: Settings,
-    component: ItemsPre,
+    exports: Exports,
     upstream: Arc<Upstream>,
     /// The memory of all instances.
     memory: Arc<TotalMemory>,
@@ -127,7 +130,7 @@ impl ComponentClient {
             quota,
             address_space,
             max_memory,
-            items,
+            exports,
             report,
             memory,
             upstream,
@@ -140,7 +143,7 @@ impl ComponentClient {
             address_space,
             max_memory,
             settings,
-            component: items,
+            exports,
             upstream,
             memory,
             report,
@@ -162,6 +165,12 @@ impl ComponentClient {
     #[must_use]
     pub fn report(&self) -> &ComponentReport {
         &self.0.report
+    }
+
+    /// Its functions that can be called.
+    #[must_use]
+    pub fn functions(&self) -> &Arc<Functions> {
+        self.0.exports.functions()
     }
 
     /// Whether its instances are in a pool; otherwise each is allocated on demand.
@@ -215,21 +224,31 @@ impl Execute for ComponentClient {
         Self::usage(self)
     }
 
+    fn functions(&self) -> Arc<Functions> {
+        Arc::clone(Self::functions(self))
+    }
+
     /// # Cancel safety
     ///
     /// Dropping the future drops the instance: the guest stops, and its open requests are closed.
     async fn execute(&self, call: Call, context: &FlightContext) -> Result<Outcome, ClientError> {
-        match call.function() {
-            Function::GetItems => {
-                let x = call.x().ok_or(ClientError::Internal)?;
-                Ok(self.0.get_items(x, context).await?.into())
-            }
+        if !self.0.has(call.function()) {
+            return Err(ClientError::UnknownFunction);
         }
+        self.0.execute(&call, context).await
     }
 }
 
 impl Loaded {
-    async fn get_items(&self, x: &str, context: &FlightContext) -> Result<Items, ClientError> {
+    /// Whether the component has `function`.
+    fn has(&self, function: &Function) -> bool {
+        match function {
+            Function::GetItems => self.exports.functions().has_items(),
+            Function::Typed(function) => self.exports.has(function),
+        }
+    }
+
+    async fn execute(&self, call: &Call, context: &FlightContext) -> Result<Outcome, ClientError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         // Declared before the instance, so that it is dropped after it.
         let _running = Arc::clone(&self.running);
@@ -241,8 +260,8 @@ impl Loaded {
                 Some(instance) => instance,
                 None => self.fresh_instance(context)?,
             };
-            let returned = instance.get_items(&self.component, x).await;
-            self.result(returned, instance, x, context)
+            let returned = instance.call(&self.exports, call).await;
+            self.result(returned, instance, call, context)
         };
         let budget = CpuBudget::new(limits.max_cpu_time);
         match self.turns.run(budget, context, execution).await {
@@ -254,37 +273,76 @@ impl Loaded {
         }
     }
 
-    /// The result of a flight with the key `x` whose guest, `instance`, has `returned`.
+    /// The result of the flight of `call` whose guest, `instance`, has `returned`.
     fn result(
         &self,
-        returned: Returned,
+        returned: Result<Returned, CallError>,
         mut instance: Instance,
-        x: &str,
+        call: &Call,
         context: &FlightContext,
-    ) -> Result<Items, ClientError> {
+    ) -> Result<Outcome, ClientError> {
         context.record_memory(instance.memory().guest(), instance.memory().host_peak());
         let error = match returned {
-            Ok(Ok(items)) => {
-                let answer = to_items(items, &self.settings.limits)?;
-                if !instance.has_room(answer.bytes) {
-                    return Err(ClientError::ResultTooLarge("max_memory_bytes"));
+            Ok(returned) => match self.answer(returned, call, context) {
+                Ok((outcome, bytes)) => {
+                    if !instance.has_room(bytes) {
+                        return Err(ClientError::ResultTooLarge("max_memory_bytes"));
+                    }
+                    self.release(instance, context);
+                    return Ok(outcome);
                 }
-                self.release(instance, context);
-                return Ok(answer.items);
-            }
-            Ok(Err(error)) => {
-                self.release(instance, context);
-                to_client_error(error, context.last_response().as_ref(), x)
-            }
+                // The guest has kept the contract, and reports why it has no answer.
+                Err(Refused::ByGuest(error)) => {
+                    self.release(instance, context);
+                    error
+                }
+                Err(Refused::ByHost(error)) => return Err(error),
+            },
             Err(CallError::NotStarted(error)) => {
                 start_error(&error, instance.memory().exceeded(), &instance.output())
             }
             Err(CallError::Crashed(error)) => {
                 call_error(&error, instance.memory().exceeded(), &instance.output())
             }
+            Err(CallError::NoRoom) => ClientError::ResultTooLarge("max_memory_bytes"),
+            Err(CallError::BadCall) => ClientError::Internal,
         };
         // A failure that the host has recorded is the cause, and the guest's error its consequence.
         Err(context.last_failure().unwrap_or(error))
+    }
+
+    /// What a guest `returned` for `call`, and what that takes in bytes.
+    fn answer(
+        &self,
+        returned: Returned,
+        call: &Call,
+        context: &FlightContext,
+    ) -> Result<(Outcome, usize), Refused> {
+        let response = || context.last_response();
+        match (returned, call.function()) {
+            (Returned::Items(Ok(items)), _) => {
+                let answer = to_items(items, &self.settings.limits).map_err(Refused::ByHost)?;
+                Ok((answer.items.into(), answer.bytes))
+            }
+            (Returned::Items(Err(error)), _) => {
+                let x = call.x().unwrap_or_default();
+                let error = to_client_error(error, response().as_ref(), x);
+                Err(Refused::ByGuest(error))
+            }
+            (Returned::Value(value), Function::Typed(function)) => {
+                match to_answer(
+                    function,
+                    value.as_ref(),
+                    &self.settings,
+                    response().as_ref(),
+                ) {
+                    Ok(answer) => Ok((answer.value.into(), answer.bytes)),
+                    Err(error @ ClientError::Client(_)) => Err(Refused::ByGuest(error)),
+                    Err(error) => Err(Refused::ByHost(error)),
+                }
+            }
+            (Returned::Value(_), Function::GetItems) => Err(Refused::ByHost(ClientError::Internal)),
+        }
     }
 
     fn fresh_instance(&self, context: &FlightContext) -> Result<Instance, ClientError> {
@@ -303,4 +361,12 @@ impl Loaded {
             self.pool.release(instance);
         }
     }
+}
+
+/// Why what a guest returned is no answer.
+enum Refused {
+    /// It is an error.
+    ByGuest(ClientError),
+    /// It breaks the contract or a limit.
+    ByHost(ClientError),
 }

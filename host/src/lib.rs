@@ -54,6 +54,7 @@
 //! | [`admin_types`] | the JSON documents of the admin API |
 //! | [`printable`] | text of others, escaped for a log or a terminal |
 //! | [`model`] | calls, outcomes, errors and limits: what all of them share |
+//! | [`typed`] | values of the types of WIT, as bytes, JSON and WAVE |
 //!
 //! # Invariants
 //!
@@ -78,6 +79,7 @@ pub mod registry;
 pub mod server;
 pub mod settings;
 mod stack;
+pub mod typed;
 pub mod unread;
 pub mod upstream;
 

@@ -25,6 +25,7 @@ mod proxy_protocol;
 mod proxy_status;
 mod public_api;
 mod query;
+mod request_body;
 mod request_id;
 mod response;
 mod socket;

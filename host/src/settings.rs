@@ -6,7 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::{Abandoned, Limits, Sharing, limits};
+use crate::model::{Abandoned, Limits, SharePattern, Sharing, limits};
+use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, UpstreamPolicy};
 
 limits! {
@@ -80,8 +81,8 @@ limits! {
         /// than a team has open.
         max_dashboards: usize = 20, at least 1;
         /// Maximum time to receive the header section of an HTTP/1 request or the preface of an HTTP/2 connection from
-        /// its first byte, to complete a TLS handshake, or to send anything on a new connection. Mobile networks need
-        /// seconds.
+        /// its first byte, to receive the body of a request, to complete a TLS handshake, or to send anything on a new
+        /// connection. Mobile networks need seconds.
         header_timeout: Duration = 10 s, at least 1 ms;
         /// Maximum time that a connection of a caller may be idle: after a response, and before the first request once
         /// a TLS handshake or the preface of HTTP/2 is complete. The default is above that of balancers and clients
@@ -159,6 +160,16 @@ impl Instances {
     pub const REUSED: Self = Self::Reused(InstanceReuse::DEFAULT);
 }
 
+/// Whether callers get the `err` of typed functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorValues {
+    /// They get it, with the code.
+    #[default]
+    Public,
+    /// They get the code only. The log has the value.
+    Private,
+}
+
 /// The settings of a client: its environment, what it may reach, and its limits.
 ///
 /// [`fmt::Debug`] omits the values of `env`, which may be credentials.
@@ -174,6 +185,13 @@ pub struct Settings {
     pub instances: Instances,
     /// Whether callers of one key share a flight.
     pub sharing: Sharing,
+    /// The typed functions whose callers share a flight if their arguments are equal. Callers of all others have a flight
+    /// each.
+    pub share: Vec<SharePattern>,
+    /// How JSON has integers of 64 bits.
+    pub wide_integers: WideIntegers,
+    /// Whether callers get the `err` of typed functions.
+    pub error_values: ErrorValues,
     /// What happens to a flight when its last caller leaves.
     pub abandoned: Abandoned,
     /// Its limits.
@@ -217,6 +235,9 @@ impl fmt::Debug for Settings {
             .field("policy", &self.policy)
             .field("instances", &self.instances)
             .field("sharing", &self.sharing)
+            .field("share", &self.share)
+            .field("wide_integers", &self.wide_integers)
+            .field("error_values", &self.error_values)
             .field("abandoned", &self.abandoned)
             .field("limits", &self.limits)
             .finish()

@@ -1,10 +1,12 @@
 //! [`Stack`]: a component with every decorator around it, composed in one place.
 
+use std::sync::Arc;
+
 use crate::client::{
     Client, Execute, FlightControl, Reply, Request, WithLimits, WithSingleFlight, WithTelemetry,
     WithUnreadLimit,
 };
-use crate::model::{Generation, Usage};
+use crate::model::{Functions, Generation, Usage};
 use crate::observability::metrics::ClientMetrics;
 use crate::settings::Settings;
 
@@ -13,6 +15,7 @@ use crate::settings::Settings;
 pub struct Stack<E> {
     client: WithTelemetry<WithUnreadLimit<WithSingleFlight<WithLimits<E>>>>,
     control: FlightControl,
+    functions: Arc<Functions>,
 }
 
 impl<E> Clone for Stack<E> {
@@ -20,6 +23,7 @@ impl<E> Clone for Stack<E> {
         Self {
             client: self.client.clone(),
             control: self.control.clone(),
+            functions: Arc::clone(&self.functions),
         }
     }
 }
@@ -35,6 +39,7 @@ impl<E: Execute> Stack<E> {
             limits,
             ..
         } = settings;
+        let functions = component.functions();
         // Innermost: a flight takes a permit, its callers do not. A follower that needed one would wait
         // for the very flight that it could have joined.
         let limited = WithLimits::new(component, limits);
@@ -47,7 +52,16 @@ impl<E: Execute> Stack<E> {
         let limited = WithUnreadLimit::new(shared, limits);
         // Outermost: counts every caller, including those that share a flight or are refused one.
         let client = WithTelemetry::new(limited, name, metrics);
-        Self { client, control }
+        Self {
+            client,
+            control,
+            functions,
+        }
+    }
+
+    /// What callers can call.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// A handle on the flights of this client.

@@ -150,10 +150,25 @@ impl ConnectionBudget {
     /// Counts a request of [`REQUEST_BYTES`] for as long as the guard lives.
     #[must_use]
     pub fn begin(self: &Arc<Self>) -> RequestCount {
-        self.lock().bytes += REQUEST_BYTES;
+        self.count(REQUEST_BYTES)
+    }
+
+    /// Counts the body of a request, of up to `bytes`, for as long as the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// The resource that has no room for it.
+    pub fn begin_body(self: &Arc<Self>, bytes: usize) -> Result<RequestCount, Resource> {
+        self.check(bytes)?;
+        Ok(self.count(bytes))
+    }
+
+    fn count(self: &Arc<Self>, bytes: usize) -> RequestCount {
+        self.lock().bytes += bytes;
         RequestCount {
             connection: Arc::clone(self),
-            _count: self.service.count(REQUEST_BYTES),
+            bytes,
+            _count: self.service.count(bytes),
         }
     }
 
@@ -257,16 +272,17 @@ impl ConnectionBudget {
     }
 }
 
-/// A request that counts until this value is dropped.
+/// A request, or its body, that counts until this value is dropped.
 #[derive(Debug)]
 pub struct RequestCount {
     connection: Arc<ConnectionBudget>,
+    bytes: usize,
     _count: Count,
 }
 
 impl Drop for RequestCount {
     fn drop(&mut self) {
-        self.connection.lock().bytes -= REQUEST_BYTES;
+        self.connection.lock().bytes -= self.bytes;
     }
 }
 

@@ -472,7 +472,10 @@ async fn a_component_past_a_shape_limit_is_refused_before_it_is_compiled() {
     let exports = String::new();
     assert_eq!(
         load(compilation, &component).await.unwrap_err(),
-        LoadError::NoItems { exports }
+        LoadError::NothingToCall {
+            exports,
+            refused: String::new()
+        }
     );
 }
 

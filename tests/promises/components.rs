@@ -64,7 +64,10 @@ async fn the_refusal_of_a_component_says_what_is_expected() {
     let exports = "oneflight:client/things@0.1.0".to_owned();
     assert_eq!(
         refused_file(artifacts::NO_ITEMS).await,
-        LoadError::NoItems { exports }
+        LoadError::NothingToCall {
+            exports,
+            refused: String::new()
+        }
     );
 
     let other = refused_file(artifacts::OTHER_TYPES).await;

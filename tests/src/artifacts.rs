@@ -10,6 +10,12 @@ pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");
 /// What built [`SECOND_CLIENT`]: `cargo component` and its version where it is installed, or `cargo`.
 pub const SECOND_CLIENT_BUILT_WITH: &str = env!("SECOND_CLIENT_BUILT_WITH");
 
+/// A client with an interface of its own, `acme:orders/orders`: `tests/guests/orders`.
+pub const ORDERS: &str = env!("ORDERS_COMPONENT");
+
+/// A component with functions of every type, and functions that misbehave: `tests/guests/typed`.
+pub const TYPED: &str = env!("TYPED_COMPONENT");
+
 /// A component that exports the contract's interface with a number for an item's body.
 pub const OTHER_TYPES: &str = env!("OTHER_TYPES_COMPONENT");
 

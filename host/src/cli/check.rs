@@ -81,7 +81,36 @@ impl Check {
                 let _ = writeln!(text, "  {:<8} and {left_out} more", "");
             }
         }
-        text + &format!("\nTry it:  oneflight get KEY --component {file}")
+        text.push('\n');
+        for function in &report.functions {
+            let _ = writeln!(text, "  {}", function.name);
+            if let Some(reason) = &function.refused {
+                let _ = writeln!(text, "      cannot be called: {reason}");
+                continue;
+            }
+            let _ = writeln!(text, "      {}", function.signature);
+            let sharing = match function.shared {
+                Some(true) => "callers with equal arguments share a flight",
+                _ => "can be shared, if it only reads: list it in the client's setting share",
+            };
+            let _ = writeln!(text, "      {sharing}");
+            if function.shared == Some(false) {
+                // In the quotes of a shell.
+                let example = function.example.replace('\'', r"'\''");
+                let _ = writeln!(text, "      oneflight call '{example}' --component {file}");
+            }
+        }
+        if report.functions_left_out > 0 {
+            let _ = writeln!(text, "  and {} functions more", report.functions_left_out);
+        }
+        let has_items = report
+            .functions
+            .iter()
+            .any(|function| function.shared == Some(true));
+        if has_items {
+            text += &format!("\nTry it:  oneflight get KEY --component {file}");
+        }
+        text
     }
 
     fn explain(&self, error: &LoadError) -> String {

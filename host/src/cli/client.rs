@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use oneflight::config::{
     ClientConfig, ClientConfigError, Component, SharingSetting, describe, summarize,
 };
+use oneflight::model::SharePattern;
 use oneflight::model::setting::LimitTable;
 use oneflight::upstream::AllowRule;
 use oneflight::{
@@ -96,7 +97,17 @@ pub(super) struct ClientFlags {
 impl ClientFlags {
     /// Reads and compiles the client that these flags alone describe.
     pub(super) async fn load(&self) -> anyhow::Result<ComponentClient> {
-        let client = self.over(ClientConfig::new(NAME))?;
+        self.load_sharing(&[]).await
+    }
+
+    /// The same, with shared calls of the functions that `share` names.
+    pub(super) async fn load_sharing(
+        &self,
+        share: &[SharePattern],
+    ) -> anyhow::Result<ComponentClient> {
+        let mut client = ClientConfig::new(NAME);
+        client.share = share.to_vec();
+        let client = self.over(client)?;
         let engine = self.compile.engine()?;
         load_client(&engine, &client).await
     }

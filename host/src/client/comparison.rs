@@ -13,6 +13,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use crate::model::{Call, ClientError, Outcome};
+use crate::typed::Value;
 
 /// The comparisons that further executions belong to, by call, while their first execution runs.
 #[derive(Debug, Default)]
@@ -56,6 +57,11 @@ impl Comparisons {
 }
 
 impl Execution {
+    /// Whether another execution of its call ran when it began.
+    pub(super) fn overlaps(&self) -> bool {
+        self.leads.is_none()
+    }
+
     /// Ends the execution. Returns its comparison if any other execution belongs to it.
     pub(super) fn end(self) -> Option<Arc<AnswerComparison>> {
         let comparison = Arc::clone(&self.comparison);
@@ -111,10 +117,19 @@ fn digest(result: &Result<Outcome, ClientError>) -> Digest {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the system has randomness")
     });
+    let signed = |kind: &[u8], bytes: &[u8]| {
+        let mut context = hmac::Context::with_key(&KEY);
+        context.update(kind);
+        context.update(b"\0");
+        context.update(bytes);
+        context.sign()
+    };
     let tag = match result {
-        Ok(outcome) => hmac::sign(&KEY, &outcome.json()),
-        // The message of an error never begins with a bracket, and the JSON of items always does.
-        Err(error) => hmac::sign(&KEY, error.to_string().as_bytes()),
+        Ok(outcome) => signed(b"ok", &outcome.canonical_bytes()),
+        Err(ClientError::Client(error)) if error.err.is_some() => {
+            signed(b"err", error.err.as_ref().map_or(&[], Value::bytes))
+        }
+        Err(error) => signed(b"error", error.to_string().as_bytes()),
     };
     let mut digest = Digest::default();
     digest.copy_from_slice(&tag.as_ref()[..16]);

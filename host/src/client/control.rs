@@ -41,6 +41,7 @@ impl FlightControl {
         self.table.forget(&FlightKey {
             generation: self.generation,
             call: call.clone(),
+            caller: None,
         })
     }
 

@@ -11,6 +11,8 @@ use crate::model::{Call, ClientError, FlightCost, Generation, Outcome, RequestId
 pub(super) struct FlightKey {
     pub(super) generation: Generation,
     pub(super) call: Call,
+    /// Set for a call that is not shared: no other call has this number.
+    pub(super) caller: Option<u64>,
 }
 
 /// What a flight passes to its callers and its observer.
@@ -20,6 +22,8 @@ pub(super) struct FlightOutcome {
     pub(super) cost: FlightCost,
     /// The answer, if it is compared with those of executions with which it would have been shared.
     pub(super) compared: Option<ComparedAnswer>,
+    /// Whether it began while another execution of the same call ran, which is not shared.
+    pub(super) overlaps: bool,
     /// The flight's span, for its callers' spans to link to. The span itself and not its id, because a
     /// span that has closed before its callers wake cannot be linked to.
     pub(super) span: Span,

@@ -5,6 +5,7 @@
 //! on callers are the table's; those within one execution are the component's.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Execute;
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, Generation, Limits, Outcome, Resource, Usage};
+use crate::model::{Call, ClientError, Functions, Generation, Limits, Outcome, Resource, Usage};
 
 const FLIGHT_TIMEOUT: &str = "flight_timeout";
 
@@ -54,6 +55,10 @@ impl<E> WithLimits<E> {
 impl<E: Execute> Execute for WithLimits<E> {
     fn generation(&self) -> Generation {
         self.next.generation()
+    }
+
+    fn functions(&self) -> Arc<Functions> {
+        self.next.functions()
     }
 
     fn usage(&self) -> Usage {

@@ -4,6 +4,7 @@
 //! outcome is, and how the table's refusals are reported to callers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use single_flight::{EndedFlight, Error, FlightEnd, Group, Policy, SharingMode};
@@ -15,8 +16,8 @@ use super::flight::{FlightKey, FlightOutcome};
 use super::{Client, Execute, Freshness, Reply, Request, telemetry};
 use crate::flight_context::FlightContext;
 use crate::model::{
-    Abandoned, Call, ClientError, FlightCost, FlightInfo, FlightRecord, Generation, Limits,
-    Resource, Sharing, Usage,
+    Abandoned, Call, CallSharing, ClientError, FlightCost, FlightInfo, FlightRecord, Generation,
+    Limits, Resource, Sharing, Usage,
 };
 use crate::observability::metrics::{ClientMetrics, FlightMetrics};
 
@@ -36,8 +37,11 @@ struct Flights<E> {
     name: Arc<str>,
     next: E,
     metrics: ClientMetrics,
-    /// What would have been shared, if nothing is.
-    comparisons: Option<Arc<Comparisons>>,
+    sharing: Sharing,
+    /// What would have been shared, of calls that are not.
+    comparisons: Arc<Comparisons>,
+    /// The number of calls so far that are not shared.
+    unshared: AtomicU64,
 }
 
 impl<E> Clone for WithSingleFlight<E> {
@@ -60,13 +64,9 @@ impl<E: Execute> WithSingleFlight<E> {
         metrics: ClientMetrics,
     ) -> Self {
         let name: Arc<str> = name.into();
-        let (mode, join_window, comparisons) = match sharing {
-            Sharing::Coalesced { join_window, .. } => (SharingMode::Share, join_window, None),
-            Sharing::Observed => (
-                SharingMode::Observe,
-                None,
-                Some(Arc::<Comparisons>::default()),
-            ),
+        let (mode, join_window) = match sharing {
+            Sharing::Coalesced { join_window, .. } => (SharingMode::Share, join_window),
+            Sharing::Observed => (SharingMode::Observe, None),
         };
         let policy = Policy {
             max_flights: limits.max_flights,
@@ -94,7 +94,9 @@ impl<E: Execute> WithSingleFlight<E> {
                 name,
                 next,
                 metrics,
-                comparisons,
+                sharing,
+                comparisons: Arc::default(),
+                unshared: AtomicU64::new(0),
             }),
             table,
         }
@@ -126,19 +128,24 @@ impl<E: Execute> Client for WithSingleFlight<E> {
             id,
             ..
         } = request;
+        let flights = Arc::clone(&self.flights);
+        let is_shared = call.function().sharing() == CallSharing::Shared;
+        // A number of its own makes each call that is not shared the only caller of its flight.
+        let caller = (!is_shared).then(|| flights.unshared.fetch_add(1, Ordering::Relaxed));
         let key = FlightKey {
             generation: self.generation(),
             call: call.clone(),
+            caller,
         };
-        let flights = Arc::clone(&self.flights);
         let work = move |flight| {
             let span = telemetry::flight_span(&flights.name, flight, &call, id.as_ref());
             let context = FlightContext::new(&flights.metrics);
             let flight_span = span.clone();
             // A fresh flight would not have been shared with any earlier one.
-            let comparisons = flights.comparisons.as_ref();
-            let comparisons = comparisons.filter(|_| freshness == Freshness::Any);
-            let execution = comparisons.map(|comparisons| comparisons.begin(&call));
+            let would_share =
+                freshness == Freshness::Any && (!is_shared || flights.sharing == Sharing::Observed);
+            let execution = would_share.then(|| flights.comparisons.begin(&call));
+            let overlaps = !is_shared && execution.as_ref().is_some_and(Execution::overlaps);
             async move {
                 let result = flights.next.execute(call, &context).await;
                 let comparison = execution.and_then(Execution::end);
@@ -150,6 +157,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
                     result,
                     cost,
                     compared,
+                    overlaps,
                     span: flight_span,
                     request_id: id,
                 }
@@ -185,14 +193,21 @@ fn count(
     ended: &EndedFlight<'_, FlightOutcome>,
     equal: Option<bool>,
 ) {
-    let (outcome, limit, cost) = match &ended.end {
+    let (outcome, limit, cost, overlaps) = match &ended.end {
         FlightEnd::Landed(landed) => {
             let error = landed.result.as_ref().err();
             let outcome = error.map_or("ok", ClientError::code);
-            (outcome, error.and_then(ClientError::limit), landed.cost)
+            let limit = error.and_then(ClientError::limit);
+            (outcome, limit, landed.cost, landed.overlaps)
         }
-        FlightEnd::Cancelled => (ClientError::Cancelled.code(), None, FlightCost::default()),
-        FlightEnd::Panicked(_) => (ClientError::Internal.code(), None, FlightCost::default()),
+        FlightEnd::Cancelled => {
+            let code = ClientError::Cancelled.code();
+            (code, None, FlightCost::default(), false)
+        }
+        FlightEnd::Panicked(_) => {
+            let code = ClientError::Internal.code();
+            (code, None, FlightCost::default(), false)
+        }
     };
     metrics.flight(&FlightMetrics {
         outcome,
@@ -202,7 +217,7 @@ fn count(
             call,
             callers: ended.callers,
             cost,
-            would_have_joined: ended.would_have_joined.is_some(),
+            would_have_joined: ended.would_have_joined.is_some() || overlaps,
             equal,
         },
     });

@@ -43,6 +43,7 @@ impl<C> WithTelemetry<C> {
         tracing::info_span!(
             "caller",
             client = &*self.name,
+            function = call.function().label(),
             key = %call,
             request_id = id.map(field::display),
             flight = field::Empty,
@@ -160,7 +161,7 @@ pub(super) fn flight_span(
     let request_id = leader.map(field::display);
     // `trace` is recorded if the trace context is propagated to an upstream.
     // At every level of the log: a failure within the flight is a line of its client.
-    tracing::error_span!(parent: None, "flight", client, flight = %flight, key = %call, request_id, trace = field::Empty)
+    tracing::error_span!(parent: None, "flight", client, function = call.function().label(), flight = %flight, key = %call, request_id, trace = field::Empty)
 }
 
 /// Records on the `span` of a flight what it has cost, in traces only.
@@ -187,6 +188,7 @@ pub(super) fn flight_ended<V>(
     } = *ended;
     let ms = ended.age.as_millis();
     let would_have_joined = ended.would_have_joined.map(field::display);
+    let function = call.function().label();
     match &ended.end {
         FlightEnd::Landed(value) => {
             let (result, span, leader) = landed(value);
@@ -195,19 +197,19 @@ pub(super) fn flight_ended<V>(
             span.set_attribute("code", code);
             match failure(result) {
                 None => {
-                    tracing::info!(client, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, "flight");
+                    tracing::info!(client, function, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, "flight");
                 }
                 Some(reason) => {
                     span.set_status(Status::error(code));
-                    tracing::warn!(client, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, %reason, "flight");
+                    tracing::warn!(client, function, %flight, key = %call, request_id, callers, ms, would_have_joined, equal, code, %reason, "flight");
                 }
             }
         }
         FlightEnd::Cancelled => {
-            tracing::info!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
+            tracing::info!(client, function, %flight, key = %call, callers, ms, would_have_joined, equal, code = "cancelled", "flight");
         }
         FlightEnd::Panicked(message) => {
-            tracing::error!(client, %flight, key = %call, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
+            tracing::error!(client, function, %flight, key = %call, callers, ms, would_have_joined, equal, code = "internal", message, "flight");
         }
     }
 }
@@ -215,7 +217,11 @@ pub(super) fn flight_ended<V>(
 /// The failure of a call, if it failed: an error about the key is no failure.
 fn failure(result: &Result<Outcome, ClientError>) -> Option<&ClientError> {
     let error = result.as_ref().err()?;
-    (!matches!(error, ClientError::InvalidKey | ClientError::NotFound)).then_some(error)
+    (!matches!(
+        error.named(),
+        ClientError::InvalidKey | ClientError::NotFound
+    ))
+    .then_some(error)
 }
 
 fn code(result: &Result<Outcome, ClientError>) -> &'static str {

@@ -1,7 +1,11 @@
-//! The interfaces that a client can export, and how the host calls them.
+//! What a component exports that can be called, and how the host calls it: the interface `items` by static bindings,
+//! and any other function by its types.
 
+pub(super) mod exports;
 pub(super) mod items;
+pub(super) mod outcome;
 mod signature;
+pub(super) mod typed;
 
 mod bindings {
     wasmtime::component::bindgen!({

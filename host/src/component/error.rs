@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::Limits;
+use crate::model::{Functions, Limits};
 use crate::printable::{Escape, escape_lines};
 
 /// The interface that a client exports.
-pub(super) const ITEMS: &str = "oneflight:client/items@0.1.0";
+pub(super) const ITEMS: &str = Functions::ITEMS;
 
 /// Why a component cannot be run. Its message says what was expected, what was found and what to do.
 ///
@@ -42,11 +42,20 @@ pub enum LoadError {
     NotCompiled(String),
     /// The component is valid, and exceeds the sizes that the engine has reserved.
     TooLarge(String),
-    /// The component does not export the interface.
-    NoItems {
+    /// The component exports neither the interface nor another function that can be called.
+    NothingToCall {
         /// The names that it exports, with commas between them; the number of those that are too many or too long
         /// to be listed; empty if there are none.
         exports: String,
+        /// Its functions, with the reason why each cannot be called; empty if there are none.
+        refused: String,
+    },
+    /// A client's settings share functions that the component does not export.
+    NothingToShare {
+        /// The name that matches no function.
+        pattern: String,
+        /// The functions that there are, with commas between them.
+        functions: String,
     },
     /// The component exports an interface of that name with other types.
     OtherTypes {
@@ -159,8 +168,21 @@ impl LoadError {
             }
             Self::NotCompiled(why) => format!("a failure of the compiler: {why}"),
             Self::TooLarge(why) => format!("a component that is too large: {why}"),
-            Self::NoItems { exports } if exports.is_empty() => "a component without exports".into(),
-            Self::NoItems { exports } => format!("a component that exports {exports}"),
+            Self::NothingToCall { exports, .. } if exports.is_empty() => {
+                "a component without exports".into()
+            }
+            Self::NothingToCall { exports, refused } if refused.is_empty() => {
+                format!("a component that exports {exports}")
+            }
+            Self::NothingToCall { exports, refused } => {
+                format!("a component that exports {exports} ({refused})")
+            }
+            Self::NothingToShare { pattern, functions } if functions.is_empty() => {
+                format!("{pattern:?}, where the component has no function but get-items")
+            }
+            Self::NothingToShare { pattern, functions } => {
+                format!("{pattern:?}, where the component has {functions}")
+            }
             Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
             Self::MissingImport(why) => format!("a component with an unknown import: {why}"),
             Self::NoRoom {
@@ -198,7 +220,12 @@ impl LoadError {
                      memories and {tables} tables) whose initial memory is below its memory limit"
                 );
             }
-            Self::NoItems { .. } => return format!("a component that exports {ITEMS}"),
+            Self::NothingToCall { .. } => {
+                return format!(
+                    "a component that exports {ITEMS}, or other functions without resources, streams and futures"
+                );
+            }
+            Self::NothingToShare { .. } => "the name of a function in share",
             Self::OtherTypes { .. } => {
                 "get-items: func(x: string) -> result<list<item>, error>, \
                  with item and error as in wit/oneflight-client.wit"
@@ -247,7 +274,10 @@ impl LoadError {
             }
             Self::TooLarge(_) => "make it smaller; in the library, Limits sets the limits",
             Self::Precompiled => "pass the .wasm file that it was compiled from",
-            Self::NoItems { .. } | Self::OtherTypes { .. } => {
+            Self::NothingToShare { .. } => {
+                "name a function that there is; get-items is always shared"
+            }
+            Self::NothingToCall { .. } | Self::OtherTypes { .. } => {
                 "copy wit/oneflight-client.wit into the client's wit folder, set its world to \
                  items-client, and build it again: cargo component build --release"
             }

@@ -7,19 +7,23 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::Store;
+use wasmtime::component::Val;
 
-use super::contract::items::{GuestError, GuestItem, ItemsInstance, ItemsPre};
+use super::contract::exports::{Exported, Exports};
+use super::contract::items::{GuestError, GuestItem};
+use super::contract::typed::arguments;
 use super::memory::GuestMemory;
 use super::output::GuestOutput;
 use super::store::StoreState;
 use crate::flight_context::FlightContext;
+use crate::model::{Call, Function};
 use crate::settings::{InstanceReuse, Instances};
 
 /// A guest in its store. Dropping it closes everything that the guest has open.
 pub(super) struct Instance {
     store: Store<StoreState>,
     /// `None` before the first call.
-    items: Option<ItemsInstance>,
+    exported: Option<Exported>,
     created: Instant,
     calls: u32,
 }
@@ -29,7 +33,7 @@ impl Instance {
     pub(super) fn new(store: Store<StoreState>) -> Self {
         Self {
             store,
-            items: None,
+            exported: None,
             created: Instant::now(),
             calls: 0,
         }
@@ -58,23 +62,47 @@ impl Instance {
         self.store.data_mut().has_room(bytes)
     }
 
-    /// Calls `get-items` of the guest, which is instantiated from `component` if it is not yet.
-    pub(super) async fn get_items(&mut self, component: &ItemsPre, x: &str) -> Returned {
+    /// Calls the function of `call`, one of `exports`, of the guest, which is instantiated if it is not yet.
+    pub(super) async fn call(
+        &mut self,
+        exports: &Exports,
+        call: &Call,
+    ) -> Result<Returned, CallError> {
         self.calls += 1;
-        let items = match &self.items {
-            Some(items) => items,
+        let exported = match &self.exported {
+            Some(exported) => exported,
             None => {
-                let started = component.instantiate(&mut self.store).await;
-                self.items.insert(started.map_err(CallError::NotStarted)?)
+                let started = exports.instantiate(&mut self.store).await;
+                self.exported
+                    .insert(started.map_err(CallError::NotStarted)?)
             }
         };
-        let returned = items.get_items(&mut self.store, x).await;
-        returned.map_err(CallError::Crashed)
+        match call.function() {
+            Function::GetItems => {
+                let x = call.x().ok_or(CallError::BadCall)?;
+                let returned = Exports::get_items(exported, &mut self.store, x).await;
+                returned.map(Returned::Items).map_err(CallError::Crashed)
+            }
+            Function::Typed(function) => {
+                let room = self.store.data().memory().room();
+                let arguments = arguments(function.signature(), call.arguments(), room)
+                    .map_err(|_| CallError::BadCall)?
+                    .ok_or(CallError::NoRoom)?;
+                let store = &mut self.store;
+                let returned = exports.call(exported, store, function, &arguments).await;
+                returned.map(Returned::Value).map_err(CallError::Crashed)
+            }
+        }
     }
 }
 
 /// What a guest returned.
-pub(super) type Returned = Result<Result<Vec<GuestItem>, GuestError>, CallError>;
+pub(super) enum Returned {
+    /// From `get-items`.
+    Items(Result<Vec<GuestItem>, GuestError>),
+    /// From a typed function, if it has a result.
+    Value(Option<Val>),
+}
 
 /// Why a guest returned nothing that can be read.
 pub(super) enum CallError {
@@ -82,6 +110,10 @@ pub(super) enum CallError {
     NotStarted(wasmtime::Error),
     /// The guest trapped, or its result is not of the contract's types.
     Crashed(wasmtime::Error),
+    /// There is no memory for its arguments.
+    NoRoom,
+    /// The bytes of the call are not arguments of its function.
+    BadCall,
 }
 
 /// The idle instances of one client. Always empty if each flight gets a fresh instance.

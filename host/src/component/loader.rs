@@ -12,7 +12,7 @@ use wasmtime::component::{Component, Instance, InstancePre};
 use super::address_space::AddressSpace;
 use super::backtrace::frames;
 use super::compile::spawn_blocking;
-use super::contract::items::ItemsPre;
+use super::contract::exports::{Exports, LinkedComponent};
 use super::cpu_budget::CpuBudget;
 use super::engine::{Engine, ExecutionQuota, address_space_of, memories_of};
 use super::error::LoadError;
@@ -42,7 +42,7 @@ pub(super) struct LoadedComponent {
     pub(super) address_space: AddressSpace,
     /// The most memory that they take.
     pub(super) max_memory: MaxMemory,
-    pub(super) items: ItemsPre,
+    pub(super) exports: Exports,
     pub(super) report: ComponentReport,
     /// The memory of its executions.
     pub(super) memory: Arc<TotalMemory>,
@@ -75,8 +75,9 @@ impl<'e> Loader<'e> {
             engine,
             component,
             address_space,
-            items,
+            linked,
         } = prepared.await?;
+        let exports = linked.into_exports(&settings.share, limits)?;
         let quota = if self.engine.is_pooled() {
             quota
         } else {
@@ -90,7 +91,7 @@ impl<'e> Loader<'e> {
             engine.is_pooled(),
         );
         let wasmtime = engine.wasmtime();
-        let report = ComponentReport::new(wasmtime, &component, bytes);
+        let report = ComponentReport::new(wasmtime, &component, bytes, &exports);
         let slot = engine.load_slot().await;
         let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
         let memory = Arc::new(TotalMemory::new(limits));
@@ -98,15 +99,15 @@ impl<'e> Loader<'e> {
         let store = new_store(wasmtime, settings, &memory, &upstream, &context)
             .map_err(|exceeded| LoadError::DoesNotStart(exceeded.to_string()))?;
         let turns = Turns::new(limits);
-        let (mut store, instance) = instantiate(items.linked(), store, limits, &turns).await?;
-        ItemsPre::check_types(&component, &mut store, &instance)?;
+        let (mut store, instance) = instantiate(exports.linked(), store, limits, &turns).await?;
+        exports.check_types(&component, &mut store, &instance)?;
         drop((store, slot));
         Ok(LoadedComponent {
             engine,
             quota,
             address_space,
             max_memory,
-            items,
+            exports,
             report,
             memory,
             upstream,
@@ -120,7 +121,7 @@ struct Prepared {
     engine: Engine,
     component: Component,
     address_space: AddressSpace,
-    items: ItemsPre,
+    linked: LinkedComponent,
 }
 
 /// Prepares `component` to be instantiated. How long that takes depends on its size and on its types, so it blocks no
@@ -133,12 +134,12 @@ async fn prepare(
     spawn_blocking(move || {
         let address_space = address_space_of(&component, &limits);
         let (engine, component) = engine.for_component(component, &limits)?;
-        let items = ItemsPre::new(engine.wasmtime(), &component)?;
+        let linked = LinkedComponent::new(engine.wasmtime(), &component)?;
         Ok(Prepared {
             engine,
             component,
             address_space,
-            items,
+            linked,
         })
     })
     .await

@@ -115,7 +115,12 @@ impl GuestMemory {
 
     /// Whether there is room for an answer of `bytes`, which the host holds from now on instead of the instance.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.limit - self.guest - self.host
+        bytes <= self.room()
+    }
+
+    /// How many bytes are left.
+    pub(super) fn room(&self) -> usize {
+        self.limit - self.guest - self.host
     }
 
     /// Records that the guest got no more memory, and returns whether that is the first time in this flight.

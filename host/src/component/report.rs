@@ -4,6 +4,11 @@ use serde::Serialize;
 use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Component;
 
+use super::contract::exports::Exports;
+use super::contract::typed::RefusedFunction;
+use super::names::Names;
+use crate::model::{CallSharing, Functions, TypedFunction};
+
 /// The size, exports and imports of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ComponentReport {
@@ -17,95 +22,87 @@ pub struct ComponentReport {
     pub imports: Vec<String>,
     /// The number of imports that are not listed.
     pub imports_left_out: usize,
+    /// Its functions.
+    pub functions: Vec<FunctionReport>,
+    /// The number of functions that are not listed.
+    pub functions_left_out: usize,
+}
+
+/// A function that a component exports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FunctionReport {
+    /// Its name with that of its interface: `acme:orders/orders@1.0.0#get-order`.
+    pub name: String,
+    /// Its parameters and its result as WIT, with named types written out; empty if it cannot be called.
+    pub signature: String,
+    /// A call of it, as `oneflight call` reads it; empty if it cannot be called.
+    pub example: String,
+    /// Whether callers with equal arguments share a flight; `None` if it cannot be called.
+    pub shared: Option<bool>,
+    /// Why it cannot be called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl FunctionReport {
+    fn items() -> Self {
+        Self {
+            name: format!("{}#get-items", Functions::ITEMS),
+            signature: "func(x: string) -> result<list<item>, error>".to_owned(),
+            example: r#"get-items("a")"#.to_owned(),
+            shared: Some(true),
+            refused: None,
+        }
+    }
+
+    fn callable(function: &TypedFunction) -> Self {
+        let signature = function.signature();
+        Self {
+            name: function.to_string(),
+            signature: signature.to_string(),
+            example: format!("{}{}", function.name(), signature.example()),
+            shared: Some(function.sharing() == CallSharing::Shared),
+            refused: None,
+        }
+    }
+
+    fn refused(function: &RefusedFunction) -> Self {
+        Self {
+            name: function.name.clone(),
+            signature: String::new(),
+            example: String::new(),
+            shared: None,
+            refused: Some(function.reason.clone()),
+        }
+    }
 }
 
 impl ComponentReport {
     /// The report on `component`, whose binary has `bytes` bytes.
-    pub(super) fn new(engine: &Wasmtime, component: &Component, bytes: usize) -> Self {
+    pub(super) fn new(
+        engine: &Wasmtime,
+        component: &Component,
+        bytes: usize,
+        of: &Exports,
+    ) -> Self {
         let imports = component.component_type();
         let imports = Names::of(imports.imports(engine).map(|(name, _)| name));
         let exports = Names::of_exports(engine, component);
+        let functions = of.functions();
+        let items = functions.has_items().then(FunctionReport::items);
+        let typed = functions.typed().iter();
+        let functions = items
+            .into_iter()
+            .chain(typed.map(|function| FunctionReport::callable(function)))
+            .chain(of.refused().iter().map(FunctionReport::refused));
         Self {
             bytes,
-            exports: exports.listed,
-            exports_left_out: exports.left_out,
-            imports: imports.listed,
-            imports_left_out: imports.left_out,
+            exports: exports.listed().to_vec(),
+            exports_left_out: exports.left_out(),
+            imports: imports.listed().to_vec(),
+            imports_left_out: imports.left_out(),
+            functions: functions.collect(),
+            functions_left_out: of.left_out(),
         }
-    }
-}
-
-/// Names that a component exports or imports, as many as are listed.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    listed: Vec<String>,
-    left_out: usize,
-}
-
-impl Names {
-    /// The maximum number of names: a few times what a client has.
-    const MAX_LISTED: usize = 100;
-
-    /// The maximum size of them together. One name may have 100,000 bytes.
-    const MAX_BYTES: usize = 8 << 10;
-
-    fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let mut of = Self::default();
-        let mut room = Self::MAX_BYTES;
-        for name in names {
-            match room.checked_sub(name.len()) {
-                Some(left) if of.listed.len() < Self::MAX_LISTED => {
-                    room = left;
-                    of.listed.push(name.to_owned());
-                }
-                _ => of.left_out += 1,
-            }
-        }
-        of
-    }
-
-    /// Those that `component` exports.
-    pub(super) fn of_exports(engine: &Wasmtime, component: &Component) -> Self {
-        let ty = component.component_type();
-        Self::of(ty.exports(engine).map(|(name, _)| name))
-    }
-}
-
-impl std::fmt::Display for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { listed, left_out } = self;
-        f.write_str(&listed.join(", "))?;
-        match (listed.len(), left_out) {
-            (_, 0) => Ok(()),
-            (0, 1) => f.write_str("a name that is too long to be listed"),
-            (0, _) => write!(f, "{left_out} names, which are too long to be listed"),
-            _ => write!(f, " and {left_out} more"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Names;
-
-    fn listed(names: &[String]) -> String {
-        Names::of(names.iter().map(String::as_str)).to_string()
-    }
-
-    // fault 98
-    #[test]
-    fn names_are_listed_up_to_a_number_and_a_size() {
-        assert_eq!(listed(&[]), "");
-        assert_eq!(listed(&["a".into(), "b".into()]), "a, b");
-        let long = || "l".repeat(Names::MAX_BYTES);
-        assert_eq!(listed(&[long()]), long());
-        assert_eq!(
-            listed(&[long() + "l"]),
-            "a name that is too long to be listed"
-        );
-        assert_eq!(listed(&["a".into(), long(), "b".into()]), "a, b and 1 more");
-        let many = vec!["a".to_owned(); 1_000];
-        let expected = format!("{} and 900 more", ["a"; Names::MAX_LISTED].join(", "));
-        assert_eq!(listed(&many), expected);
     }
 }

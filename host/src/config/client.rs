@@ -20,8 +20,9 @@ use super::instances::InstancesSetting;
 use super::text;
 use super::value::{self, SecretValue};
 use super::value_error::ValueError;
-use crate::model::{Abandoned, Limits, Sharing};
-use crate::settings::{Instances, Settings};
+use crate::model::{Abandoned, Limits, SharePattern, Sharing};
+use crate::settings::{ErrorValues, Instances, Settings};
+use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, ClientIdentity, Proxy, Roots, UpstreamPolicy};
 
 pub use self::error::ClientConfigError;
@@ -104,6 +105,21 @@ pub struct ClientConfig {
     /// Whether callers of one key share a flight.
     pub sharing: SharingSetting,
 
+    /// Functions whose callers share a flight if their arguments are equal: `get-order`, or
+    /// `acme:orders/orders#list-*` for those of one interface whose names begin with list-. Callers of other functions
+    /// have a flight each, but for get-items of oneflight:client/items, which is always shared. List only functions that
+    /// read: of several callers of a function that writes, one would write and all would be told that they had.
+    #[serde(with = "text::list")]
+    #[schemars(schema_with = "text::list::schema::<SharePattern>")]
+    pub share: Vec<SharePattern>,
+
+    /// How JSON has integers of 64 bits (s64, u64): as numbers, or as strings for callers in JavaScript, whose numbers
+    /// have 53 bits.
+    wide_integers: WideIntegersSetting,
+
+    /// Whether callers get the value of an error that a function returned, or its code only.
+    error_values: ErrorValuesSetting,
+
     /// Maximum age of a flight that a caller joins. If it is not set, callers join a flight of any age.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<Duration>", example = "2s")]
@@ -182,6 +198,28 @@ pub enum SharingSetting {
     Observed,
 }
 
+/// How JSON has integers of 64 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum WideIntegersSetting {
+    /// As numbers.
+    #[default]
+    Number,
+    /// As strings.
+    String,
+}
+
+/// Whether callers get the value of an error that a function returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ErrorValuesSetting {
+    /// They get it.
+    #[default]
+    Public,
+    /// They get its code. The log has the value.
+    Private,
+}
+
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "Abandoned", rename_all = "lowercase")]
 enum AbandonedSetting {
@@ -214,6 +252,9 @@ impl ClientConfig {
             proxy: None,
             instances: Instances::default(),
             sharing: SharingSetting::default(),
+            share: Vec::new(),
+            wide_integers: WideIntegersSetting::default(),
+            error_values: ErrorValuesSetting::default(),
             join_window: None,
             allow_fresh: false,
             abandoned: Abandoned::default(),
@@ -391,6 +432,15 @@ impl ClientConfig {
                     join_window: self.join_window,
                     allow_fresh: self.allow_fresh,
                 },
+            },
+            share: self.share.clone(),
+            wide_integers: match self.wide_integers {
+                WideIntegersSetting::Number => WideIntegers::Number,
+                WideIntegersSetting::String => WideIntegers::String,
+            },
+            error_values: match self.error_values {
+                ErrorValuesSetting::Public => ErrorValues::Public,
+                ErrorValuesSetting::Private => ErrorValues::Private,
             },
             abandoned: self.abandoned,
             limits: self.limits.clone(),

@@ -13,6 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::host_name::{A_HOST_NAME, HostName};
 use super::listen_address::{A_LISTEN_ADDRESS, ListenAddress};
+use crate::model::SharePattern;
 use crate::model::units::{A_DURATION, duration, show_duration};
 use crate::upstream::AllowRule;
 
@@ -82,6 +83,20 @@ impl TextSetting for AllowRule {
     fn read(text: &str) -> Result<Self, Option<String>> {
         text.parse()
             .map_err(|error: <Self as std::str::FromStr>::Err| Some(error.to_string()))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl TextSetting for SharePattern {
+    const FORM: &'static str =
+        "the name of a function, as in get-order or acme:orders/orders#list-*";
+    const PATTERN: Option<&'static str> = Some(r"^([^#*\s]+#)?([^#*\s]+\*?|\*)$");
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        text.parse().map_err(|_| None)
     }
 
     fn show(&self) -> String {

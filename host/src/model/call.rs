@@ -4,23 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-/// An exported function that a caller can call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Function {
-    /// `get-items` of the interface `oneflight:client/items`. Its one argument is the key `x`.
-    GetItems,
-}
-
-impl Function {
-    /// The function's name in WIT.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GetItems => "get-items",
-        }
-    }
-}
+use super::function::{Function, TypedFunction};
 
 /// A function and its arguments as bytes. Calls that are equal may share one flight.
 ///
@@ -31,7 +15,8 @@ impl Function {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Call {
     function: Function,
-    /// Invariant: for [`Function::GetItems`] it is the key, in UTF-8.
+    /// Invariant: for [`Function::GetItems`] it is the key, in UTF-8. For a typed function it is the canonical bytes of
+    /// its arguments, as [`typed`](crate::typed) defines them.
     arguments: Arc<[u8]>,
 }
 
@@ -45,13 +30,21 @@ impl Call {
         }
     }
 
-    /// The function that is called.
-    #[must_use]
-    pub fn function(&self) -> Function {
-        self.function
+    /// A call of `function` with `arguments`, the canonical bytes of values of its parameters' types.
+    pub(super) fn typed(function: &Arc<TypedFunction>, arguments: Vec<u8>) -> Self {
+        Self {
+            function: Function::Typed(Arc::clone(function)),
+            arguments: arguments.into(),
+        }
     }
 
-    /// The arguments in their canonical encoding: for [`Function::GetItems`] the key, in UTF-8.
+    /// The function that is called.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// The arguments as canonical bytes: for [`Function::GetItems`] the key, in UTF-8.
     #[must_use]
     pub fn arguments(&self) -> &[u8] {
         &self.arguments
@@ -60,8 +53,22 @@ impl Call {
     /// The key of a call of `get-items`.
     #[must_use]
     pub fn x(&self) -> Option<&str> {
-        match self.function {
+        match &self.function {
             Function::GetItems => std::str::from_utf8(&self.arguments).ok(),
+            Function::Typed(_) => None,
+        }
+    }
+
+    /// The arguments as a person may see them: the key of `get-items`, else WAVE, at most about `limit` bytes of it.
+    #[must_use]
+    pub fn shown(&self, limit: usize) -> String {
+        match &self.function {
+            Function::GetItems => self.x().unwrap_or_default().to_owned(),
+            Function::Typed(function) => {
+                let signature = function.signature();
+                let arguments = signature.arguments_as_wave(&self.arguments, limit);
+                format!("{}{arguments}", function.name())
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::typed::Value;
+
 /// Why a call has no outcome. All callers of a flight get the same error, and nothing stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
@@ -26,6 +28,8 @@ pub enum ClientError {
     UpstreamMalformed,
     /// The client failed in a way that has no variant of its own.
     Other,
+    /// A typed function returned the `err` of its `result`.
+    Client(Box<FunctionError>),
     /// The client's policy denied a request. What was denied, and the flag that would allow it, concern the
     /// operator: they are in the log.
     UpstreamDenied,
@@ -51,15 +55,26 @@ pub enum ClientError {
     Overloaded(Resource),
     /// The flight was cancelled: the host is shutting down.
     Cancelled,
+    /// The component has no such function, or the call was made for another load of it.
+    UnknownFunction,
     /// A bug of the host.
     Internal,
+}
+
+/// The `err` that a typed function returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionError {
+    /// The error that the name of its case is the code of, if there is one that a guest may report.
+    pub named: Option<ClientError>,
+    /// The value itself; `None` if the client's settings keep it from callers, or its type contains nothing.
+    pub err: Option<Value>,
 }
 
 /// Names variants by one table, which is also the list of all names, so that the two cannot disagree.
 macro_rules! names {
     (
         $(#[$of_all:meta])* $all:ident,
-        $(#[$of_one:meta])* $one:ident,
+        $(#[$of_one:meta])* $visible:vis $one:ident,
         $($case:pat => $name:literal,)+
     ) => {
         $(#[$of_all])*
@@ -67,7 +82,7 @@ macro_rules! names {
 
         $(#[$of_one])*
         #[must_use]
-        pub fn $one(&self) -> &'static str {
+        $visible fn $one(&self) -> &'static str {
             match self {
                 $($case => $name,)+
             }
@@ -79,14 +94,15 @@ impl ClientError {
     names! {
         /// All codes.
         CODES,
-        /// The stable name for machines, in `kebab-case`: the same in HTTP responses, logs and metrics.
-        code,
+        /// The code of the variant.
+        variant_code,
         Self::InvalidKey => "invalid-key",
         Self::NotFound => "not-found",
         Self::UpstreamStatus { .. } => "upstream-status",
         Self::UpstreamUnavailable => "upstream-unavailable",
         Self::UpstreamMalformed => "upstream-malformed",
         Self::Other => "other",
+        Self::Client(_) => "client-error",
         Self::UpstreamDenied => "upstream-denied",
         Self::UpstreamResponseTooLarge(_) => "upstream-response-too-large",
         Self::UpstreamTimeout(_) => "upstream-timeout",
@@ -97,7 +113,23 @@ impl ClientError {
         Self::GuestDeadline(_) => "guest-deadline",
         Self::Overloaded(_) => "overloaded",
         Self::Cancelled => "cancelled",
+        Self::UnknownFunction => "unknown-function",
         Self::Internal => "internal",
+    }
+
+    /// The stable name for machines, in `kebab-case`: the same in HTTP responses, logs and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.named().variant_code()
+    }
+
+    /// The error itself, or the one that the `err` of a typed function names.
+    #[must_use]
+    pub fn named(&self) -> &Self {
+        match self {
+            Self::Client(error) => error.named.as_ref().unwrap_or(self),
+            error => error,
+        }
     }
 
     /// The limit that was reached, if the error is about one.
@@ -145,6 +177,11 @@ impl fmt::Display for ClientError {
                 "the client could not parse the upstream's response; the log has the reason",
             ),
             Self::Other => f.write_str("the client failed; the log has the reason"),
+            Self::Client(error) => match (&error.named, &error.err) {
+                (Some(named), _) => named.fmt(f),
+                (None, Some(_)) => f.write_str("the client returned an error; err is what it is"),
+                (None, None) => f.write_str("the client returned an error"),
+            },
             Self::UpstreamDenied => f.write_str(
                 "the client's policy denied a request; the log has the flag that allows it",
             ),
@@ -178,6 +215,10 @@ impl fmt::Display for ClientError {
             Self::GuestMalformed => {
                 f.write_str("the guest's answer violates the contract; the log has the reason")
             }
+            Self::ResultTooLarge(setting @ "max_memory_bytes") => write!(
+                f,
+                "the call needs more memory than {setting}; request less, or raise {setting}"
+            ),
             Self::ResultTooLarge(setting) => write!(
                 f,
                 "the guest's answer is larger than {setting}; request less, or raise {setting}"
@@ -195,6 +236,9 @@ impl fmt::Display for ClientError {
             Self::Cancelled => {
                 f.write_str("the host is shutting down; try another host, or again later")
             }
+            Self::UnknownFunction => f.write_str(
+                "the client has no such function; oneflight check lists those of a component",
+            ),
             Self::Internal => f.write_str("internal error of the host; the log has the reason"),
         }
     }
@@ -310,7 +354,7 @@ impl Limit {
         /// All names.
         NAMES,
         /// The stable name for machines, as in metrics.
-        name,
+        pub name,
         Self::Flights => "flights",
         Self::FlightsOfKey => "flights-of-key",
         Self::Callers => "callers",

@@ -65,6 +65,9 @@ limits! {
         max_items: usize = 10_000, at least 0;
         /// Maximum size of a key. The default is about what a URL can carry.
         max_key_bytes: usize = 4 KiB, at least 0 B;
+        /// Maximum size of the arguments of a typed function: of the body of a request, and of what is stored of it for as
+        /// long as its flight. The default is far above a key of several parts.
+        max_arguments_bytes: usize = 64 KiB, at least 0 B;
         /// Maximum size of the output of one execution that is logged. The rest is dropped and counted.
         max_log_bytes: usize = 64 KiB, at least 0 B;
         /// Maximum number of lines per second that are logged about this client, and likewise of lines that its guest

@@ -1,8 +1,11 @@
 //! [`Outcome`]: what a function returned.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 
 use super::items::Items;
+use crate::typed::Value;
 
 /// What a function returned. Cloning shares it between callers. It is immutable.
 #[derive(Clone, Debug)]
@@ -10,6 +13,37 @@ use super::items::Items;
 pub enum Outcome {
     /// The items of `get-items`.
     Items(Items),
+    /// What a typed function returned: the `ok` of a `result`, else the result itself.
+    Value(RenderedValue),
+}
+
+/// A [`Value`] with its JSON. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct RenderedValue(Arc<Rendered>);
+
+#[derive(Debug)]
+struct Rendered {
+    value: Value,
+    json: Bytes,
+    /// The same bytes as they are held for callers; `None` if they did not fit. Written by the first reader.
+    held: OnceLock<Option<Bytes>>,
+}
+
+impl RenderedValue {
+    /// `value`, whose JSON is `json`.
+    pub(crate) fn new(value: Value, json: Bytes) -> Self {
+        Self(Arc::new(Rendered {
+            value,
+            json,
+            held: OnceLock::new(),
+        }))
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.0.value
+    }
 }
 
 impl Outcome {
@@ -18,6 +52,16 @@ impl Outcome {
     pub fn items(&self) -> Option<&Items> {
         match self {
             Self::Items(items) => Some(items),
+            Self::Value(_) => None,
+        }
+    }
+
+    /// The value, if the function was a typed one.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Items(_) => None,
+            Self::Value(value) => Some(value.value()),
         }
     }
 
@@ -26,6 +70,7 @@ impl Outcome {
     pub fn json(&self) -> Bytes {
         match self {
             Self::Items(items) => items.json(),
+            Self::Value(value) => value.0.json.clone(),
         }
     }
 
@@ -34,6 +79,18 @@ impl Outcome {
     pub(crate) fn json_held(&self, hold: impl FnOnce(Bytes) -> Option<Bytes>) -> Option<Bytes> {
         match self {
             Self::Items(items) => items.json_held(hold),
+            Self::Value(value) => {
+                let Rendered { json, held, .. } = &*value.0;
+                held.get_or_init(|| hold(json.clone())).clone()
+            }
+        }
+    }
+
+    /// Bytes that are equal for equal outcomes of one function.
+    pub(crate) fn canonical_bytes(&self) -> Bytes {
+        match self {
+            Self::Items(items) => items.json(),
+            Self::Value(value) => Bytes::copy_from_slice(value.value().bytes()),
         }
     }
 
@@ -42,6 +99,8 @@ impl Outcome {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Items(one), Self::Items(other)) => one.is_same(other),
+            (Self::Value(one), Self::Value(other)) => Arc::ptr_eq(&one.0, &other.0),
+            _ => false,
         }
     }
 }
@@ -49,5 +108,11 @@ impl Outcome {
 impl From<Items> for Outcome {
     fn from(items: Items) -> Self {
         Self::Items(items)
+    }
+}
+
+impl From<RenderedValue> for Outcome {
+    fn from(value: RenderedValue) -> Self {
+        Self::Value(value)
     }
 }

@@ -61,6 +61,9 @@ impl Stats {
     }
 }
 
+/// How many bytes of arguments a report shows.
+const MAX_SHOWN_BYTES: usize = 1 << 10;
+
 /// How a report writes keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
@@ -75,7 +78,7 @@ impl KeyFormat {
     fn format(self, key: &Call) -> String {
         match self {
             Self::Hashed => key.to_string(),
-            Self::Shown => key.x().map_or_else(|| key.to_string(), str::to_owned),
+            Self::Shown => key.shown(MAX_SHOWN_BYTES),
         }
     }
 }

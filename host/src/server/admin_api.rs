@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -84,6 +85,7 @@ impl<C: Execute> Handler for AdminApi<C> {
     fn respond(
         &self,
         head: Parts,
+        _: Incoming,
         connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let state = Arc::clone(&self.0);

@@ -58,10 +58,12 @@ pub(super) trait Handler: Send + Sync + 'static {
     ///
     /// The call itself, before the first poll, must not panic: over HTTP/2 that would end all requests of the
     /// connection. The future should drop `head` before it waits: until then hyper cannot reuse the buffer that the
-    /// head was read into, and allocates another one.
+    /// head was read into, and allocates another one. A `body` that is dropped unread ends the connection if it has not
+    /// arrived in full yet.
     fn respond(
         &self,
         head: Parts,
+        body: Incoming,
         connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<Self>;
 }
@@ -399,9 +401,7 @@ impl<H: Handler> Connection<H> {
         request: Request<Incoming>,
         streams: Option<&Streams>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H> {
-        // The body of a request has no meaning here: it is dropped unread, and ends the connection if it has not
-        // arrived in full yet.
-        let (head, _) = request.into_parts();
+        let (head, body) = request.into_parts();
         let with_body = head.method != Method::HEAD;
         let version = head.version;
         let is_http2 = version == Version::HTTP_2;
@@ -409,7 +409,7 @@ impl<H: Handler> Connection<H> {
         let progress = streams.map(Streams::open);
         let waiting = ConnectionActivity::begin(&self.open.activity, version);
         let counted = self.info.budget.begin();
-        let response = self.server.handler.respond(head, self.info.clone());
+        let response = self.server.handler.respond(head, body, self.info.clone());
         // The next probe needs the connection.
         let is_last = self.info.permitted == ConnectionUse::Probes;
         if is_last {

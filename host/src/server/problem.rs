@@ -7,7 +7,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::body::Body;
 use super::response::respond_with;
 use crate::admin_types::ProblemDetails;
-use crate::model::ClientError;
+use crate::model::{ClientError, Resource};
+use crate::typed::{ArgumentError, ArgumentProblem};
 
 /// Why a request caused no call.
 #[derive(Debug)]
@@ -42,6 +43,21 @@ pub(super) enum RequestError {
     KeyTooLong {
         limit: usize,
     },
+    /// With the functions that there are.
+    UnknownFunction(String),
+    Arguments(ArgumentError),
+    /// The function's calls are not shared, so a request of it may have effects.
+    NotShared {
+        function: String,
+    },
+    NotJson,
+    /// The body is larger than `max_arguments_bytes`.
+    BodyTooLarge {
+        limit: usize,
+    },
+    SlowBody,
+    /// There is no room for the body.
+    Overloaded(Resource),
     /// The caller's own deadline has passed. Its flight continues for the others.
     CallerDeadline,
 }
@@ -60,6 +76,18 @@ impl RequestError {
             Self::Malformed(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "bad-request")
             }
+            Self::Arguments(error) => match error.problem {
+                ArgumentProblem::TooLong { .. } => {
+                    (StatusCode::PAYLOAD_TOO_LARGE, "arguments-too-long")
+                }
+                _ => (StatusCode::BAD_REQUEST, "bad-request"),
+            },
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "arguments-too-long"),
+            Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown-function"),
+            Self::NotShared { .. } => (StatusCode::METHOD_NOT_ALLOWED, "bad-request"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-request"),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "bad-request"),
+            Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "bad-request"),
             Self::TooManyHeaders { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "bad-request")
@@ -67,18 +95,22 @@ impl RequestError {
             Self::KeyTooLong { .. } => (StatusCode::URI_TOO_LONG, "key-too-long"),
             Self::CallerDeadline => (StatusCode::GATEWAY_TIMEOUT, "caller-deadline"),
         };
-        let mut response = problem(status, code, self);
+        let mut response = problem(status, code, self, None);
         let headers = response.headers_mut();
         match self {
             Self::Method { allow } => {
                 // RFC 9110, section 15.5.6: a 405 response has an Allow header.
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
+            Self::NotShared { .. } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
             Self::Loading
             | Self::TooManyObservations
             | Self::TooManyDashboards
             | Self::TooManyConnections
-            | Self::TooManyUnreadBytes => {
+            | Self::TooManyUnreadBytes
+            | Self::Overloaded(_) => {
                 headers.insert(header::RETRY_AFTER, 1.into());
             }
             _ => (),
@@ -120,6 +152,27 @@ impl Display for RequestError {
             Self::KeyTooLong { limit } => {
                 write!(f, "expected a key of at most {limit} bytes, got a longer one; send a shorter one, or raise max_key_bytes")
             }
+            Self::UnknownFunction(error) => f.write_str(error),
+            Self::Arguments(error) => error.fmt(f),
+            Self::NotShared { function } => write!(
+                f,
+                "expected POST for {function}, whose calls are not shared, got GET; send POST with a JSON object, or list \
+                 the function in the client's setting share if it only reads"
+            ),
+            Self::NotJson => f.write_str(
+                "expected a body of Content-Type application/json, got another one; send the arguments as a JSON object",
+            ),
+            Self::BodyTooLarge { limit } => write!(
+                f,
+                "expected a body of at most {limit} bytes, got a larger one; send less, or raise max_arguments_bytes"
+            ),
+            Self::SlowBody => f.write_str(
+                "expected the body within header_timeout, got a part of it; send it at once, or raise header_timeout",
+            ),
+            Self::Overloaded(resource) => {
+                let remedy = resource.remedy();
+                write!(f, "{resource}; try again later, or {remedy}")
+            }
             Self::CallerDeadline => {
                 f.write_str("there was no answer within the time that the request prefers to wait; raise wait in its header Prefer")
             }
@@ -129,13 +182,14 @@ impl Display for RequestError {
 
 /// The response to a call that failed.
 pub(super) fn failure(error: &ClientError) -> Response<Body> {
-    let status = match error {
+    let status = match error.named() {
         ClientError::InvalidKey => StatusCode::BAD_REQUEST,
-        ClientError::NotFound => StatusCode::NOT_FOUND,
+        ClientError::NotFound | ClientError::UnknownFunction => StatusCode::NOT_FOUND,
         ClientError::UpstreamStatus { .. }
         | ClientError::UpstreamUnavailable
         | ClientError::UpstreamMalformed
         | ClientError::Other
+        | ClientError::Client(_)
         | ClientError::UpstreamDenied
         | ClientError::UpstreamResponseTooLarge(_)
         | ClientError::GuestTrap
@@ -150,13 +204,20 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         ClientError::Overloaded(_) | ClientError::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let wait = match error {
+    let wait = match error.named() {
         ClientError::RateLimited { retry_after }
         | ClientError::UpstreamStatus { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
         ClientError::Overloaded(_) | ClientError::Cancelled => Some(1),
         _ => None,
     };
-    let mut response = problem(status, error.code(), error);
+    let err = match error {
+        ClientError::Client(error) => error.err.as_ref(),
+        _ => None,
+    };
+    // The size of the value is limited where the guest returns it.
+    let err = err.and_then(|err| err.json(usize::MAX));
+    let err = err.and_then(|json| serde_json::from_slice(&json).ok());
+    let mut response = problem(status, error.code(), error, err);
     if let Some(wait) = wait {
         response
             .headers_mut()
@@ -165,12 +226,18 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
     response
 }
 
-fn problem(status: StatusCode, code: &'static str, detail: &dyn Display) -> Response<Body> {
+fn problem(
+    status: StatusCode,
+    code: &'static str,
+    detail: &dyn Display,
+    err: Option<serde_json::Value>,
+) -> Response<Body> {
     let problem = ProblemDetails {
         title: status.canonical_reason().unwrap_or_default().into(),
         status: status.as_u16(),
         code: code.into(),
         detail: detail.to_string(),
+        err,
     };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     respond_with(status, "application/problem+json", body.into())
@@ -222,6 +289,7 @@ mod tests {
                 status,
                 code: code.into(),
                 detail: error.to_string(),
+                err: None,
             };
             assert_eq!(details(&response), expected);
             assert!(!expected.detail.is_empty(), "{error:?}");

@@ -9,12 +9,14 @@ use crate::model::ClientError;
 /// Of a call that failed; `None` for what the upstream itself answered: that there is nothing, or that there are too
 /// many requests.
 pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
-    let status = match error {
+    let status = match error.named() {
         ClientError::NotFound | ClientError::RateLimited { .. } => return None,
         ClientError::UpstreamStatus { status, .. } => {
             return HeaderValue::try_from(format!("oneflight; received-status={status}")).ok();
         }
-        ClientError::InvalidKey => "oneflight; error=http_request_error",
+        ClientError::InvalidKey | ClientError::UnknownFunction => {
+            "oneflight; error=http_request_error"
+        }
         ClientError::UpstreamUnavailable => "oneflight; error=destination_unavailable",
         ClientError::UpstreamMalformed => "oneflight; error=http_protocol_error",
         ClientError::UpstreamDenied => "oneflight; error=http_request_denied",
@@ -29,6 +31,7 @@ pub(super) fn of_failure(error: &ClientError) -> Option<HeaderValue> {
         | ClientError::GuestDeadline(_)
         | ClientError::ResultTooLarge(_)
         | ClientError::Other
+        | ClientError::Client(_)
         | ClientError::Cancelled
         | ClientError::Internal => "oneflight; error=proxy_internal_error",
     };
@@ -43,7 +46,8 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         | RequestError::TooManyObservations
         | RequestError::TooManyDashboards
         | RequestError::TooManyConnections
-        | RequestError::TooManyUnreadBytes => "oneflight; error=proxy_internal_response",
+        | RequestError::TooManyUnreadBytes
+        | RequestError::Overloaded(_) => "oneflight; error=proxy_internal_response",
         RequestError::CallerDeadline => "oneflight; error=http_response_timeout",
         RequestError::UnknownPath { .. }
         | RequestError::Method { .. }
@@ -51,6 +55,12 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         | RequestError::Malformed(_)
         | RequestError::UnknownParameter { .. }
         | RequestError::TooManyHeaders { .. }
-        | RequestError::KeyTooLong { .. } => "oneflight; error=http_request_error",
+        | RequestError::KeyTooLong { .. }
+        | RequestError::UnknownFunction(_)
+        | RequestError::Arguments(_)
+        | RequestError::NotShared { .. }
+        | RequestError::NotJson
+        | RequestError::BodyTooLarge { .. }
+        | RequestError::SlowBody => "oneflight; error=http_request_error",
     })
 }

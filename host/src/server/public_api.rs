@@ -1,7 +1,9 @@
-//! [`PublicApi`], for callers: `GET /v1/{client}/items?x=KEY`, `/livez`, `/readyz`.
+//! [`PublicApi`], for callers: `GET /v1/{client}/items?x=KEY`, `GET` or `POST /v1/{client}/[{interface}/]{function}`,
+//! `/livez`, `/readyz`.
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::Body;
@@ -17,13 +20,15 @@ use super::connection::{ConnectionInfo, Handler};
 use super::preferences::RequestPreferences;
 use super::probe::Probe;
 use super::problem::{RequestError, failure};
+use super::request_body::RequestBody;
 use super::response::respond_with;
 use super::{host, proxy_status, request_id, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
-use crate::model::{RequestId, Role, Sharing};
+use crate::model::{Call, CallSharing, Function, RequestId, Role, Sharing, TypedFunction};
 use crate::observability::trace::{self, TraceContext};
 use crate::registry::{ClientRegistry, LoadedClient};
 use crate::settings::ServerLimits;
+use crate::unread::ConnectionBudget;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -33,6 +38,8 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub(super) struct PublicApi<C> {
     clients: Arc<ClientRegistry<C>>,
     max_headers: usize,
+    /// The time for the body of a request.
+    body_timeout: Duration,
 }
 
 impl<C: Execute> PublicApi<C> {
@@ -41,6 +48,7 @@ impl<C: Execute> PublicApi<C> {
         Self {
             clients,
             max_headers,
+            body_timeout: limits.header_timeout,
         }
     }
 
@@ -48,21 +56,57 @@ impl<C: Execute> PublicApi<C> {
         &self,
         head: &Parts,
         id: Option<&RequestId>,
-        connection: ConnectionInfo,
+        connection: &ConnectionInfo,
     ) -> Result<Route<C>, RequestError> {
         self.check(head)?;
         let path = head.uri.path();
-        let probe = Probe::at(path);
-        let name = target::client_name(path, "items");
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
-        match (probe, name) {
-            (None, None) => Err(RequestError::UnknownPath {
-                expected: "GET /v1/{client}/items?x=KEY",
-            }),
-            _ if !is_read => Err(RequestError::Method { allow: "GET, HEAD" }),
-            (Some(probe), _) => Ok(Route::Probe(probe.respond(&self.clients))),
-            (None, Some(name)) => self.items(name, head, id, connection).map(Route::Items),
+        if let Some(probe) = Probe::at(path) {
+            return if is_read {
+                Ok(Route::Probe(probe.respond(&self.clients)))
+            } else {
+                Err(RequestError::Method { allow: "GET, HEAD" })
+            };
         }
+        let Some((name, function)) = target::client_and_function(path) else {
+            return Err(RequestError::UnknownPath {
+                expected: "/v1/{client}/items?x=KEY or /v1/{client}/{function}",
+            });
+        };
+        let client = target::client(&self.clients, name)?;
+        let function = target::function(&client, function)?;
+        let arguments = match (&head.method, function) {
+            (&Method::GET | &Method::HEAD, Function::GetItems) => {
+                Arguments::Read(target::call(head, &client)?)
+            }
+            (&Method::GET | &Method::HEAD, Function::Typed(function)) => {
+                if function.sharing() == CallSharing::PerCaller {
+                    let function = function.to_string();
+                    return Err(RequestError::NotShared { function });
+                }
+                Arguments::Read(target::typed_call(head, &function)?)
+            }
+            (&Method::POST, Function::Typed(function)) => {
+                if head.uri.query().is_some_and(|query| !query.is_empty()) {
+                    return Err(RequestError::Malformed(
+                        "expected the arguments in the body, got a query; remove the query",
+                    ));
+                }
+                Arguments::InBody(function)
+            }
+            (_, Function::GetItems) => {
+                return Err(RequestError::Method { allow: "GET, HEAD" });
+            }
+            (_, Function::Typed(function)) => {
+                return Err(RequestError::Method {
+                    allow: match function.sharing() {
+                        CallSharing::Shared => "GET, HEAD, POST",
+                        CallSharing::PerCaller => "POST",
+                    },
+                });
+            }
+        };
+        Ok(Route::Call(caller(client, head, id, connection), arguments))
     }
 
     /// Checks what both versions of HTTP have in common; the header lines of HTTP/1 are counted by hyper, too.
@@ -74,33 +118,29 @@ impl<C: Execute> PublicApi<C> {
         host::check(head)
     }
 
-    fn items(
+    /// The response to a call whose arguments are known or in `body`.
+    fn answer(
         &self,
-        name: &str,
+        request: CallRequest<C>,
+        arguments: Arguments,
         head: &Parts,
-        id: Option<&RequestId>,
-        connection: ConnectionInfo,
-    ) -> Result<ItemsRequest<C>, RequestError> {
-        let client = target::client(&self.clients, name)?;
-        let call = target::call(head, &client)?;
-        let RequestPreferences { wait, fresh } = RequestPreferences::of(&head.headers);
-        let freshness = if fresh && client.allows_fresh() {
-            Freshness::New
-        } else {
-            Freshness::Any
-        };
-        Ok(ItemsRequest {
-            client,
-            request: Request {
-                call,
-                freshness,
-                id: id.cloned(),
-                caller: connection.caller.map(|caller| caller.ip().to_canonical()),
-                connection: Some(connection.budget),
-            },
-            wait,
-            parent: TraceContext::extract(&head.headers).map(Box::new),
-        })
+        body: Incoming,
+        connection: &ConnectionInfo,
+    ) -> impl Future<Output = Result<Response<Body>, RequestError>> + Send + use<C> {
+        match arguments {
+            Arguments::Read(call) => Either::Left(request.respond(call)),
+            Arguments::InBody(function) => {
+                let limit = function.max_arguments_bytes();
+                let body = RequestBody::new(head, body, limit, self.body_timeout, connection);
+                // In a box: most requests have no body, and their tasks reserve no memory for one.
+                Either::Right(Box::pin(async move {
+                    let (json, _count) = body?.read().await?;
+                    let call = function.call_json(&json).map_err(RequestError::Arguments)?;
+                    drop(json);
+                    request.respond(call).await
+                }))
+            }
+        }
     }
 }
 
@@ -108,11 +148,14 @@ impl<C: Execute> Handler for PublicApi<C> {
     fn respond(
         &self,
         head: Parts,
+        body: Incoming,
         connection: ConnectionInfo,
     ) -> impl Future<Output = Response<Body>> + Send + use<C> {
         let id = request_id::of(&head.headers);
-        let response = match self.route(&head, id.as_ref(), connection) {
-            Ok(Route::Items(request)) => Either::Left(request.respond()),
+        let response = match self.route(&head, id.as_ref(), &connection) {
+            Ok(Route::Call(request, arguments)) => {
+                Either::Left(self.answer(request, arguments, &head, body, &connection))
+            }
             Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
             Err(error) => Either::Right(ready(Err(error))),
         };
@@ -123,6 +166,30 @@ impl<C: Execute> Handler for PublicApi<C> {
             }
             response
         })
+    }
+}
+
+/// A request of the caller of `head`.
+fn caller<C: Execute>(
+    client: Arc<LoadedClient<C>>,
+    head: &Parts,
+    id: Option<&RequestId>,
+    connection: &ConnectionInfo,
+) -> CallRequest<C> {
+    let RequestPreferences { wait, fresh } = RequestPreferences::of(&head.headers);
+    let freshness = if fresh && client.allows_fresh() {
+        Freshness::New
+    } else {
+        Freshness::Any
+    };
+    CallRequest {
+        client,
+        freshness,
+        id: id.cloned(),
+        caller: connection.caller.map(|caller| caller.ip().to_canonical()),
+        connection: Arc::clone(&connection.budget),
+        wait,
+        parent: TraceContext::extract(&head.headers).map(Box::new),
     }
 }
 
@@ -139,26 +206,47 @@ fn refuse(error: &RequestError) -> Response<Body> {
 /// The route of a request.
 enum Route<C> {
     Probe(Response<Body>),
-    Items(ItemsRequest<C>),
+    Call(CallRequest<C>, Arguments),
 }
 
-/// A request for the items of a key, with the caller's preferences.
-struct ItemsRequest<C> {
+/// The arguments of a call.
+enum Arguments {
+    /// They were in the query.
+    Read(Call),
+    /// They are in the body, for this function.
+    InBody(Arc<TypedFunction>),
+}
+
+/// A request for a call, with the caller's preferences.
+struct CallRequest<C> {
     client: Arc<LoadedClient<C>>,
-    request: Request,
+    freshness: Freshness,
+    id: Option<RequestId>,
+    caller: Option<IpAddr>,
+    connection: Arc<ConnectionBudget>,
     wait: Option<Duration>,
     /// The caller's span.
     parent: Option<Box<TraceContext>>,
 }
 
-impl<C: Execute> ItemsRequest<C> {
-    async fn respond(self) -> Result<Response<Body>, RequestError> {
+impl<C: Execute> CallRequest<C> {
+    async fn respond(self, call: Call) -> Result<Response<Body>, RequestError> {
         let wait = self.wait;
-        let is_fresh = self.request.freshness == Freshness::New;
+        // Whether the caller could join no flight.
+        let is_bypassed = self.freshness == Freshness::New
+            || self.client.settings().sharing == Sharing::Observed
+            || call.function().sharing() == CallSharing::PerCaller;
+        let request = Request {
+            call,
+            freshness: self.freshness,
+            id: self.id,
+            caller: self.caller,
+            connection: Some(self.connection),
+        };
         // Pinned here, so that the future stores the call once, and not once for each branch that awaits it.
         let call = pin!(async {
             let client = self.client.client();
-            trace::with_parent(self.parent, || client.call(self.request)).await
+            trace::with_parent(self.parent, || client.call(request)).await
         });
         let reply = match wait {
             None => call.await,
@@ -171,8 +259,7 @@ impl<C: Execute> ItemsRequest<C> {
         let mut response = render(reply);
         let headers = response.headers_mut();
         if let Some(info) = flight {
-            let bypass = is_fresh || self.client.settings().sharing == Sharing::Observed;
-            let status = cache_status(info.role, bypass);
+            let status = cache_status(info.role, is_bypassed);
             headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
         }
         if wait.is_some() {
@@ -249,7 +336,7 @@ mod tests {
                 permitted: ConnectionUse::Any,
                 budget: UnreadBudget::new(usize::MAX, usize::MAX).connection(),
             };
-            api.route(&request.into_parts().0, None, connection)
+            api.route(&request.into_parts().0, None, &connection)
         };
         for method in [Method::GET, Method::HEAD] {
             let routed = route(method, "/livez", &["host", "x"]);

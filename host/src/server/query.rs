@@ -33,6 +33,17 @@ pub(super) fn parameter<'a>(
     }
 }
 
+/// All parameters, decoded. An empty pair, as at the end of `x=1&`, is skipped, as in HTML forms.
+pub(super) fn parameters(
+    query: &str,
+) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Utf8Error>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
+    })
+}
+
 /// The name of the first parameter that is none of the `known` ones. An empty pair, as at the end of `x=1&`, has no
 /// name and is skipped, as in HTML forms.
 pub(super) fn unknown_parameter(query: &str, known: &[&str]) -> Option<String> {

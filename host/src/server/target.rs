@@ -1,19 +1,70 @@
-//! Which client and which key a request names: `/v1/{client}/{resource}?x=KEY`.
+//! Which client and which call a request names: `/v1/{client}/{resource}?x=KEY`, or `/v1/{client}/{function}`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::problem::RequestError;
-use super::query::{MalformedQuery, parameter, unknown_parameter};
+use super::query::{MalformedQuery, parameter, parameters, unknown_parameter};
 use crate::client::Execute;
-use crate::model::Call;
+use crate::model::{Call, Function, TypedFunction};
 use crate::registry::{ClientLookup, ClientRegistry, LoadedClient};
 
 /// The client's name in a path `/v1/{client}/{resource}`.
 pub(super) fn client_name<'a>(path: &'a str, resource: &str) -> Option<&'a str> {
     let (name, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
     (rest == resource).then_some(name)
+}
+
+/// The client's name in a path `/v1/{client}/[{interface}/]{function}`, and the rest of the path.
+pub(super) fn client_and_function(path: &str) -> Option<(&str, &str)> {
+    let (name, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
+    let is_complete = !name.is_empty() && rest.split('/').all(|part| !part.is_empty());
+    is_complete.then_some((name, rest))
+}
+
+/// The function of `client` that `path` names, `[{interface}/]{function}`. An interface may be percent-encoded, and its
+/// own slash may not be.
+pub(super) fn function<C: Execute>(
+    client: &LoadedClient<C>,
+    path: &str,
+) -> Result<Function, RequestError> {
+    let functions = client.client().functions();
+    if path == "items" && functions.has_items() {
+        return Ok(Function::GetItems);
+    }
+    let not_utf8 = |_| {
+        RequestError::Malformed(
+            "expected the name of a function in UTF-8, got other bytes; write it percent-encoded",
+        )
+    };
+    let path = percent_decode_str(path).decode_utf8().map_err(not_utf8)?;
+    let (interface, name) = match path.rsplit_once('/') {
+        Some((interface, name)) => (Some(interface), name),
+        None => (None, &*path),
+    };
+    let found = functions.find(interface, name);
+    found.map_err(|error| RequestError::UnknownFunction(error.to_string()))
+}
+
+/// The call of `function` with the arguments in the query.
+pub(super) fn typed_call(
+    head: &Parts,
+    function: &Arc<TypedFunction>,
+) -> Result<Call, RequestError> {
+    let query = head.uri.query().unwrap_or_default();
+    let decoded: Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, _> = parameters(query).collect();
+    let decoded = decoded.map_err(|_| {
+        RequestError::Malformed(
+            "expected parameters in UTF-8, got other bytes; write them percent-encoded",
+        )
+    })?;
+    let parameters = decoded.iter().map(|(name, value)| (&**name, &**value));
+    function
+        .call_query(parameters)
+        .map_err(RequestError::Arguments)
 }
 
 /// The client of that name.

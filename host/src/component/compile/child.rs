@@ -26,7 +26,7 @@ use wasmtime::Engine as Wasmtime;
 
 use crate::component::code::load_code;
 use crate::component::codegen::codegen_config;
-use crate::component::contract::items::ItemsPre;
+use crate::component::contract::exports::LinkedComponent;
 use crate::component::error::{CompileBudget, LoadError};
 use crate::component::error_mapping::is_out_of_memory;
 use crate::printable::{MAX_TEXT_BYTES, bounded, printable};
@@ -84,8 +84,8 @@ enum CompilerExit {
     NoMemory = 71,
     /// It could not read its request or limit itself: `EX_IOERR`.
     Failed = 74,
-    /// [`LoadError::NoItems`].
-    NoItems = 80,
+    /// [`LoadError::NothingToCall`].
+    NothingToCall = 80,
     /// [`LoadError::OtherTypes`].
     OtherTypes = 81,
     /// [`LoadError::MissingImport`].
@@ -200,9 +200,13 @@ impl CompilerOutput {
             Ok(self.code)
         } else if exited(CompilerExit::Invalid) {
             Err(LoadError::Invalid(self.stderr))
-        } else if exited(CompilerExit::NoItems) {
-            let exports = self.stderr;
-            Err(LoadError::NoItems { exports })
+        } else if exited(CompilerExit::NothingToCall) {
+            // One line for the exports, and one for why they cannot be called: neither has line breaks.
+            let (exports, refused) = self.stderr.split_once('\n').unwrap_or((&self.stderr, ""));
+            Err(LoadError::NothingToCall {
+                exports: exports.to_owned(),
+                refused: refused.to_owned(),
+            })
         } else if exited(CompilerExit::OtherTypes) {
             let found = self.stderr;
             Err(LoadError::OtherTypes { found })
@@ -300,9 +304,11 @@ fn check_contract(engine: &Wasmtime, code: &[u8]) -> Result<(), (CompilerExit, S
         };
         (exit, format!("could not load the code: {error:#}"))
     })?;
-    let checked = ItemsPre::new(engine, &component);
+    let checked = LinkedComponent::new(engine, &component);
     checked.map(drop).map_err(|error| match error {
-        LoadError::NoItems { exports } => (CompilerExit::NoItems, exports),
+        LoadError::NothingToCall { exports, refused } => {
+            (CompilerExit::NothingToCall, format!("{exports}\n{refused}"))
+        }
         LoadError::OtherTypes { found } => (CompilerExit::OtherTypes, found),
         LoadError::MissingImport(why) => (CompilerExit::MissingImport, why),
         other => (CompilerExit::Failed, other.found()),

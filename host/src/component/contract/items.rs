@@ -1,5 +1,5 @@
-//! The interface `oneflight:client/items`: the check that a component exports it, the call of its
-//! `get-items`, and the conversion of what a guest returns.
+//! The interface `oneflight:client/items`: whether a component exports it, the call of its `get-items`, and the
+//! conversion of what a guest returns.
 //!
 //! Its bindings are static: calls of `get-items` are the common case, and dynamic values cost about 1.4
 //! times as much.
@@ -7,26 +7,24 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
-use wasmtime::{Engine as Wasmtime, Store};
 
-use super::bindings::{ItemsClient, ItemsClientPre};
+use super::bindings::{ItemsClient, ItemsClientIndices};
 use super::signature::signature;
 use crate::component::error::{ITEMS, LoadError};
-use crate::component::imports::linker;
-use crate::component::report::Names;
 use crate::component::store::StoreState;
 use crate::flight_context::ResponseFacts;
 use crate::model::{ClientError, Item, Items, Limits, MalformedItems};
-use crate::printable::{bounded, printable};
+use crate::printable::printable;
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
     Error as GuestError, Item as GuestItem,
 };
 
-/// A component that exports the interface, linked and ready to be instantiated.
-pub(in crate::component) struct ItemsPre(ItemsClientPre<StoreState>);
+/// Where the instances of a component have the interface.
+pub(in crate::component) struct ItemsExport(ItemsClientIndices);
 
 /// The interface of one instance.
 pub(in crate::component) struct ItemsInstance(ItemsClient);
@@ -36,30 +34,19 @@ const GET_ITEMS: &str = "get-items: func(x: string) -> result<list<record { id: 
     variant { invalid-key(string), not-found, upstream-status(u16), upstream-unavailable(string), \
     upstream-malformed(string), denied(string), rate-limited(option<u32>), other(string) }>";
 
-impl ItemsPre {
-    /// Links `component`, and checks everything about its imports and exports that can be checked without an
-    /// instance. The process that compiles a component does so as well, so that this one never loads the code of a
-    /// component that it would refuse.
-    pub(in crate::component) fn new(
-        engine: &Wasmtime,
+impl ItemsExport {
+    /// The interface of `component`, if it exports it. An interface of that name with other types is an error.
+    pub(in crate::component) fn of(
         component: &Component,
-    ) -> Result<Self, LoadError> {
-        let linked = linker(engine)
-            .instantiate_pre(component)
-            .map_err(|error| LoadError::MissingImport(bounded(format_args!("{error:#}"))))?;
+        linked: &InstancePre<StoreState>,
+    ) -> Result<Option<Self>, LoadError> {
         if component.get_export_index(None, ITEMS).is_none() {
-            let exports = bounded(Names::of_exports(engine, component));
-            return Err(LoadError::NoItems { exports });
+            return Ok(None);
         }
-        match ItemsClientPre::new(linked) {
-            Ok(pre) if get_items_of(component) == GET_ITEMS => Ok(Self(pre)),
+        match ItemsClientIndices::new(linked) {
+            Ok(indices) if get_items_of(component) == GET_ITEMS => Ok(Some(Self(indices))),
             _ => Err(other_types(component)),
         }
-    }
-
-    /// The linked component.
-    pub(in crate::component) fn linked(&self) -> &InstancePre<StoreState> {
-        self.0.instance_pre()
     }
 
     /// Compares the types of `instance`, an instance of `component`, with the interface: wasmtime's own check, on
@@ -75,11 +62,13 @@ impl ItemsPre {
         }
     }
 
-    pub(in crate::component) async fn instantiate(
+    /// The interface of `instance`.
+    pub(in crate::component) fn of_instance(
         &self,
         store: &mut Store<StoreState>,
+        instance: &Instance,
     ) -> wasmtime::Result<ItemsInstance> {
-        self.0.instantiate_async(store).await.map(ItemsInstance)
+        self.0.load(store, instance).map(ItemsInstance)
     }
 }
 

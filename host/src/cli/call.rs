@@ -1,0 +1,183 @@
+//! `oneflight call`: calls of any function from a terminal.
+
+use std::collections::HashSet;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use futures_util::future::join_all;
+use oneflight::client::Client;
+use oneflight::model::{Function, Functions, SharePattern};
+use oneflight::printable::{Escape, escape};
+use oneflight::{Call, ClientError, ClientMetrics, Outcome, Stack};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::client::ClientFlags;
+use super::format::count;
+use super::proxy;
+use super::stderr::print_line;
+
+/// How many bytes of an answer are printed as WAVE.
+const MAX_PRINTED_BYTES: usize = 64 << 20;
+
+/// Calls a function of a component, and prints its answer as WAVE. A summary of the calls goes to stderr.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CallCommand {
+    /// The function and its arguments as WAVE, as in 'get-order("42", some(eu))'. Its interface, if that is needed, is
+    /// before it: 'acme:orders/orders#get-order("42")'.
+    #[arg(value_name = "CALL")]
+    call: String,
+
+    /// The number of concurrent callers. They share a flight, if the function is listed by --share.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    callers: u32,
+
+    /// A function whose callers share a flight if their arguments are equal, as in the client's setting share. `*` at its
+    /// end stands for anything.
+    #[arg(long, value_name = "FUNCTION")]
+    share: Vec<SharePattern>,
+
+    /// Prints one JSON object with the answer and the summary.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    client: ClientFlags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oneflight call 'get-order(\"42\", some(eu))' --component orders.wasm --allow https://api.example.com
+  oneflight call 'get-order(\"42\")' --component orders.wasm --share 'get-*' --callers 200
+  oneflight check orders.wasm                        lists the functions, with a call of each";
+
+#[derive(Serialize)]
+struct Summary {
+    callers: usize,
+    flights: usize,
+    upstream_requests: u64,
+    seconds: f64,
+}
+
+impl CallCommand {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        if !self.client.has_proxy() {
+            proxy::warn_of_unused();
+        }
+        let component = self.client.load_sharing(&self.share).await?;
+        let call = call(component.functions(), &self.call)?;
+        let metrics = ClientMetrics::default();
+        let client = Stack::new(component.clone(), component.settings(), metrics);
+        let began = Instant::now();
+        let calls = (0..self.callers).map(|_| client.call(call.clone().into()));
+        let replies = join_all(calls).await;
+        let flights = replies.iter().filter_map(|reply| reply.flight);
+        let summary = Summary {
+            callers: replies.len(),
+            flights: flights
+                .map(|info| info.flight)
+                .collect::<HashSet<_>>()
+                .len(),
+            upstream_requests: component.usage().upstream_requests,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        let failed = replies.iter().find(|reply| reply.result.is_err());
+        let result = &failed.unwrap_or(&replies[0]).result;
+        if self.json {
+            let json = as_json(result, &summary)?;
+            writeln!(stdout(), "{}", escape(&json, Escape::Json, |_| true))?;
+        } else {
+            print(result)?;
+            let callers = count(summary.callers as u64, "caller");
+            let flights = count(summary.flights as u64, "flight");
+            let requests = count(summary.upstream_requests, "upstream request");
+            print_line!("{callers}, {flights}, {requests}, {:.3} s", summary.seconds);
+        }
+        Ok(if result.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// The call that `text` writes, `[interface#]function(arguments)`.
+fn call(functions: &Functions, text: &str) -> anyhow::Result<Call> {
+    let Some(open) = text.find('(') else {
+        bail!(
+            "expected a call as WAVE, as in get-order(\"42\"), got {text:?}; add the arguments in parentheses"
+        );
+    };
+    let (name, arguments) = text.split_at(open);
+    let (interface, name) = match name.rsplit_once('#') {
+        Some((interface, name)) => (Some(interface), name),
+        None => (None, name),
+    };
+    match functions.find(interface, name.trim())? {
+        Function::Typed(function) => function
+            .call_wave(arguments.trim_end())
+            .with_context(|| format!("cannot call {function}: {}", function.signature())),
+        function => bail!(
+            "expected another function than {}, whose items `oneflight get KEY` gets",
+            function.name()
+        ),
+    }
+}
+
+fn print(result: &Result<Outcome, ClientError>) -> anyhow::Result<()> {
+    match result {
+        Ok(outcome) => {
+            let wave = outcome.value().map(|value| value.wave(MAX_PRINTED_BYTES));
+            writeln!(stdout(), "{}", wave.unwrap_or_default())?;
+        }
+        Err(error) => {
+            let err = err_of(error).map(|err| format!(": {}", err.wave(MAX_PRINTED_BYTES)));
+            print_line!(
+                "error: {error}{} ({})",
+                err.unwrap_or_default(),
+                error.code()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The `err` of a function.
+fn err_of(error: &ClientError) -> Option<&oneflight::typed::Value> {
+    match error {
+        ClientError::Client(error) => error.err.as_ref(),
+        _ => None,
+    }
+}
+
+fn as_json(result: &Result<Outcome, ClientError>, summary: &Summary) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer: Option<Box<RawValue>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        err: Option<Box<RawValue>>,
+        #[serde(flatten)]
+        summary: &'a Summary,
+    }
+    let raw =
+        |json: bytes::Bytes| anyhow::Ok(RawValue::from_string(String::from_utf8(json.into())?)?);
+    let error = result.as_ref().err();
+    let answer = result.as_ref().ok().map(|outcome| raw(outcome.json()));
+    let err = error.and_then(err_of).and_then(|err| err.json(usize::MAX));
+    Ok(serde_json::to_string(&Document {
+        answer: answer.transpose()?,
+        code: error.map(ClientError::code),
+        error: error.map(ToString::to_string),
+        err: err.map(raw).transpose()?,
+        summary,
+    })?)
+}

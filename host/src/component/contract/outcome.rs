@@ -1,0 +1,124 @@
+//! What a typed function returned, as an outcome or an error.
+
+use wasmtime::component::Val;
+
+use super::typed::{Unencoded, encoded};
+use crate::flight_context::ResponseFacts;
+use crate::model::{ClientError, FunctionError, RenderedValue, TypedFunction};
+use crate::printable::{bounded, printable};
+use crate::settings::{ErrorValues, Settings};
+use crate::typed::{Value, ValueType};
+
+/// How many bytes of an `err` the log shows.
+const MAX_LOGGED_BYTES: usize = 1 << 10;
+
+/// An answer that keeps the limits.
+pub(in crate::component) struct TypedAnswer {
+    pub(in crate::component) value: RenderedValue,
+    /// What it takes, as bytes and as JSON.
+    pub(in crate::component) bytes: usize,
+}
+
+/// What `function` returned: the `ok` or the `err` of a `result`, else the result itself. `response` is the upstream's
+/// last one.
+pub(in crate::component) fn to_answer(
+    function: &TypedFunction,
+    returned: Option<&Val>,
+    settings: &Settings,
+    response: Option<&ResponseFacts>,
+) -> Result<TypedAnswer, ClientError> {
+    let (ty, content) = match (&function.signature().result, returned) {
+        (Some(ValueType::Result(ok, _)), Some(Val::Result(Ok(content)))) => {
+            (ok.as_deref(), content.as_deref())
+        }
+        (Some(ValueType::Result(_, err)), Some(Val::Result(Err(content)))) => {
+            let error = to_error(err.as_deref(), content.as_deref(), settings, response);
+            return Err(error?);
+        }
+        (ty, returned) => (ty.as_ref(), returned),
+    };
+    let value = to_value(ty, content, settings)?;
+    let limit = settings.limits.max_result_bytes;
+    let json = value.json(limit).ok_or_else(|| too_large(limit))?;
+    let bytes = value.bytes().len() + json.len();
+    Ok(TypedAnswer {
+        value: RenderedValue::new(value, json),
+        bytes,
+    })
+}
+
+fn to_value(
+    ty: Option<&ValueType>,
+    content: Option<&Val>,
+    settings: &Settings,
+) -> Result<Value, ClientError> {
+    let limit = settings.limits.max_result_bytes;
+    let bytes = match (ty, content) {
+        (None, None) => Vec::new(),
+        (Some(ty), Some(content)) => encoded(ty, content, limit).map_err(|error| match error {
+            Unencoded::TooLong => too_large(limit),
+            Unencoded::OtherType => ClientError::Internal,
+        })?,
+        _ => return Err(ClientError::Internal),
+    };
+    Ok(Value::new(ty, bytes, settings.wide_integers))
+}
+
+fn too_large(limit: usize) -> ClientError {
+    tracing::warn!(
+        limit,
+        "the guest's answer exceeds max_result_bytes; raise max_result_bytes to accept it"
+    );
+    ClientError::ResultTooLarge("max_result_bytes")
+}
+
+/// The error of a function that returned the `err` of its `result`. Its text goes to the log.
+fn to_error(
+    ty: Option<&ValueType>,
+    content: Option<&Val>,
+    settings: &Settings,
+    response: Option<&ResponseFacts>,
+) -> Result<ClientError, ClientError> {
+    let named = case_of(content).and_then(|case| named(case, response));
+    let value = to_value(ty, content, settings)?;
+    if value.ty().is_some() {
+        let code = named.as_ref().map_or("client-error", ClientError::code);
+        let err = value.wave(MAX_LOGGED_BYTES);
+        tracing::warn!(
+            code,
+            "the guest returned the error {}",
+            printable(&bounded(err))
+        );
+    }
+    let is_shown = value.ty().is_some() && settings.error_values == ErrorValues::Public;
+    Ok(ClientError::Client(Box::new(FunctionError {
+        named,
+        err: is_shown.then_some(value),
+    })))
+}
+
+/// The name of the case of a variant or of an enum.
+fn case_of(content: Option<&Val>) -> Option<&str> {
+    match content {
+        Some(Val::Variant(case, _) | Val::Enum(case)) => Some(case),
+        _ => None,
+    }
+}
+
+/// The error that has this code, if a guest may report it: those of the interface `items`, and no error of the host.
+fn named(code: &str, response: Option<&ResponseFacts>) -> Option<ClientError> {
+    let retry_after = response.and_then(ResponseFacts::retry_after);
+    Some(match code {
+        "invalid-key" => ClientError::InvalidKey,
+        "not-found" => ClientError::NotFound,
+        "rate-limited" => ClientError::RateLimited { retry_after },
+        "upstream-status" => ClientError::UpstreamStatus {
+            status: response?.status(),
+            retry_after,
+        },
+        "upstream-unavailable" => ClientError::UpstreamUnavailable,
+        "upstream-malformed" => ClientError::UpstreamMalformed,
+        "other" => ClientError::Other,
+        _ => return None,
+    })
+}
