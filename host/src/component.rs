@@ -292,11 +292,11 @@ impl Loaded {
                     return Ok(outcome);
                 }
                 // The guest has kept the contract, and reports why it has no answer.
-                Err(Refused::ByGuest(error)) => {
+                Err(NoAnswer::ByGuest(error)) => {
                     self.release(instance, context);
                     error
                 }
-                Err(Refused::ByHost(error)) => return Err(error),
+                Err(NoAnswer::ByHost(error)) => return Err(error),
             },
             Err(CallError::NotStarted(error)) => {
                 start_error(&error, instance.memory().exceeded(), &instance.output())
@@ -317,17 +317,17 @@ impl Loaded {
         returned: Returned,
         call: &Call,
         context: &FlightContext,
-    ) -> Result<(Outcome, usize), Refused> {
+    ) -> Result<(Outcome, usize), NoAnswer> {
         let response = || context.last_response();
         match (returned, call.function()) {
             (Returned::Items(Ok(items)), _) => {
-                let answer = to_items(items, &self.settings.limits).map_err(Refused::ByHost)?;
+                let answer = to_items(items, &self.settings.limits).map_err(NoAnswer::ByHost)?;
                 Ok((answer.items.into(), answer.bytes))
             }
             (Returned::Items(Err(error)), _) => {
                 let x = call.x().unwrap_or_default();
                 let error = to_client_error(error, response().as_ref(), x);
-                Err(Refused::ByGuest(error))
+                Err(NoAnswer::ByGuest(error))
             }
             (Returned::Value(value), Function::Typed(function)) => {
                 match to_answer(
@@ -337,11 +337,13 @@ impl Loaded {
                     response().as_ref(),
                 ) {
                     Ok(answer) => Ok((answer.value.into(), answer.bytes)),
-                    Err(error @ ClientError::Client(_)) => Err(Refused::ByGuest(error)),
-                    Err(error) => Err(Refused::ByHost(error)),
+                    Err(error @ ClientError::Client(_)) => Err(NoAnswer::ByGuest(error)),
+                    Err(error) => Err(NoAnswer::ByHost(error)),
                 }
             }
-            (Returned::Value(_), Function::GetItems) => Err(Refused::ByHost(ClientError::Internal)),
+            (Returned::Value(_), Function::GetItems) => {
+                Err(NoAnswer::ByHost(ClientError::Internal))
+            }
         }
     }
 
@@ -364,7 +366,7 @@ impl Loaded {
 }
 
 /// Why what a guest returned is no answer.
-enum Refused {
+enum NoAnswer {
     /// It is an error.
     ByGuest(ClientError),
     /// It breaks the contract or a limit.

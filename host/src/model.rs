@@ -25,7 +25,7 @@ pub use self::call::Call;
 pub use self::error::{ClientError, FunctionError, Limit, Resource};
 pub use self::flight::{FlightCost, FlightInfo, FlightRecord};
 pub use self::function::{CallSharing, Function, TypedFunction};
-pub use self::functions::{Functions, UnknownFunction};
+pub use self::functions::{Functions, NamedCallError, UnknownFunction};
 pub use self::generation::Generation;
 pub use self::items::{Item, Items, MalformedItems};
 pub use self::limits::Limits;

@@ -11,6 +11,7 @@
 
 mod activity;
 mod admin_api;
+mod arguments_body;
 mod body;
 mod connection;
 mod dashboard;
@@ -25,7 +26,6 @@ mod proxy_protocol;
 mod proxy_status;
 mod public_api;
 mod query;
-mod request_body;
 mod request_id;
 mod response;
 mod socket;

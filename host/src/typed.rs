@@ -36,5 +36,10 @@ pub use self::signature::{Parameter, Signature};
 pub use self::value::Value;
 pub use self::value_type::{Case, Field, ValueType};
 
+pub(crate) use self::example::example;
+pub(crate) use self::json_read::read_arguments as read_json;
+pub(crate) use self::query::read_query;
 pub(crate) use self::read::{Malformed, Reader};
+pub(crate) use self::wave_read::read_wave;
+pub(crate) use self::wave_write::arguments_as_wave;
 pub(crate) use self::write::{TooLong, Writer};

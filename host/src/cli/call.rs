@@ -5,13 +5,13 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
-use oneflight::model::{Function, Functions, SharePattern};
+use oneflight::model::{Function, SharePattern};
 use oneflight::printable::{Escape, escape};
-use oneflight::{Call, ClientError, ClientMetrics, Outcome, Stack};
+use oneflight::{ClientError, ClientMetrics, Outcome, Stack};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -56,7 +56,7 @@ Examples:
   oneflight check orders.wasm                        lists the functions, with a call of each";
 
 #[derive(Serialize)]
-struct Summary {
+struct CallSummary {
     callers: usize,
     flights: usize,
     upstream_requests: u64,
@@ -69,14 +69,17 @@ impl CallCommand {
             proxy::warn_of_unused();
         }
         let component = self.client.load_sharing(&self.share).await?;
-        let call = call(component.functions(), &self.call)?;
+        let call = component.functions().call(&self.call)?;
+        if *call.function() == Function::GetItems {
+            bail!("expected a typed function, got get-items; run oneflight get KEY");
+        }
         let metrics = ClientMetrics::default();
         let client = Stack::new(component.clone(), component.settings(), metrics);
         let began = Instant::now();
         let calls = (0..self.callers).map(|_| client.call(call.clone().into()));
         let replies = join_all(calls).await;
         let flights = replies.iter().filter_map(|reply| reply.flight);
-        let summary = Summary {
+        let summary = CallSummary {
             callers: replies.len(),
             flights: flights
                 .map(|info| info.flight)
@@ -102,29 +105,6 @@ impl CallCommand {
         } else {
             ExitCode::FAILURE
         })
-    }
-}
-
-/// The call that `text` writes, `[interface#]function(arguments)`.
-fn call(functions: &Functions, text: &str) -> anyhow::Result<Call> {
-    let Some(open) = text.find('(') else {
-        bail!(
-            "expected a call as WAVE, as in get-order(\"42\"), got {text:?}; add the arguments in parentheses"
-        );
-    };
-    let (name, arguments) = text.split_at(open);
-    let (interface, name) = match name.rsplit_once('#') {
-        Some((interface, name)) => (Some(interface), name),
-        None => (None, name),
-    };
-    match functions.find(interface, name.trim())? {
-        Function::Typed(function) => function
-            .call_wave(arguments.trim_end())
-            .with_context(|| format!("cannot call {function}: {}", function.signature())),
-        function => bail!(
-            "expected another function than {}, whose items `oneflight get KEY` gets",
-            function.name()
-        ),
     }
 }
 
@@ -154,7 +134,7 @@ fn err_of(error: &ClientError) -> Option<&oneflight::typed::Value> {
     }
 }
 
-fn as_json(result: &Result<Outcome, ClientError>, summary: &Summary) -> anyhow::Result<String> {
+fn as_json(result: &Result<Outcome, ClientError>, summary: &CallSummary) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Document<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +146,7 @@ fn as_json(result: &Result<Outcome, ClientError>, summary: &Summary) -> anyhow::
         #[serde(skip_serializing_if = "Option::is_none")]
         err: Option<Box<RawValue>>,
         #[serde(flatten)]
-        summary: &'a Summary,
+        summary: &'a CallSummary,
     }
     let raw =
         |json: bytes::Bytes| anyhow::Ok(RawValue::from_string(String::from_utf8(json.into())?)?);

@@ -21,7 +21,12 @@ use super::format::{self, count};
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
     /// The key of the call.
-    key: String,
+    #[arg(required_unless_present = "call")]
+    key: Option<String>,
+
+    /// The call of a typed function, as WAVE: 'get-order("42")'.
+    #[arg(long, value_name = "CALL", conflicts_with = "key")]
+    call: Option<String>,
 
     /// The client; may be omitted if the service has only one.
     #[arg(long, value_name = "NAME")]
@@ -39,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   oneflight explain 42
   oneflight explain 42 --client orders --admin 127.0.0.1:9001
+  oneflight explain --call 'get-order(\"42\")'
   oneflight explain 42 --json | jq .next.what        joins, opens or refused";
 
 impl Explain {
@@ -48,8 +54,12 @@ impl Explain {
             Some(client) => encoded(client),
             None => encoded(&self.only_client().await?),
         };
-        let key = encoded(&self.key);
-        let path = format!("/v1/{client}/explain?x={key}");
+        // One of the two is there.
+        let (parameter, text) = match (&self.key, &self.call) {
+            (_, Some(call)) => ("call", call.as_str()),
+            (key, None) => ("x", key.as_deref().unwrap_or_default()),
+        };
+        let path = format!("/v1/{client}/explain?{parameter}={}", encoded(text));
         let explanation: Explanation = self.admin.request(Method::GET, &path).await?;
         if self.json {
             writeln!(
@@ -63,7 +73,7 @@ impl Explain {
             write!(
                 stdout(),
                 "{}",
-                escape_lines(&describe(&self.key, &explanation), Escape::Rust)
+                escape_lines(&describe(text, &explanation), Escape::Rust)
             )?;
         }
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,6 @@
 pub(super) mod exports;
 pub(super) mod items;
 pub(super) mod outcome;
-mod signature;
 pub(super) mod typed;
 
 mod bindings {

@@ -8,6 +8,7 @@ use super::contract::exports::Exports;
 use super::contract::typed::RefusedFunction;
 use super::names::Names;
 use crate::model::{CallSharing, Functions, TypedFunction};
+use crate::typed::example;
 
 /// The size, exports and imports of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +61,7 @@ impl FunctionReport {
         Self {
             name: function.to_string(),
             signature: signature.to_string(),
-            example: format!("{}{}", function.name(), signature.example()),
+            example: format!("{}{}", function.name(), example(signature)),
             shared: Some(function.sharing() == CallSharing::Shared),
             refused: None,
         }

@@ -108,7 +108,8 @@ pub struct ClientConfig {
     /// Functions whose callers share a flight if their arguments are equal: `get-order`, or
     /// `acme:orders/orders#list-*` for those of one interface whose names begin with list-. Callers of other functions
     /// have a flight each, but for get-items of oneflight:client/items, which is always shared. List only functions that
-    /// read: of several callers of a function that writes, one would write and all would be told that they had.
+    /// read: of several callers of a function that writes, one would
+    /// write, and all would get the answer that they had.
     #[serde(with = "text::list")]
     #[schemars(schema_with = "text::list::schema::<SharePattern>")]
     pub share: Vec<SharePattern>,

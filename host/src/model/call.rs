@@ -5,6 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use super::function::{Function, TypedFunction};
+use crate::typed::{
+    ArgumentError, Reader, Signature, arguments_as_wave, read_json, read_query, read_wave,
+};
 
 /// A function and its arguments as bytes. Calls that are equal may share one flight.
 ///
@@ -30,8 +33,56 @@ impl Call {
         }
     }
 
+    /// A call of `function` with the arguments in `json`, an object that names them: `{"id": "42", "region": null}`.
+    /// Options may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgumentError`] says which argument has which other type.
+    pub fn from_json(function: &Arc<TypedFunction>, json: &[u8]) -> Result<Self, ArgumentError> {
+        let limit = function.max_arguments_bytes();
+        let arguments = read_json(function.signature(), json, limit)?;
+        Ok(Self::typed(function, arguments))
+    }
+
+    /// A call of `function` with the arguments in the parameters of a query, percent-decoded. A parameter that JSON has
+    /// as a string is its text, and any other one is JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgumentError`] says which argument has which other type.
+    pub fn from_query<'a>(
+        function: &Arc<TypedFunction>,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, ArgumentError> {
+        let limit = function.max_arguments_bytes();
+        let arguments = read_query(function.signature(), parameters, limit)?;
+        Ok(Self::typed(function, arguments))
+    }
+
+    /// A call of `function` with the arguments in `wave`, in parentheses: `("42", some(eu))`. Options at the end may be
+    /// absent. The argument of `get-items` is its key.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgumentError`] says which argument has which other type.
+    pub fn from_wave(function: &Function, wave: &str) -> Result<Self, ArgumentError> {
+        match function {
+            Function::GetItems => {
+                let arguments = read_wave(&Signature::of_key(), wave, usize::MAX)?;
+                let x = Reader::new(&arguments).str().unwrap_or_default();
+                Ok(Self::get_items(x))
+            }
+            Function::Typed(function) => {
+                let limit = function.max_arguments_bytes();
+                let arguments = read_wave(function.signature(), wave, limit)?;
+                Ok(Self::typed(function, arguments))
+            }
+        }
+    }
+
     /// A call of `function` with `arguments`, the canonical bytes of values of its parameters' types.
-    pub(super) fn typed(function: &Arc<TypedFunction>, arguments: Vec<u8>) -> Self {
+    fn typed(function: &Arc<TypedFunction>, arguments: Vec<u8>) -> Self {
         Self {
             function: Function::Typed(Arc::clone(function)),
             arguments: arguments.into(),
@@ -59,14 +110,23 @@ impl Call {
         }
     }
 
+    /// How reports name the call without showing its arguments: the hash of its key, or its function and the hash, as in
+    /// `get-order(#0123456789abcdef)`.
+    #[must_use]
+    pub fn hashed(&self) -> String {
+        match &self.function {
+            Function::GetItems => self.to_string(),
+            Function::Typed(_) => format!("{self:?}"),
+        }
+    }
+
     /// The arguments as a person may see them: the key of `get-items`, else WAVE, at most about `limit` bytes of it.
     #[must_use]
     pub fn shown(&self, limit: usize) -> String {
         match &self.function {
             Function::GetItems => self.x().unwrap_or_default().to_owned(),
             Function::Typed(function) => {
-                let signature = function.signature();
-                let arguments = signature.arguments_as_wave(&self.arguments, limit);
+                let arguments = arguments_as_wave(function.signature(), &self.arguments, limit);
                 format!("{}{arguments}", function.name())
             }
         }

@@ -5,8 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::call::Call;
-use crate::typed::{ArgumentError, Signature};
+use crate::typed::Signature;
 
 /// An exported function that a caller can call. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -120,44 +119,6 @@ impl TypedFunction {
     #[must_use]
     pub fn max_arguments_bytes(&self) -> usize {
         self.max_arguments_bytes
-    }
-
-    /// A call with the arguments in `json`, an object that names them: `{"id": "42", "region": null}`. Options may be
-    /// absent.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgumentError`] says which argument has which other type.
-    pub fn call_json(self: &Arc<Self>, json: &[u8]) -> Result<Call, ArgumentError> {
-        let limit = self.max_arguments_bytes;
-        let arguments = self.signature.arguments_of_json(json, limit)?;
-        Ok(Call::typed(self, arguments))
-    }
-
-    /// A call with the arguments in the parameters of a query, percent-decoded. A parameter that JSON has as a string is
-    /// its text, and any other one is JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgumentError`] says which argument has which other type.
-    pub fn call_query<'a>(
-        self: &Arc<Self>,
-        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Call, ArgumentError> {
-        let limit = self.max_arguments_bytes;
-        let arguments = self.signature.arguments_of_query(parameters, limit)?;
-        Ok(Call::typed(self, arguments))
-    }
-
-    /// A call with the arguments in `wave`, in parentheses: `("42", some(eu))`. Options at the end may be absent.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgumentError`] says which argument has which other type.
-    pub fn call_wave(self: &Arc<Self>, wave: &str) -> Result<Call, ArgumentError> {
-        let limit = self.max_arguments_bytes;
-        let arguments = self.signature.arguments_of_wave(wave, limit)?;
-        Ok(Call::typed(self, arguments))
     }
 }
 

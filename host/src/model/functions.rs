@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::call::Call;
 use super::function::{Function, TypedFunction};
+use crate::typed::ArgumentError;
 
 /// The functions of one load of a component.
 #[derive(Debug)]
@@ -88,6 +90,30 @@ impl Functions {
         }
     }
 
+    /// The call that `text` writes, `[interface#]function(arguments)` with the arguments as WAVE:
+    /// `get-order("42", some(eu))`.
+    ///
+    /// # Errors
+    ///
+    /// If it names no function, or its arguments are not those of the function.
+    pub fn call(&self, text: &str) -> Result<Call, NamedCallError> {
+        let open = text.find('(').ok_or(NamedCallError::NoArguments)?;
+        let (name, arguments) = text.split_at(open);
+        let (interface, name) = match name.rsplit_once('#') {
+            Some((interface, name)) => (Some(interface.trim()), name),
+            None => (None, name),
+        };
+        let function = self.find(interface, name.trim());
+        let function = function.map_err(NamedCallError::Function)?;
+        Call::from_wave(&function, arguments.trim()).map_err(|error| NamedCallError::Arguments {
+            function: match &function {
+                Function::GetItems => Self::name_of(&function),
+                Function::Typed(typed) => format!("{typed}: {}", typed.signature()),
+            },
+            error,
+        })
+    }
+
     /// Their names with those of their interfaces.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -103,6 +129,36 @@ impl Functions {
         }
     }
 }
+
+/// Why a text is no call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedCallError {
+    /// It has no arguments in parentheses.
+    NoArguments,
+    /// It names no function, or several.
+    Function(UnknownFunction),
+    /// The arguments are not those of the function.
+    Arguments {
+        /// The function and its signature.
+        function: String,
+        /// What is wrong with them.
+        error: ArgumentError,
+    },
+}
+
+impl fmt::Display for NamedCallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoArguments => f.write_str(
+                "expected a call as WAVE, as in get-order(\"42\"), got no arguments; add them in parentheses",
+            ),
+            Self::Function(error) => error.fmt(f),
+            Self::Arguments { function, error } => write!(f, "{function}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NamedCallError {}
 
 /// Whether `wanted` names the interface `of`.
 fn is(of: &str, wanted: &str) -> bool {

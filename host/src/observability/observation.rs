@@ -77,7 +77,7 @@ pub enum KeyFormat {
 impl KeyFormat {
     fn format(self, key: &Call) -> String {
         match self {
-            Self::Hashed => key.to_string(),
+            Self::Hashed => key.hashed(),
             Self::Shown => key.shown(MAX_SHOWN_BYTES),
         }
     }

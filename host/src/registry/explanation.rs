@@ -6,7 +6,7 @@
 use crate::admin_types::{ExplainedLimits, Explanation, FlightStatus, NextCall};
 use crate::client::FlightControl;
 use crate::model::{
-    Call, ClientError, FlightSnapshot, Generation, Limits, Resource, Sharing, Usage,
+    Call, CallSharing, ClientError, FlightSnapshot, Generation, Limits, Resource, Sharing, Usage,
 };
 use crate::settings::Settings;
 
@@ -29,8 +29,8 @@ pub(super) fn explain(
         Sharing::Coalesced {
             join_window,
             allow_fresh,
-        } => (true, join_window, allow_fresh),
-        Sharing::Observed => (false, None, false),
+        } if call.function().sharing() == CallSharing::Shared => (true, join_window, allow_fresh),
+        Sharing::Coalesced { .. } | Sharing::Observed => (false, None, false),
     };
     let limits = explained(&settings.limits, shares);
     let state = TableState {
@@ -43,7 +43,7 @@ pub(super) fn explain(
     Explanation {
         client: settings.name.clone(),
         generation: generation.to_string(),
-        key: call.to_string(),
+        key: call.hashed(),
         shares,
         join_window_ms: join_window.map(milliseconds),
         allow_fresh,

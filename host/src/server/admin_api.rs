@@ -191,7 +191,7 @@ impl<C: Execute> AdminState<C> {
         head: &Parts,
     ) -> Result<(Arc<LoadedClient<C>>, Call), RequestError> {
         let client = target::client(&self.clients, name)?;
-        let call = target::call(head, &client)?;
+        let call = target::named_call(head, &client)?;
         Ok((client, call))
     }
 
@@ -236,7 +236,7 @@ fn flights<C: Execute>(clients: &ClientRegistry<C>) -> FlightsReport {
         let mut flights = Vec::new();
         client.control().visit(|call, flight| {
             flights.push(KeyedFlight {
-                key: call.to_string(),
+                key: call.hashed(),
                 flight: FlightStatus::from(flight),
             });
         });

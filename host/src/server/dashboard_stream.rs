@@ -277,7 +277,7 @@ impl DashboardState {
                 client: load.settings().name.clone(),
                 generation: load.client().generation().to_string(),
                 flight: flight.flight.to_string(),
-                key: call.to_string(),
+                key: call.hashed(),
                 opened_ms: now
                     .saturating_sub(flight.age.unwrap_or_default())
                     .as_millis(),

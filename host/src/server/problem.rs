@@ -46,6 +46,8 @@ pub(super) enum RequestError {
     /// With the functions that there are.
     UnknownFunction(String),
     Arguments(ArgumentError),
+    /// With why a text is no call.
+    Call(String),
     /// The function's calls are not shared, so a request of it may have effects.
     NotShared {
         function: String,
@@ -73,7 +75,7 @@ impl RequestError {
             | Self::TooManyDashboards
             | Self::TooManyConnections
             | Self::TooManyUnreadBytes => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Self::Malformed(_) | Self::UnknownParameter { .. } => {
+            Self::Malformed(_) | Self::UnknownParameter { .. } | Self::Call(_) => {
                 (StatusCode::BAD_REQUEST, "bad-request")
             }
             Self::Arguments(error) => match error.problem {
@@ -152,7 +154,7 @@ impl Display for RequestError {
             Self::KeyTooLong { limit } => {
                 write!(f, "expected a key of at most {limit} bytes, got a longer one; send a shorter one, or raise max_key_bytes")
             }
-            Self::UnknownFunction(error) => f.write_str(error),
+            Self::UnknownFunction(error) | Self::Call(error) => f.write_str(error),
             Self::Arguments(error) => error.fmt(f),
             Self::NotShared { function } => write!(
                 f,

@@ -58,6 +58,7 @@ pub(super) fn of_request_error(error: &RequestError) -> HeaderValue {
         | RequestError::KeyTooLong { .. }
         | RequestError::UnknownFunction(_)
         | RequestError::Arguments(_)
+        | RequestError::Call(_)
         | RequestError::NotShared { .. }
         | RequestError::NotJson
         | RequestError::BodyTooLarge { .. }

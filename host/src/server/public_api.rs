@@ -15,12 +15,12 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::arguments_body::ArgumentsBody;
 use super::body::Body;
 use super::connection::{ConnectionInfo, Handler};
 use super::preferences::RequestPreferences;
 use super::probe::Probe;
 use super::problem::{RequestError, failure};
-use super::request_body::RequestBody;
 use super::response::respond_with;
 use super::{host, proxy_status, request_id, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
@@ -77,14 +77,14 @@ impl<C: Execute> PublicApi<C> {
         let function = target::function(&client, function)?;
         let arguments = match (&head.method, function) {
             (&Method::GET | &Method::HEAD, Function::GetItems) => {
-                Arguments::Read(target::call(head, &client)?)
+                CallArguments::Read(target::call(head, &client)?)
             }
             (&Method::GET | &Method::HEAD, Function::Typed(function)) => {
                 if function.sharing() == CallSharing::PerCaller {
                     let function = function.to_string();
                     return Err(RequestError::NotShared { function });
                 }
-                Arguments::Read(target::typed_call(head, &function)?)
+                CallArguments::Read(target::typed_call(head, &function)?)
             }
             (&Method::POST, Function::Typed(function)) => {
                 if head.uri.query().is_some_and(|query| !query.is_empty()) {
@@ -92,7 +92,7 @@ impl<C: Execute> PublicApi<C> {
                         "expected the arguments in the body, got a query; remove the query",
                     ));
                 }
-                Arguments::InBody(function)
+                CallArguments::InBody(function)
             }
             (_, Function::GetItems) => {
                 return Err(RequestError::Method { allow: "GET, HEAD" });
@@ -122,20 +122,21 @@ impl<C: Execute> PublicApi<C> {
     fn answer(
         &self,
         request: CallRequest<C>,
-        arguments: Arguments,
+        arguments: CallArguments,
         head: &Parts,
         body: Incoming,
         connection: &ConnectionInfo,
     ) -> impl Future<Output = Result<Response<Body>, RequestError>> + Send + use<C> {
         match arguments {
-            Arguments::Read(call) => Either::Left(request.respond(call)),
-            Arguments::InBody(function) => {
+            CallArguments::Read(call) => Either::Left(request.respond(call)),
+            CallArguments::InBody(function) => {
                 let limit = function.max_arguments_bytes();
-                let body = RequestBody::new(head, body, limit, self.body_timeout, connection);
+                let body = ArgumentsBody::new(head, body, limit, self.body_timeout, connection);
                 // In a box: most requests have no body, and their tasks reserve no memory for one.
                 Either::Right(Box::pin(async move {
                     let (json, _count) = body?.read().await?;
-                    let call = function.call_json(&json).map_err(RequestError::Arguments)?;
+                    let call =
+                        Call::from_json(&function, &json).map_err(RequestError::Arguments)?;
                     drop(json);
                     request.respond(call).await
                 }))
@@ -206,11 +207,11 @@ fn refuse(error: &RequestError) -> Response<Body> {
 /// The route of a request.
 enum Route<C> {
     Probe(Response<Body>),
-    Call(CallRequest<C>, Arguments),
+    Call(CallRequest<C>, CallArguments),
 }
 
 /// The arguments of a call.
-enum Arguments {
+enum CallArguments {
     /// They were in the query.
     Read(Call),
     /// They are in the body, for this function.
@@ -351,8 +352,8 @@ mod tests {
             ),
             (Method::GET, "/livez", &["x"], "Host"),
             (Method::POST, "/livez", &["host"], "GET, HEAD"),
-            (Method::POST, "/v1/a/items?x=1", &["host"], "GET, HEAD"),
             (Method::GET, "/v1/a/items?x=1", &["host"], "named \"a\""),
+            (Method::GET, "/v1/a/", &["host"], "/v1/{client}"),
             (Method::POST, "/a", &["host"], "/v1/{client}"),
         ] {
             let Err(refused) = route(method, path, headers) else {

@@ -62,9 +62,7 @@ pub(super) fn typed_call(
         )
     })?;
     let parameters = decoded.iter().map(|(name, value)| (&**name, &**value));
-    function
-        .call_query(parameters)
-        .map_err(RequestError::Arguments)
+    Call::from_query(function, parameters).map_err(RequestError::Arguments)
 }
 
 /// The client of that name.
@@ -86,6 +84,27 @@ pub(super) fn call<C: Execute>(
 ) -> Result<Call, RequestError> {
     let query = head.uri.query().unwrap_or_default();
     call_in(query, client.settings().limits.max_key_bytes)
+}
+
+/// The call of which a request to the admin API is about: that of the key `x`, or the one that `call` writes as WAVE.
+pub(super) fn named_call<C: Execute>(
+    head: &Parts,
+    client: &LoadedClient<C>,
+) -> Result<Call, RequestError> {
+    let query = head.uri.query().unwrap_or_default();
+    match parameter(query, "call") {
+        Ok(None) => call(head, client),
+        _ if unknown_parameter(query, &["call"]).is_some() => Err(RequestError::Malformed(
+            "expected either x or call in the query, got both, or another parameter; remove it",
+        )),
+        Ok(Some(text)) => {
+            let call = client.client().functions().call(&text);
+            call.map_err(|error| RequestError::Call(error.to_string()))
+        }
+        Err(_) => Err(RequestError::Malformed(
+            "expected one call in the query, percent-encoded, got more than one, or other bytes than UTF-8",
+        )),
+    }
 }
 
 fn call_in(query: &str, limit: usize) -> Result<Call, RequestError> {

@@ -1,4 +1,4 @@
-//! An example of arguments, for somebody who calls a function for the first time.
+//! An example of the arguments of a function.
 
 use super::signature::Signature;
 use super::value_type::{Case, Field, ValueType};
@@ -7,7 +7,7 @@ use super::value_type::{Case, Field, ValueType};
 const MAX_DEPTH: usize = 6;
 
 /// An example of arguments as WAVE, in parentheses.
-pub(super) fn arguments(signature: &Signature) -> String {
+pub(crate) fn example(signature: &Signature) -> String {
     let values: Vec<_> = signature
         .parameters
         .iter()

@@ -15,7 +15,7 @@ use super::value_type::{Case, Field, ValueType};
 use super::write::{TooLong, Writer};
 
 /// The arguments of a function of `signature` in `json`, an object that names them.
-pub(super) fn read_arguments(
+pub(crate) fn read_arguments(
     signature: &Signature,
     json: &[u8],
     limit: usize,
@@ -23,7 +23,7 @@ pub(super) fn read_arguments(
     if json.len() > limit {
         return Err(ArgumentError::new("", ArgumentProblem::TooLong { limit }));
     }
-    let reading = Reading::new(limit);
+    let reading = JsonReading::new(limit);
     let read = reading.whole(json, |deserializer| {
         let fields = Fields::Parameters(signature);
         deserializer.deserialize_map(FieldsVisitor {
@@ -41,8 +41,8 @@ pub(super) fn read_value(
     json: &[u8],
     limit: usize,
 ) -> Result<Vec<u8>, ArgumentError> {
-    let reading = Reading::new(limit);
-    reading.step(Step::Field(name.to_owned()));
+    let reading = JsonReading::new(limit);
+    reading.step(PathStep::Field(name.to_owned()));
     let read = reading.whole(json, |deserializer| {
         ValueSeed {
             ty,
@@ -54,22 +54,22 @@ pub(super) fn read_value(
 }
 
 /// The state of reading one document.
-struct Reading {
+struct JsonReading {
     writer: RefCell<Writer>,
     limit: usize,
     /// Where it is. After an error, where the error is.
-    path: RefCell<Vec<Step>>,
+    path: RefCell<Vec<PathStep>>,
     /// The error, if it is not one of the syntax.
     problem: RefCell<Option<ArgumentProblem>>,
 }
 
 /// A step of a path into a value.
-enum Step {
+enum PathStep {
     Field(String),
     Element(usize),
 }
 
-impl Reading {
+impl JsonReading {
     fn new(limit: usize) -> Self {
         Self {
             writer: RefCell::new(Writer::new(limit)),
@@ -105,12 +105,12 @@ impl Reading {
         })
     }
 
-    fn step(&self, step: Step) {
+    fn step(&self, step: PathStep) {
         self.path.borrow_mut().push(step);
     }
 
     /// Reads a part of a value. An error leaves the path where it is.
-    fn within<T, E>(&self, step: Step, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    fn within<T, E>(&self, step: PathStep, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.step(step);
         let part = read()?;
         self.path.borrow_mut().pop();
@@ -137,12 +137,12 @@ impl Reading {
     }
 }
 
-fn path(steps: &[Step]) -> String {
+fn path(steps: &[PathStep]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
-            Step::Element(index) => path += &format!("[{index}]"),
-            Step::Field(name) => {
+            PathStep::Element(index) => path += &format!("[{index}]"),
+            PathStep::Field(name) => {
                 if !path.is_empty() {
                     path.push('.');
                 }
@@ -157,7 +157,7 @@ fn path(steps: &[Step]) -> String {
 #[derive(Clone, Copy)]
 struct ValueSeed<'a> {
     ty: &'a ValueType,
-    reading: &'a Reading,
+    reading: &'a JsonReading,
 }
 
 impl<'a> ValueSeed<'a> {
@@ -421,7 +421,7 @@ impl<'a> ValueSeed<'a> {
         reading.write(|writer| writer.begin_list().map(|start| at = start))?;
         let mut number = 0;
         while reading
-            .within(Step::Element(number), || {
+            .within(PathStep::Element(number), || {
                 elements.next_element_seed(self.of(element))
             })?
             .is_some()
@@ -450,7 +450,7 @@ impl<'a> ValueSeed<'a> {
         for nth in 0..number {
             let seed = self.of(ty(nth));
             let read = || elements.next_element_seed(seed);
-            if self.reading.within(Step::Element(nth), read)?.is_none() {
+            if self.reading.within(PathStep::Element(nth), read)?.is_none() {
                 return Err(other_length(format!("one of {nth}")));
             }
         }
@@ -468,8 +468,8 @@ impl<'a> ValueSeed<'a> {
         let reading = self.reading;
         let mut is_set = vec![false; names.len()];
         let mut nth = 0;
-        while let Some(name) = reading.within(Step::Element(nth), || {
-            elements.next_element_seed(NameSeed(reading))
+        while let Some(name) = reading.within(PathStep::Element(nth), || {
+            elements.next_element_seed(LabelSeed(reading))
         })? {
             match names.iter().position(|flag| **flag == *name) {
                 Some(flag) => is_set[flag] = true,
@@ -487,11 +487,11 @@ impl<'a> ValueSeed<'a> {
         mut map: A,
     ) -> Result<(), A::Error> {
         let reading = self.reading;
-        let mut entries = Entries::begin(reading)?;
-        while let Some(key) = map.next_key_seed(NameSeed(reading))? {
+        let mut entries = MapEntries::begin(reading)?;
+        while let Some(key) = map.next_key_seed(LabelSeed(reading))? {
             reading.write(|writer| writer.text(key.as_bytes()))?;
             let end_of_key = reading.position();
-            reading.within(Step::Field(key), || map.next_value_seed(self.of(value)))?;
+            reading.within(PathStep::Field(key), || map.next_value_seed(self.of(value)))?;
             entries.ends.push((end_of_key, reading.position()));
         }
         entries.end(reading)
@@ -505,7 +505,7 @@ impl<'a> ValueSeed<'a> {
         mut pairs: A,
     ) -> Result<(), A::Error> {
         let reading = self.reading;
-        let mut entries = Entries::begin(reading)?;
+        let mut entries = MapEntries::begin(reading)?;
         let seed = PairSeed {
             pair: self,
             key,
@@ -513,7 +513,7 @@ impl<'a> ValueSeed<'a> {
         };
         let mut nth = 0;
         while let Some(ends) =
-            reading.within(Step::Element(nth), || pairs.next_element_seed(seed))?
+            reading.within(PathStep::Element(nth), || pairs.next_element_seed(seed))?
         {
             entries.ends.push(ends);
             nth += 1;
@@ -527,13 +527,13 @@ impl<'a> ValueSeed<'a> {
         map: &mut A,
         read: impl FnOnce(&str, &mut A) -> Result<(), A::Error>,
     ) -> Result<(), A::Error> {
-        let Some(name) = map.next_key_seed(NameSeed(self.reading))? else {
+        let Some(name) = map.next_key_seed(LabelSeed(self.reading))? else {
             return Err(self.mismatch("an empty object"));
         };
         let text = name.clone();
         self.reading
-            .within(Step::Field(name), || read(&text, map))?;
-        match map.next_key_seed(NameSeed(self.reading))? {
+            .within(PathStep::Field(name), || read(&text, map))?;
+        match map.next_key_seed(LabelSeed(self.reading))? {
             None => Ok(()),
             Some(_) => Err(self.mismatch("an object with more fields")),
         }
@@ -553,15 +553,15 @@ impl<'a> ValueSeed<'a> {
 }
 
 /// The entries of a map as they are read.
-struct Entries {
+struct MapEntries {
     /// Where their number is written.
     at: usize,
     /// Where their keys end, and their values.
     ends: Vec<(usize, usize)>,
 }
 
-impl Entries {
-    fn begin<E: Error>(reading: &Reading) -> Result<Self, E> {
+impl MapEntries {
+    fn begin<E: Error>(reading: &JsonReading) -> Result<Self, E> {
         let mut at = 0;
         reading.write(|writer| writer.begin_list().map(|start| at = start))?;
         Ok(Self {
@@ -570,7 +570,7 @@ impl Entries {
         })
     }
 
-    fn end<E: Error>(self, reading: &Reading) -> Result<(), E> {
+    fn end<E: Error>(self, reading: &JsonReading) -> Result<(), E> {
         let mut writer = reading.writer.borrow_mut();
         let number = writer.order_map(self.at + 4, &self.ends);
         writer.end_list(self.at, number);
@@ -610,7 +610,7 @@ impl<'de> Visitor<'de> for PairSeed<'_> {
         let reading = self.pair.reading;
         let other = || self.pair.mismatch("an entry that is no pair");
         let mut next = |nth, ty| {
-            reading.within(Step::Element(nth), || {
+            reading.within(PathStep::Element(nth), || {
                 elements.next_element_seed(self.pair.of(ty))
             })
         };
@@ -627,9 +627,9 @@ impl<'de> Visitor<'de> for PairSeed<'_> {
 
 /// A name: of a field, a case or a flag.
 #[derive(Clone, Copy)]
-struct NameSeed<'a>(&'a Reading);
+struct LabelSeed<'a>(&'a JsonReading);
 
-impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+impl<'de> DeserializeSeed<'de> for LabelSeed<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
@@ -637,7 +637,7 @@ impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
     }
 }
 
-impl NameSeed<'_> {
+impl LabelSeed<'_> {
     fn mismatch<E: Error>(self, got: &str) -> E {
         self.0.fail(ArgumentProblem::Type {
             ty: "flags".to_owned(),
@@ -647,7 +647,7 @@ impl NameSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for NameSeed<'_> {
+impl<'de> Visitor<'de> for LabelSeed<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -738,7 +738,7 @@ impl<'a> Fields<'a> {
 #[derive(Clone, Copy)]
 struct FieldsVisitor<'a> {
     fields: Fields<'a>,
-    reading: &'a Reading,
+    reading: &'a JsonReading,
 }
 
 impl FieldsVisitor<'_> {
@@ -792,18 +792,18 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
         let start = reading.position();
         // The numbers of the fields as they are read, and where each ends.
         let mut parts: Vec<(usize, usize)> = Vec::with_capacity(number);
-        while let Some(name) = map.next_key_seed(NameSeed(reading))? {
+        while let Some(name) = map.next_key_seed(LabelSeed(reading))? {
             let Some(nth) = (0..number).find(|nth| fields.get(*nth).0 == name) else {
                 let known = fields.names();
-                reading.step(Step::Field(shown(&name)));
+                reading.step(PathStep::Field(shown(&name)));
                 return Err(reading.fail(ArgumentProblem::Unknown { known }));
             };
             if parts.iter().any(|(read, _)| *read == nth) {
-                reading.step(Step::Field(name));
+                reading.step(PathStep::Field(name));
                 return Err(reading.fail(ArgumentProblem::Repeated));
             }
             let ty = fields.get(nth).1;
-            reading.within(Step::Field(name), || {
+            reading.within(PathStep::Field(name), || {
                 map.next_value_seed(ValueSeed { ty, reading })
             })?;
             parts.push((nth, reading.position()));
@@ -815,7 +815,7 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
                 }
                 let (name, ty) = fields.get(nth);
                 if !ty.is_option() {
-                    reading.step(Step::Field(name.to_owned()));
+                    reading.step(PathStep::Field(name.to_owned()));
                     let ty = ty.to_string();
                     return Err(reading.fail(ArgumentProblem::Missing { ty }));
                 }

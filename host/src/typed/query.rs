@@ -8,7 +8,7 @@ use super::write::Writer;
 
 /// The canonical bytes of the arguments in `parameters`. A parameter that JSON has as a string is its text, and any
 /// other one is JSON.
-pub(super) fn read_query<'a>(
+pub(crate) fn read_query<'a>(
     signature: &Signature,
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     limit: usize,

@@ -15,10 +15,10 @@ use super::wave_write::value_as_wave;
 ///
 /// [`fmt::Debug`] prints its size only: an answer may be private.
 #[derive(Clone)]
-pub struct Value(Arc<Shared>);
+pub struct Value(Arc<SharedValue>);
 
 /// Invariant: `bytes` are the canonical bytes of a value of type `ty`; none without a type.
-struct Shared {
+struct SharedValue {
     ty: Option<ValueType>,
     bytes: Box<[u8]>,
     wide: WideIntegers,
@@ -27,7 +27,7 @@ struct Shared {
 impl Value {
     /// The value of type `ty` with these canonical `bytes`, whose JSON has integers as `wide` says.
     pub(crate) fn new(ty: Option<&ValueType>, bytes: Vec<u8>, wide: WideIntegers) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedValue {
             ty: ty.cloned(),
             bytes: bytes.into(),
             wide,

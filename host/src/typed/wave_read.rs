@@ -4,18 +4,19 @@ use wasm_wave::ast::{Node, NodeType};
 use wasm_wave::untyped::UntypedValue;
 
 use super::argument_error::{ArgumentError, ArgumentProblem, cut};
+use super::example::example;
 use super::signature::{Parameter, Signature};
 use super::value_type::ValueType;
 use super::write::{TooLong, Writer};
 
 /// The canonical bytes of the arguments in `wave`, a list in parentheses. Options at its end may be absent.
-pub(super) fn read_wave(
+pub(crate) fn read_wave(
     signature: &Signature,
     wave: &str,
     limit: usize,
 ) -> Result<Vec<u8>, ArgumentError> {
     let syntax = |why: String| ArgumentError::new("", ArgumentProblem::Syntax(why));
-    let mut reading = Reading {
+    let mut reading = WaveReading {
         source: wave,
         limit,
         writer: Writer::new(limit),
@@ -32,7 +33,7 @@ pub(super) fn read_wave(
         parsed = UntypedValue::parse(wave).map_err(|error| {
             syntax(format!(
                 "expected arguments as WAVE, as in {}, got something else: {error}",
-                signature.example()
+                example(signature)
             ))
         })?;
         match parsed.node().as_tuple() {
@@ -40,7 +41,7 @@ pub(super) fn read_wave(
             Err(_) => {
                 return Err(syntax(format!(
                     "expected arguments in parentheses, as in {}, got something else",
-                    signature.example()
+                    example(signature)
                 )));
             }
         }
@@ -66,13 +67,13 @@ pub(super) fn read_wave(
     Ok(reading.writer.into_bytes())
 }
 
-struct Reading<'a> {
+struct WaveReading<'a> {
     source: &'a str,
     limit: usize,
     writer: Writer,
 }
 
-impl Reading<'_> {
+impl WaveReading<'_> {
     fn write(
         &mut self,
         write: impl FnOnce(&mut Writer) -> Result<(), TooLong>,

@@ -7,7 +7,7 @@ use super::signature::Signature;
 use super::value_type::{Case, ValueType};
 
 /// The arguments in `bytes` as WAVE, in parentheses. What exceeds `limit` is left out.
-pub(super) fn arguments_as_wave(signature: &Signature, bytes: &[u8], limit: usize) -> String {
+pub(crate) fn arguments_as_wave(signature: &Signature, bytes: &[u8], limit: usize) -> String {
     let mut from = Reader::new(bytes);
     written(limit, |writer| {
         let parameters = &signature.parameters;

@@ -53,7 +53,7 @@ impl LinkedComponent {
         if items.is_none() && found.is_empty() {
             return Err(LoadError::NothingToCall {
                 exports: bounded(Names::of_exports(engine, component)),
-                refused: bounded(Refused(&found)),
+                refused: bounded(WithReasons(&found)),
             });
         }
         Ok(Self {
@@ -173,9 +173,9 @@ fn no_function() -> wasmtime::Error {
 }
 
 /// Functions that cannot be called, with the reasons.
-struct Refused<'a>(&'a FoundFunctions);
+struct WithReasons<'a>(&'a FoundFunctions);
 
-impl std::fmt::Display for Refused<'_> {
+impl std::fmt::Display for WithReasons<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (nth, RefusedFunction { name, reason }) in self.0.refused().iter().enumerate() {
             if nth > 0 {

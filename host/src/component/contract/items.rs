@@ -12,12 +12,12 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
 
 use super::bindings::{ItemsClient, ItemsClientIndices};
-use super::signature::signature;
+use super::typed::signature_of;
 use crate::component::error::{ITEMS, LoadError};
 use crate::component::store::StoreState;
 use crate::flight_context::ResponseFacts;
 use crate::model::{ClientError, Item, Items, Limits, MalformedItems};
-use crate::printable::printable;
+use crate::printable::{bounded, printable};
 
 pub(in crate::component) use super::bindings::exports::oneflight::client::items::{
     Error as GuestError, Item as GuestItem,
@@ -29,7 +29,7 @@ pub(in crate::component) struct ItemsExport(ItemsClientIndices);
 /// The interface of one instance.
 pub(in crate::component) struct ItemsInstance(ItemsClient);
 
-/// The signature of `get-items`, as [`signature`] writes it.
+/// The signature of `get-items` as WIT.
 const GET_ITEMS: &str = "get-items: func(x: string) -> result<list<record { id: string, body: string }>, \
     variant { invalid-key(string), not-found, upstream-status(u16), upstream-unavailable(string), \
     upstream-malformed(string), denied(string), rate-limited(option<u32>), other(string) }>";
@@ -194,7 +194,10 @@ fn other_types(component: &Component) -> LoadError {
 fn get_items_of(component: &Component) -> String {
     let items = component.get_export_index(None, ITEMS);
     match component.get_export(items.as_ref(), "get-items") {
-        Some((ComponentItem::ComponentFunc(func), _)) => signature("get-items", &func),
+        Some((ComponentItem::ComponentFunc(func), _)) => match signature_of(&func) {
+            Ok(signature) => bounded(format_args!("get-items: {signature}")),
+            Err(reason) => format!("a get-items that cannot be called: {reason}"),
+        },
         Some(_) => "a get-items that is no function".into(),
         None => "no get-items".into(),
     }

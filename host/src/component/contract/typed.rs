@@ -59,10 +59,7 @@ impl FoundFunctions {
     /// The functions that `component` exports, but for those of the interface `items`.
     pub(in crate::component) fn of(engine: &Wasmtime, component: &Component) -> Self {
         let mut found = Self::default();
-        let mut budget = Budget {
-            types: MAX_TYPES,
-            name_bytes: MAX_NAME_BYTES,
-        };
+        let mut budget = Budget::default();
         let ty = component.component_type();
         for (name, export) in ty.exports(engine) {
             match export.ty {
@@ -240,6 +237,15 @@ struct Budget {
     name_bytes: usize,
 }
 
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            types: MAX_TYPES,
+            name_bytes: MAX_NAME_BYTES,
+        }
+    }
+}
+
 impl Budget {
     fn take_type(&mut self) -> Result<(), String> {
         self.types = self
@@ -261,6 +267,11 @@ impl Budget {
         self.take_name(name.len())?;
         Ok(name.into())
     }
+}
+
+/// The signature of `func`, or why it cannot be called.
+pub(super) fn signature_of(func: &ComponentFunc) -> Result<Signature, String> {
+    signature(func, &mut Budget::default())
 }
 
 fn signature(func: &ComponentFunc, budget: &mut Budget) -> Result<Signature, String> {

@@ -1,4 +1,4 @@
-//! [`RequestBody`]: the arguments of a call in the body of a request.
+//! [`ArgumentsBody`]: the arguments of a call in the body of a request.
 
 use std::error::Error;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::problem::RequestError;
 use crate::unread::RequestCount;
 
 /// A body that is about to be read. It counts as held for its connection until this value is dropped.
-pub(super) struct RequestBody {
+pub(super) struct ArgumentsBody {
     body: Incoming,
     limit: usize,
     timeout: Duration,
@@ -23,7 +23,7 @@ pub(super) struct RequestBody {
     count: RequestCount,
 }
 
-impl RequestBody {
+impl ArgumentsBody {
     /// The body of the request of `head`, of at most `limit` bytes, which arrives within `timeout`.
     pub(super) fn new(
         head: &Parts,
@@ -32,7 +32,7 @@ impl RequestBody {
         timeout: Duration,
         connection: &ConnectionInfo,
     ) -> Result<Self, RequestError> {
-        // A page of another origin can send any other type without being asked.
+        // A page of another origin can send any other type without the consent of this service.
         if !is_json(&head.headers) {
             return Err(RequestError::NotJson);
         }
