@@ -89,7 +89,7 @@ pub use flight_context::FlightContext;
 pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, RequestId, Sharing};
 pub use observability::metrics::{ClientMetrics, Metrics};
 pub use settings::{CompileLimits, InstanceReuse, Instances, ServerLimits, Settings};
-pub use stack::Stack;
+pub use stack::{Stack, TypedCallError};
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
 /// the README.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::{Abandoned, Limits, SharePattern, Sharing, limits};
+use crate::model::{Abandoned, Limits, NoPattern, SharePattern, Sharing, limits};
 use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, UpstreamPolicy};
 
@@ -213,6 +213,16 @@ impl Settings {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Shares the calls of the typed functions that `pattern` names: `get-order`, `acme:orders/orders#list-*`.
+    ///
+    /// # Errors
+    ///
+    /// When `pattern` has another form.
+    pub fn share(mut self, pattern: &str) -> Result<Self, NoPattern> {
+        self.share.push(pattern.parse()?);
+        Ok(self)
     }
 
     /// Lets the guest reach `[scheme://]host[:port]`.

@@ -1,6 +1,10 @@
 //! [`Stack`]: a component with every decorator around it, composed in one place.
 
+mod typed_call;
+
 use std::sync::Arc;
+
+pub use self::typed_call::TypedCallError;
 
 use crate::client::{
     Client, Execute, FlightControl, Reply, Request, WithLimits, WithSingleFlight, WithTelemetry,

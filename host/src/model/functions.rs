@@ -90,6 +90,18 @@ impl Functions {
         }
     }
 
+    /// The function of this name, `[interface#]function`.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or more than one.
+    pub fn named(&self, name: &str) -> Result<Function, UnknownFunction> {
+        match name.rsplit_once('#') {
+            Some((interface, name)) => self.find(Some(interface.trim()), name.trim()),
+            None => self.find(None, name.trim()),
+        }
+    }
+
     /// The call that `text` writes, `[interface#]function(arguments)` with the arguments as WAVE:
     /// `get-order("42", some(eu))`.
     ///
@@ -99,11 +111,7 @@ impl Functions {
     pub fn call(&self, text: &str) -> Result<Call, NamedCallError> {
         let open = text.find('(').ok_or(NamedCallError::NoArguments)?;
         let (name, arguments) = text.split_at(open);
-        let (interface, name) = match name.rsplit_once('#') {
-            Some((interface, name)) => (Some(interface.trim()), name),
-            None => (None, name),
-        };
-        let function = self.find(interface, name.trim());
+        let function = self.named(name);
         let function = function.map_err(NamedCallError::Function)?;
         Call::from_wave(&function, arguments.trim()).map_err(|error| NamedCallError::Arguments {
             function: match &function {

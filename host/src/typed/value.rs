@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use super::json_write::{WideIntegers, write_value};
 use super::read::Reader;
@@ -46,16 +47,30 @@ impl Value {
         &self.0.bytes
     }
 
+    /// The value as a Rust type, which has the form of its JSON. Integers of 64 bits are numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the type has another form.
+    pub fn to<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        let json = self.json_with(WideIntegers::Number, usize::MAX);
+        serde_json::from_slice(&json.unwrap_or_default())
+    }
+
     /// The value as JSON, in UTF-8: `null` without a type. `None` if it has more than `limit` bytes.
     #[must_use]
     pub fn json(&self, limit: usize) -> Option<Bytes> {
+        self.json_with(self.0.wide, limit)
+    }
+
+    fn json_with(&self, wide: WideIntegers, limit: usize) -> Option<Bytes> {
         let mut json = Bounded {
             bytes: Vec::new(),
             limit,
         };
         let written = match &self.0.ty {
             None => json.write_all(b"null"),
-            Some(ty) => write_value(ty, &mut Reader::new(&self.0.bytes), self.0.wide, &mut json),
+            Some(ty) => write_value(ty, &mut Reader::new(&self.0.bytes), wide, &mut json),
         };
         written.ok().map(|()| json.bytes.into())
     }
