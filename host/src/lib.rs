@@ -41,6 +41,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`server`] | the HTTP server; the only module that knows status codes |
+//! | `openapi` | the description of what callers can call |
 //! | [`registry`] | the loaded clients by name, replaced while the service runs |
 //! | [`config`] | the configuration file |
 //! | [`Stack`] | a component with every decorator around it |
@@ -74,6 +75,7 @@ pub mod config;
 mod flight_context;
 pub mod model;
 pub mod observability;
+mod openapi;
 pub mod printable;
 pub mod registry;
 pub mod server;

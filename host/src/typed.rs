@@ -20,6 +20,7 @@
 mod argument_error;
 mod example;
 mod json_read;
+mod json_schema;
 mod json_write;
 mod query;
 mod read;
@@ -38,6 +39,7 @@ pub use self::value_type::{Case, Field, ValueType};
 
 pub(crate) use self::example::example;
 pub(crate) use self::json_read::read_arguments as read_json;
+pub(crate) use self::json_schema::{SchemaOf, json_schema, object};
 pub(crate) use self::query::read_query;
 pub(crate) use self::read::{Malformed, Reader};
 pub(crate) use self::wave_read::read_wave;

@@ -1,10 +1,13 @@
 //! [`LoadedClient`]: a client that is ready for callers.
 
+use std::sync::OnceLock;
+
 use super::explanation::explain;
 use crate::admin_types::Explanation;
 use crate::client::{Client, Execute, FlightControl};
 use crate::model::{Call, Sharing};
 use crate::observability::metrics::ClientMetrics;
+use crate::openapi::paths_of;
 use crate::settings::Settings;
 use crate::stack::Stack;
 
@@ -14,6 +17,7 @@ pub struct LoadedClient<E> {
     client: Stack<E>,
     settings: Settings,
     metrics: ClientMetrics,
+    openapi: OnceLock<String>,
 }
 
 impl<E: Execute> LoadedClient<E> {
@@ -29,6 +33,7 @@ impl<E: Execute> LoadedClient<E> {
             client,
             settings,
             metrics,
+            openapi: OnceLock::new(),
         }
     }
 
@@ -50,6 +55,12 @@ impl<E: Execute> LoadedClient<E> {
     /// The counters of its callers and flights.
     pub fn metrics(&self) -> &ClientMetrics {
         &self.metrics
+    }
+
+    /// The paths of its functions in the OpenAPI document: members of a JSON object.
+    pub(crate) fn openapi(&self) -> &str {
+        let render = || paths_of(self.client.functions(), &self.settings);
+        self.openapi.get_or_init(render)
     }
 
     /// Predicts what would happen to a caller of `call` now.

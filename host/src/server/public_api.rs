@@ -1,5 +1,5 @@
 //! [`PublicApi`], for callers: `GET /v1/{client}/items?x=KEY`, `GET` or `POST /v1/{client}/[{interface}/]{function}`,
-//! `/livez`, `/readyz`.
+//! `/v1/openapi.json`, `/livez`, `/readyz`.
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
@@ -24,8 +24,11 @@ use super::problem::{RequestError, failure};
 use super::response::respond_with;
 use super::{host, proxy_status, request_id, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
-use crate::model::{Call, CallSharing, Function, RequestId, Role, Sharing, TypedFunction};
+use crate::model::{
+    Call, CallSharing, Function, RequestId, Resource, Role, Sharing, TypedFunction,
+};
 use crate::observability::trace::{self, TraceContext};
+use crate::openapi;
 use crate::registry::{ClientRegistry, LoadedClient};
 use crate::settings::ServerLimits;
 use crate::unread::ConnectionBudget;
@@ -63,10 +66,16 @@ impl<C: Execute> PublicApi<C> {
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         if let Some(probe) = Probe::at(path) {
             return if is_read {
-                Ok(Route::Probe(probe.respond(&self.clients)))
+                Ok(Route::Response(probe.respond(&self.clients)))
             } else {
                 Err(RequestError::Method { allow: "GET, HEAD" })
             };
+        }
+        if path == "/v1/openapi.json" {
+            if !is_read {
+                return Err(RequestError::Method { allow: "GET, HEAD" });
+            }
+            return self.openapi(connection).map(Route::Response);
         }
         let Some((name, function)) = target::client_and_function(path) else {
             return Err(RequestError::UnknownPath {
@@ -118,6 +127,19 @@ impl<C: Execute> PublicApi<C> {
         host::check(head)
     }
 
+    /// What callers can call. It counts as held until it is read.
+    fn openapi(&self, connection: &ConnectionInfo) -> Result<Response<Body>, RequestError> {
+        let clients = self.clients.all();
+        let document = openapi::document(clients.iter().map(|client| client.openapi()));
+        let budget = &connection.budget;
+        let held = budget
+            .hold_shared(document.into())
+            .ok_or(Resource::UnreadBytes)
+            .and_then(|document| budget.hold(document));
+        let document = held.map_err(RequestError::Overloaded)?;
+        Ok(respond_with(StatusCode::OK, "application/json", document))
+    }
+
     /// The response to a call whose arguments are known or in `body`.
     fn answer(
         &self,
@@ -157,7 +179,7 @@ impl<C: Execute> Handler for PublicApi<C> {
             Ok(Route::Call(request, arguments)) => {
                 Either::Left(self.answer(request, arguments, &head, body, &connection))
             }
-            Ok(Route::Probe(response)) => Either::Right(ready(Ok(response))),
+            Ok(Route::Response(response)) => Either::Right(ready(Ok(response))),
             Err(error) => Either::Right(ready(Err(error))),
         };
         response.map(move |response| {
@@ -206,7 +228,7 @@ fn refuse(error: &RequestError) -> Response<Body> {
 
 /// The route of a request.
 enum Route<C> {
-    Probe(Response<Body>),
+    Response(Response<Body>),
     Call(CallRequest<C>, CallArguments),
 }
 
@@ -341,7 +363,7 @@ mod tests {
         };
         for method in [Method::GET, Method::HEAD] {
             let routed = route(method, "/livez", &["host", "x"]);
-            assert!(matches!(routed, Ok(Route::Probe(_))));
+            assert!(matches!(routed, Ok(Route::Response(_))));
         }
         for (method, path, headers, expected) in [
             (

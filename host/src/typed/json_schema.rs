@@ -1,0 +1,142 @@
+//! The JSON of a type, as JSON Schema 2020-12, the dialect of OpenAPI 3.1.
+
+use serde_json::{Map, Value, json};
+
+use super::json_write::WideIntegers;
+use super::value_type::{Case, Field, ValueType};
+
+/// Which JSON a schema describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SchemaOf {
+    /// What a caller may send.
+    Argument,
+    /// What a caller gets, with integers of 64 bits like this.
+    Answer(WideIntegers),
+}
+
+/// The schema of values of type `ty`.
+pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
+    let schema = |ty: &ValueType| json_schema(ty, of);
+    match ty {
+        ValueType::Bool => json!({ "type": "boolean" }),
+        ValueType::S8 => integer(i8::MIN, i8::MAX),
+        ValueType::U8 => integer(u8::MIN, u8::MAX),
+        ValueType::S16 => integer(i16::MIN, i16::MAX),
+        ValueType::U16 => integer(u16::MIN, u16::MAX),
+        ValueType::S32 => integer(i32::MIN, i32::MAX),
+        ValueType::U32 => integer(u32::MIN, u32::MAX),
+        ValueType::S64 => wide(integer(i64::MIN, i64::MAX), "^(0|-?[1-9][0-9]*)$", of),
+        ValueType::U64 => wide(integer(u64::MIN, u64::MAX), "^(0|[1-9][0-9]*)$", of),
+        ValueType::F32 | ValueType::F64 => {
+            json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
+        }
+        ValueType::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
+        ValueType::String => json!({ "type": "string" }),
+        ValueType::List(element) if **element == ValueType::U8 => bytes(schema(element), of),
+        ValueType::List(element) => json!({ "type": "array", "items": schema(element) }),
+        ValueType::FixedList(element, number) => json!({
+            "type": "array", "items": schema(element), "minItems": number, "maxItems": number,
+        }),
+        ValueType::Tuple(types) => tuple(types.iter().map(schema).collect()),
+        ValueType::Map(key, value) if **key == ValueType::String => {
+            json!({ "type": "object", "additionalProperties": schema(value) })
+        }
+        ValueType::Map(key, value) => {
+            json!({ "type": "array", "items": tuple(vec![schema(key), schema(value)]) })
+        }
+        ValueType::Record(fields) => {
+            let fields = fields.iter().map(|Field { name, ty }| (&**name, ty));
+            object(fields, of)
+        }
+        ValueType::Variant(cases) => {
+            let cases = cases.iter().map(|Case { name, ty }| match ty {
+                None => json!({ "const": name }),
+                Some(ty) => only(name, schema(ty)),
+            });
+            json!({ "oneOf": cases.collect::<Vec<_>>() })
+        }
+        ValueType::Enum(names) => json!({ "enum": names }),
+        ValueType::Option(inner) => {
+            let some = if inner.is_option() {
+                only("some", schema(inner))
+            } else {
+                schema(inner)
+            };
+            json!({ "anyOf": [some, { "type": "null" }] })
+        }
+        ValueType::Result(ok, err) => {
+            let content = |ty: &Option<Box<ValueType>>| match ty {
+                Some(ty) => schema(ty),
+                None => json!({ "type": "null" }),
+            };
+            json!({ "oneOf": [only("ok", content(ok)), only("err", content(err))] })
+        }
+        ValueType::Flags(names) => {
+            json!({ "type": "array", "items": { "enum": names }, "uniqueItems": true })
+        }
+    }
+}
+
+/// The schema of an object with these fields. Options may be absent from arguments; an answer has all fields.
+pub(crate) fn object<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a ValueType)>,
+    of: SchemaOf,
+) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (name, ty) in fields {
+        properties.insert(name.to_owned(), json_schema(ty, of));
+        if of != SchemaOf::Argument || !ty.is_option() {
+            required.push(name);
+        }
+    }
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn integer<T: Into<i128>>(min: T, max: T) -> Value {
+    let number = |bound: T| {
+        let bound: i128 = bound.into();
+        i64::try_from(bound).map_or_else(|_| u64::try_from(bound).ok().into(), Value::from)
+    };
+    json!({ "type": "integer", "minimum": number(min), "maximum": number(max) })
+}
+
+fn wide(number: Value, pattern: &str, of: SchemaOf) -> Value {
+    let text = json!({ "type": "string", "pattern": pattern });
+    match of {
+        SchemaOf::Argument => json!({ "anyOf": [number, text] }),
+        SchemaOf::Answer(WideIntegers::Number) => number,
+        SchemaOf::Answer(WideIntegers::String) => text,
+    }
+}
+
+fn bytes(byte: Value, of: SchemaOf) -> Value {
+    let base64 = json!({ "type": "string", "contentEncoding": "base64" });
+    match of {
+        SchemaOf::Argument => json!({ "anyOf": [base64, { "type": "array", "items": byte }] }),
+        SchemaOf::Answer(_) => base64,
+    }
+}
+
+fn tuple(types: Vec<Value>) -> Value {
+    let number = types.len();
+    // An empty `prefixItems` is not valid.
+    if number == 0 {
+        return json!({ "type": "array", "maxItems": 0 });
+    }
+    json!({ "type": "array", "prefixItems": types, "minItems": number, "maxItems": number })
+}
+
+/// An object with this field only.
+fn only(name: &str, schema: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": { name: schema },
+        "required": [name],
+        "additionalProperties": false,
+    })
+}
