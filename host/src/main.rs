@@ -54,7 +54,15 @@ fn main() -> ExitCode {
 }
 
 /// A runtime, and the signals of a service, which it handles from now on.
+///
+/// The handlers are installed first, by a runtime without threads: the other one reads files and starts threads, and a
+/// signal meanwhile would end the process.
 fn start_serving() -> io::Result<(Runtime, Option<Signals>)> {
+    let first = Builder::new_current_thread().enable_io().build()?;
+    let handled = {
+        let _entered = first.enter();
+        Signals::new()?
+    };
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(max_blocking_threads())
@@ -63,6 +71,8 @@ fn start_serving() -> io::Result<(Runtime, Option<Signals>)> {
         let _entered = runtime.enter();
         Signals::new()?
     };
+    // The handlers stay.
+    drop((handled, first));
     Ok((runtime, Some(signals)))
 }
 

@@ -12,6 +12,8 @@ pub(super) struct RedirectTarget {
     origin: String,
     /// Without a query and without parameters of its segments, which may be secret.
     path: String,
+    /// Whether it is the origin of the request, which settings and not the key determine.
+    is_same_origin: bool,
 }
 
 /// A target without the key of the call: the log has only the key's hash.
@@ -67,7 +69,12 @@ impl RedirectTarget {
         let segments = path.split('/');
         let segments = segments.map(|segment| segment.split(';').next().unwrap_or_default());
         let path = segments.collect::<Vec<_>>().join("/");
-        Self { origin, path }
+        let own = split(own_scheme, url.authority().map_or("", |own| own.as_str())).0;
+        Self {
+            is_same_origin: origin == own,
+            origin,
+            path,
+        }
     }
 
     /// The target without `key`.
@@ -78,16 +85,26 @@ impl RedirectTarget {
 
 impl Display for MaskedTarget<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let RedirectTarget { origin, path } = self.target;
+        let RedirectTarget {
+            origin,
+            path,
+            is_same_origin,
+        } = self.target;
         let origin = origin.replace('/', INNER_SLASH);
         let segments = path.split('/').map(|segment| {
             let segment = percent_decode_str(segment).decode_utf8_lossy();
             segment.replace('/', INNER_SLASH)
         });
         let path = segments.collect::<Vec<_>>().join("/");
-        // Together, since a key may be a URL.
-        let all = self.masked(&format!("{origin}{path}"));
-        let origin = self.masked(&origin);
+        let (origin, all) = if *is_same_origin {
+            let path = self.masked(&path);
+            let all = format!("{origin}{path}");
+            (origin, all)
+        } else {
+            // Together, since a key may be a URL.
+            let all = self.masked(&format!("{origin}{path}"));
+            (self.masked(&origin), all)
+        };
         let shown = all.split('/').enumerate().map(|(index, part)| {
             let is_origin = index == 0 && part == origin;
             if !is_origin && may_be_secret(part) {
@@ -247,7 +264,11 @@ mod tests {
                 "https://{x}.b.example/c",
             ),
             ("7", "//shard-7.b.example", "http://shard-{x}.b.example"),
-            ("a.example:8080", "other", "http://{x}/v1/items/other"),
+            (
+                "a.example:8080",
+                "other",
+                "http://a.example:8080/v1/items/other",
+            ),
             ("s3cret", "s3cret:opaque", "{x}:"),
             // The key is a URL.
             ("https://b.example/c", "https://b.example/c/", "{x}/"),

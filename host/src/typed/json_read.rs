@@ -334,6 +334,12 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         if let Some(some) = self.some()? {
             return some.visit_f64(number);
         }
+        // A number without a fraction is an integer, however it is written (JSON Schema, section 6.1.1 of validation).
+        let is_float = matches!(self.ty, ValueType::F32 | ValueType::F64);
+        if !is_float && number.fract() == 0.0 && number.abs() < 1e20 {
+            #[expect(clippy::cast_possible_truncation, reason = "it is exact")]
+            return self.integer(number as i128, "a number");
+        }
         self.float(number, "a number with a fraction, or a larger one")
     }
 
