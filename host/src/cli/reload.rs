@@ -128,11 +128,16 @@ impl Reload<'_> {
             let name = client.settings().name.clone();
             demands.push((name.clone(), demand));
             self.limit_lines(&client);
+            let resource = if client.client().functions().has_items() {
+                "items?x=KEY"
+            } else {
+                "{function}"
+            };
             if let Err(ShuttingDown) = self.clients.put(client) {
                 return Ok(());
             }
             self.fingerprints.put(fingerprint);
-            print_line!("listening on {}/v1/{name}/items?x=KEY", self.url);
+            print_line!("listening on {}/v1/{name}/{resource}", self.url);
         }
         tracing::info!("{}", self.descriptors.summary());
         let capacity = self

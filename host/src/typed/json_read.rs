@@ -14,6 +14,9 @@ use super::signature::Signature;
 use super::value_type::{Case, Field, ValueType};
 use super::write::{TooLong, Writer};
 
+/// Up to here all integers are doubles: 2^53.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The arguments of a function of `signature` in `json`, an object that names them.
 pub(crate) fn read_arguments(
     signature: &Signature,
@@ -335,8 +338,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             return some.visit_f64(number);
         }
         // A number without a fraction is an integer, however it is written (JSON Schema, section 6.1.1 of validation).
+        // From 2^53 on, and for integers of more than 64 bits, a double may be another number than the one that is written.
         let is_float = matches!(self.ty, ValueType::F32 | ValueType::F64);
-        if !is_float && number.fract() == 0.0 && number.abs() < 1e20 {
+        if !is_float && number.fract() == 0.0 && number.abs() < MAX_EXACT {
             #[expect(clippy::cast_possible_truncation, reason = "it is exact")]
             return self.integer(number as i128, "a number");
         }
@@ -478,6 +482,10 @@ impl<'a> ValueSeed<'a> {
             elements.next_element_seed(LabelSeed(reading))
         })? {
             match names.iter().position(|flag| **flag == *name) {
+                Some(flag) if is_set[flag] => {
+                    reading.step(PathStep::Element(nth));
+                    return Err(reading.fail(ArgumentProblem::Repeated));
+                }
                 Some(flag) => is_set[flag] = true,
                 None => return Err(self.other_name(&name, names.iter())),
             }

@@ -14,6 +14,9 @@ pub(crate) enum SchemaOf {
     Answer(WideIntegers),
 }
 
+/// The smallest number that is rounded to infinity: half a unit in the last place above the largest `f32`.
+const F32_BOUND: f64 = 3.402_823_567_797_336_6e38;
+
 /// The schema of values of type `ty`.
 pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
     let schema = |ty: &ValueType| json_schema(ty, of);
@@ -25,11 +28,24 @@ pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
         ValueType::U16 => integer(u16::MIN, u16::MAX),
         ValueType::S32 => integer(i32::MIN, i32::MAX),
         ValueType::U32 => integer(u32::MIN, u32::MAX),
-        ValueType::S64 => wide(integer(i64::MIN, i64::MAX), "^(0|-?[1-9][0-9]*)$", of),
-        ValueType::U64 => wide(integer(u64::MIN, u64::MAX), "^(0|[1-9][0-9]*)$", of),
-        ValueType::F32 | ValueType::F64 => {
-            json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
+        ValueType::S64 => {
+            let (max, min) = (up_to(&i64::MAX.to_string()), i64::MIN);
+            wide(
+                integer(i64::MIN, i64::MAX),
+                &format!("^(0|-?({max})|{min})$"),
+                of,
+            )
         }
+        ValueType::U64 => {
+            let max = up_to(&u64::MAX.to_string());
+            wide(integer(u64::MIN, u64::MAX), &format!("^(0|{max})$"), of)
+        }
+        ValueType::F32 => float(json!({
+            "type": "number",
+            "exclusiveMinimum": -F32_BOUND,
+            "exclusiveMaximum": F32_BOUND,
+        })),
+        ValueType::F64 => float(json!({ "type": "number" })),
         ValueType::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         ValueType::String => json!({ "type": "string" }),
         ValueType::List(element) if **element == ValueType::U8 => bytes(schema(element), of),
@@ -37,12 +53,12 @@ pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
         ValueType::FixedList(element, number) => json!({
             "type": "array", "items": schema(element), "minItems": number, "maxItems": number,
         }),
-        ValueType::Tuple(types) => tuple(types.iter().map(schema).collect()),
+        ValueType::Tuple(types) => tuple(types.iter().map(schema).collect(), of),
         ValueType::Map(key, value) if **key == ValueType::String => {
             json!({ "type": "object", "additionalProperties": schema(value) })
         }
         ValueType::Map(key, value) => {
-            json!({ "type": "array", "items": tuple(vec![schema(key), schema(value)]) })
+            json!({ "type": "array", "items": tuple(vec![schema(key), schema(value)], of) })
         }
         ValueType::Record(fields) => {
             let fields = fields.iter().map(|Field { name, ty }| (&**name, ty));
@@ -105,6 +121,25 @@ fn integer<T: Into<i128>>(min: T, max: T) -> Value {
     json!({ "type": "integer", "minimum": number(min), "maximum": number(max) })
 }
 
+fn float(number: Value) -> Value {
+    json!({ "anyOf": [number, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
+}
+
+/// A pattern of the decimal numbers from 1 to `max`.
+fn up_to(max: &str) -> String {
+    let mut patterns = vec![format!("[1-9][0-9]{{0,{}}}", max.len() - 2)];
+    for (place, digit) in max.bytes().enumerate() {
+        let lowest = if place == 0 { b'1' } else { b'0' };
+        if digit > lowest {
+            let (start, rest) = (&max[..place], max.len() - place - 1);
+            let (lowest, highest) = (char::from(lowest), char::from(digit - 1));
+            patterns.push(format!("{start}[{lowest}-{highest}][0-9]{{{rest}}}"));
+        }
+    }
+    patterns.push(max.to_owned());
+    patterns.join("|")
+}
+
 fn wide(number: Value, pattern: &str, of: SchemaOf) -> Value {
     let text = json!({ "type": "string", "pattern": pattern });
     match of {
@@ -114,21 +149,30 @@ fn wide(number: Value, pattern: &str, of: SchemaOf) -> Value {
     }
 }
 
+/// RFC 4648, section 4, with the padding, and without bits that stand for nothing.
+const BASE64: &str =
+    "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+
 fn bytes(byte: Value, of: SchemaOf) -> Value {
-    let base64 = json!({ "type": "string", "contentEncoding": "base64" });
+    let base64 = json!({ "type": "string", "contentEncoding": "base64", "pattern": BASE64 });
     match of {
         SchemaOf::Argument => json!({ "anyOf": [base64, { "type": "array", "items": byte }] }),
         SchemaOf::Answer(_) => base64,
     }
 }
 
-fn tuple(types: Vec<Value>) -> Value {
+/// An array of values of these types. Programs that read answers seldom know `prefixItems`, so what they get is described
+/// as an array of any of the types.
+fn tuple(types: Vec<Value>, of: SchemaOf) -> Value {
     let number = types.len();
-    // An empty `prefixItems` is not valid.
-    if number == 0 {
-        return json!({ "type": "array", "maxItems": 0 });
+    let mut array = json!({ "type": "array", "minItems": number, "maxItems": number });
+    match of {
+        // Neither may be empty.
+        _ if number == 0 => {}
+        SchemaOf::Argument => array["prefixItems"] = types.into(),
+        SchemaOf::Answer(_) => array["items"] = json!({ "anyOf": types }),
     }
-    json!({ "type": "array", "prefixItems": types, "minItems": number, "maxItems": number })
+    array
 }
 
 /// An object with this field only.
@@ -139,4 +183,17 @@ fn only(name: &str, schema: Value) -> Value {
         "required": [name],
         "additionalProperties": false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_has_the_numbers_up_to_a_maximum() {
+        assert_eq!(
+            up_to("207"),
+            "[1-9][0-9]{0,1}|[1-1][0-9]{2}|20[0-6][0-9]{0}|207"
+        );
+    }
 }
