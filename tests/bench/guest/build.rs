@@ -1,4 +1,4 @@
-//! Builds the component for `wasmtime serve`, and reads which release of wasmtime the host is built with.
+//! Builds the component for `wasmtime serve` and the guest with typed functions, and reads which release of wasmtime the host is built with.
 
 use std::error::Error;
 use std::fs;
@@ -26,6 +26,12 @@ fn build() -> Result<(), Box<dyn Error>> {
         tool: Tool::Cargo,
     })?;
     println!("cargo::rustc-env=PROXY_COMPONENT={}", proxy.display());
+    let samples = guest_build::build(&Guest {
+        dir: Path::new("samples"),
+        wit: Path::new("../../../wit"),
+        tool: Tool::Cargo,
+    })?;
+    println!("cargo::rustc-env=SAMPLES_COMPONENT={}", samples.display());
 
     println!("cargo::rerun-if-changed={LOCK}");
     let lock = fs::read_to_string(LOCK)?;

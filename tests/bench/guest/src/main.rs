@@ -18,6 +18,7 @@ mod group;
 mod idle;
 mod native;
 mod servers;
+mod typed;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -26,9 +27,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use harness::machine::Machine;
 use harness::process::{self, Process};
-use harness::report::{Report, Section};
+use harness::report::{Mark, Report, Section};
 
 use self::effort::Effort;
+use self::group::Group;
 
 /// Measures flights through the built-in client and prints one table.
 #[derive(Debug, Parser)]
@@ -43,6 +45,9 @@ struct Arguments {
     /// The wasmtime to compare with, of the release that the host is built with.
     #[arg(long, value_name = "PROGRAM", default_value = "wasmtime")]
     wasmtime: PathBuf,
+    /// Measure typed functions only.
+    #[arg(long)]
+    typed: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -77,25 +82,37 @@ fn main() -> anyhow::Result<()> {
     } else {
         Effort::FULL
     };
-    let wasmtime = arguments.wasmtime.to_string_lossy();
-    let machine = Machine::current(&[(&wasmtime, &["--version"])]);
+    if arguments.typed {
+        let (groups, marks) = typed::run(&effort)?;
+        return print(&arguments, &groups, marks);
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let upstream = Process::start(process::this_program(&["upstream"])?, process::LISTENING);
     let (_upstream, address) = runtime.block_on(upstream)?;
     // To stderr, because a program may read the standard output.
     eprintln!("measuring flights");
     let (mut groups, mut marks) = flights::run(&runtime, &effort, address)?;
+    eprintln!("measuring typed functions");
+    let (typed, of_typed) = typed::run(&effort)?;
+    groups.extend(typed);
+    marks.extend(of_typed);
     eprintln!("measuring servers");
     let (group, servers) = servers::run(&runtime, &effort, &arguments.wasmtime, address)?;
     groups.push(group);
     marks.extend(servers);
     marks.push(idle::mark(&effort, address)?);
+    print(&arguments, &groups, marks)
+}
+
+fn print(arguments: &Arguments, groups: &[Group], marks: Vec<Mark>) -> anyhow::Result<()> {
+    let wasmtime = arguments.wasmtime.to_string_lossy();
+    let machine = Machine::current(&[(&wasmtime, &["--version"])]);
     let report = Report {
         machine,
         quick: arguments.quick,
         sections: vec![Section {
             name: "flights",
-            tables: vec![group::table(&groups)],
+            tables: vec![group::table(groups)],
             marks,
         }],
     };
