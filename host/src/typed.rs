@@ -19,11 +19,17 @@
 
 mod argument_error;
 mod example;
+#[cfg(test)]
+pub(crate) mod generated;
 mod json_read;
 mod json_schema;
 mod json_write;
+#[cfg(test)]
+mod properties;
 mod query;
 mod read;
+#[cfg(test)]
+mod refusals;
 mod signature;
 mod value;
 mod value_type;

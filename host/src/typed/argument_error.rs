@@ -93,6 +93,16 @@ pub(super) fn shown(text: &str) -> String {
     format!("{:?}", cut(text))
 }
 
+/// A name as a step of a path. One that no field can have is in quotes: it is a caller's text, a key of a map.
+pub(super) fn path_step(name: &str) -> String {
+    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !name.is_empty() && name.len() <= MAX_SHOWN_CHARS && name.bytes().all(is_label) {
+        name.to_owned()
+    } else {
+        shown(name)
+    }
+}
+
 /// The beginning of a caller's text, if it is long.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN_CHARS) {

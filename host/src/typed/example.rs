@@ -2,6 +2,7 @@
 
 use super::signature::Signature;
 use super::value_type::{Case, Field, ValueType};
+use super::wave_write::mark;
 
 /// How deep an example goes into a type before it gives up.
 const MAX_DEPTH: usize = 6;
@@ -42,19 +43,21 @@ fn value(ty: &ValueType, depth: usize) -> String {
         ValueType::Record(fields) => {
             let values = fields.iter().map(|Field { name, ty }| {
                 let value = of(ty);
-                format!("{name}: {value}")
+                format!("{}{name}: {value}", mark(name))
             });
             format!("{{{}}}", values.collect::<Vec<_>>().join(", "))
         }
         ValueType::Variant(cases) => cases.first().map_or_else(String::new, |Case { name, ty }| {
-            format!("{name}{}", content(ty.as_ref()))
+            format!("{}{name}{}", mark(name), content(ty.as_ref()))
         }),
-        ValueType::Enum(names) => names.first().map_or_else(String::new, ToString::to_string),
+        ValueType::Enum(names) => names
+            .first()
+            .map_or_else(String::new, |name| format!("{}{name}", mark(name))),
         ValueType::Option(inner) => format!("some({})", of(inner)),
         ValueType::Result(ok, _) => format!("ok{}", content(ok.as_deref())),
         ValueType::Flags(names) => {
             let first = names.first().map_or("", |name| name);
-            format!("{{{first}}}")
+            format!("{{{}{first}}}", mark(first))
         }
         _ => "1".to_owned(),
     }

@@ -9,7 +9,7 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::argument_error::{ArgumentError, ArgumentProblem, shown};
+use super::argument_error::{ArgumentError, ArgumentProblem, path_step, shown};
 use super::signature::Signature;
 use super::value_type::{Case, Field, ValueType};
 use super::write::{TooLong, Writer};
@@ -29,7 +29,7 @@ pub(crate) fn read_arguments(
     let reading = JsonReading::new(limit);
     let read = reading.whole(json, |deserializer| {
         let fields = Fields::Parameters(signature);
-        deserializer.deserialize_map(FieldsVisitor {
+        deserializer.deserialize_any(FieldsVisitor {
             fields,
             reading: &reading,
         })
@@ -100,6 +100,8 @@ impl JsonReading {
             return Ok(self.writer.into_inner().into_bytes());
         };
         Err(match self.problem.into_inner() {
+            // Of all arguments together, wherever they exceed it.
+            Some(problem @ ArgumentProblem::TooLong { .. }) => ArgumentError::new("", problem),
             Some(problem) => ArgumentError::new(path(&self.path.borrow()), problem),
             None => {
                 let why = format!("expected JSON, got something else: {error}");
@@ -149,11 +151,54 @@ fn path(steps: &[PathStep]) -> String {
                 if !path.is_empty() {
                     path.push('.');
                 }
-                path += name;
+                path += &path_step(name);
             }
         }
     }
     path
+}
+
+/// Methods of a visitor that refuse what has another type in JSON.
+macro_rules! refuse {
+    ($value:ty: $($kind:ident),+) => { $(refuse!(@$kind $value);)+ };
+    (@bool $value:ty) => {
+        fn visit_bool<E: Error>(self, _: bool) -> Result<$value, E> {
+            Err(self.mismatch("a boolean"))
+        }
+    };
+    (@number $value:ty) => {
+        fn visit_i64<E: Error>(self, _: i64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+
+        fn visit_u64<E: Error>(self, _: u64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+
+        fn visit_f64<E: Error>(self, _: f64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+    };
+    (@string $value:ty) => {
+        fn visit_str<E: Error>(self, _: &str) -> Result<$value, E> {
+            Err(self.mismatch("a string"))
+        }
+    };
+    (@null $value:ty) => {
+        fn visit_unit<E: Error>(self) -> Result<$value, E> {
+            Err(self.mismatch("null"))
+        }
+    };
+    (@array $value:ty) => {
+        fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<$value, A::Error> {
+            Err(self.mismatch("an array"))
+        }
+    };
+    (@object $value:ty) => {
+        fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<$value, A::Error> {
+            Err(self.mismatch("an object"))
+        }
+    };
 }
 
 /// Reads one value of a type.
@@ -478,17 +523,21 @@ impl<'a> ValueSeed<'a> {
         let reading = self.reading;
         let mut is_set = vec![false; names.len()];
         let mut nth = 0;
-        while let Some(name) = reading.within(PathStep::Element(nth), || {
-            elements.next_element_seed(LabelSeed(reading))
-        })? {
-            match names.iter().position(|flag| **flag == *name) {
-                Some(flag) if is_set[flag] => {
-                    reading.step(PathStep::Element(nth));
+        let mut next = |nth| {
+            reading.within(PathStep::Element(nth), || {
+                let Some(name) = elements.next_element_seed(LabelSeed(self))? else {
+                    return Ok(false);
+                };
+                let Some(flag) = names.iter().position(|flag| **flag == *name) else {
+                    return Err(self.other_name(&name, names.iter()));
+                };
+                if std::mem::replace(&mut is_set[flag], true) {
                     return Err(reading.fail(ArgumentProblem::Repeated));
                 }
-                Some(flag) => is_set[flag] = true,
-                None => return Err(self.other_name(&name, names.iter())),
-            }
+                Ok(true)
+            })
+        };
+        while next(nth)? {
             nth += 1;
         }
         reading.write(|writer| writer.flags(names.len(), |flag| is_set[flag]))
@@ -502,7 +551,7 @@ impl<'a> ValueSeed<'a> {
     ) -> Result<(), A::Error> {
         let reading = self.reading;
         let mut entries = MapEntries::begin(reading)?;
-        while let Some(key) = map.next_key_seed(LabelSeed(reading))? {
+        while let Some(key) = map.next_key::<String>()? {
             reading.write(|writer| writer.text(key.as_bytes()))?;
             let end_of_key = reading.position();
             reading.within(PathStep::Field(key), || map.next_value_seed(self.of(value)))?;
@@ -541,13 +590,13 @@ impl<'a> ValueSeed<'a> {
         map: &mut A,
         read: impl FnOnce(&str, &mut A) -> Result<(), A::Error>,
     ) -> Result<(), A::Error> {
-        let Some(name) = map.next_key_seed(LabelSeed(self.reading))? else {
+        let Some(name) = map.next_key::<String>()? else {
             return Err(self.mismatch("an empty object"));
         };
         let text = name.clone();
         self.reading
             .within(PathStep::Field(name), || read(&text, map))?;
-        match map.next_key_seed(LabelSeed(self.reading))? {
+        match map.next_key::<String>()? {
             None => Ok(()),
             Some(_) => Err(self.mismatch("an object with more fields")),
         }
@@ -609,7 +658,17 @@ impl<'de> DeserializeSeed<'de> for PairSeed<'_> {
     type Value = (usize, usize);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl PairSeed<'_> {
+    fn mismatch<E: Error>(self, got: &str) -> E {
+        self.pair.reading.fail(ArgumentProblem::Type {
+            ty: self.pair.ty.to_string(),
+            expected: "an array of a key and a value".to_owned(),
+            got: got.to_owned(),
+        })
     }
 }
 
@@ -620,9 +679,11 @@ impl<'de> Visitor<'de> for PairSeed<'_> {
         f.write_str("an array of a key and a value")
     }
 
+    refuse!((usize, usize): bool, number, string, null, object);
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let reading = self.pair.reading;
-        let other = || self.pair.mismatch("an entry that is no pair");
+        let other = || self.mismatch("one of another length");
         let mut next = |nth, ty| {
             reading.within(PathStep::Element(nth), || {
                 elements.next_element_seed(self.pair.of(ty))
@@ -641,7 +702,7 @@ impl<'de> Visitor<'de> for PairSeed<'_> {
 
 /// A name: of a field, a case or a flag.
 #[derive(Clone, Copy)]
-struct LabelSeed<'a>(&'a JsonReading);
+struct LabelSeed<'a>(ValueSeed<'a>);
 
 impl<'de> DeserializeSeed<'de> for LabelSeed<'_> {
     type Value = String;
@@ -653,8 +714,8 @@ impl<'de> DeserializeSeed<'de> for LabelSeed<'_> {
 
 impl LabelSeed<'_> {
     fn mismatch<E: Error>(self, got: &str) -> E {
-        self.0.fail(ArgumentProblem::Type {
-            ty: "flags".to_owned(),
+        self.0.reading.fail(ArgumentProblem::Type {
+            ty: self.0.ty.to_string(),
             expected: "a name".to_owned(),
             got: got.to_owned(),
         })
@@ -672,33 +733,7 @@ impl<'de> Visitor<'de> for LabelSeed<'_> {
         Ok(name.to_owned())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<String, E> {
-        Err(self.mismatch("a boolean"))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<String, E> {
-        Err(self.mismatch("a number"))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<String, E> {
-        Err(self.mismatch("a number"))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<String, E> {
-        Err(self.mismatch("a number"))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<String, E> {
-        Err(self.mismatch("null"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<String, A::Error> {
-        Err(self.mismatch("an array"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<String, A::Error> {
-        Err(self.mismatch("an object"))
-    }
+    refuse!(String: bool, number, null, array, object);
 }
 
 /// `null`, for a case that contains nothing.
@@ -756,7 +791,7 @@ struct FieldsVisitor<'a> {
 }
 
 impl FieldsVisitor<'_> {
-    fn not_an_object<E: Error>(self, got: &str) -> E {
+    fn mismatch<E: Error>(self, got: &str) -> E {
         self.reading.fail(ArgumentProblem::Type {
             ty: format!("arguments ({})", self.fields.names()),
             expected: "an object that names the arguments".to_owned(),
@@ -772,33 +807,7 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
         f.write_str("an object that names the arguments")
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Err(self.not_an_object("a boolean"))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        Err(self.not_an_object("a number"))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        Err(self.not_an_object("a number"))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        Err(self.not_an_object("a number"))
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        Err(self.not_an_object("a string"))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Err(self.not_an_object("null"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.not_an_object("an array"))
-    }
+    refuse!((): bool, number, string, null, array);
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { fields, reading } = self;
@@ -806,10 +815,10 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
         let start = reading.position();
         // The numbers of the fields as they are read, and where each ends.
         let mut parts: Vec<(usize, usize)> = Vec::with_capacity(number);
-        while let Some(name) = map.next_key_seed(LabelSeed(reading))? {
+        while let Some(name) = map.next_key::<String>()? {
             let Some(nth) = (0..number).find(|nth| fields.get(*nth).0 == name) else {
                 let known = fields.names();
-                reading.step(PathStep::Field(shown(&name)));
+                reading.step(PathStep::Field(name));
                 return Err(reading.fail(ArgumentProblem::Unknown { known }));
             };
             if parts.iter().any(|(read, _)| *read == nth) {

@@ -1,6 +1,6 @@
 //! Reads arguments from the parameters of a query.
 
-use super::argument_error::{ArgumentError, ArgumentProblem, shown};
+use super::argument_error::{ArgumentError, ArgumentProblem, path_step, shown};
 use super::json_read::read_value;
 use super::signature::{Parameter, Signature};
 use super::value_type::ValueType;
@@ -21,7 +21,7 @@ pub(crate) fn read_query<'a>(
             let known: Vec<_> = signature.parameters.iter().map(|of| &*of.name).collect();
             let known = known.join(", ");
             return Err(ArgumentError::new(
-                shown(name),
+                path_step(name),
                 ArgumentProblem::Unknown { known },
             ));
         };
@@ -43,12 +43,26 @@ pub(crate) fn read_query<'a>(
                 } else {
                     text.to_owned()
                 };
-                let bytes = read_value(name, ty, json.as_bytes(), limit)?;
+                let bytes = read_value(name, ty, json.as_bytes(), limit)
+                    .map_err(|error| of_parameter(error, name, ty, text))?;
                 writer.raw(&bytes).map_err(|_| too_long())?;
             }
         }
     }
     Ok(writer.into_bytes())
+}
+
+/// The error of a parameter whose text is not JSON is about its type: a caller need not know that it is JSON.
+fn of_parameter(error: ArgumentError, name: &str, ty: &ValueType, text: &str) -> ArgumentError {
+    let ArgumentProblem::Syntax(_) = error.problem else {
+        return error;
+    };
+    let problem = ArgumentProblem::Type {
+        ty: ty.to_string(),
+        expected: ty.in_json().to_owned(),
+        got: shown(text),
+    };
+    ArgumentError::new(name, problem)
 }
 
 /// Whether a parameter of this type stands for a string of JSON, without the quotes.
@@ -58,7 +72,7 @@ fn is_text(ty: &ValueType, text: &str) -> bool {
         ValueType::List(element) => **element == ValueType::U8 && !text.starts_with('['),
         ValueType::Variant(_) => !text.starts_with('{'),
         ValueType::F32 | ValueType::F64 => matches!(text, "NaN" | "Infinity" | "-Infinity"),
-        // `null` is none, where it cannot be text.
+        // So the text `null` is a string. None is the absence of the parameter, and of other types also `null`.
         ValueType::Option(inner) if !inner.is_option() => is_text(inner, text),
         _ => false,
     }

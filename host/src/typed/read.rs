@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number of elements or of a case.
+    /// A number of elements or of a case. Elements may have no bytes, so what reads them has to have a limit of its own.
     pub(crate) fn number(&mut self) -> Result<usize, Malformed> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }

@@ -127,11 +127,17 @@ impl WaveReading<'_> {
             ValueType::S64 => number!(i64),
             ValueType::U64 => number!(u64),
             ValueType::F32 => {
-                let float = node.as_number(source).map_err(|_| mismatch())?;
+                let float: f32 = node.as_number(source).map_err(|_| mismatch())?;
+                if float.is_infinite() && !self.is_infinity(node) {
+                    return Err(mismatch());
+                }
                 self.write(|writer| writer.f32(float))
             }
             ValueType::F64 => {
-                let float = node.as_number(source).map_err(|_| mismatch())?;
+                let float: f64 = node.as_number(source).map_err(|_| mismatch())?;
+                if float.is_infinite() && !self.is_infinity(node) {
+                    return Err(mismatch());
+                }
                 self.write(|writer| writer.f64(float))
             }
             ValueType::Char => {
@@ -173,6 +179,19 @@ impl WaveReading<'_> {
             }
             ValueType::Map(key, value) => self.map(ty, (key, value), node, path),
             ValueType::Record(_) => self.record(ty, node, path),
+            ValueType::Variant(_)
+            | ValueType::Enum(_)
+            | ValueType::Option(_)
+            | ValueType::Result(..)
+            | ValueType::Flags(_) => self.choice(ty, node, path),
+        }
+    }
+
+    /// A value of a type that has cases or flags.
+    fn choice(&mut self, ty: &ValueType, node: &Node, path: &str) -> Result<(), ArgumentError> {
+        let source = self.source;
+        let mismatch = || self.mismatch(ty, node, path);
+        match ty {
             ValueType::Variant(cases) => {
                 let (name, part) = node.as_variant(source).map_err(|_| mismatch())?;
                 let number = cases.iter().position(|case| *case.name == *name);
@@ -225,12 +244,20 @@ impl WaveReading<'_> {
                 let mut is_set = vec![false; names.len()];
                 // `{}` is no flag, and `{:}` no field.
                 for name in node.as_flags(source).map_err(|_| mismatch())? {
+                    // The parser leaves the mark of a name here, other than in a record.
+                    let name = name.strip_prefix('%').unwrap_or(name);
                     let flag = names.iter().position(|flag| **flag == *name);
                     is_set[flag.ok_or_else(mismatch)?] = true;
                 }
                 self.write(|writer| writer.flags(names.len(), |flag| is_set[flag]))
             }
+            _ => Err(mismatch()),
         }
+    }
+
+    /// Whether a number is infinite by its name, and not because it is out of the range of its type.
+    fn is_infinity(&self, node: &Node) -> bool {
+        self.source[node.span()].ends_with("inf")
     }
 
     fn record(&mut self, ty: &ValueType, node: &Node, path: &str) -> Result<(), ArgumentError> {

@@ -123,6 +123,17 @@ impl WaveWriter {
                 this.put(": ")?;
                 this.value(&fields[nth].ty, from)
             }),
+            ValueType::Variant(_)
+            | ValueType::Enum(_)
+            | ValueType::Option(_)
+            | ValueType::Result(..)
+            | ValueType::Flags(_) => self.choice(ty, from),
+        }
+    }
+
+    /// A value of a type that has cases or flags.
+    fn choice(&mut self, ty: &ValueType, from: &mut Reader<'_>) -> fmt::Result {
+        match ty {
             ValueType::Variant(cases) => {
                 let number = from.number().map_err(malformed)?;
                 let Case { name, ty } = cases.get(number).ok_or(fmt::Error)?;
@@ -156,6 +167,7 @@ impl WaveWriter {
                     this.label(&names[flags[nth]])
                 })
             }
+            _ => Err(fmt::Error),
         }
     }
 
@@ -192,12 +204,7 @@ impl WaveWriter {
 
     /// A name. One that is a word of WAVE is marked.
     fn label(&mut self, name: &str) -> fmt::Result {
-        if matches!(
-            name,
-            "true" | "false" | "some" | "none" | "ok" | "err" | "inf" | "nan"
-        ) {
-            self.put("%")?;
-        }
+        self.put(mark(name))?;
         self.put(name)
     }
 
@@ -237,6 +244,14 @@ impl WaveWriter {
             write(self, nth)?;
         }
         self.put(&brackets[1..])
+    }
+}
+
+/// What precedes a name in WAVE: a mark, if it is a word of WAVE.
+pub(super) fn mark(name: &str) -> &'static str {
+    match name {
+        "true" | "false" | "some" | "none" | "ok" | "err" | "inf" | "nan" => "%",
+        _ => "",
     }
 }
 
