@@ -167,6 +167,12 @@ fn advice(of_client: &ClientStats) -> Option<String> {
              two calls. --show-keys prints the keys.\n"
                 .to_owned(),
         )
+    } else if of_client.keys.iter().all(|of| of.key.contains('(')) {
+        // The keys are calls of functions, which are shared if they are listed.
+        Some(format!(
+            "  To share: add the functions that only read to share of [clients.{client}], remove\n  \
+             sharing = \"observed\" if it has that, and send the service SIGHUP.\n"
+        ))
     } else {
         Some(format!(
             "  To share: remove sharing = \"observed\" from [clients.{client}] and send the service SIGHUP; or,\n  \
@@ -181,7 +187,8 @@ fn table(of_client: &ClientStats) -> String {
     }
     let observed = of_client.stats.would_save.calls > 0;
     let saved = if observed { "would save" } else { "saved" };
-    let name = |key: &str| key.escape_debug().to_string();
+    // Quotes need no escape where nothing is within them.
+    let name = |key: &str| key.escape_debug().to_string().replace("\\\"", "\"");
     let keys: Vec<_> = of_client.keys.iter().map(|of| name(&of.key)).collect();
     let width = keys.iter().map(|key| key.chars().count()).max();
     let width = width.unwrap_or_default().max("key".len());
