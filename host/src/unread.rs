@@ -94,6 +94,24 @@ impl Count {
     }
 }
 
+impl Count {
+    /// Counts `bytes` instead, if they fit.
+    fn resize(&mut self, bytes: usize) -> Result<(), Resource> {
+        let UnreadBudget { max_bytes, .. } = *self.budget;
+        let before = self.bytes;
+        let fits = |held: usize| {
+            let sum = (held - before).checked_add(bytes)?;
+            (bytes <= before || sum <= max_bytes).then_some(sum)
+        };
+        self.budget
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map_err(|_| Resource::UnreadBytes)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Count {
     fn drop(&mut self) {
         self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -153,14 +171,15 @@ impl ConnectionBudget {
         self.count(REQUEST_BYTES)
     }
 
-    /// Counts the body of a request, of up to `bytes`, for as long as the guard lives.
+    /// Counts the arguments of a request, of up to `bytes`, for as long as the guard lives.
     ///
     /// # Errors
     ///
-    /// The resource that has no room for it.
-    pub fn begin_body(self: &Arc<Self>, bytes: usize) -> Result<RequestCount, Resource> {
-        self.check(bytes)?;
-        Ok(self.count(bytes))
+    /// The resource that has no room for them. Unlike those of requests, counts of arguments never exceed a budget.
+    pub fn begin_arguments(self: &Arc<Self>, bytes: usize) -> Result<RequestCount, Resource> {
+        let mut count = self.count(0);
+        count.resize(bytes)?;
+        Ok(count)
     }
 
     fn count(self: &Arc<Self>, bytes: usize) -> RequestCount {
@@ -168,7 +187,7 @@ impl ConnectionBudget {
         RequestCount {
             connection: Arc::clone(self),
             bytes,
-            _count: self.service.count(bytes),
+            count: self.service.count(bytes),
         }
     }
 
@@ -272,12 +291,34 @@ impl ConnectionBudget {
     }
 }
 
-/// A request, or its body, that counts until this value is dropped.
+/// A request, or its arguments, that count until this value is dropped.
 #[derive(Debug)]
 pub struct RequestCount {
     connection: Arc<ConnectionBudget>,
     bytes: usize,
-    _count: Count,
+    count: Count,
+}
+
+impl RequestCount {
+    /// Counts `bytes` instead.
+    ///
+    /// # Errors
+    ///
+    /// The resource that has no room for them. What was counted before still is.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Resource> {
+        // One lock, and one change of the counter: of requests that check before others have counted, all would pass.
+        let mut held = self.connection.lock();
+        let max = self.connection.service.max_bytes_per_connection;
+        let others = held.bytes - self.bytes;
+        if bytes > self.bytes && others.saturating_add(bytes) > max {
+            return Err(Resource::UnreadBytesOfConnection);
+        }
+        self.count.resize(bytes)?;
+        held.bytes = others + bytes;
+        drop(held);
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Drop for RequestCount {
@@ -382,6 +423,49 @@ mod tests {
         let _second = connection.begin();
         assert_eq!(connection.check(usize::MAX), full);
         drop(first);
+    }
+
+    // fault 110
+    #[test]
+    fn arguments_never_exceed_a_budget_and_count_what_they_take() {
+        let budget = UnreadBudget::new(100, 60);
+        let (one, other) = (budget.connection(), budget.connection());
+        let mut first = one.begin_arguments(60).unwrap();
+        let of_connection = Resource::UnreadBytesOfConnection;
+        assert_eq!(one.begin_arguments(1).unwrap_err(), of_connection);
+        assert_eq!(
+            other.begin_arguments(41).unwrap_err(),
+            Resource::UnreadBytes
+        );
+        assert_eq!(budget.held(), 60);
+        assert_eq!(first.resize(10), Ok(()));
+        assert_eq!(budget.held(), 10);
+        let second = other.begin_arguments(50).unwrap();
+        assert_eq!(first.resize(51), Err(Resource::UnreadBytes));
+        assert_eq!(first.resize(50), Ok(()));
+        assert_eq!(first.resize(61), Err(of_connection));
+        assert_eq!(budget.held(), 100);
+        drop(second);
+        assert_eq!(budget.held(), 50);
+        drop(first);
+        assert_eq!(budget.held(), 0);
+        assert!(one.begin_arguments(60).is_ok());
+    }
+
+    // fault 110
+    #[test]
+    fn arguments_that_arrive_at_the_same_time_do_not_exceed_the_budget_together() {
+        let budget = UnreadBudget::new(10, 10);
+        let admitted = std::thread::scope(|scope| {
+            let begin = || {
+                let budget = &budget;
+                scope.spawn(move || budget.connection().begin_arguments(1).ok())
+            };
+            let begun: Vec<_> = (0..40).map(|_| begin()).collect();
+            let counts: Vec<_> = begun.into_iter().map(|one| one.join().unwrap()).collect();
+            counts.iter().flatten().count()
+        });
+        assert_eq!((admitted, budget.held()), (10, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
-use oneflight::model::{Function, SharePattern};
+use oneflight::model::{Function, RenderedValue, SharePattern};
 use oneflight::printable::{Escape, escape};
 use oneflight::{ClientError, ClientMetrics, Outcome, Stack};
 use serde::Serialize;
@@ -115,7 +115,7 @@ fn print(result: &Result<Outcome, ClientError>) -> anyhow::Result<()> {
             writeln!(stdout(), "{}", wave.unwrap_or_default())?;
         }
         Err(error) => {
-            let err = err_of(error).map(|err| format!(": {}", err.wave(MAX_PRINTED_BYTES)));
+            let err = err_of(error).map(|err| format!(": {}", err.value().wave(MAX_PRINTED_BYTES)));
             print_line!(
                 "error: {error}{} ({})",
                 err.unwrap_or_default(),
@@ -127,7 +127,7 @@ fn print(result: &Result<Outcome, ClientError>) -> anyhow::Result<()> {
 }
 
 /// The `err` of a function.
-fn err_of(error: &ClientError) -> Option<&oneflight::typed::Value> {
+fn err_of(error: &ClientError) -> Option<&RenderedValue> {
     match error {
         ClientError::Client(error) => error.err.as_ref(),
         _ => None,
@@ -152,7 +152,7 @@ fn as_json(result: &Result<Outcome, ClientError>, summary: &CallSummary) -> anyh
         |json: bytes::Bytes| anyhow::Ok(RawValue::from_string(String::from_utf8(json.into())?)?);
     let error = result.as_ref().err();
     let answer = result.as_ref().ok().map(|outcome| raw(outcome.json()));
-    let err = error.and_then(err_of).and_then(|err| err.json(usize::MAX));
+    let err = error.and_then(err_of).map(|err| err.json().clone());
     Ok(serde_json::to_string(&Document {
         answer: answer.transpose()?,
         code: error.map(ClientError::code),

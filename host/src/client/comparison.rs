@@ -13,7 +13,6 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use crate::model::{Call, ClientError, Outcome};
-use crate::typed::Value;
 
 /// The comparisons that further executions belong to, by call, while their first execution runs.
 #[derive(Debug, Default)]
@@ -126,9 +125,10 @@ fn digest(result: &Result<Outcome, ClientError>) -> Digest {
     };
     let tag = match result {
         Ok(outcome) => signed(b"ok", &outcome.canonical_bytes()),
-        Err(ClientError::Client(error)) if error.err.is_some() => {
-            signed(b"err", error.err.as_ref().map_or(&[], Value::bytes))
-        }
+        Err(ClientError::Client(error)) if error.err.is_some() => signed(
+            b"err",
+            error.err.as_ref().map_or(&[], |err| err.value().bytes()),
+        ),
         Err(error) => signed(b"error", error.to_string().as_bytes()),
     };
     let mut digest = Digest::default();

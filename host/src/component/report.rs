@@ -56,12 +56,19 @@ impl FunctionReport {
         }
     }
 
-    fn callable(function: &TypedFunction) -> Self {
+    fn callable(function: &TypedFunction, functions: &Functions) -> Self {
         let signature = function.signature();
+        // Its name alone, if that is enough.
+        let is_unique = functions.find(None, function.name()).is_ok();
+        let name = if is_unique {
+            function.name().to_owned()
+        } else {
+            function.to_string()
+        };
         Self {
             name: function.to_string(),
             signature: signature.to_string(),
-            example: format!("{}{}", function.name(), example(signature)),
+            example: format!("{name}{}", example(signature)),
             shared: Some(function.sharing() == CallSharing::Shared),
             refused: None,
         }
@@ -94,7 +101,7 @@ impl ComponentReport {
         let typed = functions.typed().iter();
         let functions = items
             .into_iter()
-            .chain(typed.map(|function| FunctionReport::callable(function)))
+            .chain(typed.map(|function| FunctionReport::callable(function, functions)))
             .chain(of.refused().iter().map(FunctionReport::refused));
         Self {
             bytes,

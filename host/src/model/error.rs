@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::typed::Value;
+use super::outcome::RenderedValue;
 
 /// Why a call has no outcome. All callers of a flight get the same error, and nothing stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct FunctionError {
     /// The error that the name of its case is the code of, if there is one that a guest may report.
     pub named: Option<ClientError>,
     /// The value itself; `None` if the client's settings keep it from callers, or its type contains nothing.
-    pub err: Option<Value>,
+    pub err: Option<RenderedValue>,
 }
 
 /// Names variants by one table, which is also the list of all names, so that the two cannot disagree.

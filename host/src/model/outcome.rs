@@ -44,7 +44,22 @@ impl RenderedValue {
     pub fn value(&self) -> &Value {
         &self.0.value
     }
+
+    /// Its JSON, in UTF-8.
+    #[must_use]
+    pub fn json(&self) -> &Bytes {
+        &self.0.json
+    }
 }
+
+/// Equal if the values are.
+impl PartialEq for RenderedValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl Eq for RenderedValue {}
 
 impl Outcome {
     /// The items, if the function was `get-items`.

@@ -42,7 +42,7 @@ impl ArgumentsBody {
             Some(_) => return Err(RequestError::BodyTooLarge { limit }),
             None => limit,
         };
-        let count = connection.budget.begin_body(length);
+        let count = connection.budget.begin_arguments(length);
         Ok(Self {
             body,
             limit,

@@ -4,10 +4,14 @@ use std::fmt::{self, Display};
 
 use http::{HeaderValue, Response, StatusCode, header};
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use super::body::Body;
 use super::response::respond_with;
 use crate::admin_types::ProblemDetails;
-use crate::model::{ClientError, Resource};
+use crate::model::{ClientError, RenderedValue, Resource};
+use crate::printable::bounded;
 use crate::typed::{ArgumentError, ArgumentProblem};
 
 /// Why a request caused no call.
@@ -216,9 +220,6 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         ClientError::Client(error) => error.err.as_ref(),
         _ => None,
     };
-    // The size of the value is limited where the guest returns it.
-    let err = err.and_then(|err| err.json(usize::MAX));
-    let err = err.and_then(|json| serde_json::from_slice(&json).ok());
     let mut response = problem(status, error.code(), error, err);
     if let Some(wait) = wait {
         response
@@ -232,16 +233,26 @@ fn problem(
     status: StatusCode,
     code: &'static str,
     detail: &dyn Display,
-    err: Option<serde_json::Value>,
+    err: Option<&RenderedValue>,
 ) -> Response<Body> {
-    let problem = ProblemDetails {
+    /// The details with the value as it was rendered: parsed, it would lose the order of its fields.
+    #[derive(Serialize)]
+    struct WithValue<'a> {
+        #[serde(flatten)]
+        details: ProblemDetails,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        err: Option<&'a RawValue>,
+    }
+    let details = ProblemDetails {
         title: status.canonical_reason().unwrap_or_default().into(),
         status: status.as_u16(),
         code: code.into(),
-        detail: detail.to_string(),
-        err,
+        // It may list the functions of a component, or have a type of it, which are long if its author wants it.
+        detail: bounded(detail),
+        err: None,
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let err = err.and_then(|err| serde_json::from_slice(err.json()).ok());
+    let body = serde_json::to_vec(&WithValue { details, err }).unwrap_or_default();
     respond_with(status, "application/problem+json", body.into())
 }
 

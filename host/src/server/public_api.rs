@@ -3,6 +3,7 @@
 //!
 //! It parses, calls the decorated client and renders; it identifies no caller and stores nothing.
 
+use std::mem::take;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::response::respond_with;
 use super::{host, proxy_status, request_id, target};
 use crate::client::{Client, Execute, Freshness, Reply, Request};
 use crate::model::{
-    Call, CallSharing, Function, RequestId, Resource, Role, Sharing, TypedFunction,
+    Call, CallSharing, ClientError, Function, RequestId, Resource, Role, Sharing, TypedFunction,
 };
 use crate::observability::trace::{self, TraceContext};
 use crate::openapi;
@@ -86,14 +87,14 @@ impl<C: Execute> PublicApi<C> {
         let function = target::function(&client, function)?;
         let arguments = match (&head.method, function) {
             (&Method::GET | &Method::HEAD, Function::GetItems) => {
-                CallArguments::Read(target::call(head, &client)?)
+                CallArguments::Key(target::call(head, &client)?)
             }
             (&Method::GET | &Method::HEAD, Function::Typed(function)) => {
                 if function.sharing() == CallSharing::PerCaller {
                     let function = function.to_string();
                     return Err(RequestError::NotShared { function });
                 }
-                CallArguments::Read(target::typed_call(head, &function)?)
+                CallArguments::InQuery(target::typed_call(head, &function)?)
             }
             (&Method::POST, Function::Typed(function)) => {
                 if head.uri.query().is_some_and(|query| !query.is_empty()) {
@@ -150,18 +151,32 @@ impl<C: Execute> PublicApi<C> {
         connection: &ConnectionInfo,
     ) -> impl Future<Output = Result<Response<Body>, RequestError>> + Send + use<C> {
         match arguments {
-            CallArguments::Read(call) => Either::Left(request.respond(call)),
+            CallArguments::Key(call) => Either::Left(request.respond(call)),
+            // The others in a box: most requests have a key, and their tasks reserve no memory for more.
+            CallArguments::InQuery(call) => {
+                // Like those in a body: a short query can stand for long arguments.
+                let count = connection.budget.begin_arguments(call.arguments().len());
+                let answer = async move {
+                    let _count = count.map_err(RequestError::Overloaded)?;
+                    request.respond(call).await
+                };
+                Either::Right(answer.boxed())
+            }
             CallArguments::InBody(function) => {
                 let limit = function.max_arguments_bytes();
                 let body = ArgumentsBody::new(head, body, limit, self.body_timeout, connection);
-                // In a box: most requests have no body, and their tasks reserve no memory for one.
-                Either::Right(Box::pin(async move {
-                    let (json, _count) = body?.read().await?;
+                let answer = async move {
+                    let (json, mut count) = body?.read().await?;
                     let call =
                         Call::from_json(&function, &json).map_err(RequestError::Arguments)?;
                     drop(json);
+                    // From now on it is the call that is held, which may be longer or shorter than its JSON.
+                    count
+                        .resize(call.arguments().len())
+                        .map_err(RequestError::Overloaded)?;
                     request.respond(call).await
-                }))
+                };
+                Either::Right(answer.boxed())
             }
         }
     }
@@ -234,8 +249,10 @@ enum Route<C> {
 
 /// The arguments of a call.
 enum CallArguments {
+    /// It is the key of `get-items`.
+    Key(Call),
     /// They were in the query.
-    Read(Call),
+    InQuery(Call),
     /// They are in the body, for this function.
     InBody(Arc<TypedFunction>),
 }
@@ -264,7 +281,7 @@ impl<C: Execute> CallRequest<C> {
             freshness: self.freshness,
             id: self.id,
             caller: self.caller,
-            connection: Some(self.connection),
+            connection: Some(Arc::clone(&self.connection)),
         };
         // Pinned here, so that the future stores the call once, and not once for each branch that awaits it.
         let call = pin!(async {
@@ -279,7 +296,7 @@ impl<C: Execute> CallRequest<C> {
                 .map_err(|_| RequestError::CallerDeadline)?,
         };
         let flight = reply.flight;
-        let mut response = render(reply);
+        let mut response = render(reply, &self.connection);
         let headers = response.headers_mut();
         if let Some(info) = flight {
             let status = cache_status(info.role, is_bypassed);
@@ -292,20 +309,40 @@ impl<C: Execute> CallRequest<C> {
     }
 }
 
-fn render(reply: Reply) -> Response<Body> {
+fn render(reply: Reply, connection: &Arc<ConnectionBudget>) -> Response<Body> {
     match reply.result {
         Ok(outcome) => {
             let json = reply.json.unwrap_or_else(|| outcome.json());
             respond_with(StatusCode::OK, "application/json", json)
         }
-        Err(error) => {
-            let mut response = failure(&error);
-            if let Some(status) = proxy_status::of_failure(&error) {
-                response.headers_mut().insert(PROXY_STATUS, status);
-            }
-            response
-        }
+        Err(error) => match render_error(&error, connection) {
+            Ok(response) => response,
+            Err(resource) => failure_of(&ClientError::Overloaded(resource)),
+        },
     }
+}
+
+/// The response to a call that failed. If it has the value of the error, it counts as held, like an answer.
+fn render_error(
+    error: &ClientError,
+    connection: &Arc<ConnectionBudget>,
+) -> Result<Response<Body>, Resource> {
+    let mut response = failure_of(error);
+    if let (ClientError::Client(of), Body::Whole(body)) = (error, response.body_mut())
+        && of.err.is_some()
+    {
+        let held = connection.hold_shared(take(body));
+        *body = connection.hold(held.ok_or(Resource::UnreadBytes)?)?;
+    }
+    Ok(response)
+}
+
+fn failure_of(error: &ClientError) -> Response<Body> {
+    let mut response = failure(error);
+    if let Some(status) = proxy_status::of_failure(error) {
+        response.headers_mut().insert(PROXY_STATUS, status);
+    }
+    response
 }
 
 /// RFC 9211, section 2.2: why the request went forward, and whether it was collapsed with others. `bypass` says

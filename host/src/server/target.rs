@@ -32,15 +32,15 @@ pub(super) fn function<C: Execute>(
     path: &str,
 ) -> Result<Function, RequestError> {
     let functions = client.client().functions();
-    if path == "items" && functions.has_items() {
-        return Ok(Function::GetItems);
-    }
     let not_utf8 = |_| {
         RequestError::Malformed(
             "expected the name of a function in UTF-8, got other bytes; write it percent-encoded",
         )
     };
     let path = percent_decode_str(path).decode_utf8().map_err(not_utf8)?;
+    if path == "items" && functions.has_items() {
+        return Ok(Function::GetItems);
+    }
     let (interface, name) = match path.rsplit_once('/') {
         Some((interface, name)) => (Some(interface), name),
         None => (None, &*path),

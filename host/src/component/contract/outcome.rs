@@ -37,14 +37,16 @@ pub(in crate::component) fn to_answer(
         }
         (ty, returned) => (ty.as_ref(), returned),
     };
-    let value = to_value(ty, content, settings)?;
+    let value = rendered(to_value(ty, content, settings)?, settings)?;
+    let bytes = value.value().bytes().len() + value.json().len();
+    Ok(TypedAnswer { value, bytes })
+}
+
+/// `value` with its JSON, which can be much longer: names of fields and cases are repeated.
+fn rendered(value: Value, settings: &Settings) -> Result<RenderedValue, ClientError> {
     let limit = settings.limits.max_result_bytes;
     let json = value.json(limit).ok_or_else(|| too_large(limit))?;
-    let bytes = value.bytes().len() + json.len();
-    Ok(TypedAnswer {
-        value: RenderedValue::new(value, json),
-        bytes,
-    })
+    Ok(RenderedValue::new(value, json))
 }
 
 fn to_value(
@@ -91,10 +93,8 @@ fn to_error(
         );
     }
     let is_shown = value.ty().is_some() && settings.error_values == ErrorValues::Public;
-    Ok(ClientError::Client(Box::new(FunctionError {
-        named,
-        err: is_shown.then_some(value),
-    })))
+    let err = is_shown.then(|| rendered(value, settings)).transpose()?;
+    Ok(ClientError::Client(Box::new(FunctionError { named, err })))
 }
 
 /// The name of the case of a variant or of an enum.

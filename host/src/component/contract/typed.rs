@@ -10,8 +10,10 @@ use wasmtime::component::{Component, ComponentExportIndex, Val};
 use wasmtime::{Engine as Wasmtime, Store};
 
 use crate::component::error::{ITEMS, LoadError};
+use crate::component::names::Names;
 use crate::component::store::StoreState;
 use crate::model::{CallSharing, Limits, SharePattern, TypedFunction};
+use crate::printable::bounded;
 use crate::typed::{Case, Field, Parameter, Signature, ValueType};
 
 mod values;
@@ -29,6 +31,12 @@ const MAX_NAME_BYTES: usize = 128 << 10;
 
 /// The maximum depth of a type.
 const MAX_DEPTH: usize = 64;
+
+/// The maximum number of parts that are visited, also those of functions that are refused for what they have.
+const MAX_VISITS: usize = 10 * MAX_TYPES;
+
+/// How many characters of the name of a parameter a reason shows.
+const MAX_SHOWN_CHARS: usize = 64;
 
 /// The functions of a component, as they are found.
 #[derive(Debug, Default)]
@@ -161,13 +169,16 @@ impl TypedFunctions {
             .collect();
         for pattern in share {
             if !names.iter().any(|name| pattern.matches(*name)) {
-                let names = names.iter().map(|(interface, name)| match interface {
-                    Some(interface) => format!("{interface}#{name}"),
-                    None => (*name).to_owned(),
-                });
+                let names: Vec<_> = names
+                    .iter()
+                    .map(|(interface, name)| match interface {
+                        Some(interface) => format!("{interface}#{name}"),
+                        None => (*name).to_owned(),
+                    })
+                    .collect();
                 return Err(LoadError::NothingToShare {
-                    pattern: pattern.to_string(),
-                    functions: names.collect::<Vec<_>>().join(", "),
+                    pattern: bounded(pattern),
+                    functions: bounded(Names::of(names.iter().map(String::as_str))),
                 });
             }
         }
@@ -237,6 +248,8 @@ pub(in crate::component) async fn call(
 struct Budget {
     types: usize,
     name_bytes: usize,
+    /// How many parts may still be visited, also those of functions that are refused.
+    visits: usize,
 }
 
 impl Default for Budget {
@@ -244,12 +257,16 @@ impl Default for Budget {
         Self {
             types: MAX_TYPES,
             name_bytes: MAX_NAME_BYTES,
+            visits: MAX_VISITS,
         }
     }
 }
 
 impl Budget {
     fn take_type(&mut self) -> Result<(), String> {
+        self.visits = self.visits.checked_sub(1).ok_or_else(|| {
+            format!("the types of the functions before have more than {MAX_VISITS} parts")
+        })?;
         self.types = self
             .types
             .checked_sub(1)
@@ -276,9 +293,24 @@ pub(super) fn signature_of(func: &ComponentFunc) -> Result<Signature, String> {
     signature(func, &mut Budget::default())
 }
 
+/// The types of `func`. A function that is refused takes nothing from the others.
 fn signature(func: &ComponentFunc, budget: &mut Budget) -> Result<Signature, String> {
+    let Budget {
+        types, name_bytes, ..
+    } = *budget;
+    let signature = signature_within(func, budget);
+    if signature.is_err() {
+        (budget.types, budget.name_bytes) = (types, name_bytes);
+    }
+    signature
+}
+
+fn signature_within(func: &ComponentFunc, budget: &mut Budget) -> Result<Signature, String> {
     let parameters = func.params().map(|(name, ty)| {
-        let of = format!("its parameter {name}");
+        let of = match name.char_indices().nth(MAX_SHOWN_CHARS) {
+            None => format!("its parameter {name}"),
+            Some((end, _)) => format!("its parameter {}…", &name[..end]),
+        };
         Ok(Parameter {
             name: budget.name(name)?,
             ty: value_type(&ty, &of, MAX_DEPTH, budget)?,
