@@ -77,7 +77,7 @@ fn path_item(function: &TypedFunction, settings: &Settings) -> Value {
         Some(ty) => json_schema(ty, SchemaOf::Answer(settings.wide_integers)),
         None => json!({ "type": "null" }),
     };
-    let err = match &signature.result {
+    let err = match signature.result.as_deref() {
         Some(ValueType::Result(_, Some(err))) if settings.error_values == ErrorValues::Public => {
             Some(json_schema(err, SchemaOf::Answer(settings.wide_integers)))
         }

@@ -16,7 +16,7 @@ use oneflight_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::typed::{ORDER, post, sharing, text, typed};
+use crate::typed::{ORDER, orders, post, sharing, text, typed};
 
 fn limited(limits: Limits) -> Settings {
     Settings {
@@ -325,14 +325,13 @@ fn long_err(length: usize) -> String {
 #[tokio::test]
 async fn a_rate_limit_of_the_upstream_has_its_retry_after() {
     let upstream = Upstream::start(Answer::Status(429, "retry-after: 7\r\n")).await;
-    let settings = reaching(&upstream).env("BASE_URL", &upstream.origin());
-    let serving = typed(&[], settings).await;
-    // This function makes a request, and reports what the upstream answered as a number.
-    let answer = post(serving.callers, "/v1/test/wait", r#"{"path":"/a"}"#).await;
-    assert_eq!(text(&answer), "429");
-    let limited = post(serving.callers, "/v1/test/fail", r#"{"number":1}"#).await;
-    // Of another flight, so it has none.
-    assert_eq!(header(&limited, "retry-after"), "");
+    let serving = orders(&upstream, &[]).await;
+    let limited = post(serving.callers, "/v1/test/list-open", r#"{"tenant":"a"}"#).await;
+    assert_eq!(limited.status(), 429);
+    assert_eq!(header(&limited, "retry-after"), "7");
+    let (_, problem) = problem(&limited);
+    assert_eq!(problem["code"], "rate-limited");
+    assert_eq!(problem["err"], "rate-limited");
 }
 
 #[tokio::test]

@@ -8,10 +8,11 @@ use http_body_util::Full;
 use oneflight::{Limits, ServerLimits, Settings};
 use oneflight_tests::caller::{code, get, header, rest, send, sending};
 use oneflight_tests::serving::Serving;
+use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{NEVER, Subject, artifacts, failsafe, settings};
 use serde_json::Value;
 
-use crate::typed::{post, sharing, text, typed};
+use crate::typed::{ORDER, orders, post, sharing, text, typed};
 
 /// The component with functions of every type, with arguments of at most 1,000 bytes.
 async fn serving(limits: ServerLimits) -> Serving {
@@ -42,7 +43,10 @@ async fn arguments_of_other_names_or_types_are_refused_by_their_path_and_type() 
             "?number=1&number=2",
             "number: expected it once, got it twice; remove one",
         ),
-        ("?number=a", "expected JSON"),
+        (
+            "?number=a",
+            "number: expected an integer, of type u32, got \"a\"",
+        ),
         (
             "?number=-1",
             "number: expected an integer, of type u32, got -1, which is out of its range",
@@ -161,4 +165,33 @@ async fn bodies_that_are_being_read_do_not_exceed_what_the_service_may_hold() {
     drop(first);
     let small = post(serving.callers, "/v1/test/version", "{}").await;
     assert_eq!(small.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_function_is_found_by_as_much_of_its_interface_as_is_needed() {
+    let upstream = Upstream::start(Answer::Body(ORDER.to_owned())).await;
+    let serving = orders(&upstream, &["list-open", "version"]).await;
+    for (path, status) in [
+        ("/v1/test/acme:orders/orders@1.0.0/version", 404),
+        ("/v1/test/version", 200),
+        ("/v1/test/orders/list-open?tenant=a", 502),
+        ("/v1/test/acme:orders/orders/list-open?tenant=a", 502),
+        (
+            "/v1/test/acme%3Aorders/orders%401.0.0/list-open?tenant=a",
+            502,
+        ),
+        ("/v1/test/acme:orders/orders@2.0.0/list-open?tenant=a", 404),
+        // The client has no items, and no function of that name.
+        ("/v1/test/items?x=1", 404),
+    ] {
+        let answer = get(serving.callers, path).await;
+        assert_eq!(answer.status(), status, "{path}: {answer:?}");
+    }
+    let head = Request::head("/v1/test/version").header("host", "test");
+    let head = send(serving.callers, head.body(Full::default()).unwrap()).await;
+    assert_eq!(head.status(), 200);
+    assert_eq!(
+        (header(&head, "content-length"), &head.body()[..]),
+        ("7", &b""[..])
+    );
 }

@@ -1,5 +1,7 @@
 //! Types and values for tests, from a seed.
 
+use std::sync::Arc;
+
 use super::signature::{Parameter, Signature};
 use super::value_type::{Case, Field, ValueType};
 use super::write::{TooLong, Writer};
@@ -115,7 +117,7 @@ impl Generator {
             }
             6 => ValueType::Enum(self.names(1).into()),
             7 => ValueType::Option(inner(self)),
-            8 => ValueType::Result(maybe(self).map(Box::new), maybe(self).map(Box::new)),
+            8 => ValueType::Result(maybe(self).map(Arc::new), maybe(self).map(Arc::new)),
             _ => ValueType::Flags(self.names(0).into()),
         }
     }

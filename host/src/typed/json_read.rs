@@ -815,13 +815,14 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
         let start = reading.position();
         // The numbers of the fields as they are read, and where each ends.
         let mut parts: Vec<(usize, usize)> = Vec::with_capacity(number);
+        let mut is_read = vec![false; number];
         while let Some(name) = map.next_key::<String>()? {
             let Some(nth) = (0..number).find(|nth| fields.get(*nth).0 == name) else {
                 let known = fields.names();
                 reading.step(PathStep::Field(name));
                 return Err(reading.fail(ArgumentProblem::Unknown { known }));
             };
-            if parts.iter().any(|(read, _)| *read == nth) {
+            if std::mem::replace(&mut is_read[nth], true) {
                 reading.step(PathStep::Field(name));
                 return Err(reading.fail(ArgumentProblem::Repeated));
             }
@@ -832,10 +833,7 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
             parts.push((nth, reading.position()));
         }
         if parts.len() < number {
-            for nth in 0..number {
-                if parts.iter().any(|(read, _)| *read == nth) {
-                    continue;
-                }
+            for nth in (0..number).filter(|nth| !is_read[*nth]) {
                 let (name, ty) = fields.get(nth);
                 if !ty.is_option() {
                     reading.step(PathStep::Field(name.to_owned()));

@@ -1,5 +1,7 @@
 //! The JSON of a type, as JSON Schema 2020-12, the dialect of OpenAPI 3.1.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::json_write::WideIntegers;
@@ -81,7 +83,7 @@ pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
             json!({ "anyOf": [some, { "type": "null" }] })
         }
         ValueType::Result(ok, err) => {
-            let content = |ty: &Option<Box<ValueType>>| match ty {
+            let content = |ty: &Option<Arc<ValueType>>| match ty {
                 Some(ty) => schema(ty),
                 None => json!({ "type": "null" }),
             };

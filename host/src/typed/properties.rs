@@ -1,5 +1,7 @@
 //! What is true of the values of all types.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use super::generated::Generator;
@@ -20,7 +22,7 @@ fn as_record(signature: &Signature) -> ValueType {
 }
 
 fn json(signature: &Signature, bytes: &[u8], wide: WideIntegers) -> Vec<u8> {
-    let value = Value::new(Some(&as_record(signature)), bytes.to_vec(), wide);
+    let value = Value::new(Some(&Arc::new(as_record(signature))), bytes.to_vec(), wide);
     value.json(usize::MAX).unwrap().into()
 }
 
@@ -108,7 +110,11 @@ fn bytes_that_are_corrupt_cost_no_more_than_the_limit() {
     for_all(|generator, signature, bytes| {
         let mut bytes = bytes.to_vec();
         corrupt(generator, &mut bytes);
-        let value = Value::new(Some(&as_record(signature)), bytes, WideIntegers::Number);
+        let value = Value::new(
+            Some(&Arc::new(as_record(signature))),
+            bytes,
+            WideIntegers::Number,
+        );
         assert!(value.json(LIMIT).is_none_or(|json| json.len() <= LIMIT));
         assert!(value.wave(LIMIT).len() <= LIMIT + '…'.len_utf8());
     });
@@ -121,7 +127,11 @@ fn bytes_that_are_corrupt_cost_no_more_than_the_limit() {
     ];
     for element in lists {
         let ty = ValueType::List(Box::new(element));
-        let value = Value::new(Some(&ty), vec![0xff; 4], WideIntegers::Number);
+        let value = Value::new(
+            Some(&Arc::new(ty.clone())),
+            vec![0xff; 4],
+            WideIntegers::Number,
+        );
         assert_eq!(value.json(LIMIT), None);
         assert!(value.wave(LIMIT).ends_with('…'));
     }

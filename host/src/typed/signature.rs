@@ -1,6 +1,7 @@
 //! [`Signature`]: the parameters and the result of a function.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 
 use super::value_type::{ValueType, separated};
 
@@ -10,7 +11,7 @@ pub struct Signature {
     /// The parameters, in their order.
     pub parameters: Box<[Parameter]>,
     /// What the function returns, if it returns anything.
-    pub result: Option<ValueType>,
+    pub result: Option<Arc<ValueType>>,
 }
 
 /// A parameter of a function.
@@ -38,9 +39,9 @@ impl Signature {
     /// What callers get: the type of `ok` where the result is a `result`, else the result.
     #[must_use]
     pub fn answer(&self) -> Option<&ValueType> {
-        match &self.result {
+        match self.result.as_deref() {
             Some(ValueType::Result(ok, _)) => ok.as_deref(),
-            other => other.as_ref(),
+            other => other,
         }
     }
 }

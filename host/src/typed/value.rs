@@ -20,14 +20,14 @@ pub struct Value(Arc<SharedValue>);
 
 /// Invariant: `bytes` are the canonical bytes of a value of type `ty`; none without a type.
 struct SharedValue {
-    ty: Option<ValueType>,
+    ty: Option<Arc<ValueType>>,
     bytes: Box<[u8]>,
     wide: WideIntegers,
 }
 
 impl Value {
     /// The value of type `ty` with these canonical `bytes`, whose JSON has integers as `wide` says.
-    pub(crate) fn new(ty: Option<&ValueType>, bytes: Vec<u8>, wide: WideIntegers) -> Self {
+    pub(crate) fn new(ty: Option<&Arc<ValueType>>, bytes: Vec<u8>, wide: WideIntegers) -> Self {
         Self(Arc::new(SharedValue {
             ty: ty.cloned(),
             bytes: bytes.into(),
@@ -38,7 +38,7 @@ impl Value {
     /// Its type; `None` for what a function without a result returns.
     #[must_use]
     pub fn ty(&self) -> Option<&ValueType> {
-        self.0.ty.as_ref()
+        self.0.ty.as_deref()
     }
 
     /// Its canonical bytes: equal for equal values of one type.
@@ -65,7 +65,8 @@ impl Value {
 
     fn json_with(&self, wide: WideIntegers, limit: usize) -> Option<Bytes> {
         let mut json = Bounded {
-            bytes: Vec::new(),
+            // Most values take a little more as JSON.
+            bytes: Vec::with_capacity((self.0.bytes.len() * 3 / 2 + 64).min(limit)),
             limit,
         };
         let written = match &self.0.ty {

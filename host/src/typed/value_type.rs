@@ -1,6 +1,7 @@
 //! [`ValueType`]: a type of WIT.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 
 /// A type of WIT, without resources, futures and streams: its values have no meaning outside of an instance.
 ///
@@ -31,7 +32,7 @@ pub enum ValueType {
     Variant(Box<[Case]>),
     Enum(Box<[Box<str>]>),
     Option(Box<ValueType>),
-    Result(Option<Box<ValueType>>, Option<Box<ValueType>>),
+    Result(Option<Arc<ValueType>>, Option<Arc<ValueType>>),
     Flags(Box<[Box<str>]>),
 }
 

@@ -1,5 +1,7 @@
 //! What a typed function returned, as an outcome or an error.
 
+use std::sync::Arc;
+
 use wasmtime::component::Val;
 
 use super::typed::{Unencoded, encoded};
@@ -27,15 +29,16 @@ pub(in crate::component) fn to_answer(
     settings: &Settings,
     response: Option<&ResponseFacts>,
 ) -> Result<TypedAnswer, ClientError> {
-    let (ty, content) = match (&function.signature().result, returned) {
+    let result = function.signature().result.as_ref();
+    let (ty, content) = match (result.map(|ty| &**ty), returned) {
         (Some(ValueType::Result(ok, _)), Some(Val::Result(Ok(content)))) => {
-            (ok.as_deref(), content.as_deref())
+            (ok.as_ref(), content.as_deref())
         }
         (Some(ValueType::Result(_, err)), Some(Val::Result(Err(content)))) => {
-            let error = to_error(err.as_deref(), content.as_deref(), settings, response);
+            let error = to_error(err.as_ref(), content.as_deref(), settings, response);
             return Err(error?);
         }
-        (ty, returned) => (ty.as_ref(), returned),
+        (_, returned) => (result, returned),
     };
     let value = rendered(to_value(ty, content, settings)?, settings)?;
     let bytes = value.value().bytes().len() + value.json().len();
@@ -50,7 +53,7 @@ fn rendered(value: Value, settings: &Settings) -> Result<RenderedValue, ClientEr
 }
 
 fn to_value(
-    ty: Option<&ValueType>,
+    ty: Option<&Arc<ValueType>>,
     content: Option<&Val>,
     settings: &Settings,
 ) -> Result<Value, ClientError> {
@@ -76,7 +79,7 @@ fn too_large(limit: usize) -> ClientError {
 
 /// The error of a function that returned the `err` of its `result`. Its text goes to the log.
 fn to_error(
-    ty: Option<&ValueType>,
+    ty: Option<&Arc<ValueType>>,
     content: Option<&Val>,
     settings: &Settings,
     response: Option<&ResponseFacts>,

@@ -321,7 +321,7 @@ fn signature_within(func: &ComponentFunc, budget: &mut Budget) -> Result<Signatu
     let result = result.map(|ty| value_type(&ty, "its result", MAX_DEPTH, budget));
     Ok(Signature {
         parameters,
-        result: result.transpose()?,
+        result: result.transpose()?.map(Arc::new),
     })
 }
 
@@ -352,8 +352,11 @@ fn value_type(ty: &Type, of: &str, depth: usize, budget: &mut Budget) -> Result<
         Type::Map(map) => ValueType::Map(part(&map.key())?, part(&map.value())?),
         Type::Option(option) => ValueType::Option(part(&option.ty())?),
         Type::Result(result) => ValueType::Result(
-            result.ok().map(|ty| part(&ty)).transpose()?,
-            result.err().map(|ty| part(&ty)).transpose()?,
+            result.ok().map(|ty| part(&ty).map(Arc::from)).transpose()?,
+            result
+                .err()
+                .map(|ty| part(&ty).map(Arc::from))
+                .transpose()?,
         ),
         Type::Tuple(tuple) => {
             let types = tuple.types();

@@ -152,6 +152,7 @@ fn send(method: &Method, path: &str, body: &str) -> Result<Vec<u8>, Error> {
     match response.status() {
         200 => read(&response),
         404 => Err(Error::NotFound),
+        429 => Err(Error::RateLimited),
         409 => Err(Error::SoldOut(parsed(&read(&response)?)?)),
         status => Err(unavailable(&format!("status {status}"))),
     }
