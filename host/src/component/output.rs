@@ -19,7 +19,8 @@ use crate::printable::printable;
 const LINE_COST: usize = 100;
 
 /// How many lines of standard error are kept for the log line of a crash.
-const TAIL_LINES: usize = 4;
+/// A JavaScript engine prints its own frames after the message.
+const TAIL_LINES: usize = 8;
 
 /// Both output streams of one execution.
 #[derive(Clone)]
@@ -118,7 +119,7 @@ impl Buffers {
                 StdStream::Stderr => "stderr",
             };
             tracing::info!(target: "oneflight::guest", parent: &self.span, stream = name, "{line}");
-            if matches!(stream, StdStream::Stderr) {
+            if matches!(stream, StdStream::Stderr) && !line.trim().is_empty() {
                 if self.stderr_tail.len() == TAIL_LINES {
                     self.stderr_tail.pop_front();
                 }
@@ -218,7 +219,9 @@ mod tests {
     fn the_tail_is_the_last_lines_of_standard_error() {
         let output = GuestOutput::new(1_000, &ClientMetrics::default());
         output.lock().write(StdStream::Stdout, b"not these\n");
-        output.lock().write(StdStream::Stderr, b"1\n2\n3\n4\n5");
-        assert_eq!(output.stderr_tail(), "2 | 3 | 4 | 5");
+        output
+            .lock()
+            .write(StdStream::Stderr, b"1\n2\n\n3\n4\n5\n6\n  \n7\n8\n9");
+        assert_eq!(output.stderr_tail(), "2 | 3 | 4 | 5 | 6 | 7 | 8 | 9");
     }
 }

@@ -86,7 +86,8 @@ impl StoreState {
     /// Counts the first refusal in a flight, and returns whether this is the first.
     fn refuse(&mut self, exceeded: MemoryExceeded) -> bool {
         let is_first = self.memory.refuse(exceeded);
-        if is_first {
+        // A flight that the total ends is counted by its error.
+        if is_first && exceeded == MemoryExceeded::Execution {
             self.hooks.context.metrics().limit(Limit::Memory);
         }
         is_first
