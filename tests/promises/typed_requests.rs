@@ -57,7 +57,7 @@ async fn arguments_of_other_names_or_types_are_refused_by_their_path_and_type() 
         ),
         (
             "?number=1&other=2",
-            "\"other\": expected one of number, got another name; remove it",
+            "other: expected one of number, got another name; remove it",
         ),
     ] {
         let answer = get(server, &format!("/v1/test/next{query}")).await;
