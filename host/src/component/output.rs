@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_the_last_lines_of_standard_error() {
-        let output = GuestOutput::new(1_000, &ClientMetrics::default());
+        let output = GuestOutput::new(2_000, &ClientMetrics::default());
         output.lock().write(StdStream::Stdout, b"not these\n");
         output
             .lock()

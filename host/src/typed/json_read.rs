@@ -1,6 +1,7 @@
 //! Reads JSON as canonical bytes, without a tree of values in between: a caller's arguments cost what their bytes cost.
 
-use std::cell::RefCell;
+mod reading;
+
 use std::fmt::{self, Formatter};
 
 use base64::Engine as _;
@@ -9,10 +10,10 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::argument_error::{ArgumentError, ArgumentProblem, path_step, shown};
+use self::reading::{JsonReading, PathStep};
+use super::argument_error::{ArgumentError, ArgumentProblem, shown};
 use super::signature::Signature;
 use super::value_type::{Case, Field, ValueType};
-use super::write::{TooLong, Writer};
 
 /// Up to here all integers are doubles: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -54,108 +55,6 @@ pub(super) fn read_value(
         .deserialize(deserializer)
     });
     reading.finish(read)
-}
-
-/// The state of reading one document.
-struct JsonReading {
-    writer: RefCell<Writer>,
-    limit: usize,
-    /// Where it is. After an error, where the error is.
-    path: RefCell<Vec<PathStep>>,
-    /// The error, if it is not one of the syntax.
-    problem: RefCell<Option<ArgumentProblem>>,
-}
-
-/// A step of a path into a value.
-enum PathStep {
-    Field(String),
-    Element(usize),
-}
-
-impl JsonReading {
-    fn new(limit: usize) -> Self {
-        Self {
-            writer: RefCell::new(Writer::new(limit)),
-            limit,
-            path: RefCell::default(),
-            problem: RefCell::default(),
-        }
-    }
-
-    /// Reads all of `json` with `read`.
-    fn whole<'de>(
-        &self,
-        json: &'de [u8],
-        read: impl FnOnce(
-            &mut serde_json::Deserializer<serde_json::de::SliceRead<'de>>,
-        ) -> Result<(), serde_json::Error>,
-    ) -> Result<(), serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        read(&mut deserializer)?;
-        deserializer.end()
-    }
-
-    fn finish(self, read: Result<(), serde_json::Error>) -> Result<Vec<u8>, ArgumentError> {
-        let Err(error) = read else {
-            return Ok(self.writer.into_inner().into_bytes());
-        };
-        Err(match self.problem.into_inner() {
-            // Of all arguments together, wherever they exceed it.
-            Some(problem @ ArgumentProblem::TooLong { .. }) => ArgumentError::new("", problem),
-            Some(problem) => ArgumentError::new(path(&self.path.borrow()), problem),
-            None => {
-                let why = format!("expected JSON, got something else: {error}");
-                ArgumentError::new("", ArgumentProblem::Syntax(why))
-            }
-        })
-    }
-
-    fn step(&self, step: PathStep) {
-        self.path.borrow_mut().push(step);
-    }
-
-    /// Reads a part of a value. An error leaves the path where it is.
-    fn within<T, E>(&self, step: PathStep, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        self.step(step);
-        let part = read()?;
-        self.path.borrow_mut().pop();
-        Ok(part)
-    }
-
-    fn fail<E: Error>(&self, problem: ArgumentProblem) -> E {
-        self.problem.borrow_mut().get_or_insert(problem);
-        E::custom("")
-    }
-
-    fn write<E: Error>(
-        &self,
-        write: impl FnOnce(&mut Writer) -> Result<(), TooLong>,
-    ) -> Result<(), E> {
-        write(&mut self.writer.borrow_mut()).map_err(|TooLong| {
-            let limit = self.limit;
-            self.fail(ArgumentProblem::TooLong { limit })
-        })
-    }
-
-    fn position(&self) -> usize {
-        self.writer.borrow().position()
-    }
-}
-
-fn path(steps: &[PathStep]) -> String {
-    let mut path = String::new();
-    for step in steps {
-        match step {
-            PathStep::Element(index) => path += &format!("[{index}]"),
-            PathStep::Field(name) => {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path += &path_step(name);
-            }
-        }
-    }
-    path
 }
 
 /// Methods of a visitor that refuse what has another type in JSON.
