@@ -28,6 +28,7 @@ mod reload;
 mod serve;
 pub(crate) mod signals;
 pub(crate) mod stderr;
+mod summary;
 mod traces;
 
 use std::process::ExitCode;

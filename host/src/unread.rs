@@ -261,6 +261,17 @@ impl ConnectionBudget {
         }))
     }
 
+    /// The same `answer`, which no other connection gets: it counts for the service and for this connection, as in
+    /// [`hold_shared`](Self::hold_shared) and [`hold`](Self::hold).
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit.
+    pub fn hold_alone(self: &Arc<Self>, answer: Bytes) -> Result<Bytes, Resource> {
+        let held = self.hold_shared(answer).ok_or(Resource::UnreadBytes)?;
+        self.hold(held)
+    }
+
     /// When the answer that is held for the longest time began to be held.
     #[must_use]
     pub fn oldest(&self) -> Option<Instant> {

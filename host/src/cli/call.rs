@@ -1,6 +1,5 @@
 //! `oneflight call`: calls of any function from a terminal.
 
-use std::collections::HashSet;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,16 +8,16 @@ use anyhow::bail;
 use clap::Args;
 use futures_util::future::join_all;
 use oneflight::client::Client;
-use oneflight::model::{Function, RenderedValue, SharePattern};
+use oneflight::model::{Function, SharePattern};
 use oneflight::printable::{Escape, escape};
 use oneflight::{ClientError, ClientMetrics, Outcome, Stack};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
-use super::format::count;
 use super::proxy;
 use super::stderr::print_line;
+use super::summary::Summary;
 
 /// How many bytes of an answer are printed as WAVE.
 const MAX_PRINTED_BYTES: usize = 64 << 20;
@@ -55,14 +54,6 @@ Examples:
   oneflight call 'get-order(\"42\")' --component orders.wasm --share 'get-*' --callers 200
   oneflight check orders.wasm                        lists the functions, with a call of each";
 
-#[derive(Serialize)]
-struct CallSummary {
-    callers: usize,
-    flights: usize,
-    upstream_requests: u64,
-    seconds: f64,
-}
-
 impl CallCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         if !self.client.has_proxy() {
@@ -78,16 +69,11 @@ impl CallCommand {
         let began = Instant::now();
         let calls = (0..self.callers).map(|_| client.call(call.clone().into()));
         let replies = join_all(calls).await;
-        let flights = replies.iter().filter_map(|reply| reply.flight);
-        let summary = CallSummary {
-            callers: replies.len(),
-            flights: flights
-                .map(|info| info.flight)
-                .collect::<HashSet<_>>()
-                .len(),
-            upstream_requests: component.usage().upstream_requests,
-            seconds: began.elapsed().as_secs_f64(),
-        };
+        let summary = Summary::new(
+            &replies,
+            component.usage().upstream_requests,
+            began.elapsed(),
+        );
         let failed = replies.iter().find(|reply| reply.result.is_err());
         let result = &failed.unwrap_or(&replies[0]).result;
         if self.json {
@@ -95,10 +81,7 @@ impl CallCommand {
             writeln!(stdout(), "{}", escape(&json, Escape::Json, |_| true))?;
         } else {
             print(result)?;
-            let callers = count(summary.callers as u64, "caller");
-            let flights = count(summary.flights as u64, "flight");
-            let requests = count(summary.upstream_requests, "upstream request");
-            print_line!("{callers}, {flights}, {requests}, {:.3} s", summary.seconds);
+            print_line!("{summary}");
         }
         Ok(if result.is_ok() {
             ExitCode::SUCCESS
@@ -115,7 +98,9 @@ fn print(result: &Result<Outcome, ClientError>) -> anyhow::Result<()> {
             writeln!(stdout(), "{}", wave.unwrap_or_default())?;
         }
         Err(error) => {
-            let err = err_of(error).map(|err| format!(": {}", err.value().wave(MAX_PRINTED_BYTES)));
+            let err = error
+                .err()
+                .map(|err| format!(": {}", err.value().wave(MAX_PRINTED_BYTES)));
             print_line!(
                 "error: {error}{} ({})",
                 err.unwrap_or_default(),
@@ -126,15 +111,7 @@ fn print(result: &Result<Outcome, ClientError>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The `err` of a function.
-fn err_of(error: &ClientError) -> Option<&RenderedValue> {
-    match error {
-        ClientError::Client(error) => error.err.as_ref(),
-        _ => None,
-    }
-}
-
-fn as_json(result: &Result<Outcome, ClientError>, summary: &CallSummary) -> anyhow::Result<String> {
+fn as_json(result: &Result<Outcome, ClientError>, summary: &Summary) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Document<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,13 +123,15 @@ fn as_json(result: &Result<Outcome, ClientError>, summary: &CallSummary) -> anyh
         #[serde(skip_serializing_if = "Option::is_none")]
         err: Option<Box<RawValue>>,
         #[serde(flatten)]
-        summary: &'a CallSummary,
+        summary: &'a Summary,
     }
     let raw =
         |json: bytes::Bytes| anyhow::Ok(RawValue::from_string(String::from_utf8(json.into())?)?);
     let error = result.as_ref().err();
     let answer = result.as_ref().ok().map(|outcome| raw(outcome.json()));
-    let err = error.and_then(err_of).map(|err| err.json().clone());
+    let err = error
+        .and_then(ClientError::err)
+        .map(|err| err.json().clone());
     Ok(serde_json::to_string(&Document {
         answer: answer.transpose()?,
         code: error.map(ClientError::code),

@@ -1,11 +1,9 @@
 //! `oneflight get`: real calls from a terminal.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::fmt;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use futures_util::future::join_all;
@@ -16,9 +14,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::ClientFlags;
-use super::format::count;
 use super::proxy;
 use super::stderr::print_line;
+use super::summary::Summary;
 
 /// Gets the items of each KEY and prints one line per item: its id, a tab, its JSON. With several keys, each line
 /// begins with the key. A summary of the calls goes to stderr.
@@ -69,39 +67,6 @@ impl KeyReplies<'_> {
     }
 }
 
-/// The totals of all calls.
-#[derive(Serialize)]
-struct Summary {
-    callers: usize,
-    flights: usize,
-    upstream_requests: u64,
-    seconds: f64,
-}
-
-impl Summary {
-    fn new(keys: &[KeyReplies<'_>], upstream_requests: u64, time: Duration) -> Self {
-        let replies = || keys.iter().flat_map(|of| &of.replies);
-        let flights = replies()
-            .filter_map(|reply| reply.flight)
-            .map(|info| info.flight);
-        Self {
-            callers: replies().count(),
-            flights: flights.collect::<HashSet<_>>().len(),
-            upstream_requests,
-            seconds: time.as_secs_f64(),
-        }
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let callers = count(self.callers as u64, "caller");
-        let flights = count(self.flights as u64, "flight");
-        let requests = count(self.upstream_requests, "upstream request");
-        write!(f, "{callers}, {flights}, {requests}, {:.3} s", self.seconds)
-    }
-}
-
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         if !self.client.has_proxy() {
@@ -126,7 +91,10 @@ impl Get {
             .zip(replies)
             .map(|(key, replies)| KeyReplies { key, replies })
             .collect();
-        let summary = Summary::new(&keys, component.usage().upstream_requests, time);
+        let summary = {
+            let replies = keys.iter().flat_map(|of| &of.replies);
+            Summary::new(replies, component.usage().upstream_requests, time)
+        };
         if self.json {
             writeln!(stdout(), "{}", visible(&as_json(&keys, &summary)?))?;
         } else {

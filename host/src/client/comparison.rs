@@ -124,12 +124,14 @@ fn digest(result: &Result<Outcome, ClientError>) -> Digest {
         context.sign()
     };
     let tag = match result {
-        Ok(outcome) => signed(b"ok", &outcome.canonical_bytes()),
-        Err(ClientError::Client(error)) if error.err.is_some() => signed(
-            b"err",
-            error.err.as_ref().map_or(&[], |err| err.value().bytes()),
-        ),
-        Err(error) => signed(b"error", error.to_string().as_bytes()),
+        Ok(outcome) => match outcome.value() {
+            Some(value) => signed(b"ok", value.bytes()),
+            None => signed(b"ok", &outcome.json()),
+        },
+        Err(error) => match error.err() {
+            Some(err) => signed(b"err", err.value().bytes()),
+            None => signed(b"error", error.to_string().as_bytes()),
+        },
     };
     let mut digest = Digest::default();
     digest.copy_from_slice(&tag.as_ref()[..16]);

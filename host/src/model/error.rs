@@ -132,6 +132,15 @@ impl ClientError {
         }
     }
 
+    /// The `err` that a typed function returned, if callers may see it.
+    #[must_use]
+    pub fn err(&self) -> Option<&RenderedValue> {
+        match self {
+            Self::Client(error) => error.err.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The limit that was reached, if the error is about one.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {

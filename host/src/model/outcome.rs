@@ -101,14 +101,6 @@ impl Outcome {
         }
     }
 
-    /// Bytes that are equal for equal outcomes of one function.
-    pub(crate) fn canonical_bytes(&self) -> Bytes {
-        match self {
-            Self::Items(items) => items.json(),
-            Self::Value(value) => Bytes::copy_from_slice(value.value().bytes()),
-        }
-    }
-
     /// Whether both are one outcome in memory, and not merely equal.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -222,9 +222,8 @@ fn hold(
     let (head, body) = response.into_parts();
     let body = match body {
         Body::Whole(bytes) => {
-            let shared = budget.hold_shared(bytes);
-            let held = shared.and_then(|bytes| budget.hold(bytes).ok());
-            Body::Whole(held.ok_or(RequestError::TooManyUnreadBytes)?)
+            let held = budget.hold_alone(bytes);
+            Body::Whole(held.map_err(|_| RequestError::TooManyUnreadBytes)?)
         }
         stream @ Body::Stream(_) => stream,
     };

@@ -216,11 +216,7 @@ pub(super) fn failure(error: &ClientError) -> Response<Body> {
         ClientError::Overloaded(_) | ClientError::Cancelled => Some(1),
         _ => None,
     };
-    let err = match error {
-        ClientError::Client(error) => error.err.as_ref(),
-        _ => None,
-    };
-    let mut response = problem(status, error.code(), error, err);
+    let mut response = problem(status, error.code(), error, error.err());
     if let Some(wait) = wait {
         response
             .headers_mut()

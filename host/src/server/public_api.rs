@@ -132,11 +132,7 @@ impl<C: Execute> PublicApi<C> {
     fn openapi(&self, connection: &ConnectionInfo) -> Result<Response<Body>, RequestError> {
         let clients = self.clients.all();
         let document = openapi::document(clients.iter().map(|client| client.openapi()));
-        let budget = &connection.budget;
-        let held = budget
-            .hold_shared(document.into())
-            .ok_or(Resource::UnreadBytes)
-            .and_then(|document| budget.hold(document));
+        let held = connection.budget.hold_alone(document.into());
         let document = held.map_err(RequestError::Overloaded)?;
         Ok(respond_with(StatusCode::OK, "application/json", document))
     }
@@ -328,11 +324,8 @@ fn render_error(
     connection: &Arc<ConnectionBudget>,
 ) -> Result<Response<Body>, Resource> {
     let mut response = failure_of(error);
-    if let (ClientError::Client(of), Body::Whole(body)) = (error, response.body_mut())
-        && of.err.is_some()
-    {
-        let held = connection.hold_shared(take(body));
-        *body = connection.hold(held.ok_or(Resource::UnreadBytes)?)?;
+    if let (Some(_), Body::Whole(body)) = (error.err(), response.body_mut()) {
+        *body = connection.hold_alone(take(body))?;
     }
     Ok(response)
 }

@@ -152,30 +152,21 @@ impl WaveReading<'_> {
                 let elements = node.as_list().map_err(|_| mismatch())?;
                 let number = elements.len();
                 self.write(|writer| writer.number(number))?;
-                for (nth, part) in elements.enumerate() {
-                    self.value(element, part, &format!("{path}[{nth}]"))?;
-                }
-                Ok(())
+                self.elements(|_| element, elements, path)
             }
             ValueType::FixedList(element, number) => {
                 let elements = node.as_list().map_err(|_| mismatch())?;
                 if elements.len() != *number as usize {
                     return Err(mismatch());
                 }
-                for (nth, part) in elements.enumerate() {
-                    self.value(element, part, &format!("{path}[{nth}]"))?;
-                }
-                Ok(())
+                self.elements(|_| element, elements, path)
             }
             ValueType::Tuple(types) => {
                 let elements = node.as_tuple().map_err(|_| mismatch())?;
                 if elements.len() != types.len() {
                     return Err(mismatch());
                 }
-                for (nth, (ty, part)) in types.iter().zip(elements).enumerate() {
-                    self.value(ty, part, &format!("{path}[{nth}]"))?;
-                }
-                Ok(())
+                self.elements(|nth| &types[nth], elements, path)
             }
             ValueType::Map(key, value) => self.map(ty, (key, value), node, path),
             ValueType::Record(_) => self.record(ty, node, path),
@@ -185,6 +176,19 @@ impl WaveReading<'_> {
             | ValueType::Result(..)
             | ValueType::Flags(_) => self.choice(ty, node, path),
         }
+    }
+
+    /// The elements of a list or of a tuple.
+    fn elements<'t, 'n>(
+        &mut self,
+        ty: impl Fn(usize) -> &'t ValueType,
+        elements: impl Iterator<Item = &'n Node>,
+        path: &str,
+    ) -> Result<(), ArgumentError> {
+        for (nth, element) in elements.enumerate() {
+            self.value(ty(nth), element, &format!("{path}[{nth}]"))?;
+        }
+        Ok(())
     }
 
     /// A value of a type that has cases or flags.
