@@ -8,7 +8,7 @@
 //!
 //! | polls take | guests of the client |
 //! |---|---|
-//! | less than 0.1 ms | run at once |
+//! | less than 0.1 ms, but for one now and then | run at once |
 //! | longer | take turns: at most `max_runnable` are in the queues of the runtime at a time |
 //! | 1 ms and longer | take turns on other threads, of which there is a limited number for all clients |
 //!
@@ -103,7 +103,7 @@ impl Turns {
             }
             let (polled, time) = meter.poll(PollClock::Elapsed, future.as_mut(), cx);
             if time >= LONG {
-                self.pace.suspect();
+                self.pace.suspect(Instant::now());
             }
             polled.map(Some)
         });
