@@ -63,6 +63,7 @@ async function send(method, path, body) {
   }
   if (status === 200) return parsed(bytes);
   if (status === 404) fail('not-found');
+  if (status === 429) fail('rate-limited');
   if (status === 409) fail('sold-out', list(parsed(bytes)).map(text));
   unavailable(`status ${status}`);
 }

@@ -10,6 +10,7 @@ mod bindings;
 use std::io::Read;
 
 use bindings::exports::oneflight::client::items::{Error, Guest, Item};
+use serde_json::value::RawValue;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, OutgoingRequest, Scheme};
 
@@ -47,16 +48,24 @@ impl Guest for Component {
         match response.status() {
             200 => {}
             404 => return Err(Error::NotFound),
+            // The host adds the time to wait, from the response.
+            429 => return Err(Error::RateLimited(None)),
             status => return Err(Error::UpstreamStatus(status)),
         }
 
         let body = response.consume().unwrap();
-        let mut thing = String::new();
+        let mut thing = Vec::new();
         body.stream()
             .unwrap()
-            .read_to_string(&mut thing)
+            .read_to_end(&mut thing)
             .map_err(|error| Error::UpstreamUnavailable(error.to_string()))?;
-        Ok(vec![Item { id: x, body: thing }])
+        // A body that is not JSON, such as a login page, is the upstream's fault and not this client's.
+        let thing: Box<RawValue> = serde_json::from_slice(&thing)
+            .map_err(|error| Error::UpstreamMalformed(error.to_string()))?;
+        Ok(vec![Item {
+            id: x,
+            body: thing.get().to_string(),
+        }])
     }
 }
 
