@@ -14,6 +14,8 @@
 //! | `host_memory` | what the host holds for an instance |
 //! | `store` | what an instance owns |
 //! | `imports` | what an instance is linked to |
+//! | `http_hooks` | how the requests of an instance are sent |
+//! | `fetch` | the import `oneflight:client/fetch` |
 //! | `engine` | wasmtime's engine, with its instance allocator and quotas |
 //! | `address_space` | the address space that instances take, and what is left of it |
 //! | `epoch` | the ticker that interrupts guests |
@@ -38,7 +40,9 @@ mod engine;
 mod epoch;
 mod error;
 mod error_mapping;
+mod fetch;
 mod host_memory;
+mod http_hooks;
 mod imports;
 mod instance_pool;
 mod loader;

@@ -32,21 +32,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error, RequestOptions};
 
 pub use self::allow_rule::{AllowRule, AllowRuleError};
+pub(crate) use self::body::{CappedBody, Expiry};
 pub use self::identity::{ClientIdentity, ClientIdentityError};
 pub use self::policy::UpstreamPolicy;
 pub use self::proxy::{Proxy, ProxyError};
-pub(crate) use self::request::is_forbidden_header;
+pub(crate) use self::request::{check_url, is_forbidden_header};
 pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{MAX_LOOKUPS, Resolve, SystemResolver};
 pub(crate) use self::sender::max_buffered_bytes;
 pub use self::tls::{GivenRoots, Roots, RootsError};
 pub(crate) use self::upload::Uploads;
 
-use self::body::{CappedBody, Expiry};
 use self::connect::Connector;
 use self::cut::CutReason;
 use self::failure::RequestFailure;
@@ -91,8 +90,8 @@ impl Upstream {
     }
 
     /// Sends a guest's request, which `guard` has opened. If all of the client's connections are in use, it waits for
-    /// one, and the wait counts against its timeouts. The second value is a future that ends the body at the
-    /// deadline; it must be polled.
+    /// one, and the wait counts against its timeouts. Unless the body is read without a pause, the [`Expiry`] must be
+    /// polled, which ends the body at the deadline.
     ///
     /// # Cancel safety
     ///
@@ -103,7 +102,7 @@ impl Upstream {
         request: Request<RequestBody>,
         options: Option<RequestOptions>,
         guard: RequestGuard,
-    ) -> Result<(Response<WasiBody>, impl Future<Output = ()> + use<>), Error> {
+    ) -> Result<(Response<CappedBody>, Expiry), Error> {
         let limits = &self.limits;
         let guard = Arc::new(guard);
         let permitted = request::permitted(request, &self.policy, limits, &guard);
@@ -160,8 +159,7 @@ impl Upstream {
         };
         guard.responded(&head, &url);
         let (body, expiry) = CappedBody::new(incoming, limits.max_body_bytes, &timeouts, guard);
-        let response = Response::from_parts(head, body.boxed_unsync());
-        Ok((response, Expiry::run(expiry)))
+        Ok((Response::from_parts(head, body), expiry))
     }
 }
 

@@ -231,8 +231,8 @@ impl LoadError {
                  with item and error as in wit/oneflight-client.wit"
             }
             Self::MissingImport(_) => {
-                "a component that imports only WASI 0.2: http, clocks, random, cli, io, \
-                 filesystem and sockets"
+                "a component that imports only oneflight:client/fetch and WASI 0.2: http, clocks, random, \
+                 cli, io, filesystem and sockets"
             }
             Self::NoRoom {
                 what, available, ..

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequ
 use wasmtime_wasi_http::p2::{HeaderResult, HttpResult};
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiHttpCtxView, WasiHttpView};
 
+use super::fetch;
 use super::store::StoreState;
 
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -23,7 +24,7 @@ const HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 type FieldsHandle = Resource<FieldMap>;
 type RequestHandle = Resource<HostOutgoingRequest>;
 
-/// The imports that the host provides: WASI 0.2 with wasi:http.
+/// The imports that the host provides: WASI 0.2 with wasi:http, and `oneflight:client/fetch`.
 ///
 /// WASI is linked completely, since nearly every guest's toolchain imports all of it. The interfaces that would
 /// reach outside (files, sockets, arguments, standard input) are empty.
@@ -32,6 +33,7 @@ pub(super) fn linker(engine: &Wasmtime) -> Linker<StoreState> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)
         .and_then(|()| wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker))
         .and_then(|()| count_what_is_held(&mut linker))
+        .and_then(|()| fetch::link(&mut linker))
         .expect("each name is defined once, and replaced if it is defined");
     linker
 }

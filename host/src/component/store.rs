@@ -2,23 +2,20 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
-use tracing::{Instrument, Span};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine as Wasmtime, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::host_memory::{MAX_FIELDS, UPLOAD_PART, held_for};
+use super::fetch::FetchBuffers;
+use super::host_memory::{MAX_FIELDS, held_for};
+use super::http_hooks::HttpHooks;
 use super::memory::{GuestMemory, MemoryExceeded, TotalMemory};
 use super::output::{GuestOutput, StdStream};
 use crate::flight_context::FlightContext;
 use crate::model::{Limit, Limits};
 use crate::settings::Settings;
-use crate::upstream::{self, RequestBody, Uploads, Upstream};
+use crate::upstream::Upstream;
 
 /// The state of a store.
 ///
@@ -30,6 +27,7 @@ pub(super) struct StoreState {
     http: WasiHttpCtx,
     table: ResourceTable,
     memory: GuestMemory,
+    fetch: FetchBuffers,
     limits: Limits,
     output: GuestOutput,
 }
@@ -42,7 +40,7 @@ impl StoreState {
 
     /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
-        self.hooks.context = context.clone();
+        self.hooks.set_context(context);
         self.memory.begin();
     }
 
@@ -53,13 +51,14 @@ impl StoreState {
 
     /// Whether more than half of its memory or of its host resources is in use.
     pub(super) fn is_half_full(&mut self) -> bool {
+        self.release_fetched();
         self.memory.is_half_full() || self.table.iter_mut().count() > self.limits.max_resources / 2
     }
 
     /// Measures what the host holds for the guest.
     pub(super) fn measure(&mut self) -> Result<(), MemoryExceeded> {
-        let open = self.hooks.context.open();
-        let held = held_for(&mut self.table, open, &self.limits);
+        let open = self.hooks.context().open();
+        let held = held_for(&mut self.table, open, &self.limits) + self.fetch.held();
         let set = self.memory.set_host(held);
         // The error ends the flight, and is logged then.
         set.inspect_err(|exceeded| {
@@ -67,8 +66,29 @@ impl StoreState {
         })
     }
 
+    /// What sends the guest's requests.
+    pub(super) fn hooks(&mut self) -> &mut HttpHooks {
+        &mut self.hooks
+    }
+
+    /// What the host holds of the guest's `fetch` from now on.
+    pub(super) fn set_fetch(&mut self, buffers: FetchBuffers) -> Result<(), MemoryExceeded> {
+        self.fetch = buffers;
+        self.measure()
+    }
+
+    /// Measures again once the guest has its copy of what it fetched, which the host no longer holds.
+    fn release_fetched(&mut self) {
+        if self.fetch.is_released() {
+            self.fetch = FetchBuffers::default();
+            // If that is too much, the next measurement says so, too.
+            self.measure().ok();
+        }
+    }
+
     /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        self.release_fetched();
         let has_room = self.memory.has_room(bytes);
         if !has_room {
             self.refuse_and_log(MemoryExceeded::Execution);
@@ -88,7 +108,7 @@ impl StoreState {
         let is_first = self.memory.refuse(exceeded);
         // A flight that the total ends is counted by its error.
         if is_first && exceeded == MemoryExceeded::Execution {
-            self.hooks.context.metrics().limit(Limit::Memory);
+            self.hooks.context().metrics().limit(Limit::Memory);
         }
         is_first
     }
@@ -130,11 +150,8 @@ pub(super) fn new_store(
         table,
         memory,
         limits: limits.clone(),
-        hooks: HttpHooks {
-            upstream: Arc::clone(upstream),
-            context: context.clone(),
-            uploads: Uploads::default(),
-        },
+        fetch: FetchBuffers::default(),
+        hooks: HttpHooks::new(upstream, context),
         output,
     };
     let mut store = Store::new(engine, state);
@@ -160,6 +177,7 @@ impl ResourceLimiter for StoreState {
         if !permits(maximum, desired) {
             return Ok(false);
         }
+        self.release_fetched();
         let grows = self.memory.grow(desired.saturating_sub(current));
         Ok(self.grown(grows))
     }
@@ -173,6 +191,7 @@ impl ResourceLimiter for StoreState {
         if !permits(Some(self.limits.max_table_elements), desired) || !permits(maximum, desired) {
             return Ok(false);
         }
+        self.release_fetched();
         let grows = self.memory.grow_table(desired.saturating_sub(current));
         Ok(self.grown(grows))
     }
@@ -193,59 +212,6 @@ impl ResourceLimiter for StoreState {
 /// Whether a memory or a table with this maximum may grow to `desired`.
 fn permits(maximum: Option<usize>, desired: usize) -> bool {
     maximum.is_none_or(|maximum| desired <= maximum)
-}
-
-/// Sends a guest's requests: every one goes through its client's [`Upstream`].
-struct HttpHooks {
-    upstream: Arc<Upstream>,
-    context: FlightContext,
-    uploads: Uploads,
-}
-
-/// The future that drives the rest of a response.
-type ResponseDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for HttpHooks {
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(upstream::is_forbidden_header)
-    }
-
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        upstream::is_forbidden_header(name)
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        UPLOAD_PART
-    }
-
-    fn set_host_header(&mut self) -> bool {
-        // The upstream sets it, from the URL that the policy has checked.
-        false
-    }
-
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _: ResponseDriver,
-    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, ResponseDriver), Error>> + Send>
-    {
-        // The request counts as open from here, and not only from the first poll of its task: a guest may return
-        // before that poll, and its instance would be reused with a request in flight.
-        let (upstream, guard) = (Arc::clone(&self.upstream), self.context.begin());
-        let request = request.map(|body| RequestBody::new(body, &mut self.uploads));
-        // Wasmtime spawns it as a task that ends with the store. Its log lines belong to the flight.
-        let sending = async move {
-            let (response, expiry) = upstream.send(request, options, guard).await?;
-            let expiry = expiry.instrument(Span::current());
-            let driver: ResponseDriver = Box::new(async {
-                expiry.await;
-                Ok(())
-            });
-            Ok((response, driver))
-        };
-        Box::new(sending.in_current_span())
-    }
 }
 
 impl WasiView for StoreState {

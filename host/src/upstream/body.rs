@@ -16,7 +16,7 @@ use super::timeouts::{REQUEST_TIMEOUT, Timeouts};
 use crate::flight_context::RequestGuard;
 
 /// The body of a response.
-pub(super) struct CappedBody {
+pub(crate) struct CappedBody {
     state: Arc<Mutex<BodyState>>,
     /// Bytes that may still arrive.
     left: usize,
@@ -44,7 +44,7 @@ enum BodyState {
 }
 
 /// Ends a body at its deadline, whether or not it is being read.
-pub(super) struct Expiry {
+pub(crate) struct Expiry {
     state: Weak<Mutex<BodyState>>,
     deadline: Instant,
 }
@@ -86,10 +86,20 @@ impl CappedBody {
         };
         (body, expiry)
     }
+
+    /// Fails the request if its response announces more bytes than the limit: the whole body would not be permitted.
+    pub(crate) fn require_whole(&mut self) -> Result<(), Error> {
+        let announced = self.size_hint().lower();
+        if announced <= self.left as u64 {
+            return Ok(());
+        }
+        let failure = RequestFailure::body_too_large(self.limit);
+        Err(lock(&self.state).fail(failure))
+    }
 }
 
 impl Expiry {
-    pub(super) async fn run(self) {
+    pub(crate) async fn run(self) {
         sleep_until(self.deadline).await;
         if let Some(state) = self.state.upgrade() {
             let mut state = lock(&state);

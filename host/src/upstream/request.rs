@@ -1,7 +1,7 @@
 //! Checks a guest's request, and builds the request that is sent instead.
 
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
 use super::allow_rule::Target;
@@ -86,6 +86,14 @@ pub(super) async fn ready(request: &mut Request<RequestBody>) -> Result<(), CutR
             .insert(header::TRANSFER_ENCODING, chunked);
     }
     Ok(())
+}
+
+/// Checks the form of a request's URL. No policy allows another one, and the reason is the same.
+pub(crate) fn check_url(url: &Uri) -> Result<(), String> {
+    match Target::of(url) {
+        Ok(_) => Ok(()),
+        Err(denial) => Err(denial.to_string()),
+    }
 }
 
 /// Whether a guest may not set the header `name`.

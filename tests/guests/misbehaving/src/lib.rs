@@ -54,12 +54,24 @@
 //! | `open:N:URL` | N POSTs whose bodies it leaves open; an item |
 //! | `control-id:N` | an item whose id is N control characters |
 //! | `hold:URL` | a GET of which it reads the header section, then an endless wait |
+//! | `fetch:REQUEST` | a request by `oneflight:client/fetch`; an item with the outcome |
+//! | `fetch-need:REQUEST` | the same, or the error of `items` if it got no response |
+//! | `fetches:N:REQUEST` | the same N times, one after another; items with the number of responses and the last outcome |
+//! | `fetch-keep:N:REQUEST` | the same N times, and keeps all responses; an item |
+//! | `fetch-grow:BYTES:REQUEST` | the same once, then grows its memory as `grow` does |
+//! | `fetch-large:BYTES:URL` | a POST of BYTES by `fetch`; an item with the outcome |
+//! | `fetch-trap:REQUEST` | a request by `fetch`, then a trap whatever its outcome |
+//! | `fetch-both:URL` | a GET by `fetch` and one by wasi:http; an item each |
+//!
+//! A REQUEST is JSON, `{"method": "GET", "url": "…", "headers": [["name", "value"]], "text": "…"}`, with `"bytes": [0]`
+//! for a body that is not text; or a URL. Its outcome has the same form, with `status`, or `error` and `text`.
 //!
 //! An outcome is the body `{"bytes":12,"status":200}`, or `{"error": "…"}` with wasi:http's error
 //! code, or the part of the request that could not be set. Items of several requests have ids from 0.
 
 mod alias;
 mod ask;
+mod fetching;
 mod hoard;
 mod upload;
 
@@ -100,6 +112,7 @@ impl Guest for Misbehaving {
             .or_else(|| failures(what, how))
             .or_else(|| environment(what, how))
             .or_else(|| hoarding(what, how))
+            .or_else(|| fetching::requests(what, how))
         {
             Some(result) => result,
             None => requests(what, how).unwrap_or_else(|| Err(no_such(&x))),

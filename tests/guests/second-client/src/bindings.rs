@@ -3,6 +3,513 @@
 //   * runtime_path: "wit_bindgen_rt"
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
+pub mod oneflight {
+    pub mod client {
+        /// One HTTP request in one function, for a client that needs the whole response at once.
+        ///
+        /// The host sends it as it sends requests of wasi:http: only to what the client's policy allows, over the client's
+        /// connections, within its limits of time and size, and as part of its flight. It follows no redirect, keeps no
+        /// cookies, decodes no content coding and retries nothing. A client that needs parts of a response before the rest
+        /// has arrived, or timeouts of its own, uses wasi:http, alone or beside this interface.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod fetch {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            /// The body of a request or a response.
+            #[derive(Clone)]
+            pub enum Body {
+                /// UTF-8, with its byte-order mark if it has one.
+                Text(_rt::String),
+                /// Any bytes.
+                Bytes(_rt::Vec<u8>),
+            }
+            impl ::core::fmt::Debug for Body {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Body::Text(e) => f.debug_tuple("Body::Text").field(e).finish(),
+                        Body::Bytes(e) => f.debug_tuple("Body::Bytes").field(e).finish(),
+                    }
+                }
+            }
+            /// A request.
+            #[derive(Clone)]
+            pub struct Request {
+                /// The method in upper case, such as `GET`. `CONNECT` is denied.
+                pub method: _rt::String,
+                /// The absolute URL, `http://` or `https://`, percent-encoded where RFC 3986 requires it. A URL with a user, with a
+                /// fragment (`#`), or with a segment `.` or `..` in its path is not valid: most likely it contains a key that was
+                /// not percent-encoded. Only the client can prevent that a `?`, `&` or `/` in a key is one of the URL.
+                pub url: _rt::String,
+                /// Names and values of header fields, together at most 32 KiB; a name may occur several times. The host sets `Host`,
+                /// `Content-Length` and the fields of the connection, which a client may not set, and `User-Agent` if it is missing.
+                pub headers: _rt::Vec<(_rt::String, _rt::String)>,
+                /// The body, if there is one.
+                pub body: Option<Body>,
+            }
+            impl ::core::fmt::Debug for Request {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Request")
+                        .field("method", &self.method)
+                        .field("url", &self.url)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            /// A response. Any status is a response, 404 and 500 as well.
+            #[derive(Clone)]
+            pub struct Response {
+                /// The status code, from 200 to 999.
+                pub status: u16,
+                /// Names, in lower case, and values of header fields. A name occurs once for each of its lines. A value that is not
+                /// UTF-8 is decoded as ISO 8859-1.
+                pub headers: _rt::Vec<(_rt::String, _rt::String)>,
+                /// The whole body, without transfer coding. It is `text` if it is UTF-8, so also if it is empty, and else `bytes`.
+                pub body: Body,
+            }
+            impl ::core::fmt::Debug for Response {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Response")
+                        .field("status", &self.status)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            /// Why there is no response, or not all of it. The host has logged the details, and returns its own code to callers if
+            /// `get-items` then returns an error. The text is for the log of the client.
+            #[derive(Clone)]
+            pub enum FetchError {
+                /// The method, the URL or a header field is not valid; nothing was sent. As an error of `items`: `other`.
+                InvalidRequest(_rt::String),
+                /// The policy or a limit of the client does not permit the request: `denied`.
+                Denied(_rt::String),
+                /// The upstream could not be reached, or its response was incomplete: `upstream-unavailable`.
+                Unavailable(_rt::String),
+                /// The response took too long: `upstream-unavailable`.
+                Timeout(_rt::String),
+                /// The response is not HTTP: `upstream-malformed`.
+                Malformed(_rt::String),
+                /// The response is larger than the limits of the client permit: `upstream-unavailable`.
+                ResponseTooLarge(_rt::String),
+            }
+            impl ::core::fmt::Debug for FetchError {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        FetchError::InvalidRequest(e) => {
+                            f.debug_tuple("FetchError::InvalidRequest").field(e).finish()
+                        }
+                        FetchError::Denied(e) => {
+                            f.debug_tuple("FetchError::Denied").field(e).finish()
+                        }
+                        FetchError::Unavailable(e) => {
+                            f.debug_tuple("FetchError::Unavailable").field(e).finish()
+                        }
+                        FetchError::Timeout(e) => {
+                            f.debug_tuple("FetchError::Timeout").field(e).finish()
+                        }
+                        FetchError::Malformed(e) => {
+                            f.debug_tuple("FetchError::Malformed").field(e).finish()
+                        }
+                        FetchError::ResponseTooLarge(e) => {
+                            f.debug_tuple("FetchError::ResponseTooLarge")
+                                .field(e)
+                                .finish()
+                        }
+                    }
+                }
+            }
+            impl ::core::fmt::Display for FetchError {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+            impl std::error::Error for FetchError {}
+            #[allow(unused_unsafe, clippy::all)]
+            /// Sends a request, and waits until the whole response has arrived.
+            pub fn fetch(request: &Request) -> Result<Response, FetchError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let Request {
+                        method: method0,
+                        url: url0,
+                        headers: headers0,
+                        body: body0,
+                    } = request;
+                    let vec1 = method0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = url0;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec6 = headers0;
+                    let len6 = vec6.len();
+                    let layout6 = _rt::alloc::Layout::from_size_align_unchecked(
+                        vec6.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result6 = if layout6.size() != 0 {
+                        let ptr = _rt::alloc::alloc(layout6).cast::<u8>();
+                        if ptr.is_null() {
+                            _rt::alloc::handle_alloc_error(layout6);
+                        }
+                        ptr
+                    } else {
+                        ::core::ptr::null_mut()
+                    };
+                    for (i, e) in vec6.into_iter().enumerate() {
+                        let base = result6
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t3_0, t3_1) = e;
+                            let vec4 = t3_0;
+                            let ptr4 = vec4.as_ptr().cast::<u8>();
+                            let len4 = vec4.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len4;
+                            *base.add(0).cast::<*mut u8>() = ptr4.cast_mut();
+                            let vec5 = t3_1;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr5.cast_mut();
+                        }
+                    }
+                    let (result10_0, result10_1, result10_2, result10_3) = match body0 {
+                        Some(e) => {
+                            let (result9_0, result9_1, result9_2) = match e {
+                                Body::Text(e) => {
+                                    let vec7 = e;
+                                    let ptr7 = vec7.as_ptr().cast::<u8>();
+                                    let len7 = vec7.len();
+                                    (0i32, ptr7.cast_mut(), len7)
+                                }
+                                Body::Bytes(e) => {
+                                    let vec8 = e;
+                                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                                    let len8 = vec8.len();
+                                    (1i32, ptr8.cast_mut(), len8)
+                                }
+                            };
+                            (1i32, result9_0, result9_1, result9_2)
+                        }
+                        None => (0i32, 0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr11 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oneflight:client/fetch@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "fetch"]
+                        fn wit_import12(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import12(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    unsafe {
+                        wit_import12(
+                            ptr1.cast_mut(),
+                            len1,
+                            ptr2.cast_mut(),
+                            len2,
+                            result6,
+                            len6,
+                            result10_0,
+                            result10_1,
+                            result10_2,
+                            result10_3,
+                            ptr11,
+                        )
+                    };
+                    let l13 = i32::from(*ptr11.add(0).cast::<u8>());
+                    let result52 = match l13 {
+                        0 => {
+                            let e = {
+                                let l14 = i32::from(
+                                    *ptr11
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<u16>(),
+                                );
+                                let l15 = *ptr11
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l16 = *ptr11
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l15;
+                                let len23 = l16;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l17 = *base.add(0).cast::<*mut u8>();
+                                        let l18 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
+                                        );
+                                        let l20 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len22 = l21;
+                                        let bytes22 = _rt::Vec::from_raw_parts(
+                                            l20.cast(),
+                                            len22,
+                                            len22,
+                                        );
+                                        (_rt::string_lift(bytes19), _rt::string_lift(bytes22))
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l24 = i32::from(
+                                    *ptr11
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let v31 = match l24 {
+                                    0 => {
+                                        let e31 = {
+                                            let l25 = *ptr11
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr11
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        Body::Text(e31)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e31 = {
+                                            let l28 = *ptr11
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr11
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            _rt::Vec::from_raw_parts(l28.cast(), len30, len30)
+                                        };
+                                        Body::Bytes(e31)
+                                    }
+                                };
+                                Response {
+                                    status: l14 as u16,
+                                    headers: result23,
+                                    body: v31,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l32 = i32::from(
+                                    *ptr11.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v51 = match l32 {
+                                    0 => {
+                                        let e51 = {
+                                            let l33 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l34 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len35 = l34;
+                                            let bytes35 = _rt::Vec::from_raw_parts(
+                                                l33.cast(),
+                                                len35,
+                                                len35,
+                                            );
+                                            _rt::string_lift(bytes35)
+                                        };
+                                        FetchError::InvalidRequest(e51)
+                                    }
+                                    1 => {
+                                        let e51 = {
+                                            let l36 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l37 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len38 = l37;
+                                            let bytes38 = _rt::Vec::from_raw_parts(
+                                                l36.cast(),
+                                                len38,
+                                                len38,
+                                            );
+                                            _rt::string_lift(bytes38)
+                                        };
+                                        FetchError::Denied(e51)
+                                    }
+                                    2 => {
+                                        let e51 = {
+                                            let l39 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l40 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len41 = l40;
+                                            let bytes41 = _rt::Vec::from_raw_parts(
+                                                l39.cast(),
+                                                len41,
+                                                len41,
+                                            );
+                                            _rt::string_lift(bytes41)
+                                        };
+                                        FetchError::Unavailable(e51)
+                                    }
+                                    3 => {
+                                        let e51 = {
+                                            let l42 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l43 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len44 = l43;
+                                            let bytes44 = _rt::Vec::from_raw_parts(
+                                                l42.cast(),
+                                                len44,
+                                                len44,
+                                            );
+                                            _rt::string_lift(bytes44)
+                                        };
+                                        FetchError::Timeout(e51)
+                                    }
+                                    4 => {
+                                        let e51 = {
+                                            let l45 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l46 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len47 = l46;
+                                            let bytes47 = _rt::Vec::from_raw_parts(
+                                                l45.cast(),
+                                                len47,
+                                                len47,
+                                            );
+                                            _rt::string_lift(bytes47)
+                                        };
+                                        FetchError::Malformed(e51)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 5, "invalid enum discriminant");
+                                        let e51 = {
+                                            let l48 = *ptr11
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l49 = *ptr11
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len50 = l49;
+                                            let bytes50 = _rt::Vec::from_raw_parts(
+                                                l48.cast(),
+                                                len50,
+                                                len50,
+                                            );
+                                            _rt::string_lift(bytes50)
+                                        };
+                                        FetchError::ResponseTooLarge(e51)
+                                    }
+                                };
+                                v51
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    if layout6.size() != 0 {
+                        _rt::alloc::dealloc(result6.cast(), layout6);
+                    }
+                    result52
+                }
+            }
+        }
+    }
+}
+#[rustfmt::skip]
+#[allow(dead_code, clippy::all)]
 pub mod exports {
     pub mod oneflight {
         pub mod client {
@@ -412,11 +919,8 @@ pub mod exports {
 mod _rt {
     #![allow(dead_code, clippy::all)]
     pub use alloc_crate::string::String;
-    #[cfg(target_arch = "wasm32")]
-    pub fn run_ctors_once() {
-        wit_bindgen_rt::run_ctors_once();
-    }
     pub use alloc_crate::vec::Vec;
+    pub use alloc_crate::alloc;
     pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
         if cfg!(debug_assertions) {
             String::from_utf8(bytes).unwrap()
@@ -424,7 +928,24 @@ mod _rt {
             String::from_utf8_unchecked(bytes)
         }
     }
-    pub use alloc_crate::alloc;
+    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
+        if size == 0 {
+            return;
+        }
+        let layout = alloc::Layout::from_size_align_unchecked(size, align);
+        alloc::dealloc(ptr, layout);
+    }
+    pub unsafe fn invalid_enum_discriminant<T>() -> T {
+        if cfg!(debug_assertions) {
+            panic!("invalid enum discriminant")
+        } else {
+            unsafe { core::hint::unreachable_unchecked() }
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    pub fn run_ctors_once() {
+        wit_bindgen_rt::run_ctors_once();
+    }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
         t.as_i32()
     }
@@ -484,13 +1005,6 @@ mod _rt {
             self as i32
         }
     }
-    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
-        if size == 0 {
-            return;
-        }
-        let layout = alloc::Layout::from_size_align_unchecked(size, align);
-        alloc::dealloc(ptr, layout);
-    }
     extern crate alloc as alloc_crate;
 }
 /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
@@ -529,16 +1043,23 @@ pub(crate) use __export_items_client_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 411] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x98\x02\x01A\x02\x01\
-A\x02\x01B\x09\x01r\x02\x02ids\x04bodys\x04\0\x04item\x03\0\0\x01ky\x01q\x08\x0b\
-invalid-key\x01s\0\x09not-found\0\0\x0fupstream-status\x01{\0\x14upstream-unavai\
-lable\x01s\0\x12upstream-malformed\x01s\0\x06denied\x01s\0\x0crate-limited\x01\x02\
-\0\x05other\x01s\0\x04\0\x05error\x03\0\x03\x01p\x01\x01j\x01\x05\x01\x04\x01@\x01\
-\x01xs\0\x06\x04\0\x09get-items\x01\x07\x04\0\x1coneflight:client/items@0.1.0\x05\
-\0\x04\0#oneflight:client/items-client@0.1.0\x04\0\x0b\x12\x01\0\x0citems-client\
-\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.227.1\x10\
-wit-bindgen-rust\x060.41.0";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 715] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc8\x04\x01A\x02\x01\
+A\x04\x01B\x0f\x01p}\x01q\x02\x04text\x01s\0\x05bytes\x01\0\0\x04\0\x04body\x03\0\
+\x01\x01o\x02ss\x01p\x03\x01k\x02\x01r\x04\x06methods\x03urls\x07headers\x04\x04\
+body\x05\x04\0\x07request\x03\0\x06\x01r\x03\x06status{\x07headers\x04\x04body\x02\
+\x04\0\x08response\x03\0\x08\x01q\x06\x0finvalid-request\x01s\0\x06denied\x01s\0\
+\x0bunavailable\x01s\0\x07timeout\x01s\0\x09malformed\x01s\0\x12response-too-lar\
+ge\x01s\0\x04\0\x0bfetch-error\x03\0\x0a\x01j\x01\x09\x01\x0b\x01@\x01\x07reques\
+t\x07\0\x0c\x04\0\x05fetch\x01\x0d\x03\0\x1coneflight:client/fetch@0.1.0\x05\0\x01\
+B\x09\x01r\x02\x02ids\x04bodys\x04\0\x04item\x03\0\0\x01ky\x01q\x08\x0binvalid-k\
+ey\x01s\0\x09not-found\0\0\x0fupstream-status\x01{\0\x14upstream-unavailable\x01\
+s\0\x12upstream-malformed\x01s\0\x06denied\x01s\0\x0crate-limited\x01\x02\0\x05o\
+ther\x01s\0\x04\0\x05error\x03\0\x03\x01p\x01\x01j\x01\x05\x01\x04\x01@\x01\x01x\
+s\0\x06\x04\0\x09get-items\x01\x07\x04\0\x1coneflight:client/items@0.1.0\x05\x01\
+\x04\0#oneflight:client/items-client@0.1.0\x04\0\x0b\x12\x01\0\x0citems-client\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.227.1\x10wit-\
+bindgen-rust\x060.41.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {
