@@ -55,6 +55,7 @@
 //! | [`admin_types`] | the JSON documents of the admin API |
 //! | [`printable`] | text of others, escaped for a log or a terminal |
 //! | [`model`] | calls, outcomes, errors and limits: what all of them share |
+//! | [`Wit`] | the documentation comments of a component's functions |
 //! | [`typed`] | values of the types of WIT, as bytes, JSON and WAVE |
 //!
 //! # Invariants
@@ -84,6 +85,7 @@ mod stack;
 pub mod typed;
 pub mod unread;
 pub mod upstream;
+mod wit;
 
 pub use client::{Client, Execute, FlightControl, Freshness, Reply, Request, Unshared};
 pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
@@ -92,6 +94,7 @@ pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, Requ
 pub use observability::metrics::{ClientMetrics, Metrics};
 pub use settings::{CompileLimits, InstanceReuse, Instances, ServerLimits, Settings};
 pub use stack::{Stack, TypedCallError};
+pub use wit::{Wit, WitDifference, WitError};
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
 /// the README.

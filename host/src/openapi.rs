@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{CallSharing, ClientError, Functions, TypedFunction};
 use crate::settings::{ErrorValues, Settings};
-use crate::typed::{SchemaOf, ValueType, json_schema, object};
+use crate::typed::{PartDocs, SchemaOf, ValueType, json_schema, object};
 
 /// The paths of one client, as the members of a JSON object without its braces; empty if it has no functions.
 pub(crate) fn paths_of(functions: &Functions, settings: &Settings) -> String {
@@ -72,21 +72,27 @@ fn items(settings: &Settings) -> Value {
 }
 
 fn path_item(function: &TypedFunction, settings: &Settings) -> Value {
-    let signature = function.signature();
-    let answer = match signature.answer() {
-        Some(ty) => json_schema(ty, SchemaOf::Answer(settings.wide_integers)),
-        None => json!({ "type": "null" }),
-    };
-    let err = match signature.result.as_deref() {
-        Some(ValueType::Result(_, Some(err))) if settings.error_values == ErrorValues::Public => {
-            Some(json_schema(err, SchemaOf::Answer(settings.wide_integers)))
+    let (signature, docs) = (function.signature(), function.docs());
+    let of = SchemaOf::Answer(settings.wide_integers);
+    let (answer, err) = match signature.result.as_deref() {
+        Some(ValueType::Result(ok, err)) => {
+            let ok = ok
+                .as_deref()
+                .map(|ok| json_schema(ok, docs.result.of(0), of));
+            let err = err
+                .as_deref()
+                .map(|err| json_schema(err, docs.result.of(1), of));
+            (ok, err)
         }
-        _ => None,
+        Some(ty) => (Some(json_schema(ty, &docs.result, of)), None),
+        None => (None, None),
     };
+    let answer = answer.unwrap_or_else(|| json!({ "type": "null" }));
+    let err = err.filter(|_| settings.error_values == ErrorValues::Public);
     let responses = responses(&answer, err.as_ref());
     let parameters = || {
-        let parameters = signature.parameters.iter();
-        parameters.map(|parameter| (&*parameter.name, &parameter.ty))
+        let parameters = signature.parameters.iter().enumerate();
+        parameters.map(|(nth, parameter)| (&*parameter.name, &parameter.ty, docs.parameter(nth)))
     };
     let interface = function.interface().unwrap_or_default();
     let operation = |method: &str| {
@@ -94,10 +100,14 @@ fn path_item(function: &TypedFunction, settings: &Settings) -> Value {
             CallSharing::Shared => "Callers with equal arguments share one call.",
             CallSharing::PerCaller => "Each caller has a call of its own.",
         };
+        let description = match &docs.text {
+            Some(text) => format!("{text}\n\n{sharing}"),
+            None => sharing.to_owned(),
+        };
         json!({
             "operationId": operation_id(&[&settings.name, interface, function.name(), method]),
             "summary": format!("{function}: {signature}"),
-            "description": sharing,
+            "description": description,
             "tags": [settings.name],
         })
     };
@@ -112,7 +122,9 @@ fn path_item(function: &TypedFunction, settings: &Settings) -> Value {
     let mut item = json!({ "post": post });
     if function.sharing() == CallSharing::Shared {
         let mut get = operation("get");
-        let in_query: Vec<_> = parameters().map(|(name, ty)| query(name, ty)).collect();
+        let in_query: Vec<_> = parameters()
+            .map(|(name, ty, docs)| query(name, ty, docs))
+            .collect();
         get["parameters"] = in_query.into();
         get["responses"] = responses;
         item["get"] = get;
@@ -121,12 +133,12 @@ fn path_item(function: &TypedFunction, settings: &Settings) -> Value {
 }
 
 /// A parameter of a query: its text where JSON has a string or a number, else JSON.
-fn query(name: &str, ty: &ValueType) -> Value {
-    let (content, required) = match ty {
-        ValueType::Option(inner) => (&**inner, false),
-        ty => (ty, true),
+fn query(name: &str, ty: &ValueType, docs: &PartDocs) -> Value {
+    let (content, of_content, required) = match ty {
+        ValueType::Option(inner) => (&**inner, docs.ty.of(0), false),
+        ty => (ty, &docs.ty, true),
     };
-    let schema = json_schema(content, SchemaOf::Argument);
+    let schema = json_schema(content, of_content, SchemaOf::Argument);
     let is_text = matches!(
         content,
         ValueType::Bool
@@ -141,6 +153,9 @@ fn query(name: &str, ty: &ValueType) -> Value {
             | ValueType::Enum(_)
     );
     let mut parameter = json!({ "name": name, "in": "query", "required": required });
+    if let Some(text) = docs.ty.text.as_ref().or(of_content.text.as_ref()) {
+        parameter["description"] = (&**text).into();
+    }
     if is_text {
         parameter["schema"] = schema;
     } else {

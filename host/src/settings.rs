@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Abandoned, Limits, NoPattern, SharePattern, Sharing, limits};
 use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, UpstreamPolicy};
+use crate::wit::Wit;
 
 limits! {
     /// The limits of compiling a component. A component that exceeds one is refused.
@@ -188,6 +190,8 @@ pub struct Settings {
     /// The typed functions whose callers share a flight if their arguments are equal. Callers of all others have a flight
     /// each.
     pub share: Vec<SharePattern>,
+    /// The WIT of the component's functions, for its documentation comments.
+    pub wit: Option<Arc<Wit>>,
     /// How JSON has integers of 64 bits.
     pub wide_integers: WideIntegers,
     /// Whether callers get the `err` of typed functions.
@@ -246,6 +250,7 @@ impl fmt::Debug for Settings {
             .field("instances", &self.instances)
             .field("sharing", &self.sharing)
             .field("share", &self.share)
+            .field("wit", &self.wit)
             .field("wide_integers", &self.wide_integers)
             .field("error_values", &self.error_values)
             .field("abandoned", &self.abandoned)

@@ -18,6 +18,7 @@
 //! Nothing here knows wasmtime: `component/contract` converts between these bytes and the values that guests get.
 
 mod argument_error;
+mod docs;
 mod example;
 #[cfg(test)]
 pub(crate) mod generated;
@@ -31,6 +32,7 @@ mod read;
 #[cfg(test)]
 mod refusals;
 mod signature;
+mod type_budget;
 mod value;
 mod value_type;
 mod wave_read;
@@ -38,16 +40,19 @@ mod wave_write;
 mod write;
 
 pub use self::argument_error::{ArgumentError, ArgumentProblem};
+pub use self::docs::FunctionDocs;
 pub use self::json_write::WideIntegers;
 pub use self::signature::{Parameter, Signature};
 pub use self::value::Value;
 pub use self::value_type::{Case, Field, ValueType};
 
+pub(crate) use self::docs::{PartDocs, TypeDocs};
 pub(crate) use self::example::example;
 pub(crate) use self::json_read::read_arguments as read_json;
 pub(crate) use self::json_schema::{SchemaOf, json_schema, object};
 pub(crate) use self::query::read_query;
 pub(crate) use self::read::{Malformed, Reader};
+pub(crate) use self::type_budget::{MAX_DEPTH, TypeBudget};
 pub(crate) use self::wave_read::read_wave;
 pub(crate) use self::wave_write::arguments_as_wave;
 pub(crate) use self::write::{TooLong, Writer};

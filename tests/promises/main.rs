@@ -51,6 +51,7 @@ mod signals;
 mod sockets;
 mod traces;
 mod typed;
+mod typed_docs;
 mod typed_faults;
 mod typed_requests;
 mod unread;

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use oneflight::component::ComponentReport;
 use oneflight::printable::{Escape, escape_lines};
-use oneflight::{LoadError, Settings};
+use oneflight::{LoadError, Settings, Wit};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::compile::CompileFlags;
 use super::loading::load_file;
@@ -23,6 +25,11 @@ pub(super) struct Check {
     /// The component, a .wasm file.
     file: PathBuf,
 
+    /// The WIT from which the component was built, a file or a folder. Its types are compared with those of the component,
+    /// and its documentation comments are printed.
+    #[arg(long, value_name = "PATH")]
+    wit: Option<PathBuf>,
+
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -34,12 +41,17 @@ pub(super) struct Check {
 const EXAMPLES: &str = "\
 Examples:
   oneflight check target/wasm32-wasip1/release/my_client.wasm
+  oneflight check orders.wasm --wit wit                compares it with its WIT, and prints the comments
   oneflight check my-client.wasm --json && oneflight serve --component my-client.wasm";
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut settings = Settings::new("check");
         settings.limits.max_executions = 1;
+        if let Some(path) = self.wit.clone() {
+            let wit = spawn_blocking(move || Wit::read(&path)).await??;
+            settings.wit = Some(Arc::new(wit));
+        }
         let engine = self.compile.engine()?;
         let loaded = load_file(&engine, &self.file, settings).await?;
         let text = match &loaded {
@@ -87,6 +99,10 @@ impl Check {
             if let Some(reason) = &function.refused {
                 let _ = writeln!(text, "      cannot be called: {reason}");
                 continue;
+            }
+            let docs = function.docs.iter().flat_map(|docs| docs.lines());
+            for line in docs {
+                let _ = writeln!(text, "      {}", format!("/// {line}").trim_end());
             }
             let _ = writeln!(text, "      {}", function.signature);
             let sharing = match function.shared {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::{Functions, Limits};
 use crate::printable::{Escape, escape_lines};
+use crate::wit::WitDifference;
 
 /// The interface that a client exports.
 pub(super) const ITEMS: &str = Functions::ITEMS;
@@ -62,6 +63,8 @@ pub enum LoadError {
         /// Its `get-items` as WIT, or what it exports instead.
         found: String,
     },
+    /// The client's setting `wit` has other functions, or other types.
+    OtherWit(WitDifference),
     /// The component has an import that the host does not provide.
     MissingImport(String),
     /// The limits of the client exceed what the engine has available.
@@ -184,6 +187,10 @@ impl LoadError {
                 format!("{pattern:?}, where the component has {functions}")
             }
             Self::OtherTypes { found } => format!("{ITEMS} with {found}"),
+            Self::OtherWit(WitDifference::NoFunction) => {
+                "a component without any of its functions that can be called".into()
+            }
+            Self::OtherWit(WitDifference::Function { component, .. }) => component.clone(),
             Self::MissingImport(why) => format!("a component with an unknown import: {why}"),
             Self::NoRoom {
                 what, requested, ..
@@ -229,6 +236,11 @@ impl LoadError {
             Self::OtherTypes { .. } => {
                 "get-items: func(x: string) -> result<list<item>, error>, \
                  with item and error as in wit/oneflight-client.wit"
+            }
+            Self::OtherWit(WitDifference::NoFunction) => "a component with the functions in wit",
+            Self::OtherWit(WitDifference::Function { name, wit, .. }) => {
+                return escape_lines(&format!("{name}: {wit}, as wit has it"), Escape::Rust)
+                    .into_owned();
             }
             Self::MissingImport(_) => {
                 "a component that imports only oneflight:client/fetch and WASI 0.2: http, clocks, random, \
@@ -280,6 +292,9 @@ impl LoadError {
             Self::NothingToCall { .. } | Self::OtherTypes { .. } => {
                 "copy wit/oneflight-client.wit into the client's wit folder, set its world to \
                  items-client, and build it again: cargo component build --release"
+            }
+            Self::OtherWit(_) => {
+                "name the WIT that the component was built from, or build it from that WIT"
             }
             Self::MissingImport(_) => {
                 "remove that import from the client's world, and build it again: \

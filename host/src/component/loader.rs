@@ -26,6 +26,7 @@ use crate::flight_context::FlightContext;
 use crate::model::Limits;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
+use crate::wit::embedded_docs;
 
 /// Loads components for an engine.
 pub(super) struct Loader<'e> {
@@ -69,6 +70,8 @@ impl<'e> Loader<'e> {
         // Before the component is compiled, so that a client without room is refused at once.
         let quota = self.engine.reserve(limits)?;
         let compiler = self.engine.compiler();
+        let carried = Arc::clone(&binary);
+        let carried = spawn_blocking(move || Ok(embedded_docs(&carried))).await?;
         let component = compiler.compile(self.engine.wasmtime(), binary).await?;
         let prepared = prepare(self.engine.clone(), component, limits.clone());
         let Prepared {
@@ -77,7 +80,7 @@ impl<'e> Loader<'e> {
             address_space,
             linked,
         } = prepared.await?;
-        let exports = linked.into_exports(&settings.share, limits)?;
+        let exports = linked.into_exports(settings, carried.as_ref())?;
         let quota = if self.engine.is_pooled() {
             quota
         } else {

@@ -36,6 +36,9 @@ pub struct FunctionReport {
     pub name: String,
     /// Its parameters and its result as WIT, with named types written out; empty if it cannot be called.
     pub signature: String,
+    /// Its documentation comment, from WIT that describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docs: Option<String>,
     /// A call of it, as `oneflight call` reads it; empty if it cannot be called.
     pub example: String,
     /// Whether callers with equal arguments share a flight; `None` if it cannot be called.
@@ -50,6 +53,7 @@ impl FunctionReport {
         Self {
             name: format!("{}#get-items", Functions::ITEMS),
             signature: "func(x: string) -> result<list<item>, error>".to_owned(),
+            docs: None,
             example: r#"get-items("a")"#.to_owned(),
             shared: Some(true),
             refused: None,
@@ -68,6 +72,7 @@ impl FunctionReport {
         Self {
             name: function.to_string(),
             signature: signature.to_string(),
+            docs: function.docs().text.as_deref().map(str::to_owned),
             example: format!("{name}{}", example(signature)),
             shared: Some(function.sharing() == CallSharing::Shared),
             refused: None,
@@ -78,6 +83,7 @@ impl FunctionReport {
         Self {
             name: function.name.clone(),
             signature: String::new(),
+            docs: None,
             example: String::new(),
             shared: None,
             refused: Some(function.reason.clone()),

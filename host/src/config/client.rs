@@ -6,6 +6,7 @@ mod error;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use client_settings::{BASE_URL, Problem};
@@ -24,6 +25,7 @@ use crate::model::{Abandoned, Limits, SharePattern, Sharing};
 use crate::settings::{ErrorValues, Instances, Settings};
 use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, ClientIdentity, Proxy, Roots, UpstreamPolicy};
+use crate::wit::Wit;
 
 pub use self::error::ClientConfigError;
 
@@ -114,6 +116,13 @@ pub struct ClientConfig {
     #[schemars(schema_with = "text::list::schema::<SharePattern>")]
     pub share: Vec<SharePattern>,
 
+    /// The WIT from which the component was built, a file or a folder: its documentation comments become the descriptions
+    /// in /v1/openapi.json. Components do not carry them. If its types are not those of the component, the client is not
+    /// loaded.
+    #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::schema::<PathBuf>", example = &"orders.wit")]
+    wit: Option<PathBuf>,
+
     /// How JSON has integers of 64 bits (s64, u64): as numbers, or as strings for callers in JavaScript, whose numbers
     /// have 53 bits.
     wide_integers: WideIntegersSetting,
@@ -152,6 +161,9 @@ pub struct ClientConfig {
     /// The limits of the client.
     pub limits: Limits,
 
+    /// What `wit` names.
+    #[serde(skip)]
+    described_by: Option<Arc<Wit>>,
     #[serde(skip)]
     roots: Roots,
     #[serde(skip)]
@@ -254,6 +266,7 @@ impl ClientConfig {
             instances: Instances::default(),
             sharing: SharingSetting::default(),
             share: Vec::new(),
+            wit: None,
             wide_integers: WideIntegersSetting::default(),
             error_values: ErrorValuesSetting::default(),
             join_window: None,
@@ -262,6 +275,7 @@ impl ClientConfig {
             probe: None,
             settings: BTreeMap::new(),
             limits: Limits::default(),
+            described_by: None,
             roots: Roots::default(),
             identity: None,
             through: None,
@@ -358,6 +372,11 @@ impl ClientConfig {
             let read = value.resolve(folder);
             read.map_err(|why| about_variable(variable, &why))?;
         }
+        if let Some(file) = &mut self.wit {
+            *file = folder.join(&*file);
+            let wit = Wit::read(file).map_err(|why| about("wit", &why))?;
+            self.described_by = Some(Arc::new(wit));
+        }
         self.read_certificates(folder)
             .map_err(|(setting, why)| about(setting, &why))?;
         let base_url = self.base_url.is_some();
@@ -435,6 +454,7 @@ impl ClientConfig {
                 },
             },
             share: self.share.clone(),
+            wit: self.described_by.clone(),
             wide_integers: match self.wide_integers {
                 WideIntegersSetting::Number => WideIntegers::Number,
                 WideIntegersSetting::String => WideIntegers::String,

@@ -490,6 +490,7 @@ fn every_line_of_the_example_can_be_used() {
                 && !name.contains(' ')
                 && !line.contains("{ ")
                 && !line.contains(".pem")
+                && !line.contains(".wit")
                 && !line.contains("cache = false"))
     };
     let every: String = text

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::typed::Signature;
+use crate::typed::{FunctionDocs, Signature};
 
 /// An exported function that a caller can call. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,7 @@ pub struct TypedFunction {
     interface: Option<Box<str>>,
     name: Box<str>,
     signature: Signature,
+    docs: FunctionDocs,
     sharing: CallSharing,
     max_arguments_bytes: usize,
 }
@@ -86,9 +87,15 @@ impl TypedFunction {
             interface: interface.map(Into::into),
             name: name.into(),
             signature,
+            docs: FunctionDocs::default(),
             sharing,
             max_arguments_bytes,
         }
+    }
+
+    /// The same with documentation comments.
+    pub(crate) fn documented(self, docs: FunctionDocs) -> Self {
+        Self { docs, ..self }
     }
 
     /// The interface that has it, as `acme:orders/orders@1.0.0`; `None` if the component exports the function itself.
@@ -107,6 +114,12 @@ impl TypedFunction {
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Its documentation comments.
+    #[must_use]
+    pub fn docs(&self) -> &FunctionDocs {
+        &self.docs
     }
 
     /// Whether callers with equal arguments share a flight.

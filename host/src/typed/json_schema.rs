@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::docs::{PartDocs, TypeDocs};
 use super::json_write::WideIntegers;
 use super::value_type::{Case, Field, ValueType};
 
@@ -19,9 +20,44 @@ pub(crate) enum SchemaOf {
 /// The smallest number that is rounded to infinity: half a unit in the last place above the largest `f32`.
 const F32_BOUND: f64 = 3.402_823_567_797_336_6e38;
 
-/// The schema of values of type `ty`.
-pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
-    let schema = |ty: &ValueType| json_schema(ty, of);
+/// The schema of values of type `ty`, with its documentation comments.
+pub(crate) fn json_schema(ty: &ValueType, docs: &TypeDocs, of: SchemaOf) -> Value {
+    described(undescribed(ty, docs, of), docs.text.as_deref())
+}
+
+/// `schema` with this description, if there is one, before that which it has.
+fn described(mut schema: Value, text: Option<&str>) -> Value {
+    if let Some(text) = text {
+        let text = match schema["description"].as_str() {
+            Some(names) => format!("{text}\n\n{names}"),
+            None => text.to_owned(),
+        };
+        schema["description"] = text.into();
+    }
+    schema
+}
+
+/// The schema of a part: its comment, and that of its type.
+fn part_schema(ty: &ValueType, docs: &PartDocs, of: SchemaOf) -> Value {
+    described(undescribed(ty, &docs.ty, of), docs.texts().as_deref())
+}
+
+/// The names of an enum or of flags. A schema has no place for comments of each, so they are listed.
+fn names_schema(names: &[Box<str>], docs: &TypeDocs) -> Value {
+    let listed = names.iter().enumerate().filter_map(|(nth, name)| {
+        let text = docs.part(nth).text.as_deref()?;
+        Some(format!("- `{name}`: {}", text.replace('\n', "\n  ")))
+    });
+    let listed: Vec<_> = listed.collect();
+    described(
+        json!({ "enum": names }),
+        (!listed.is_empty()).then(|| listed.join("\n")).as_deref(),
+    )
+}
+
+fn undescribed(ty: &ValueType, docs: &TypeDocs, of: SchemaOf) -> Value {
+    // The nth part, which has no comment of its own.
+    let schema = |nth: usize, ty: &ValueType| json_schema(ty, docs.of(nth), of);
     match ty {
         ValueType::Bool => json!({ "type": "boolean" }),
         ValueType::S8 => integer(i8::MIN, i8::MAX),
@@ -50,59 +86,66 @@ pub(crate) fn json_schema(ty: &ValueType, of: SchemaOf) -> Value {
         ValueType::F64 => float(json!({ "type": "number" })),
         ValueType::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         ValueType::String => json!({ "type": "string" }),
-        ValueType::List(element) if **element == ValueType::U8 => bytes(schema(element), of),
-        ValueType::List(element) => json!({ "type": "array", "items": schema(element) }),
+        ValueType::List(element) if **element == ValueType::U8 => bytes(schema(0, element), of),
+        ValueType::List(element) => json!({ "type": "array", "items": schema(0, element) }),
         ValueType::FixedList(element, number) => json!({
-            "type": "array", "items": schema(element), "minItems": number, "maxItems": number,
+            "type": "array", "items": schema(0, element), "minItems": number, "maxItems": number,
         }),
-        ValueType::Tuple(types) => tuple(types.iter().map(schema).collect(), of),
+        ValueType::Tuple(types) => {
+            let types = types.iter().enumerate();
+            tuple(types.map(|(nth, ty)| schema(nth, ty)).collect(), of)
+        }
         ValueType::Map(key, value) if **key == ValueType::String => {
-            json!({ "type": "object", "additionalProperties": schema(value) })
+            json!({ "type": "object", "additionalProperties": schema(1, value) })
         }
         ValueType::Map(key, value) => {
-            json!({ "type": "array", "items": tuple(vec![schema(key), schema(value)], of) })
+            json!({ "type": "array", "items": tuple(vec![schema(0, key), schema(1, value)], of) })
         }
         ValueType::Record(fields) => {
-            let fields = fields.iter().map(|Field { name, ty }| (&**name, ty));
+            let fields = fields.iter().enumerate();
+            let fields = fields.map(|(nth, Field { name, ty })| (&**name, ty, docs.part(nth)));
             object(fields, of)
         }
         ValueType::Variant(cases) => {
-            let cases = cases.iter().map(|Case { name, ty }| match ty {
-                None => json!({ "const": name }),
-                Some(ty) => only(name, schema(ty)),
+            let cases = cases.iter().enumerate().map(|(nth, Case { name, ty })| {
+                let case = match ty {
+                    None => json!({ "const": name }),
+                    Some(ty) => only(name, schema(nth, ty)),
+                };
+                described(case, docs.part(nth).text.as_deref())
             });
             json!({ "oneOf": cases.collect::<Vec<_>>() })
         }
-        ValueType::Enum(names) => json!({ "enum": names }),
+        ValueType::Enum(names) => names_schema(names, docs),
         ValueType::Option(inner) => {
             let some = if inner.is_option() {
-                only("some", schema(inner))
+                only("some", schema(0, inner))
             } else {
-                schema(inner)
+                schema(0, inner)
             };
             json!({ "anyOf": [some, { "type": "null" }] })
         }
         ValueType::Result(ok, err) => {
-            let content = |ty: &Option<Arc<ValueType>>| match ty {
-                Some(ty) => schema(ty),
+            let content = |nth, ty: &Option<Arc<ValueType>>| match ty {
+                Some(ty) => schema(nth, ty),
                 None => json!({ "type": "null" }),
             };
-            json!({ "oneOf": [only("ok", content(ok)), only("err", content(err))] })
+            json!({ "oneOf": [only("ok", content(0, ok)), only("err", content(1, err))] })
         }
         ValueType::Flags(names) => {
-            json!({ "type": "array", "items": { "enum": names }, "uniqueItems": true })
+            json!({ "type": "array", "items": names_schema(names, docs), "uniqueItems": true })
         }
     }
 }
 
 /// The schema of an object with these fields. Options may be absent from arguments; an answer has all fields.
 pub(crate) fn object<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a ValueType)>,
+    fields: impl Iterator<Item = (&'a str, &'a ValueType, &'a PartDocs)>,
     of: SchemaOf,
 ) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
-    for (name, ty) in fields {
-        properties.insert(name.to_owned(), json_schema(ty, of));
+    for (name, ty, docs) in fields {
+        properties.insert(name.to_owned(), part_schema(ty, docs, of));
         if of != SchemaOf::Argument || !ty.is_option() {
             required.push(name);
         }

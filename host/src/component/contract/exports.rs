@@ -11,8 +11,10 @@ use crate::component::error::LoadError;
 use crate::component::imports::linker;
 use crate::component::names::Names;
 use crate::component::store::StoreState;
-use crate::model::{Functions, Limits, SharePattern, TypedFunction};
+use crate::model::{Functions, TypedFunction};
 use crate::printable::bounded;
+use crate::settings::Settings;
+use crate::wit::EmbeddedDocs;
 
 /// A component that is linked, with the functions that it exports.
 pub(in crate::component) struct LinkedComponent {
@@ -63,19 +65,21 @@ impl LinkedComponent {
         })
     }
 
-    /// The functions that can be called, shared as the patterns of `share` say.
+    /// The functions that can be called, shared and documented as `settings` say. `carried` are the comments that the
+    /// component has itself.
     pub(in crate::component) fn into_exports(
         self,
-        share: &[SharePattern],
-        limits: &Limits,
+        settings: &Settings,
+        carried: Option<&EmbeddedDocs>,
     ) -> Result<Exports, LoadError> {
         let Self {
             linked,
             items,
-            found,
+            mut found,
         } = self;
+        found.document(settings.wit.as_deref(), carried)?;
         let (refused, left_out) = (found.refused().to_vec(), found.left_out);
-        let typed = TypedFunctions::new(found, share, limits)?;
+        let typed = TypedFunctions::new(found, &settings.share, &settings.limits)?;
         let functions = Functions::new(items.is_some(), typed.all().cloned());
         Ok(Exports {
             linked,

@@ -3,6 +3,7 @@
 //! Their calls are dynamic: wasmtime's [`Val`] on both sides. A guest's arguments are decoded from the bytes of the call,
 //! which are the key of its flight.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
@@ -14,7 +15,10 @@ use crate::component::names::Names;
 use crate::component::store::StoreState;
 use crate::model::{CallSharing, Limits, SharePattern, TypedFunction};
 use crate::printable::bounded;
-use crate::typed::{Case, Field, Parameter, Signature, ValueType};
+use crate::typed::{
+    Case, Field, FunctionDocs, MAX_DEPTH, Parameter, Signature, TypeBudget, ValueType,
+};
+use crate::wit::{CallableFunction, EmbeddedDocs, Wit};
 
 mod values;
 
@@ -22,18 +26,6 @@ pub(in crate::component) use self::values::{Unencoded, arguments, encoded};
 
 /// The maximum number of functions that are found in a component. The others are left out.
 const MAX_FUNCTIONS: usize = 500;
-
-/// The maximum number of parts of all types of a component. Types are graphs: a small file can name a huge tree.
-const MAX_TYPES: usize = 10_000;
-
-/// The maximum size of all names of functions and in types, in bytes. One name may have 100,000.
-const MAX_NAME_BYTES: usize = 128 << 10;
-
-/// The maximum depth of a type.
-const MAX_DEPTH: usize = 64;
-
-/// The maximum number of parts that are visited, also those of functions that are refused for what they have.
-const MAX_VISITS: usize = 10 * MAX_TYPES;
 
 /// How many characters of the name of a parameter a reason shows.
 const MAX_SHOWN_CHARS: usize = 64;
@@ -53,6 +45,7 @@ struct FoundFunction {
     interface: Option<String>,
     name: String,
     signature: Signature,
+    docs: FunctionDocs,
     index: ComponentExportIndex,
 }
 
@@ -69,7 +62,7 @@ impl FoundFunctions {
     /// The functions that `component` exports, but for those of the interface `items`.
     pub(in crate::component) fn of(engine: &Wasmtime, component: &Component) -> Self {
         let mut found = Self::default();
-        let mut budget = Budget::default();
+        let mut budget = TypeBudget::default();
         let ty = component.component_type();
         for (name, export) in ty.exports(engine) {
             match export.ty {
@@ -95,7 +88,7 @@ impl FoundFunctions {
         interface: Option<&str>,
         name: &str,
         func: &ComponentFunc,
-        budget: &mut Budget,
+        budget: &mut TypeBudget,
     ) {
         let names = interface.map_or(0, str::len) + name.len();
         let is_listed = self.callable.len() + self.refused.len() < MAX_FUNCTIONS
@@ -123,6 +116,7 @@ impl FoundFunctions {
                 interface: interface.map(ToOwned::to_owned),
                 name: name.to_owned(),
                 signature,
+                docs: FunctionDocs::default(),
                 index,
             }),
             Err(reason) => {
@@ -131,6 +125,44 @@ impl FoundFunctions {
                 self.refused.push(RefusedFunction { name, reason });
             }
         }
+    }
+
+    /// Adds the documentation comments of the setting `wit`, or else those that the component carries.
+    pub(in crate::component) fn document(
+        &mut self,
+        wit: Option<&Wit>,
+        carried: Option<&EmbeddedDocs>,
+    ) -> Result<(), LoadError> {
+        let named = |found: &FoundFunction| (found.interface.clone(), found.name.clone());
+        let docs = match (wit, carried) {
+            (None, None) => return Ok(()),
+            (None, Some(carried)) => {
+                let names = self.callable.iter();
+                carried.docs_of(names.map(|found| (found.interface.as_deref(), &*found.name)))
+            }
+            (Some(wit), _) => {
+                let callable = self.callable.iter().map(|found| CallableFunction {
+                    interface: found.interface.as_deref(),
+                    name: &found.name,
+                    signature: &found.signature,
+                });
+                let callable: Vec<_> = callable.collect();
+                let names: HashSet<_> = self.callable.iter().map(named).collect();
+                let exports = |interface: &str, name: &str| {
+                    self.left_out > 0
+                        || names.contains(&(Some(interface.to_owned()), name.to_owned()))
+                        || self.refused.iter().any(|refused| {
+                            refused.name.strip_prefix(interface) == Some(&format!("#{name}"))
+                        })
+                };
+                wit.docs_of(&callable, exports)
+                    .map_err(LoadError::OtherWit)?
+            }
+        };
+        for (found, docs) in self.callable.iter_mut().zip(docs) {
+            found.docs = docs;
+        }
+        Ok(())
     }
 
     /// Whether nothing can be called.
@@ -197,6 +229,7 @@ impl TypedFunctions {
                 sharing,
                 limits.max_arguments_bytes,
             );
+            let function = function.documented(found.docs);
             TypedExport {
                 function: Arc::new(function),
                 index: found.index,
@@ -244,68 +277,17 @@ pub(in crate::component) async fn call(
         .map(|result| std::mem::replace(result, Val::Bool(false))))
 }
 
-/// How much of a component's types and names may still be copied.
-struct Budget {
-    types: usize,
-    name_bytes: usize,
-    /// How many parts may still be visited, also those of functions that are refused.
-    visits: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            types: MAX_TYPES,
-            name_bytes: MAX_NAME_BYTES,
-            visits: MAX_VISITS,
-        }
-    }
-}
-
-impl Budget {
-    fn take_type(&mut self) -> Result<(), String> {
-        self.visits = self.visits.checked_sub(1).ok_or_else(|| {
-            format!("the types of the functions before have more than {MAX_VISITS} parts")
-        })?;
-        self.types = self
-            .types
-            .checked_sub(1)
-            .ok_or_else(|| format!("its types have more than {MAX_TYPES} parts"))?;
-        Ok(())
-    }
-
-    fn take_name(&mut self, bytes: usize) -> Result<(), String> {
-        self.name_bytes = self
-            .name_bytes
-            .checked_sub(bytes)
-            .ok_or_else(|| format!("its names have more than {MAX_NAME_BYTES} bytes"))?;
-        Ok(())
-    }
-
-    fn name(&mut self, name: &str) -> Result<Box<str>, String> {
-        self.take_name(name.len())?;
-        Ok(name.into())
-    }
-}
-
 /// The signature of `func`, or why it cannot be called.
 pub(super) fn signature_of(func: &ComponentFunc) -> Result<Signature, String> {
-    signature(func, &mut Budget::default())
+    signature(func, &mut TypeBudget::default())
 }
 
 /// The types of `func`. A function that is refused takes nothing from the others.
-fn signature(func: &ComponentFunc, budget: &mut Budget) -> Result<Signature, String> {
-    let Budget {
-        types, name_bytes, ..
-    } = *budget;
-    let signature = signature_within(func, budget);
-    if signature.is_err() {
-        (budget.types, budget.name_bytes) = (types, name_bytes);
-    }
-    signature
+fn signature(func: &ComponentFunc, budget: &mut TypeBudget) -> Result<Signature, String> {
+    budget.or_return(|budget| signature_within(func, budget))
 }
 
-fn signature_within(func: &ComponentFunc, budget: &mut Budget) -> Result<Signature, String> {
+fn signature_within(func: &ComponentFunc, budget: &mut TypeBudget) -> Result<Signature, String> {
     let parameters = func.params().map(|(name, ty)| {
         let of = match name.char_indices().nth(MAX_SHOWN_CHARS) {
             None => format!("its parameter {name}"),
@@ -326,7 +308,12 @@ fn signature_within(func: &ComponentFunc, budget: &mut Budget) -> Result<Signatu
 }
 
 /// The type `ty`, which is a part of `of`.
-fn value_type(ty: &Type, of: &str, depth: usize, budget: &mut Budget) -> Result<ValueType, String> {
+fn value_type(
+    ty: &Type,
+    of: &str,
+    depth: usize,
+    budget: &mut TypeBudget,
+) -> Result<ValueType, String> {
     budget.take_type()?;
     let depth = depth
         .checked_sub(1)
