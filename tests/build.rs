@@ -37,6 +37,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     let guests = Path::new("guests");
     let packages = [
         ("misbehaving", Tool::Cargo),
+        ("naive", Tool::Cargo),
         ("orders", Tool::Cargo),
         ("second-client", second_client_by),
         ("typed", Tool::Cargo),

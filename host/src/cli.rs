@@ -29,6 +29,7 @@ mod serve;
 pub(crate) mod signals;
 pub(crate) mod stderr;
 mod summary;
+mod test;
 mod traces;
 
 use std::process::ExitCode;
@@ -66,12 +67,13 @@ Start here:
   oneflight observe --for 60s                        find duplicate calls of a running service
   oneflight explain 42                               predict what happens to a caller of key 42
   oneflight check my-client.wasm                     check that a component can run
+  oneflight test my-client.wasm                      test it against an upstream that misbehaves
   oneflight config check oneflight.toml              check a configuration file
 
 Exit codes:
   0  success
   1  a call failed, the component cannot run, or the command failed
-  2  the command line is invalid";
+  2  the command line is invalid; test could not be run";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -82,6 +84,7 @@ enum Command {
     Observe(observe::Observe),
     Explain(explain::Explain),
     Check(check::Check),
+    Test(test::TestCommand),
     Config(config::ConfigCommand),
     #[command(hide = true)]
     Compile(compile::CompileCommand),
@@ -109,8 +112,8 @@ impl Arguments {
 
     /// Runs the command. `signals` are those of a service.
     pub(crate) async fn run(self, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
-        // The log of `serve` depends on its configuration, which it reads first.
-        if !matches!(self.command, Command::Serve(_)) {
+        // The log of `serve` depends on its configuration, which it reads first. `test` records what is logged.
+        if !matches!(self.command, Command::Serve(_) | Command::Test(_)) {
             let targets = self.log.map_or_else(log::quiet, log::at_level);
             log::start(targets, LogFormat::default(), LineRates::default(), None);
         }
@@ -125,6 +128,7 @@ impl Arguments {
             Command::Observe(observe) => observe.run().await,
             Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,
+            Command::Test(test) => test.run(self.log).await,
             Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),
         }

@@ -28,6 +28,7 @@ mod guests;
 mod haproxy;
 mod idle;
 mod instances;
+mod kit;
 mod life;
 mod limits;
 mod malformed;

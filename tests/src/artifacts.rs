@@ -3,6 +3,9 @@
 /// A client that misbehaves as its key says: `tests/guests/misbehaving`, whose table lists the keys.
 pub const MISBEHAVING: &str = env!("MISBEHAVING_COMPONENT");
 
+/// A client with the mistakes of a first attempt, which requests `BASE_URL/items/{x}`: `tests/guests/naive`.
+pub const NAIVE: &str = env!("NAIVE_COMPONENT");
+
 /// A client written as a user would write it, which requests `UPSTREAM/things/{x}`:
 /// `tests/guests/second-client`.
 pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");

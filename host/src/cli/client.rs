@@ -271,7 +271,7 @@ impl std::error::Error for ProbeError {}
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-struct Variable(String, String);
+pub(super) struct Variable(pub(super) String, pub(super) String);
 
 impl FromStr for Variable {
     type Err = &'static str;

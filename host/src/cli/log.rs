@@ -61,6 +61,22 @@ pub(super) fn start(
     subscriber(lines, targets, rates, tracer).init();
 }
 
+/// Records what commands log by default, and prints the events of `printed` on stderr.
+pub(super) fn start_recording(
+    printed: Option<Targets>,
+    recorder: impl Layer<PrintingSubscriber> + Send + Sync,
+) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Escaping(LogFormat::Text));
+    let lines = lines.with_ansi(io::stderr().is_terminal());
+    let printed = printed.unwrap_or_else(|| at_level(LevelFilter::OFF));
+    subscriber(lines, printed, LineRates::default(), None)
+        .with(recorder.with_filter(quiet()))
+        .init();
+}
+
+/// What a recorder is a layer of.
+pub(super) type PrintingSubscriber = Layered<Vec<Box<dyn Layer<Registry> + Send + Sync>>, Registry>;
+
 /// Prints panics as one line each in this format. The standard library would write them to stderr itself, and wait for
 /// it. They are no events: the panic may have been raised within the recording of one, which would panic again.
 pub(super) fn panics(format: LogFormat) {
@@ -168,7 +184,7 @@ fn subscriber(
     targets: Targets,
     rates: LineRates,
     tracer: Option<SdkTracer>,
-) -> Layered<Vec<Box<dyn Layer<Registry> + Send + Sync>>, Registry> {
+) -> PrintingSubscriber {
     let lines = lines.with_filter(without_callers(targets).and(rates));
     let mut layers = vec![lines.boxed()];
     layers.extend(tracer.map(|tracer| spans(tracer).boxed()));

@@ -85,9 +85,9 @@ const list = (value) => Array.isArray(value) ? value : malformed('expected an ar
 const integer = (value, least, most) =>
   typeof value === 'bigint' && least <= value && value <= most ? value : malformed(`expected an integer up to ${most}`);
 
-// RFC 3986, section 2.3: all but the unreserved characters are encoded. `fetch` resolves the segments `.` and `..` even
-// if they are encoded, and would request the parent.
+// RFC 3986, section 2.3: all but the unreserved characters are encoded. `fetch` and servers resolve the segments `.` and
+// `..` even if they are encoded, and an empty one may stand for all orders.
 function segment(text) {
-  if (text === '.' || text === '..') fail('not-found');
+  if (['', '.', '..'].includes(text)) fail('not-found');
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }

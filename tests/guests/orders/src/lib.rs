@@ -63,8 +63,8 @@ impl Guest for Orders {
         };
         let path = format!(
             "/{}/orders/{}?region={place}",
-            encoded(&tenant),
-            encoded(&id)
+            segment(&tenant)?,
+            segment(&id)?
         );
         let found: Found = parsed(&send(&Method::Get, &path, "")?)?;
         let payment = match (found.card, found.transfer) {
@@ -94,7 +94,7 @@ impl Guest for Orders {
     fn list_open(tenant: String) -> Result<Vec<String>, Error> {
         parsed(&send(
             &Method::Get,
-            &format!("/{}/open", encoded(&tenant)),
+            &format!("/{}/open", segment(&tenant)?),
             "",
         )?)
     }
@@ -102,7 +102,7 @@ impl Guest for Orders {
     fn place_order(tenant: String, lines: Vec<Line>) -> Result<String, Error> {
         let skus: Vec<_> = lines.iter().map(|line| line.sku.as_str()).collect();
         let body = serde_json::to_string(&skus).map_err(|error| malformed(&error))?;
-        let path = format!("/{}/orders", encoded(&tenant));
+        let path = format!("/{}/orders", segment(&tenant)?);
         parsed(&send(&Method::Post, &path, &body)?)
     }
 }
@@ -180,8 +180,12 @@ fn malformed(error: &serde_json::Error) -> Error {
     Error::UpstreamMalformed(error.to_string())
 }
 
-/// RFC 3986, section 2.3: all but the unreserved characters are encoded.
-fn encoded(text: &str) -> String {
+/// RFC 3986, section 2.3: all but the unreserved characters are encoded. Servers resolve the segments `.` and `..` even
+/// if they are encoded, and an empty one may stand for all orders.
+fn segment(text: &str) -> Result<String, Error> {
+    if matches!(text, "" | "." | "..") {
+        return Err(Error::NotFound);
+    }
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -191,5 +195,5 @@ fn encoded(text: &str) -> String {
             _ => encoded += &format!("%{byte:02X}"),
         }
     }
-    encoded
+    Ok(encoded)
 }
