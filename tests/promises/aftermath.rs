@@ -107,6 +107,54 @@ const ROWS: &[Row] = &[
         let key = format!("lines:{}:60000:both", 600 + n % 100);
         scene.ends("guest", key, "guest-trap")
     }),
+    row("111, a fetch that is not valid", |scene, n| {
+        let key = format!("fetch:{}/../{n}", scene.upstreams.healthy.origin());
+        scene.answers("guest", key, "invalid-request")
+    }),
+    row("112, a fetch that is denied", |scene, n| {
+        let key = format!("fetch-need:http://denied.example/{n}");
+        scene.ends("guest", key, "upstream-denied")
+    }),
+    row("113, a fetch whose response breaks off", |scene, n| {
+        let key = format!("fetch-need:{}/{n}", scene.upstreams.breaks_off.origin());
+        scene.ends("guest", key, "upstream-unavailable")
+    }),
+    row("113, one of an instance that is kept", |scene, n| {
+        let answers = scene.answers("reused", format!("echo:fetch-{n}"), "body");
+        let key = format!("fetch-need:{}/{n}", scene.upstreams.resets.origin());
+        let ends = scene.ends("reused", key, "upstream-unavailable");
+        answers.then(|()| ends).boxed()
+    }),
+    Row {
+        times: 3,
+        ..row("113, a fetch that times out", |scene, n| {
+            let key = format!("fetch:{}/{n}", scene.upstreams.hangs.origin());
+            scene.answers("short-timeouts", key, "timeout")
+        })
+    },
+    row("113, a fetch whose response has no end", |scene, n| {
+        let key = format!("fetch-need:{}/{n}", scene.upstreams.endless_body.origin());
+        scene.ends("guest", key, "upstream-response-too-large")
+    }),
+    row("115, a fetch whose caller leaves it", |scene, n| {
+        let (stalls, before) = (
+            &scene.upstreams.stalls_in_body,
+            scene.upstreams.stalls_in_body.requests(),
+        );
+        let key = format!("fetch:{}/left-{n}", stalls.origin());
+        async move {
+            let requested = stalls.requested(before + 1);
+            tokio::select! {
+                answer = scene.ask("guest", &key) => panic!("{answer:?}"),
+                () = requested => {}
+            }
+        }
+        .boxed()
+    }),
+    row("117, fetches one after another", |scene, n| {
+        let key = format!("fetches:50:{}/{n}", scene.upstreams.healthy.origin());
+        scene.answers("reused", key, "status")
+    }),
     row("91, an id that is longer than a key", |scene, n| {
         let key = format!("control-id:{}", 5_000 + n);
         scene.ends("guest", key, "result-too-large")

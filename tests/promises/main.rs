@@ -21,6 +21,7 @@ mod configuration;
 mod connections;
 mod describing;
 mod descriptors;
+mod fetch_faults;
 mod fetching;
 mod front;
 mod guests;
