@@ -261,6 +261,7 @@ impl RequestGuard {
                 server.address = %host,
                 server.port = port,
                 http.request.resend_count = field::Empty,
+                connect.retried = field::Empty,
                 http.response.status_code = field::Empty,
                 error.type = field::Empty,
             )
@@ -292,6 +293,12 @@ impl RequestGuard {
         self.span().in_scope(|| {
             tracing::debug!("sending a request once more, over a new connection: {reason}");
         });
+    }
+
+    /// Records that the request's connection took more than one attempt, because the upstream refused the first.
+    pub(crate) fn connect_retried(&self) {
+        self.context.0.metrics.connect_retried();
+        self.span().record("connect.retried", true);
     }
 
     /// The trace context to propagate: that of the request's own span, or the flight's if spans are not traced.

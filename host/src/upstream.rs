@@ -10,6 +10,7 @@ mod allow_rule;
 mod body;
 mod certificate;
 mod connect;
+mod connect_retry;
 mod connection;
 mod connection_tasks;
 mod cut;

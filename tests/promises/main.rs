@@ -18,6 +18,7 @@ mod commands;
 mod compiling;
 mod components;
 mod configuration;
+mod connecting;
 mod connections;
 mod describing;
 mod descriptors;

@@ -1,8 +1,9 @@
 //! A real nginx as the upstream, with its own defaults: 1,000 requests to a connection, `keepalive_timeout` of 75 s.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
+use std::{env, fs};
 
 use crate::failsafe;
 use crate::folder::Folder;
@@ -99,12 +100,33 @@ impl Nginx {
         .await;
     }
 
+    /// It finishes its requests and exits. Nothing listens until it [starts again](Self::start_again).
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn stop(&self) {
+        let pid = || fs::read_to_string(self.folder.path().join("pid"));
+        signal("-QUIT", pid().expect("a process id").trim());
+        failsafe("nginx to exit", async {
+            while pid().is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Starts it after [`Self::stop`].
+    pub fn start_again(&self) {
+        self.run(&[]);
+    }
+
     fn run(&self, args: &[&str]) {
-        let run = Command::new("nginx")
+        let run = Command::new(program())
             .args(["-c", &self.config])
             .args(args)
             .output();
-        let run = run.expect("nginx, as Debian's package of that name has it");
+        let run = run.expect("nginx to run");
         assert!(
             run.status.success(),
             "{}",
@@ -117,6 +139,14 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         self.run(&["-s", "stop"]);
     }
+}
+
+/// Its path: to be replaced while it runs, it executes the name by which it was started, and searches no folder.
+fn program() -> PathBuf {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let mut paths = env::split_paths(&folders).map(|folder| folder.join("nginx"));
+    let path = paths.find(|path| path.is_file());
+    path.expect("nginx, as Debian's package of that name has it")
 }
 
 fn signal(signal: &str, process: &str) {

@@ -76,6 +76,11 @@ limits! {
         /// Maximum time to connect to an upstream, including name resolution and the TLS handshake. The default
         /// tolerates one lost packet.
         connect_timeout: Duration = 3 s, at least 1 ms;
+        /// Maximum time for which connecting is tried again, counted from the first time that an upstream refuses a
+        /// connection or closes it before the TLS handshake is complete. After that a refusal is reported at once. A
+        /// connection is not tried again after half of connect_timeout or request_timeout. The default is longer than
+        /// servers need to restart; 0 turns it off.
+        connect_retry_timeout: Duration = 500 ms, at least 0 ms;
         /// Maximum time from an established connection to the first byte of the response. The default is that of
         /// request_timeout, since the response time of an upstream is not known in advance.
         first_byte_timeout: Duration = 8 s, at least 1 ms;

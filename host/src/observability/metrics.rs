@@ -99,6 +99,7 @@ impl Metrics {
             would_have_joined: count(&families.would_have_joined),
             requests: count(&families.requests),
             resent: count(&families.resent),
+            connects_retried: count(&families.connects_retried),
             saved: count(&families.saved),
             would_have_saved: count(&families.would_have_saved),
             guest_time: seconds(&families.guest_time),
@@ -191,6 +192,7 @@ struct Counters {
     would_have_joined: Counter,
     requests: Counter,
     resent: Counter,
+    connects_retried: Counter,
     saved: Counter,
     would_have_saved: Counter,
     guest_time: Seconds,
@@ -295,6 +297,13 @@ impl ClientMetrics {
     pub(crate) fn resent(&self) {
         if let Some(counters) = &self.0 {
             counters.resent.inc();
+        }
+    }
+
+    /// Counts a request whose connection took more than one attempt.
+    pub(crate) fn connect_retried(&self) {
+        if let Some(counters) = &self.0 {
+            counters.connects_retried.inc();
         }
     }
 

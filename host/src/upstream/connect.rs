@@ -14,9 +14,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::connection::{ConnectionReuse, RequestForm, UpstreamConnection};
+use super::connect_retry::ConnectRetry;
+use super::connection::{ConnectionRecord, ConnectionReuse, RequestForm, UpstreamConnection};
 use super::dial::{BoxError, BoxFuture, Dialer};
-use super::failure::ConnectError;
+use super::failure::{ConnectError, ConnectFailure};
 use super::policy::UpstreamPolicy;
 use crate::model::Limits;
 
@@ -42,6 +43,7 @@ pub(super) struct Connector {
     single_use: HttpsConnector<Dialer>,
     permits: Arc<Semaphore>,
     max_permits: usize,
+    retry: Arc<ConnectRetry>,
     timeout: Duration,
     max_age: Duration,
     policy: Arc<UpstreamPolicy>,
@@ -49,7 +51,7 @@ pub(super) struct Connector {
 
 impl Connector {
     /// A connector to what `policy` admits. `limits.connect_timeout` covers the wait for a permit, the name lookup,
-    /// dialling and the TLS handshake.
+    /// all attempts to dial, and the TLS handshake.
     pub(super) fn new(policy: Arc<UpstreamPolicy>, limits: &Limits) -> Self {
         let max_permits = max_requests_in_flight(limits) * 2;
         let tls = policy.roots.config(policy.identity.as_ref());
@@ -66,6 +68,7 @@ impl Connector {
                 .wrap_connector(dialer),
             permits: Arc::new(Semaphore::new(max_permits)),
             max_permits,
+            retry: Arc::new(ConnectRetry::new(limits)),
             timeout: limits.connect_timeout,
             max_age: limits.max_connection_age,
             policy,
@@ -86,9 +89,18 @@ impl Connector {
             (ConnectionReuse::Single, &mut self.single_use)
         };
         let form = RequestForm::of(&uri, self.policy.proxy.as_ref());
-        let inner = connector.call(uri).await;
-        let inner = inner.map_err(|error| ConnectError::from_connector(&*error))?;
-        let connection = UpstreamConnection::new(inner, reuse, form, self.max_age, permit);
+        let dial = || {
+            // The name is looked up again, too: it may have moved.
+            let connecting = connector.call(uri.clone());
+            async {
+                connecting
+                    .await
+                    .map_err(|error| ConnectError::from_connector(&*error))
+            }
+        };
+        let (inner, was_retried) = self.retry.connect(&uri, dial).await?;
+        let record = ConnectionRecord::new(self.max_age, was_retried);
+        let connection = UpstreamConnection::new(inner, reuse, form, record, permit);
         Ok(TokioIo::new(connection))
     }
 }
@@ -104,7 +116,12 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.timeout, self.clone().connect(uri));
-        Box::pin(async { connecting.await.map_err(|_| ConnectError::TimedOut)? })
+        Box::pin(async {
+            connecting.await.map_err(|_| ConnectFailure {
+                error: ConnectError::TimedOut,
+                was_retried: false,
+            })?
+        })
     }
 }
 
@@ -169,8 +186,8 @@ mod tests {
         drop(abandoned);
         assert_eq!(connector.connections(), 0);
         let late = connector.call(uri.parse().unwrap()).await.unwrap_err();
-        let late = late.downcast_ref::<ConnectError>();
-        assert!(matches!(late, Some(ConnectError::TimedOut)), "{late:?}");
+        let late = late.downcast_ref::<ConnectFailure>().unwrap();
+        assert!(matches!(late.error, ConnectError::TimedOut), "{late:?}");
         assert_eq!(connector.connections(), 0);
     }
 }

@@ -61,11 +61,14 @@ impl RequestForm {
 
 /// When one connection ends, and what it has carried: payload, without the bytes of TLS itself.
 ///
-/// Invariant: only the connection's own task writes it, before that task reports the outcome of a request.
+/// Invariant: only the connection's own task writes it, before that task reports the outcome of a request; except for
+/// `was_retried`.
 #[derive(Debug)]
 pub(super) struct ConnectionRecord {
     /// The next request after this time is the connection's last, see [`retire_if_old`].
     expires: Instant,
+    /// Whether it took more than one attempt to open it; cleared by its first request.
+    was_retried: AtomicBool,
     /// Set by the first read.
     has_answered: AtomicBool,
     /// Set by every write, cleared by every read.
@@ -80,14 +83,14 @@ impl UpstreamConnection {
         inner: MaybeHttpsStream<TokioIo<TcpStream>>,
         reuse: ConnectionReuse,
         form: RequestForm,
-        max_age: Duration,
+        record: ConnectionRecord,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             inner: TokioIo::new(inner),
             reuse,
             form,
-            record: Arc::new(ConnectionRecord::new(max_age)),
+            record: Arc::new(record),
             _permit: permit,
         }
     }
@@ -120,16 +123,24 @@ pub(super) fn retire_if_old(connection: &CaptureConnection) {
     }
 }
 
+/// Whether the connection of a request, its first one, took more than one attempt to open.
+pub(super) fn was_retried(connection: &CaptureConnection) -> bool {
+    let connected = connection.connection_metadata();
+    let record = connected.as_ref().and_then(ConnectionRecord::of);
+    record.is_some_and(|record| record.was_retried.swap(false, Ordering::Relaxed))
+}
+
 impl ConnectionRecord {
     /// The record of a connection that was just opened. Its age is limited to between three quarters of `max_age` and
     /// all of it, by chance, so that connections that were opened together are not replaced together.
-    fn new(max_age: Duration) -> Self {
+    pub(super) fn new(max_age: Duration, was_retried: bool) -> Self {
         let random = RandomState::new().hash_one(0);
         let quarter = (max_age / 4).as_nanos().try_into().unwrap_or(u64::MAX);
         let earlier = Duration::from_nanos(random.checked_rem(quarter).unwrap_or_default());
         let now = Instant::now();
         Self {
             expires: now + max_age.saturating_sub(earlier),
+            was_retried: AtomicBool::new(was_retried),
             has_answered: AtomicBool::new(false),
             awaits_answer: AtomicBool::new(false),
             has_split: AtomicBool::new(false),
@@ -230,7 +241,7 @@ mod tests {
 
     #[test]
     fn only_a_used_connection_without_a_byte_since_the_request_awaits_another_answer() {
-        let record = ConnectionRecord::new(Duration::ZERO);
+        let record = ConnectionRecord::new(Duration::ZERO, false);
         record.wrote(Some(&10), 10);
         assert!(!record.awaits_another_answer(), "its first request");
         record.read();
@@ -250,16 +261,16 @@ mod tests {
     async fn connections_of_one_moment_end_at_different_times_within_the_limit() {
         let (now, age) = (Instant::now(), Duration::from_secs(100));
         let ages: Vec<_> = (0..100)
-            .map(|_| ConnectionRecord::new(age).expires - now)
+            .map(|_| ConnectionRecord::new(age, false).expires - now)
             .collect();
         assert!(ages.iter().all(|each| *each <= age && *each >= age * 3 / 4));
         assert!(ages.iter().any(|each| *each != ages[0]));
-        assert_eq!(ConnectionRecord::new(Duration::ZERO).expires, now);
+        assert_eq!(ConnectionRecord::new(Duration::ZERO, false).expires, now);
     }
 
     #[test]
     fn a_connection_that_took_a_part_of_a_write_proves_nothing() {
-        let record = ConnectionRecord::new(Duration::ZERO);
+        let record = ConnectionRecord::new(Duration::ZERO, false);
         record.read();
         record.wrote(Some(&5), 10);
         record.wrote(Some(&5), 5);

@@ -28,7 +28,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::failure::{ConnectError, chain};
+use super::failure::ConnectError;
 use super::policy::UpstreamPolicy;
 use super::proxy::proxy_of;
 
@@ -81,13 +81,9 @@ impl Service<Uri> for Dialer {
         };
         let dialling = self.to_proxy.call(proxy.uri().clone());
         Box::pin(async move {
-            let stream =
-                dialling
-                    .await
-                    .map_err(|error| match ConnectError::from_connector(&error) {
-                        ConnectError::TimedOut => ConnectError::TimedOut,
-                        error => ConnectError::Proxy(error.to_string()),
-                    })?;
+            let stream = dialling
+                .await
+                .map_err(|error| ConnectError::from_connector(&error).of_proxy())?;
             if uri.scheme() == Some(&Scheme::HTTPS) {
                 Ok(tunnel(stream, &uri, &proxy).await?)
             } else {
@@ -103,7 +99,7 @@ async fn tunnel(
     uri: &Uri,
     proxy: &Intercept,
 ) -> Result<TokioIo<TcpStream>, ConnectError> {
-    let failed = |error: hyper::Error| ConnectError::Proxy(format!("no tunnel: {}", chain(&error)));
+    let failed = |error: hyper::Error| ConnectError::no_tunnel(&error);
     let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
     let request = connect(uri, proxy)?;
     let response = async {
@@ -121,7 +117,10 @@ async fn tunnel(
         Ok(parts.io)
     } else {
         let why = "no tunnel: expected nothing from the upstream before the handshake, got data";
-        Err(ConnectError::Proxy(why.to_owned()))
+        Err(ConnectError::Proxy {
+            why: why.to_owned(),
+            is_transient: false,
+        })
     }
 }
 
@@ -136,7 +135,10 @@ fn connect(uri: &Uri, proxy: &Intercept) -> Result<Request<Empty<Bytes>>, Connec
         request = request.header(header::PROXY_AUTHORIZATION, HeaderValue::clone(credentials));
     }
     let request = request.body(Empty::new());
-    request.map_err(|error| ConnectError::Proxy(format!("no tunnel: {error}")))
+    request.map_err(|error| ConnectError::Proxy {
+        why: format!("no tunnel: {error}"),
+        is_transient: false,
+    })
 }
 
 /// Resolves a name, once for each connection, to the addresses that may be dialled. Literal addresses in a URL are not

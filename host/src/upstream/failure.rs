@@ -28,15 +28,32 @@ pub(super) struct RequestFailure {
     reason: String,
 }
 
+/// How a connection failed.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectFailure {
+    pub(super) error: ConnectError,
+    /// Whether there was more than one attempt.
+    pub(super) was_retried: bool,
+}
+
 /// Why there is no connection.
 #[derive(Clone, Debug)]
 pub(super) enum ConnectError {
     Denied(Denial),
     Lookup(String),
-    Dial(String),
-    Tls(String),
+    Dial {
+        why: String,
+        is_transient: bool,
+    },
+    Tls {
+        why: String,
+        is_transient: bool,
+    },
     /// The proxy cannot be reached, or opens no tunnel.
-    Proxy(String),
+    Proxy {
+        why: String,
+        is_transient: bool,
+    },
     /// The proxy refuses a tunnel.
     ProxyStatus(StatusCode),
     TimedOut,
@@ -74,8 +91,8 @@ impl RequestFailure {
     /// The failure of a request that got no response.
     pub(super) fn no_response(error: &legacy::Error) -> Self {
         for cause in causes(error) {
-            if let Some(cause) = cause.downcast_ref::<ConnectError>() {
-                return Self::not_connected(cause, chain(error));
+            if let Some(cause) = cause.downcast_ref::<ConnectFailure>() {
+                return Self::not_connected(&cause.error, chain(error));
             }
             if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
                 if hyper.is_parse_too_large() {
@@ -116,9 +133,9 @@ impl RequestFailure {
                 let (rcode, info_code) = (None, None);
                 Self::unavailable(Error::DnsError { rcode, info_code }, reason)
             }
-            ConnectError::Dial(_) => Self::unavailable(Error::ConnectionRefused, reason),
-            ConnectError::Tls(_) => Self::unavailable(Error::TlsProtocolError, reason),
-            ConnectError::Proxy(_) => Self::unavailable(Error::DestinationUnavailable, reason),
+            ConnectError::Dial { .. } => Self::unavailable(Error::ConnectionRefused, reason),
+            ConnectError::Tls { .. } => Self::unavailable(Error::TlsProtocolError, reason),
+            ConnectError::Proxy { .. } => Self::unavailable(Error::DestinationUnavailable, reason),
             ConnectError::ProxyStatus(status) => Self::refused_by_proxy(*status),
         }
     }
@@ -240,8 +257,12 @@ impl ConnectError {
         // Only TLS reports an I/O error without a wrapper. The error of the handshake is its source, or a deeper one.
         if let Some(io) = error.downcast_ref::<io::Error>() {
             let hint = tls_error(error).and_then(hint);
-            return Self::Tls(with_hint(io.to_string(), hint));
+            return Self::Tls {
+                why: with_hint(io.to_string(), hint),
+                is_transient: within(io).last().is_some_and(is_closed),
+            };
         }
+        let mut is_transient = false;
         for cause in causes(error) {
             if let Some(named) = cause.downcast_ref::<Self>() {
                 return named.clone();
@@ -252,19 +273,58 @@ impl ConnectError {
             if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
                 return Self::TimedOut;
             }
+            is_transient |= io.is_some_and(is_refused);
         }
-        Self::Dial(chain(error))
+        let why = chain(error);
+        Self::Dial { why, is_transient }
+    }
+
+    /// The error of a proxy that opens no tunnel.
+    pub(super) fn no_tunnel(error: &hyper::Error) -> Self {
+        let why = format!("no tunnel: {}", chain(error));
+        let is_transient = is_closed_by_peer(error);
+        Self::Proxy { why, is_transient }
+    }
+
+    /// The same error, of the connection to a proxy.
+    pub(super) fn of_proxy(self) -> Self {
+        match self {
+            Self::TimedOut => Self::TimedOut,
+            error => Self::Proxy {
+                why: error.to_string(),
+                is_transient: error.is_transient(),
+            },
+        }
+    }
+
+    /// Whether a server that restarts causes it: nothing listens at its port, or it closes connections that it has not
+    /// served. A network or a host that cannot be reached is no sign of that, nor is an answer of a proxy, or of TLS.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Dial { is_transient, .. }
+            | Self::Tls { is_transient, .. }
+            | Self::Proxy { is_transient, .. } => *is_transient,
+            Self::Denied(_) | Self::Lookup(_) | Self::ProxyStatus(_) | Self::TimedOut => false,
+        }
     }
 }
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl StdError for ConnectFailure {}
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(denial) => denial.fmt(f),
             Self::Lookup(why) => write!(f, "the name lookup failed: {why}"),
-            Self::Dial(why) => write!(f, "could not connect: {why}"),
-            Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
-            Self::Proxy(why) => write!(f, "the proxy: {why}"),
+            Self::Dial { why, .. } => write!(f, "could not connect: {why}"),
+            Self::Tls { why, .. } => write!(f, "the TLS handshake failed: {why}"),
+            Self::Proxy { why, .. } => write!(f, "the proxy: {why}"),
             // Tinyproxy answers 401 to a wrong password.
             Self::ProxyStatus(
                 status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED),
@@ -297,9 +357,43 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
     causes(error).find_map(|cause| {
         // An I/O error is no source of the one that contains it.
         let io = cause.downcast_ref::<io::Error>()?;
-        let within = iter::successors(Some(io), |io| io.get_ref()?.downcast_ref::<io::Error>());
-        within.last()?.get_ref()?.downcast_ref::<rustls::Error>()
+        let last = within(io).last()?;
+        last.get_ref()?.downcast_ref::<rustls::Error>()
     })
+}
+
+/// An I/O error and those that it contains, outermost first.
+fn within(io: &io::Error) -> impl Iterator<Item = &io::Error> {
+    iter::successors(Some(io), |io| io.get_ref()?.downcast_ref::<io::Error>())
+}
+
+/// Whether nothing listens at the address that was dialled.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionRefused | ConnectionReset | ConnectionAborted
+    )
+}
+
+/// Whether the peer has closed the connection.
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+    )
+}
+
+/// Whether the peer has closed the connection of HTTP.
+pub(super) fn is_closed_by_peer(error: &hyper::Error) -> bool {
+    let closed = |error: &(dyn StdError + 'static)| {
+        let io = error.downcast_ref::<io::Error>();
+        io.is_some_and(is_closed)
+    };
+    error.is_incomplete_message() || error.is_closed() || causes(error).any(closed)
 }
 
 fn with_hint(reason: String, hint: Option<String>) -> String {
@@ -331,6 +425,42 @@ mod tests {
     impl StdError for TcpConnectError {
         fn source(&self) -> Option<&(dyn StdError + 'static)> {
             Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_a_server_that_restarts_does_is_transient() {
+        use io::ErrorKind::{
+            ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+            UnexpectedEof,
+        };
+        let dialled =
+            |kind: io::ErrorKind| ConnectError::from_connector(&TcpConnectError(kind.into()));
+        // hyper-rustls reports an I/O error that contains that of the handshake.
+        let tls = |error| ConnectError::from_connector(&io::Error::other(error));
+        for (error, expected) in [
+            (dialled(ConnectionRefused), true),
+            (dialled(ConnectionReset), true),
+            (dialled(HostUnreachable), false),
+            (dialled(NetworkUnreachable), false),
+            (dialled(TimedOut), false),
+            (
+                tls(io::Error::new(UnexpectedEof, "tls handshake eof")),
+                true,
+            ),
+            (tls(ConnectionReset.into()), true),
+            (
+                tls(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    rustls::Error::DecryptError,
+                )),
+                false,
+            ),
+            (ConnectError::ProxyStatus(StatusCode::BAD_GATEWAY), false),
+            (dialled(ConnectionRefused).of_proxy(), true),
+            (dialled(TimedOut).of_proxy(), false),
+        ] {
+            assert_eq!(error.is_transient(), expected, "{error}");
         }
     }
 

@@ -5,10 +5,9 @@
 //! never followed by a third, and a request with a body has none. hyper-util itself moves a request to another
 //! connection only as long as no byte of it was written, so a request is written to at most two connections.
 
-use std::error::Error as StdError;
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use http::{Method, Request, Response};
 use http_body::Body;
@@ -20,9 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::{ConnectionRecord, retire_if_old};
+use super::connection::{ConnectionRecord, retire_if_old, was_retried};
 use super::connection_tasks::ConnectionTasks;
-use super::failure::{ConnectError, RequestFailure, causes};
+use super::failure::{ConnectFailure, RequestFailure, causes, is_closed_by_peer};
 use super::interim::InterimResponses;
 use super::request;
 use super::request_body::RequestBody;
@@ -88,7 +87,7 @@ impl Sender {
             }
         };
         timeouts.until_permitted(permitted, due).await?;
-        let first = self.attempt(&self.pooled, request, upload, timeouts, due);
+        let first = self.attempt(&self.pooled, request, upload, timeouts, due, guard);
         let (error, connection) = match first.await? {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
@@ -102,7 +101,7 @@ impl Sender {
         };
         guard.resent(&why);
         let (request, due) = (replay.into_request(), timeouts.connection_due());
-        let second = self.attempt(&self.unpooled, request, upload, timeouts, due);
+        let second = self.attempt(&self.unpooled, request, upload, timeouts, due, guard);
         second
             .await?
             .map_err(|(error, _)| RequestFailure::no_response(&error))
@@ -117,6 +116,7 @@ impl Sender {
         upload: &Upload,
         timeouts: &Timeouts,
         due: Instant,
+        guard: &RequestGuard,
     ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure>
     {
         let max = self.max_interim_responses;
@@ -133,11 +133,19 @@ impl Sender {
         let early = timeouts.until_connected(exchange.as_mut(), &mut connection, due);
         let early = early.await?;
         retire_if_old(&connection);
+        if was_retried(&connection) {
+            guard.connect_retried();
+        }
         let outcome = match early {
             Some(outcome) => outcome,
             None => timeouts.until_first_byte(exchange, upload).await?,
         }?;
-        Ok(outcome.map_err(|error| (error, connection)))
+        Ok(outcome.map_err(|error| {
+            if connect_failure(&error).is_some_and(|failure| failure.was_retried) {
+                guard.connect_retried();
+            }
+            (error, connection)
+        }))
     }
 }
 
@@ -173,6 +181,11 @@ fn client(
         .http2_keep_alive_interval(limits.connect_timeout)
         .http2_keep_alive_timeout(limits.connect_timeout)
         .build(connector.clone())
+}
+
+/// Why there was no connection for a request.
+fn connect_failure(error: &legacy::Error) -> Option<&ConnectFailure> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// What a second attempt sends: a request without a body.
@@ -220,9 +233,8 @@ enum Unprocessed {
 
 impl Unprocessed {
     fn of(error: &legacy::Error, connection: &CaptureConnection, method: &Method) -> Option<Self> {
-        let is_connect_error = causes(error).any(|cause| cause.is::<ConnectError>());
         // Another request was to open an HTTP/2 connection for this one, too, and was dropped.
-        if error.is_connect() && !is_connect_error {
+        if error.is_connect() && connect_failure(error).is_none() {
             return Some(Self::NotSent);
         }
         let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
@@ -243,7 +255,7 @@ impl Unprocessed {
         }
         let is_idle = !connected.is_negotiated_h2()
             && ConnectionRecord::of(connected)?.awaits_another_answer();
-        (is_idle && is_closed(hyper)).then_some(Self::ClosedWhileIdle)
+        (is_idle && is_closed_by_peer(hyper)).then_some(Self::ClosedWhileIdle)
     }
 
     fn of_h2(error: &h2::Error, method: &Method) -> Option<Self> {
@@ -260,24 +272,6 @@ impl Unprocessed {
             _ => None,
         }
     }
-}
-
-/// Whether the upstream has closed the connection.
-fn is_closed(error: &hyper::Error) -> bool {
-    let closed = |error: &(dyn StdError + 'static)| {
-        let io = error.downcast_ref::<io::Error>();
-        io.is_some_and(|io| {
-            matches!(
-                io.kind(),
-                io::ErrorKind::BrokenPipe
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::NotConnected
-                    | io::ErrorKind::UnexpectedEof
-            )
-        })
-    };
-    error.is_incomplete_message() || error.is_closed() || causes(error).any(closed)
 }
 
 impl fmt::Display for Unprocessed {

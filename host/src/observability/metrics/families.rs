@@ -76,6 +76,7 @@ pub(super) struct Families {
     pub(super) would_have_joined: Family<ByClient, Counter>,
     pub(super) requests: Family<ByClient, Counter>,
     pub(super) resent: Family<ByClient, Counter>,
+    pub(super) connects_retried: Family<ByClient, Counter>,
     pub(super) saved: Family<ByClient, Counter>,
     pub(super) would_have_saved: Family<ByClient, Counter>,
     pub(super) guest_time: Family<ByClient, Seconds>,
@@ -111,6 +112,10 @@ impl Families {
             resent: registry.counters(
                 "upstream_requests_resent",
                 "Requests sent once more, over a new connection, because the first one ended before their answer",
+            ),
+            connects_retried: registry.counters(
+                "upstream_connects_retried",
+                "Requests that waited for a connection because the upstream refused the first attempt to open one",
             ),
             saved: registry.counters(
                 "upstream_requests_saved",
@@ -149,35 +154,7 @@ impl Families {
                 Some(Unit::Seconds),
                 &LATENCIES,
             ),
-            gauges: vec![
-                registry.gauge("callers_waiting", "Callers that wait for a flight", |of| {
-                    of.callers
-                }),
-                registry.gauge(
-                    "flights_waiting",
-                    "Flights that wait for a permit to execute",
-                    |of| of.usage.waiting,
-                ),
-                registry.gauge("flights_running", "Flights whose guest runs", |of| {
-                    of.usage.running
-                }),
-                registry.gauge(
-                    "flights_computing",
-                    "Flights whose guest computes for long, or waits for its turn to",
-                    |of| of.usage.computing,
-                ),
-                registry.gauge("instances_idle", "Idle instances in the pool", |of| {
-                    of.usage.idle
-                }),
-                registry.gauge(
-                    "memory_bytes",
-                    "Memory of all instances, running and idle, and what the host holds for them",
-                    |of| of.usage.memory,
-                ),
-                registry.gauge("upstream_connections", "Connections to upstreams", |of| {
-                    of.usage.connections
-                }),
-            ],
+            gauges: registry.client_gauges(),
             unread: registry.add(
                 "unread_bytes",
                 "Bytes held for callers, and for the admin API: requests in progress, and answers that are not read yet",
@@ -204,6 +181,39 @@ impl Families {
 struct Registering<'a>(&'a mut Registry);
 
 impl Registering<'_> {
+    /// What each client uses at the moment.
+    fn client_gauges(&mut self) -> Vec<(Family<ByClient, Gauge>, ReadGauge)> {
+        vec![
+            self.gauge("callers_waiting", "Callers that wait for a flight", |of| {
+                of.callers
+            }),
+            self.gauge(
+                "flights_waiting",
+                "Flights that wait for a permit to execute",
+                |of| of.usage.waiting,
+            ),
+            self.gauge("flights_running", "Flights whose guest runs", |of| {
+                of.usage.running
+            }),
+            self.gauge(
+                "flights_computing",
+                "Flights whose guest computes for long, or waits for its turn to",
+                |of| of.usage.computing,
+            ),
+            self.gauge("instances_idle", "Idle instances in the pool", |of| {
+                of.usage.idle
+            }),
+            self.gauge(
+                "memory_bytes",
+                "Memory of all instances, running and idle, and what the host holds for them",
+                |of| of.usage.memory,
+            ),
+            self.gauge("upstream_connections", "Connections to upstreams", |of| {
+                of.usage.connections
+            }),
+        ]
+    }
+
     fn add<M: Metric + Clone>(
         &mut self,
         name: &str,
