@@ -146,15 +146,22 @@ async fn a_stream_that_the_upstream_refuses_costs_no_request_without_a_body() {
 #[tokio::test]
 async fn a_stream_above_the_last_of_a_goaway_costs_no_request_without_a_body() {
     for key in ["need:", "method:OPTIONS:", "method:PUT:"] {
-        let replies = [Reply::GoAwayBefore(NO_ERROR), Reply::Items];
-        assert_eq!(second_h2(replies, key).await, (3, 2, 1.0, Ok(())), "{key}");
+        for code in [NO_ERROR, ENHANCE_YOUR_CALM] {
+            let replies = [Reply::GoAwayBefore(code), Reply::Items];
+            let seen = second_h2(replies, key).await;
+            assert_eq!(seen, (3, 2, 1.0, Ok(())), "{key} {code}");
+        }
     }
 }
 
 // fault 61
 #[tokio::test]
 async fn over_http2_too_a_request_has_two_attempts_at_most() {
-    for reply in [Reply::Reset(REFUSED_STREAM), Reply::GoAwayBefore(NO_ERROR)] {
+    for reply in [
+        Reply::Reset(REFUSED_STREAM),
+        Reply::GoAwayBefore(NO_ERROR),
+        Reply::GoAwayBefore(ENHANCE_YOUR_CALM),
+    ] {
         let seen = second_h2([reply], "need:").await;
         assert_eq!(seen, (3, 2, 1.0, Err("upstream-unavailable")), "{reply:?}");
     }
@@ -167,9 +174,9 @@ async fn over_http2_no_other_request_is_repeated() {
     for (reply, key) in [
         (Reply::Reset(CANCEL), "need:"),
         (Reply::GoAwayAndClose, "need:"),
-        (Reply::GoAwayBefore(ENHANCE_YOUR_CALM), "need:"),
         (Reply::Close, "need:"),
         (Reply::GoAwayBefore(NO_ERROR), "method:POST:"),
+        (Reply::GoAwayBefore(ENHANCE_YOUR_CALM), "method:POST:"),
         (Reply::Reset(REFUSED_STREAM), "post:5:5:"),
         (Reply::GoAwayBefore(NO_ERROR), "post:5:5:"),
     ] {

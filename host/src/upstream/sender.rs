@@ -264,11 +264,10 @@ impl Unprocessed {
         }
         match error.reason() {
             Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => Some(Self::Refused),
-            // hyper reports GOAWAY also for a stream that it opened just before, without its number. Only a request
-            // that may be repeated in any case is taken for one above the last.
-            Some(h2::Reason::NO_ERROR) if error.is_go_away() && method.is_idempotent() => {
-                Some(Self::GoneAway)
-            }
+            // The error code does not matter: h2 reports GOAWAY for streams above the last one that it names, and
+            // another error for those that may have been processed. hyper reports GOAWAY also for a stream that it
+            // opened just before, without its number. So only a request that may be repeated in any case is repeated.
+            Some(_) if error.is_go_away() && method.is_idempotent() => Some(Self::GoneAway),
             _ => None,
         }
     }
