@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod compile;
 mod component_file;
+mod componentize;
 mod config;
 mod demo;
 mod descriptors;
@@ -21,6 +22,7 @@ mod get;
 mod loading;
 mod log;
 mod network;
+mod new;
 mod observe;
 mod progress;
 mod proxy;
@@ -84,6 +86,8 @@ enum Command {
     Observe(observe::Observe),
     Explain(explain::Explain),
     Check(check::Check),
+    New(new::New),
+    Componentize(componentize::Componentize),
     Test(test::TestCommand),
     Config(config::ConfigCommand),
     #[command(hide = true)]
@@ -128,6 +132,8 @@ impl Arguments {
             Command::Observe(observe) => observe.run().await,
             Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,
+            Command::New(new) => new.run(),
+            Command::Componentize(componentize) => componentize.run(),
             Command::Test(test) => test.run(self.log).await,
             Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Builds client.wasm.
+set -eu
+cd "$(dirname "$0")"
+[ -d node_modules ] || npm install
+npx tsc
+npx componentize-qjs --sync --minify --wit wit --world client --js build/client.js --output client.wasm
