@@ -7,6 +7,7 @@ mod administration;
 #[cfg(target_os = "linux")]
 mod aftermath;
 mod answers;
+mod authoring;
 mod bounds;
 #[cfg(feature = "programs")]
 mod browser;

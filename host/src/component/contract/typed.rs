@@ -109,6 +109,9 @@ impl FoundFunctions {
             }
             None => Err("it is not exported by a name".to_owned()),
             Some(_) if func.async_() => Err("it is asynchronous".to_owned()),
+            Some(_) if is_build_step(interface, name, func) => {
+                Err("it is a step of building the component".to_owned())
+            }
             Some(index) => signature(func, budget).map(|signature| (index, signature)),
         };
         match found {
@@ -382,4 +385,16 @@ fn value_type(
         Type::Stream(_) => return has("a stream"),
         Type::ErrorContext => return has("an error-context"),
     })
+}
+
+/// Whether a function is the one by which componentize-py or componentize-qjs evaluates the source while it builds a
+/// component, and which stays among its exports. No caller may evaluate anything.
+fn is_build_step(interface: Option<&str>, name: &str, func: &ComponentFunc) -> bool {
+    let mut parameters = func.params().map(|(name, _)| name);
+    let first = parameters.next();
+    name == "init"
+        && match interface {
+            None => first == Some("shim") && parameters.next() == Some("script"),
+            Some(interface) => interface == "exports" && first == Some("app-name"),
+        }
 }
