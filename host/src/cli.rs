@@ -14,6 +14,7 @@ mod componentize;
 mod config;
 mod demo;
 mod descriptors;
+mod dev;
 mod explain;
 mod fingerprint;
 mod flag;
@@ -70,6 +71,8 @@ Start here:
   oneflight explain 42                               predict what happens to a caller of key 42
   oneflight check my-client.wasm                     check that a component can run
   oneflight test my-client.wasm                      test it against an upstream that misbehaves
+  oneflight new my-client --lang python              start a client of your own
+  oneflight dev my-client                            serve it, and reload it when its source changes
   oneflight config check oneflight.toml              check a configuration file
 
 Exit codes:
@@ -87,6 +90,7 @@ enum Command {
     Explain(explain::Explain),
     Check(check::Check),
     New(new::New),
+    Dev(dev::Dev),
     Componentize(componentize::Componentize),
     Test(test::TestCommand),
     Config(config::ConfigCommand),
@@ -133,6 +137,7 @@ impl Arguments {
             Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,
             Command::New(new) => new.run(),
+            Command::Dev(dev) => dev.run().await,
             Command::Componentize(componentize) => componentize.run(),
             Command::Test(test) => test.run(self.log).await,
             Command::Config(config) => config.run().await,

@@ -1,0 +1,183 @@
+//! `oneflight dev`: serves a client that is being written, and builds and reloads it when its source changes.
+
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use self::sources::Sources;
+use super::stderr::print_line;
+
+/// How long after a look at the sources the next one is.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// The script in the folder of a client that builds it.
+const BUILD: &str = "build.sh";
+
+/// Serves a client that you are writing: builds it, and builds and reloads it whenever its source changes. Open calls
+/// finish on the former component. Each call and what the client prints is shown.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Dev {
+    /// The folder of the client, as `oneflight new` makes it: its build.sh builds client.wasm. Or a component, which is
+    /// reloaded when you have built it.
+    path: PathBuf,
+
+    /// Flags of `oneflight serve`, for example --base-url, --allow and --listen.
+    #[arg(
+        value_name = "FLAGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    serve: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oneflight dev my-client --base-url http://localhost:3000/items
+  oneflight dev target/wasm32-wasip2/release/my_client.wasm --allow https://api.example.com";
+
+/// What is built and served.
+struct Project {
+    sources: Sources,
+    component: PathBuf,
+    /// Builds the component, if this program does.
+    build: Option<PathBuf>,
+}
+
+impl Dev {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let project = Project::at(&self.path)?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut service: Option<Child> = None;
+        let mut is_changed = true;
+        loop {
+            let step = async {
+                if is_changed && project.build().await? {
+                    self.load(&project.component, &mut service).await?;
+                }
+                project.changed().await
+            };
+            tokio::select! {
+                changed = step => changed?,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+            is_changed = true;
+        }
+        let Some(mut service) = service else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        // It finishes its open calls, unless there is a second signal.
+        send(&service, Signal::TERM)?;
+        loop {
+            tokio::select! {
+                ended = service.wait() => return Ok(exit_code(ended?)),
+                _ = interrupt.recv() => send(&service, Signal::TERM)?,
+                _ = terminate.recv() => send(&service, Signal::TERM)?,
+            }
+        }
+    }
+
+    /// Lets the service load the component, and starts the service if it does not run.
+    async fn load(&self, component: &Path, service: &mut Option<Child>) -> anyhow::Result<()> {
+        if let Some(running) = service {
+            if running.try_wait()?.is_none() {
+                return send(running, Signal::HUP);
+            }
+        }
+        let program = std::env::current_exe().context("could not find this program")?;
+        let started = Command::new(program)
+            .args(["--log", "info", "serve", "--component"])
+            .arg(component)
+            .args(&self.serve)
+            .stdin(Stdio::null())
+            // A signal of the terminal goes to this process, which passes it on once.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("could not start oneflight serve")?;
+        *service = Some(started);
+        Ok(())
+    }
+}
+
+impl Project {
+    fn at(path: &Path) -> anyhow::Result<Self> {
+        let metadata = path
+            .metadata()
+            .with_context(|| format!("could not read {}", path.display()))?;
+        if !metadata.is_dir() {
+            return Ok(Self {
+                sources: Sources::of(path),
+                component: path.to_owned(),
+                build: None,
+            });
+        }
+        let build = path.join(BUILD);
+        ensure!(
+            build.is_file(),
+            "expected a file {BUILD} in {}, which builds client.wasm, got none; give the component instead, or add it",
+            path.display()
+        );
+        Ok(Self {
+            sources: Sources::of(path),
+            component: path.join("client.wasm"),
+            build: Some(build.canonicalize()?),
+        })
+    }
+
+    /// Builds the component, and returns whether there is one to load.
+    async fn build(&self) -> anyhow::Result<bool> {
+        let Some(build) = &self.build else {
+            return Ok(true);
+        };
+        print_line!("building {}", self.component.display());
+        let ended = Command::new(build)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await
+            .with_context(|| format!("could not run {}", build.display()))?;
+        if !ended.success() {
+            print_line!("the build failed ({ended}); the next change starts another one");
+        }
+        Ok(ended.success())
+    }
+
+    /// Waits until the sources have changed since the last call, or since this was made.
+    async fn changed(&self) -> anyhow::Result<()> {
+        loop {
+            sleep(PAUSE).await;
+            let sources = self.sources.clone();
+            // Reading a folder blocks.
+            if spawn_blocking(move || sources.have_changed()).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn send(service: &Child, signal: Signal) -> anyhow::Result<()> {
+    let id = service.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    match id {
+        Some(id) => Ok(kill_process(id, signal)?),
+        // It has ended.
+        None => Ok(()),
+    }
+}
+
+fn exit_code(ended: ExitStatus) -> ExitCode {
+    let code = ended.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}

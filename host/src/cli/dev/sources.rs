@@ -1,0 +1,93 @@
+//! [`Sources`]: the files whose changes start a build.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use ignore::WalkBuilder;
+
+/// A file, or the files in a folder and below it: not those that its `.gitignore` lists, such as the results of a build,
+/// and none whose name begins with a dot.
+///
+/// They are looked at now and then. Notifications of the system would be missed on some network file systems, and end
+/// where an editor replaces a file.
+#[derive(Clone)]
+pub(super) struct Sources {
+    root: PathBuf,
+    seen: Arc<Mutex<Snapshot>>,
+}
+
+/// When each file was changed, and its size.
+type Snapshot = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+impl Sources {
+    pub(super) fn of(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            seen: Arc::new(Mutex::new(snapshot(root))),
+        }
+    }
+
+    /// Whether a file was changed, added or removed since the last call, or since this was made. It blocks.
+    pub(super) fn have_changed(&self) -> bool {
+        let now = snapshot(&self.root);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *seen, now) != *seen
+    }
+}
+
+/// Files that cannot be read are as good as absent.
+fn snapshot(root: &Path) -> Snapshot {
+    let walk = WalkBuilder::new(root).require_git(false).build();
+    let files = walk.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let metadata = entry.metadata().ok()?;
+        let seen = (metadata.modified().ok(), metadata.len());
+        metadata.is_file().then(|| (entry.into_path(), seen))
+    });
+    files.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn changes_of_sources_are_seen_once_and_those_of_results_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path(".gitignore"), "/client.wasm\n/target/\n").unwrap();
+        fs::create_dir(path("target")).unwrap();
+        fs::create_dir(path("src")).unwrap();
+        fs::write(path("src/lib.rs"), "a").unwrap();
+        let sources = Sources::of(folder.path());
+        assert!(!sources.have_changed());
+        for result in ["client.wasm", "target/lib.wasm", ".hidden"] {
+            fs::write(path(result), "x").unwrap();
+            assert!(!sources.have_changed(), "{result}");
+        }
+        fs::write(path("src/lib.rs"), "ab").unwrap();
+        assert!(sources.have_changed());
+        assert!(!sources.have_changed());
+        fs::write(path("src/new.rs"), "").unwrap();
+        assert!(sources.have_changed());
+        fs::remove_file(path("src/new.rs")).unwrap();
+        assert!(sources.have_changed());
+        assert!(!sources.have_changed());
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("client.wasm");
+        fs::write(&file, "a").unwrap();
+        let sources = Sources::of(&file);
+        fs::remove_file(&file).unwrap();
+        assert!(sources.have_changed());
+        fs::write(&file, "a").unwrap();
+        assert!(sources.have_changed());
+    }
+}
