@@ -1,12 +1,14 @@
 //! `oneflight new` and `oneflight componentize`: clients that are made in other languages.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
-use oneflight_tests::artifacts;
-use oneflight_tests::failsafe;
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{oneflight, run};
+use oneflight_tests::process::{Service, oneflight, run};
+use oneflight_tests::{artifacts, failsafe};
+
+use crate::typed::{post, text};
 
 /// Runs a command in a folder.
 async fn run_in(folder: &Path, args: &[&str]) -> Output {
@@ -195,4 +197,57 @@ async fn what_cannot_become_a_component_is_refused_with_the_reason() {
         );
     }
     assert!(!folder.names().contains(&"made.wasm".to_owned()));
+}
+
+/// The core module whose function `next` adds `step`.
+fn adding(step: u32) -> Vec<u8> {
+    let step = format!("i32.const {step}");
+    wat::parse_str(MODULE.replace("i32.const 1", &step)).unwrap()
+}
+
+#[tokio::test]
+async fn dev_builds_and_reloads_what_changes_and_keeps_what_it_has_when_a_build_fails() {
+    let folder = Folder::new();
+    folder.write("core.wasm", &adding(1));
+    folder.write("world.wit", WIT.as_bytes());
+    folder.write(".gitignore", b"client.wasm\n");
+    let program = oneflight(&[]);
+    let program = program.as_std().get_program().to_str().unwrap();
+    let build = folder.write(
+        "build.sh",
+        format!(
+            "#!/bin/sh\nset -e\ncd \"$(dirname \"$0\")\"\n\
+             '{program}' componentize core.wasm --wit world.wit --world plain --output client.wasm\n"
+        )
+        .as_bytes(),
+    );
+    std::fs::set_permissions(build, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let dev =
+        Service::start_dev(&[path, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).await;
+    let next = async || {
+        let answer = post(dev.address, "/v1/default/next", r#"{"n":40}"#).await;
+        text(&answer).to_owned()
+    };
+    dev.ready().await;
+    assert_eq!(next().await, "41");
+    folder.write("core.wasm", &adding(2));
+    dev.logged("reloaded clients=1").await;
+    assert_eq!(next().await, "42");
+    folder.write("core.wasm", b"not a module");
+    dev.logged("the build failed").await;
+    assert_eq!(next().await, "42");
+    dev.terminate();
+    let (code, log) = dev.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn dev_refuses_a_folder_that_it_cannot_build() {
+    let folder = Folder::new();
+    let path = folder.path().to_str().unwrap();
+    let refused = run(&["dev", path]).await;
+    let message = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains("expected a file build.sh in"), "{message}");
 }

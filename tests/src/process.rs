@@ -241,6 +241,15 @@ impl Service {
         Self::spawn(command, Some(folder)).await
     }
 
+    /// Starts `oneflight dev ARGS`, and waits until its service listens. `args` set the public and the admin address.
+    ///
+    /// # Panics
+    ///
+    /// When it exits instead.
+    pub async fn start_dev(args: &[&str]) -> Self {
+        Self::spawn(oneflight(&[&["dev"], args].concat()), None).await
+    }
+
     async fn spawn(mut command: Command, folder: Option<Folder>) -> Self {
         let mut process = command.stderr(Stdio::piped()).spawn().expect("a process");
         let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();

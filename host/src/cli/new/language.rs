@@ -76,7 +76,7 @@ impl Language {
     /// What is not kept in a repository.
     pub(super) fn ignored(self) -> &'static str {
         match self {
-            Self::Rust => "/client.wasm\n/target/\n",
+            Self::Rust => "/client.wasm\n/src/bindings.rs\n/target/\n",
             Self::Js => "/client.wasm\n/node_modules/\n",
             Self::Ts => "/build/\n/client.wasm\n/node_modules/\n",
             Self::Python => "/.venv/\n/client.wasm\n__pycache__/\n",
