@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<(), Box<dyn Error>> {
-    let (second_client_by, built_with) = match guest_build::cargo_component_version() {
+    let (by_component, built_with) = match guest_build::cargo_component_version() {
         Some(version) => (Tool::CargoComponent, format!("cargo component {version}")),
         None => (Tool::Cargo, "cargo".to_owned()),
     };
@@ -39,7 +39,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         ("misbehaving", Tool::Cargo),
         ("naive", Tool::Cargo),
         ("orders", Tool::Cargo),
-        ("second-client", second_client_by),
+        ("readme-client", by_component),
+        ("second-client", by_component),
         ("typed", Tool::Cargo),
     ];
     every_guest_is_listed(

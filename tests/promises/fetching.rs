@@ -350,3 +350,50 @@ async fn a_client_that_does_not_call_fetch_does_not_import_it() {
     let misbehaving = std::fs::read(artifacts::MISBEHAVING).unwrap();
     assert!(imports(&misbehaving));
 }
+
+#[tokio::test]
+async fn the_client_of_the_readme_keeps_keys_apart_from_its_url_and_names_each_failure() {
+    let readme = include_str!("../../README.md");
+    let client = include_str!("../guests/readme-client/src/lib.rs");
+    assert!(readme.contains(&client.replace("#[rustfmt::skip]\n", "")));
+    for (key, path) in [
+        ("7", "7"),
+        ("../admin/delete?all=1", "%2E%2E%2Fadmin%2Fdelete%3Fall%3D1"),
+        ("a b#c%2e\u{fc}", "a%20b%23c%252e%C3%BC"),
+    ] {
+        let upstream = Upstream::start(Answer::Body("{}".into())).await;
+        let base_url = format!("{}/items", upstream.origin());
+        let settings = reaching(&upstream).env("BASE_URL", &base_url);
+        let subject = Subject::load(artifacts::README_CLIENT, settings).await;
+        let answer = subject.ask(key).await.unwrap();
+        assert_eq!(answer, format!(r#"[{{"id":"{key}","body":{{}}}}]"#));
+        let head = &upstream.heads()[0];
+        assert!(
+            head.starts_with(&format!("GET /items/{path} HTTP/1.1\r\n")),
+            "{head}"
+        );
+        for key in ["", ".", ".."] {
+            assert_eq!(subject.ask(key).await, Err("invalid-key"));
+        }
+        assert_eq!(upstream.requests(), 1);
+    }
+    for (answer, code) in [
+        (Answer::Status(404, ""), "not-found"),
+        (Answer::Status(429, "retry-after: 7\r\n"), "rate-limited"),
+        (Answer::Status(503, ""), "upstream-status"),
+        (Answer::Body("<html>".into()), "upstream-malformed"),
+        (
+            Answer::Bytes("", b"\"\xff\"".to_vec()),
+            "upstream-malformed",
+        ),
+        (Answer::BrokenBody, "upstream-unavailable"),
+    ] {
+        let upstream = Upstream::start(answer.clone()).await;
+        let settings = reaching(&upstream).env("BASE_URL", &upstream.origin());
+        let subject = Subject::load(artifacts::README_CLIENT, settings).await;
+        assert_eq!(subject.ask("1").await, Err(code), "{answer:?}");
+    }
+    let nowhere = settings().env("BASE_URL", "http://denied.example");
+    let subject = Subject::load(artifacts::README_CLIENT, nowhere).await;
+    assert_eq!(subject.ask("1").await, Err("upstream-denied"));
+}

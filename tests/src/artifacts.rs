@@ -10,7 +10,10 @@ pub const NAIVE: &str = env!("NAIVE_COMPONENT");
 /// `tests/guests/second-client`.
 pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");
 
-/// What built [`SECOND_CLIENT`]: `cargo component` and its version where it is installed, or `cargo`.
+/// The client in Rust of the README: `tests/guests/readme-client`.
+pub const README_CLIENT: &str = env!("README_CLIENT_COMPONENT");
+
+/// What built [`SECOND_CLIENT`] and [`README_CLIENT`]: `cargo component` and its version where it is installed, or `cargo`.
 pub const SECOND_CLIENT_BUILT_WITH: &str = env!("SECOND_CLIENT_BUILT_WITH");
 
 /// A client with an interface of its own, `acme:orders/orders`: `tests/guests/orders`.
