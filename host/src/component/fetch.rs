@@ -3,6 +3,9 @@
 //! A request is sent by the same [`HttpHooks`](super::http_hooks::HttpHooks) as one of wasi:http, so every rule and limit
 //! applies alike. What differs is that the host collects the response. It does so in the task of the guest, so the work
 //! counts as the guest's processor time, and what it holds meanwhile counts as the guest's memory.
+//!
+//! A request is sent in a task of its own, as one of wasi:http is: a guest whose client computes much waits for its turns,
+//! and a connection that is opened in its task would wait with it, until it times out.
 
 mod buffers;
 mod request;
@@ -12,8 +15,10 @@ use std::sync::Arc;
 
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tracing::Instrument;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
+use wasmtime_wasi::runtime::spawn;
 use wasmtime_wasi_http::Error;
 
 pub(super) use self::buffers::FetchBuffers;
@@ -65,6 +70,7 @@ async fn fetch(
     let request = request.map(|body| RequestBody::new(body, &mut uploads));
     let sending = state.hooks().send(request, None);
     state.set_fetch(FetchBuffers::open(sent_bytes))?;
+    let sending = spawn(sending.in_current_span());
     let (head, body) = match sending.await {
         // The body is read without a pause, so it ends at its deadline by itself.
         Ok((response, _expiry)) => response.into_parts(),

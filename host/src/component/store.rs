@@ -58,7 +58,9 @@ impl StoreState {
     /// Measures what the host holds for the guest.
     pub(super) fn measure(&mut self) -> Result<(), MemoryExceeded> {
         let open = self.hooks.context().open();
-        let held = held_for(&mut self.table, open, &self.limits) + self.fetch.held();
+        let held = held_for(&mut self.table, open, &self.limits);
+        // An upstream may announce any length.
+        let held = held.saturating_add(self.fetch.held());
         let set = self.memory.set_host(held);
         // The error ends the flight, and is logged then.
         set.inspect_err(|exceeded| {
