@@ -564,12 +564,16 @@ async fn a_response_counts_as_memory_of_its_guest_until_the_guest_has_it() {
 // fault 114
 #[tokio::test]
 async fn a_response_that_an_upstream_announces_counts_before_it_has_arrived() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\nx";
-    let upstream = Upstream::start(Answer::Raw(head)).await;
-    let subject = Subject::misbehaving(limited(&upstream)).await;
-    let ended = subject.ask(format!("fetch:{}", upstream.origin())).await;
-    assert_eq!((ended, reached(&subject)), (Err("guest-trap"), 1));
-    upstream.closed(1).await;
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551000\r\n\r\nx",
+    ] {
+        let upstream = Upstream::start(Answer::Raw(head)).await;
+        let subject = Subject::misbehaving(limited(&upstream)).await;
+        let ended = subject.ask(format!("fetch:{}", upstream.origin())).await;
+        assert_eq!((ended, reached(&subject)), (Err("guest-trap"), 1), "{head}");
+        upstream.closed(1).await;
+    }
 }
 
 // fault 114
