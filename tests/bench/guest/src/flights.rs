@@ -23,15 +23,21 @@ const FLIGHT_LIMIT: Duration = Duration::from_secs(60);
 const NATIVE: &str = "native";
 const REUSED: &str = "reused instance";
 const FRESH: &str = "fresh instance";
+const OTHER_REUSED: &str = "other client, reused instance";
+const OTHER_FRESH: &str = "other client, fresh instance";
 
-/// The built-in client, with its decorators and without.
+/// A client, with its decorators and without.
 struct Guest {
     client: Arc<Stack<ComponentClient>>,
     component: Arc<Unshared<ComponentClient>>,
 }
 
 impl Guest {
-    async fn load(address: SocketAddr, instances: Instances) -> anyhow::Result<Self> {
+    async fn load(
+        binary: &[u8],
+        address: SocketAddr,
+        instances: Instances,
+    ) -> anyhow::Result<Self> {
         let limits = Limits {
             max_cpu_time: FLIGHT_LIMIT,
             ..Limits::default().with_flight_timeout(FLIGHT_LIMIT)
@@ -45,7 +51,7 @@ impl Guest {
             limits,
             ..settings
         };
-        let component = ComponentClient::load(&engine, BUILTIN, settings).await?;
+        let component = ComponentClient::load(&engine, binary, settings).await?;
         let metrics = ClientMetrics::default();
         let client = Stack::new(component.clone(), component.settings(), metrics);
         Ok(Self {
@@ -55,28 +61,43 @@ impl Guest {
     }
 }
 
-/// Measures all of them in turns.
+/// Measures all of them in turns, and another client `beside` them if there is one.
 pub(crate) fn run(
     runtime: &Runtime,
     effort: &Effort,
     address: SocketAddr,
+    beside: Option<&[u8]>,
 ) -> anyhow::Result<(Vec<Group>, Vec<Mark>)> {
     let native = Arc::new(Unshared::new(Native::new(&upstream::immediate_url(
         address,
     ))));
-    let reused = runtime.block_on(Guest::load(address, Instances::REUSED))?;
-    let fresh = runtime.block_on(Guest::load(address, Instances::Fresh))?;
+    let load = |binary, instances| runtime.block_on(Guest::load(binary, address, instances));
+    let reused = load(BUILTIN, Instances::REUSED)?;
+    let fresh = load(BUILTIN, Instances::Fresh)?;
+    let other = match beside {
+        Some(binary) => Some((
+            load(binary, Instances::REUSED)?,
+            load(binary, Instances::Fresh)?,
+        )),
+        None => None,
+    };
     let turn = Turn {
         runtime,
         length: effort.turn,
     };
     let (mut groups, mut marks) = (Vec::new(), Vec::new());
     for at_once in [1, 32, 256] {
-        let participants = [
+        let mut participants = vec![
             turn.participant(NATIVE, at_once, &native, ItemsCaller),
             turn.participant(REUSED, at_once, &reused.client, ItemsCaller),
             turn.participant(FRESH, at_once, &fresh.client, ItemsCaller),
         ];
+        if let Some((reused, fresh)) = &other {
+            participants.extend([
+                turn.participant(OTHER_REUSED, at_once, &reused.client, ItemsCaller),
+                turn.participant(OTHER_FRESH, at_once, &fresh.client, ItemsCaller),
+            ]);
+        }
         let rounds = in_turns(effort.rounds, &participants)?;
         let aim = format!(
             "{at_once} at once: a reused instance takes at most twice the time of a native request"
@@ -96,10 +117,16 @@ pub(crate) fn run(
             absent: None,
         });
     }
-    let participants = [
+    let mut participants = vec![
         turn.participant(REUSED, 1, &reused.component, InvalidKeyCaller),
         turn.participant(FRESH, 1, &fresh.component, InvalidKeyCaller),
     ];
+    if let Some((reused, fresh)) = &other {
+        participants.extend([
+            turn.participant(OTHER_REUSED, 1, &reused.component, InvalidKeyCaller),
+            turn.participant(OTHER_FRESH, 1, &fresh.component, InvalidKeyCaller),
+        ]);
+    }
     let rounds = in_turns(effort.rounds, &participants)?;
     groups.push(Group {
         name: "a call without a request".to_owned(),

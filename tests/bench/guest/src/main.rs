@@ -21,6 +21,7 @@ mod servers;
 mod typed;
 mod upstream;
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,6 +46,9 @@ struct Arguments {
     /// The wasmtime to compare with, of the release that the host is built with.
     #[arg(long, value_name = "PROGRAM", default_value = "wasmtime")]
     wasmtime: PathBuf,
+    /// Another component with the settings of the built-in client, to measure beside it.
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// Measure typed functions only.
     #[arg(long)]
     typed: bool,
@@ -91,7 +95,11 @@ fn main() -> anyhow::Result<()> {
     let (_upstream, address) = runtime.block_on(upstream)?;
     // To stderr, because a program may read the standard output.
     eprintln!("measuring flights");
-    let (mut groups, mut marks) = flights::run(&runtime, &effort, address)?;
+    let beside = arguments.beside.as_ref().map(fs::read).transpose()?;
+    let (mut groups, mut marks) = flights::run(&runtime, &effort, address, beside.as_deref())?;
+    if beside.is_some() {
+        return print(&arguments, &groups, marks);
+    }
     eprintln!("measuring typed functions");
     let (typed, of_typed) = typed::run(&effort)?;
     groups.extend(typed);
