@@ -52,6 +52,21 @@ async fn the_built_in_client_passes_with_the_key_in_the_query_and_in_the_path() 
     }
 }
 
+#[tokio::test]
+async fn the_client_in_rust_of_the_readme_passes() {
+    let output = run(&[
+        "test",
+        artifacts::README_CLIENT,
+        "--set",
+        "BASE_URL={upstream}/items",
+        "--json",
+    ])
+    .await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = report(&output);
+    assert_eq!(ids(&report, "fail"), set(&[]), "{report}");
+}
+
 // fault 124
 #[tokio::test]
 async fn a_client_with_the_mistakes_of_a_first_attempt_fails_where_it_has_them() {
