@@ -25,6 +25,7 @@ mod request;
 mod request_body;
 mod resolve;
 mod sender;
+mod settings_ack;
 mod timeouts;
 mod tls;
 mod upload;

@@ -41,7 +41,7 @@ const EVENTS: [Event; 8] = {
     ]
 };
 
-// fault 60, 61, 128
+// fault 60, 61, 128, 131
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_fails_while_nginx_reloads_and_restarts_under_load() {
     let identity = Identity::new(&["127.0.0.1"]);

@@ -1,10 +1,13 @@
 //! Requests that the upstream provably did not process: one more attempt, over a new connection, and never a third.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use oneflight::upstream::{Roots, UpstreamPolicy};
 use oneflight::{Limits, Settings};
-use oneflight_tests::frames::{CANCEL, ENHANCE_YOUR_CALM, Frames, NO_ERROR, REFUSED_STREAM, Reply};
+use oneflight_tests::frames::{
+    CANCEL, ENHANCE_YOUR_CALM, Frames, Leave, NO_ERROR, REFUSED_STREAM, Reply,
+};
 use oneflight_tests::tls::Identity;
 use oneflight_tests::upstream::{Answer, Upstream};
 use oneflight_tests::{LIMIT, Subject, fast_forward, patient, reaching, settings, tasks};
@@ -184,6 +187,49 @@ async fn over_http2_no_other_request_is_repeated() {
         assert_eq!((requests, connections), (2, 1), "{reply:?} {key}");
         assert_eq!(resent, 0.0, "{reply:?} {key}");
         assert!(result.is_err(), "{reply:?} {key}");
+    }
+}
+
+/// What a second call meets over HTTP/2 if its connection ends by GOAWAY, and so do the next `count` before they take
+/// requests.
+async fn second_after_leaving(
+    count: usize,
+    how: Leave,
+    connect_retry_timeout: Duration,
+) -> (usize, usize, f64, Result<(), &'static str>) {
+    let identity = Identity::new(&["127.0.0.1"]);
+    let replies = [Reply::Items, Reply::GoAwayBefore(NO_ERROR), Reply::Items];
+    let upstream = Frames::start(&identity, replies).await;
+    upstream.leave(2..2 + count, how);
+    let before = tasks();
+    let limits = Limits {
+        connect_retry_timeout,
+        ..patient()
+    };
+    let subject = trusting(&identity, &upstream, limits).await;
+    let result = ask_twice(&subject, &upstream.origin(), "need:").await;
+    let resent = subject.counted(RESENT);
+    subject.gone(before).await;
+    let (connections, requests) = upstream.seen();
+    (requests, connections, resent, result)
+}
+
+// fault 131
+// An upstream that shuts down ends connections that it has just accepted, too.
+#[tokio::test]
+async fn a_second_attempt_is_sent_over_a_connection_whose_upstream_takes_requests() {
+    let long = Duration::from_secs(3_600);
+    for how in [Leave::GoAway, Leave::AckAndGoAway, Leave::Close] {
+        for count in [0, 1, 4] {
+            let seen = second_after_leaving(count, how, long).await;
+            assert_eq!(seen, (3, 2 + count, 1.0, Ok(())), "{how:?} {count}");
+        }
+        // Nothing of the request was sent more than once.
+        let failed = Err("upstream-unavailable");
+        let seen = second_after_leaving(9, how, long).await;
+        assert_eq!(seen, (2, 6, 1.0, failed), "{how:?}");
+        let seen = second_after_leaving(9, how, Duration::ZERO).await;
+        assert_eq!(seen, (2, 2, 1.0, failed), "{how:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +34,17 @@ pub enum Reply {
     Close,
 }
 
+/// How a server that shuts down ends a connection that it has just accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// GOAWAY instead of the acknowledgement of the client's settings.
+    GoAway,
+    /// The acknowledgement and GOAWAY in one write.
+    AckAndGoAway,
+    /// The end of the connection.
+    Close,
+}
+
 /// `NO_ERROR`.
 pub const NO_ERROR: u32 = 0;
 /// `REFUSED_STREAM`.
@@ -55,6 +67,7 @@ struct Seen {
     replies: VecDeque<Reply>,
     connections: usize,
     requests: usize,
+    leave: Option<(Range<usize>, Leave)>,
 }
 
 impl Frames {
@@ -105,6 +118,11 @@ impl Frames {
             seen,
             accepting: accepting.abort_handle(),
         }
+    }
+
+    /// Lets it end the connections with these numbers, the first of which is 1, before it takes requests over them.
+    pub fn leave(&self, connections: Range<usize>, how: Leave) {
+        lock(&self.seen).leave = Some((connections, how));
     }
 
     /// `https://127.0.0.1:PORT`.
@@ -161,7 +179,12 @@ async fn converse(
     max_streams: u32,
     seen: &Mutex<Seen>,
 ) -> std::io::Result<()> {
-    lock(seen).connections += 1;
+    let leave = {
+        let mut seen = lock(seen);
+        seen.connections += 1;
+        let leaves = seen.leave.as_ref();
+        leaves.and_then(|(which, how)| which.contains(&seen.connections).then_some(*how))
+    };
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await?;
     // SETTINGS_MAX_CONCURRENT_STREAMS.
@@ -178,6 +201,18 @@ async fn converse(
         let mut payload = vec![0; length as usize];
         stream.read_exact(&mut payload).await?;
         match kind {
+            SETTINGS if flags & ACK == 0 && leave.is_some() => {
+                let goaway = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                let ack = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
+                match leave {
+                    Some(Leave::GoAway) => stream.write_all(&goaway).await?,
+                    Some(Leave::AckAndGoAway) => {
+                        stream.write_all(&[&ack[..], &goaway].concat()).await?;
+                    }
+                    _ => {}
+                }
+                return stream.shutdown().await;
+            }
             SETTINGS if flags & ACK == 0 => frame(&mut stream, SETTINGS, ACK, 0, &[]).await?,
             HEADERS => {
                 let reply = next(seen);

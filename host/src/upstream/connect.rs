@@ -46,6 +46,8 @@ pub(super) struct Connector {
     retry: Arc<ConnectRetry>,
     timeout: Duration,
     max_age: Duration,
+    /// Whether a connection is used only once the upstream takes requests.
+    waits_until_ready: bool,
     policy: Arc<UpstreamPolicy>,
 }
 
@@ -71,7 +73,16 @@ impl Connector {
             retry: Arc::new(ConnectRetry::new(limits)),
             timeout: limits.connect_timeout,
             max_age: limits.max_connection_age,
+            waits_until_ready: false,
             policy,
+        }
+    }
+
+    /// The same connector, with the same permits, whose connections are used only once the upstream takes requests.
+    pub(super) fn when_ready(&self) -> Self {
+        Self {
+            waits_until_ready: true,
+            ..self.clone()
         }
     }
 
@@ -101,7 +112,11 @@ impl Connector {
         let (inner, was_retried) = self.retry.connect(&uri, dial).await?;
         let record = ConnectionRecord::new(self.max_age, was_retried);
         let connection = UpstreamConnection::new(inner, reuse, form, record, permit);
-        Ok(TokioIo::new(connection))
+        Ok(TokioIo::new(if self.waits_until_ready {
+            connection.when_ready()
+        } else {
+            connection
+        }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::proxy::{Proxy, proxy_of};
+use super::settings_ack::{AckOutcome, SettingsAck};
 
 /// A connection, with its permit.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct UpstreamConnection {
     reuse: ConnectionReuse,
     form: RequestForm,
     record: Arc<ConnectionRecord>,
+    /// What is read first, over HTTP/2, if the connection is to be [ready](Self::when_ready) before it is used.
+    settings_ack: Option<SettingsAck>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -69,6 +72,8 @@ pub(super) struct ConnectionRecord {
     expires: Instant,
     /// Whether it took more than one attempt to open it; cleared by its first request.
     was_retried: AtomicBool,
+    /// Set if the connection has ended before it was [ready](UpstreamConnection::when_ready).
+    was_never_ready: AtomicBool,
     /// Set by the first read.
     has_answered: AtomicBool,
     /// Set by every write, cleared by every read.
@@ -91,8 +96,17 @@ impl UpstreamConnection {
             reuse,
             form,
             record: Arc::new(record),
+            settings_ack: None,
             _permit: permit,
         }
+    }
+
+    /// The same connection, which sends no request over HTTP/2 before the upstream takes requests. The client of HTTP/2
+    /// must open no stream before it has read the upstream's SETTINGS.
+    pub(super) fn when_ready(mut self) -> Self {
+        let is_http2 = self.inner.connected().is_negotiated_h2();
+        self.settings_ack = is_http2.then(SettingsAck::default);
+        self
     }
 
     #[cfg(test)]
@@ -130,6 +144,13 @@ pub(super) fn was_retried(connection: &CaptureConnection) -> bool {
     record.is_some_and(|record| record.was_retried.swap(false, Ordering::Relaxed))
 }
 
+/// Whether the connection of a request has ended before anything of a request was sent over it.
+pub(super) fn was_never_ready(connection: &CaptureConnection) -> bool {
+    let connected = connection.connection_metadata();
+    let record = connected.as_ref().and_then(ConnectionRecord::of);
+    record.is_some_and(|record| record.was_never_ready.load(Ordering::Relaxed))
+}
+
 impl ConnectionRecord {
     /// The record of a connection that was just opened. Its age is limited to between three quarters of `max_age` and
     /// all of it, by chance, so that connections that were opened together are not replaced together.
@@ -141,6 +162,7 @@ impl ConnectionRecord {
         Self {
             expires: now + max_age.saturating_sub(earlier),
             was_retried: AtomicBool::new(was_retried),
+            was_never_ready: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
             awaits_answer: AtomicBool::new(false),
             has_split: AtomicBool::new(false),
@@ -195,6 +217,24 @@ impl AsyncRead for UpstreamConnection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        let Self {
+            inner,
+            settings_ack,
+            record,
+            ..
+        } = &mut *self;
+        if let Some(ack) = settings_ack {
+            if ready!(ack.poll(Pin::new(inner), cx)) == AckOutcome::Ended {
+                record.was_never_ready.store(true, Ordering::Relaxed);
+            }
+            if ack.take(buffer) {
+                *settings_ack = None;
+            }
+            if buffer.filled().len() > before {
+                record.read();
+                return Poll::Ready(Ok(()));
+            }
+        }
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.record.read();

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::{ConnectionRecord, retire_if_old, was_retried};
+use super::connection::{ConnectionRecord, retire_if_old, was_never_ready, was_retried};
 use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectFailure, RequestFailure, causes, is_closed_by_peer};
 use super::interim::InterimResponses;
@@ -33,6 +33,10 @@ use crate::model::Limits;
 /// The flow-control window of one HTTP/2 stream, in bytes: 256 KiB. A connection's window is that of all its streams
 /// together, so a guest that does not read its response stalls no other.
 const STREAM_WINDOW: u32 = 256 << 10;
+
+/// How many connections for one second attempt may end before they take requests. An upstream with several processes
+/// that shut down one after the other may end two or three.
+const MAX_RECONNECTS: usize = 4;
 
 /// The maximum size of what waits to be sent on one HTTP/2 stream, in bytes: 64 KiB.
 const SEND_BUFFER: usize = 64 << 10;
@@ -53,6 +57,8 @@ pub(super) struct Sender {
     unpooled: Client<Connector, RequestBody>,
     /// One permit per request in flight, so per connection in use.
     permits: Arc<Semaphore>,
+    /// How many connections for a second attempt may end before they take requests.
+    max_reconnects: usize,
     max_interim_responses: usize,
 }
 
@@ -60,8 +66,21 @@ impl Sender {
     pub(super) fn new(connector: &Connector, limits: &Limits) -> Self {
         let max_requests = max_requests_in_flight(limits);
         Self {
-            pooled: client(connector, limits, max_requests),
-            unpooled: client(connector, limits, 0),
+            pooled: client(limits)
+                .pool_max_idle_per_host(max_requests)
+                // Until the upstream's settings have arrived, its limit on streams is not known, and it refuses those
+                // above.
+                .http2_initial_max_send_streams(1)
+                .build(connector.clone()),
+            unpooled: client(limits)
+                .pool_max_idle_per_host(0)
+                .http2_initial_max_send_streams(0)
+                .build(connector.when_ready()),
+            max_reconnects: if limits.connect_retry_timeout.is_zero() {
+                0
+            } else {
+                MAX_RECONNECTS
+            },
             permits: Arc::new(Semaphore::new(max_requests)),
             max_interim_responses: limits.max_interim_responses,
         }
@@ -100,11 +119,22 @@ impl Sender {
             return Err(RequestFailure::no_response(&error));
         };
         guard.resent(&why);
-        let (request, due) = (replay.into_request(), timeouts.connection_due());
-        let second = self.attempt(&self.unpooled, request, upload, timeouts, due, guard);
-        second
-            .await?
-            .map_err(|(error, _)| RequestFailure::no_response(&error))
+        let (due, mut reconnects) = (timeouts.connection_due(), 0);
+        loop {
+            let request = replay.request();
+            let second = self.attempt(&self.unpooled, request, upload, timeouts, due, guard);
+            match second.await? {
+                Ok(response) => return Ok(response),
+                // Nothing of the request was sent, so this is no attempt, as if the connection had been refused.
+                Err((_, connection))
+                    if reconnects < self.max_reconnects && was_never_ready(&connection) =>
+                {
+                    reconnects += 1;
+                    guard.connect_retried();
+                }
+                Err((error, _)) => return Err(RequestFailure::no_response(&error)),
+            }
+        }
     }
 
     /// Sends `request` over a connection of `client`, which it must have when it is `due`. The inner error is that of the
@@ -149,17 +179,13 @@ impl Sender {
     }
 }
 
-fn client(
-    connector: &Connector,
-    limits: &Limits,
-    max_idle: usize,
-) -> Client<Connector, RequestBody> {
+fn client(limits: &Limits) -> legacy::Builder {
     let streams = u32::try_from(max_requests_in_flight(limits)).unwrap_or(u32::MAX);
-    Client::builder(ConnectionTasks)
+    let mut builder = Client::builder(ConnectionTasks);
+    builder
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits.idle_timeout)
-        .pool_max_idle_per_host(max_idle)
         .http1_max_buf_size(limits.max_header_bytes.max(8 << 10))
         // Above the limit that is checked on the arrival of the header section, so that one just over it is reported
         // by its number of lines. hyper allocates room for as many.
@@ -174,13 +200,11 @@ fn client(
         .http2_initial_connection_window_size(
             STREAM_WINDOW.saturating_mul(streams).min((1 << 31) - 1),
         )
-        // Until the upstream's settings have arrived, its limit on streams is not known, and it refuses those above.
-        .http2_initial_max_send_streams(1)
         // A request that times out leaves its connection in the pool. Pings find a connection that has gone dead,
         // which would otherwise fail every request after it.
         .http2_keep_alive_interval(limits.connect_timeout)
-        .http2_keep_alive_timeout(limits.connect_timeout)
-        .build(connector.clone())
+        .http2_keep_alive_timeout(limits.connect_timeout);
+    builder
 }
 
 /// Why there was no connection for a request.
@@ -208,8 +232,8 @@ impl Replay {
         Some(Self { method, head })
     }
 
-    fn into_request(self) -> Request<RequestBody> {
-        self.head.map(|()| RequestBody::empty())
+    fn request(&self) -> Request<RequestBody> {
+        self.head.clone().map(|()| RequestBody::empty())
     }
 }
 
@@ -233,8 +257,8 @@ enum Unprocessed {
 
 impl Unprocessed {
     fn of(error: &legacy::Error, connection: &CaptureConnection, method: &Method) -> Option<Self> {
-        // Another request was to open an HTTP/2 connection for this one, too, and was dropped.
-        if error.is_connect() && connect_failure(error).is_none() {
+        // Another request was to open an HTTP/2 connection for this one, too, and was dropped or failed.
+        if connect_failure(error).is_none() && connection.connection_metadata().is_none() {
             return Some(Self::NotSent);
         }
         let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
