@@ -45,6 +45,8 @@ pub struct FlightContext(Arc<ContextState>);
 struct ContextState {
     /// Incremented when a request begins, decremented when its guard is dropped.
     open: AtomicUsize,
+    /// The open requests that wait for one of the client's connections.
+    waiting: AtomicUsize,
     /// Failed requests so far.
     failures: AtomicUsize,
     newest: Mutex<Newest>,
@@ -136,6 +138,11 @@ impl FlightContext {
     /// Whether any request is open.
     pub(crate) fn any_open(&self) -> bool {
         self.open() > 0
+    }
+
+    /// Whether any request waits for one of the client's connections.
+    pub(crate) fn any_waiting(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// The number of open requests.
@@ -269,6 +276,13 @@ impl RequestGuard {
         self.span.get_or_init(open);
     }
 
+    /// Counts the request as one that waits for a connection, until the value is dropped.
+    pub(crate) fn wait_for_connection(&self) -> WaitingRequest<'_> {
+        let waiting = &self.context.0.waiting;
+        waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingRequest(waiting)
+    }
+
     /// Keeps the client's permit for this request until the request ends.
     pub(crate) fn hold(&self, permit: OwnedSemaphorePermit) {
         drop(self.permit.set(permit));
@@ -393,6 +407,15 @@ impl Drop for RequestGuard {
     fn drop(&mut self) {
         add(&self.context.0.upstream, self.began.elapsed());
         self.context.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that waits for one of the client's connections, until it is dropped.
+pub(crate) struct WaitingRequest<'a>(&'a AtomicUsize);
+
+impl Drop for WaitingRequest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

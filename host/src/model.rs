@@ -36,4 +36,5 @@ pub use self::sharing::Sharing;
 pub use self::usage::Usage;
 
 pub(crate) use self::error::to_raise;
+pub(crate) use self::limits::MAX_CONNECTIONS;
 pub(crate) use self::setting::limits;

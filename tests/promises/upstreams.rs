@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::upstream::{Roots, UpstreamPolicy};
-use oneflight::{Client, Limits, Settings};
+use oneflight::{Call, Client, ClientError, Limits, Settings};
 use oneflight_tests::names::{Lookup, Script};
 use oneflight_tests::process::{oneflight, run};
 use oneflight_tests::tls::{Event, Http2, Identity};
@@ -770,6 +770,39 @@ async fn a_client_has_no_more_connections_in_use_than_it_may() {
     let answers = asking.await.unwrap().unwrap();
     assert_eq!(answers.matches(r#""status":200"#).count(), 40, "{answers}");
     subject.settled().await;
+}
+
+// fault 132
+// It keeps the connections that it has, and waits for more.
+#[tokio::test]
+async fn a_flight_that_waits_for_a_connection_until_its_end_names_the_setting_to_raise() {
+    let limits = Limits {
+        max_connections: 4,
+        flight_timeout: LIMIT,
+        ..patient()
+    };
+    for (requests, setting) in [(4, "flight_timeout"), (5, "max_connections")] {
+        let upstream = Upstream::start(Answer::Held).await;
+        let limits = limits.clone();
+        let subject = Subject::misbehaving(Settings {
+            limits,
+            ..reaching(&upstream)
+        })
+        .await;
+        let key: Call = format!("together:{requests}:{}", upstream.origin()).into();
+        let mut asking = pin!(subject.client.call(key.into()));
+        tokio::select! {
+            _ = &mut asking => panic!("the upstream holds its answers"),
+            () = upstream.requested(4) => {}
+        }
+        let error = fast_forward(asking).await.result.unwrap_err();
+        assert_eq!(error, ClientError::UpstreamTimeout(Some(setting)));
+        assert!(
+            error.to_string().contains(&format!("raise {setting}")),
+            "{error}"
+        );
+        subject.connected(0).await;
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Execute;
 use crate::flight_context::FlightContext;
-use crate::model::{Call, ClientError, Functions, Generation, Limits, Outcome, Resource, Usage};
+use crate::model::{
+    Call, ClientError, Functions, Generation, Limits, MAX_CONNECTIONS, Outcome, Resource, Usage,
+};
 
 const FLIGHT_TIMEOUT: &str = "flight_timeout";
 
@@ -82,6 +84,9 @@ impl<E: Execute> Execute for WithLimits<E> {
         // counted. If it were dropped first, every timeout would be attributed to the guest.
         match timeout_at(opened + self.flight_timeout, &mut execution).await {
             Ok(result) => result,
+            Err(_) if context.any_waiting() => {
+                Err(ClientError::UpstreamTimeout(Some(MAX_CONNECTIONS)))
+            }
             Err(_) if context.any_open() => Err(ClientError::UpstreamTimeout(Some(FLIGHT_TIMEOUT))),
             Err(_) => Err(ClientError::GuestDeadline(FLIGHT_TIMEOUT)),
         }

@@ -36,7 +36,7 @@ pub enum ClientError {
     /// The head or the body of the upstream's response exceeds this setting.
     UpstreamResponseTooLarge(&'static str),
     /// An upstream request exceeded this setting; `None` for a timeout that the guest set. If the request was open at
-    /// the flight's deadline, it is `flight_timeout`.
+    /// the flight's deadline, it is `flight_timeout`. It is `max_connections` if a request had no connection by then.
     UpstreamTimeout(Option<&'static str>),
     /// The upstream limits the rate of requests.
     RateLimited {
@@ -197,6 +197,11 @@ impl fmt::Display for ClientError {
             Self::UpstreamResponseTooLarge(setting) => write!(
                 f,
                 "the upstream's response is larger than {setting}; request less, or raise {setting}"
+            ),
+            Self::UpstreamTimeout(Some(setting @ "max_connections")) => write!(
+                f,
+                "the flight waited too long for a connection, because {setting} are in use; request less at a time, or \
+                 raise {setting}"
             ),
             Self::UpstreamTimeout(setting) => {
                 f.write_str("the upstream took longer than ")?;

@@ -96,8 +96,9 @@ limits! {
         /// page by page, but not to scan an upstream on behalf of one caller.
         max_requests: usize = 100, at least 0;
         /// Maximum number of concurrent requests of all flights, and thus of connections in use. A request whose body is
-        /// open counts even if it was answered. The default is one for each execution. The same number of connections
-        /// may be idle or being opened in addition.
+        /// open counts even if it was answered. A flight that keeps its requests open while it begins others can wait for
+        /// flights that do the same, and ends at its timeouts. The default is one for each execution. The same number of
+        /// connections may be idle or being opened in addition.
         max_connections: usize = 128, at least 1;
         /// Maximum time that an idle connection is kept. Node and uvicorn close theirs after 5 s, load balancers after
         /// 60 s and more. The default is below all of these, so that they seldom close a connection that is about to
@@ -120,6 +121,9 @@ limits! {
         max_body_bytes: usize = 8 MiB, at least 0 B;
     }
 }
+
+/// The setting that is named when a request gets no connection.
+pub(crate) const MAX_CONNECTIONS: &str = "max_connections";
 
 impl Limits {
     /// The same limits with another [`flight_timeout`](Self::flight_timeout), and the timeouts that derive from it: a

@@ -15,7 +15,7 @@ use super::cut::CutReason;
 use super::denial::Denial;
 use super::proxy;
 use crate::flight_context::RequestGuard;
-use crate::model::{ClientError, to_raise};
+use crate::model::{ClientError, MAX_CONNECTIONS, to_raise};
 
 /// A failure on the host's side.
 #[derive(Debug)]
@@ -229,6 +229,19 @@ impl RequestFailure {
             code: ClientError::UpstreamDenied,
             error: Error::HttpRequestDenied,
             reason: denial.to_string(),
+        }
+    }
+
+    /// The failure of a request that got none of the client's connections in time.
+    pub(super) fn no_connection() -> Self {
+        let reason = format!(
+            "expected one of the client's connections in time, got none: {MAX_CONNECTIONS} are in use; send fewer \
+             requests at a time, or raise {MAX_CONNECTIONS}"
+        );
+        Self {
+            code: ClientError::UpstreamTimeout(Some(MAX_CONNECTIONS)),
+            error: Error::ConnectionTimeout,
+            reason,
         }
     }
 

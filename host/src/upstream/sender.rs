@@ -105,7 +105,9 @@ impl Sender {
                 guard.hold(permit);
             }
         };
+        let waiting = guard.wait_for_connection();
         timeouts.until_permitted(permitted, due).await?;
+        drop(waiting);
         let first = self.attempt(&self.pooled, request, upload, timeouts, due, guard);
         let (error, connection) = match first.await? {
             Ok(response) => return Ok(response),

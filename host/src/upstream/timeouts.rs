@@ -71,11 +71,10 @@ impl Timeouts {
         permit: impl Future<Output = ()>,
         due: Instant,
     ) -> Result<(), RequestFailure> {
-        let part = "the wait for one of the client's connections (max_connections)";
         match timeout_at(due, permit).await {
             // A request that times out now may pass on its permit in the same moment.
             Ok(()) if Instant::now() < due => Ok(()),
-            _ => Err(self.not_connected(part, due)),
+            _ => Err(RequestFailure::no_connection()),
         }
     }
 
@@ -94,12 +93,10 @@ impl Timeouts {
             }
         };
         let connected = timeout_at(due, connected).await;
-        connected.map_err(|_| self.not_connected("connecting", due))
-    }
-
-    fn not_connected(&self, part: &str, due: Instant) -> RequestFailure {
-        let setting = self.setting(due, self.settings.connect);
-        RequestFailure::timed_out(part, setting, Error::ConnectionTimeout)
+        connected.map_err(|_| {
+            let setting = self.setting(due, self.settings.connect);
+            RequestFailure::timed_out("connecting", setting, Error::ConnectionTimeout)
+        })
     }
 
     /// The outcome of `exchange`, which has a connection now, if its first byte arrives in time.
@@ -184,8 +181,7 @@ mod tests {
         assert_eq!(due, timeouts.deadline);
         let waiting = timeouts.until_permitted(pending(), due);
         let failure = waiting.await.unwrap_err().to_string();
-        let part = "the wait for one of the client's connections (max_connections) timed out";
-        assert!(failure.starts_with(part), "{failure}");
+        assert!(failure.ends_with("raise max_connections"), "{failure}");
         // It is passed on by a request that times out in the same moment.
         let late = timeouts.until_permitted(ready(()), due).await.unwrap_err();
         assert_eq!(late.to_string(), failure);
