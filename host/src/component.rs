@@ -44,6 +44,7 @@ mod fetch;
 mod host_memory;
 mod http_hooks;
 mod imports;
+mod initial_sizes;
 mod instance_pool;
 mod loader;
 mod max_memory;

@@ -64,6 +64,24 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             compiled(&wordy::exports(100, 90_000)),
             "bytes of declarations (types, imports, exports)",
         ),
+        (
+            "unknown import",
+            compiled(
+                r#"(component (import "acme:none/none@1.0.0" (instance (export "f" (func)))))"#,
+            ),
+            "acme:none/none@1.0.0",
+        ),
+        ("imports", compiled(&wordy::imports(900)), "acme:none/none0"),
+        (
+            "memory",
+            compiled(&wordy::with_sizes(1_025, 0, 50 << 20)),
+            "67174400 bytes of memory at its start, more than 67108864; raise max_memory_bytes",
+        ),
+        (
+            "table",
+            compiled(&wordy::with_sizes(1, 20_001, 50 << 20)),
+            "20001 elements of a table at its start, more than 20000; raise max_table_elements",
+        ),
         ("nested", wordy::nested(101), "components nested 101 deep"),
         (
             "deeply nested",

@@ -69,6 +69,27 @@ pub fn import_of_another_type() -> String {
     )
 }
 
+/// A component that imports this many interfaces that the host does not have.
+#[must_use]
+pub fn imports(count: usize) -> String {
+    let import =
+        |n: usize| format!(r#"(import "acme:none/none{n}" (instance (export "f" (func))))"#);
+    format!("(component {})", (0..count).map(import).collect::<String>())
+}
+
+/// A client with a memory of so many pages, a table of so many elements, and so many bytes of data, which it never uses.
+#[must_use]
+pub fn with_sizes(pages: usize, elements: usize, data: usize) -> String {
+    let code = CODE.replace(
+        "(memory (export \"memory\") 1)",
+        &format!(
+            "(memory (export \"memory\") {pages}) (table {elements} funcref) (data \"{}\")",
+            "d".repeat(data)
+        ),
+    );
+    client(&code, "")
+}
+
 /// Components within each other.
 #[must_use]
 pub fn nested(depth: usize) -> Vec<u8> {

@@ -17,6 +17,7 @@ use super::cpu_budget::CpuBudget;
 use super::engine::{Engine, ExecutionQuota, address_space_of, memories_of};
 use super::error::LoadError;
 use super::error_mapping::reason;
+use super::initial_sizes::check_initial_sizes;
 use super::max_memory::MaxMemory;
 use super::memory::TotalMemory;
 use super::report::ComponentReport;
@@ -69,6 +70,7 @@ impl<'e> Loader<'e> {
         let (bytes, limits) = (binary.len(), &settings.limits);
         // Before the component is compiled, so that a client without room is refused at once.
         let quota = self.engine.reserve(limits)?;
+        check_sizes(Arc::clone(&binary), limits.clone()).await?;
         let compiler = self.engine.compiler();
         let carried = Arc::clone(&binary);
         let carried = spawn_blocking(move || Ok(embedded_docs(&carried))).await?;
@@ -117,6 +119,11 @@ impl<'e> Loader<'e> {
             turns,
         })
     }
+}
+
+/// Reads the declarations of `binary`, so it blocks no thread of the runtime.
+async fn check_sizes(binary: Arc<[u8]>, limits: Limits) -> Result<(), LoadError> {
+    spawn_blocking(move || check_initial_sizes(&binary, &limits)).await
 }
 
 /// A component that is linked, and its engine.
