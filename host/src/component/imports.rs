@@ -2,7 +2,7 @@
 //!
 //! Those of wasi:http with which a guest gives the host something to hold are linked once more, around the implementation
 //! of `wasmtime-wasi-http`: afterwards what the host holds is measured, and the guest traps if that is too much. All other
-//! functions move or release what the host holds, or add a resource without content, which counts from the start of the
+//! functions move or release what the host holds, which is measured when it matters, or add a resource without content, which counts from the start of the
 //! instance ([`bytes_beside_memory`](super::memory::bytes_beside_memory)).
 
 use wasmtime::component::{ComponentNamedList, Lift, Linker, Lower, Resource};

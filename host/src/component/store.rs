@@ -41,6 +41,7 @@ impl StoreState {
     /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
         self.hooks.set_context(context);
+        self.measure_again();
         self.memory.begin();
     }
 
@@ -51,16 +52,13 @@ impl StoreState {
 
     /// Whether more than half of its memory or of its host resources is in use.
     pub(super) fn is_half_full(&mut self) -> bool {
-        self.release_fetched();
+        self.measure_again();
         self.memory.is_half_full() || self.table.iter_mut().count() > self.limits.max_resources / 2
     }
 
     /// Measures what the host holds for the guest.
     pub(super) fn measure(&mut self) -> Result<(), MemoryExceeded> {
-        let open = self.hooks.context().open();
-        let held = held_for(&mut self.table, open, &self.limits);
-        // An upstream may announce any length.
-        let held = held.saturating_add(self.fetch.held());
+        let held = self.held();
         let set = self.memory.set_host(held);
         // The error ends the flight, and is logged then.
         set.inspect_err(|exceeded| {
@@ -79,18 +77,35 @@ impl StoreState {
         self.measure()
     }
 
-    /// Measures again once the guest has its copy of what it fetched, which the host no longer holds.
-    fn release_fetched(&mut self) {
-        if self.fetch.is_released() {
-            self.fetch = FetchBuffers::default();
-            // If that is too much, the next measurement says so, too.
-            self.measure().ok();
-        }
+    /// Measures what the host still holds for the guest: what it releases is not measured at once. What it holds more is
+    /// measured when the guest gives it.
+    fn measure_again(&mut self) {
+        let held = self.held();
+        let _ = self.memory.set_host(held);
+    }
+
+    /// The bytes that the host holds for the guest.
+    fn held(&mut self) -> usize {
+        let open = self.hooks.context().open();
+        let held = held_for(&mut self.table, open, &self.limits);
+        // An upstream may announce any length.
+        held.saturating_add(self.fetch.held())
+    }
+
+    /// Grows the guest's memory by `grow`, if there is room for it now.
+    fn grow(
+        &mut self,
+        grow: impl Fn(&mut GuestMemory) -> Result<(), MemoryExceeded>,
+    ) -> Result<(), MemoryExceeded> {
+        grow(&mut self.memory).or_else(|_| {
+            self.measure_again();
+            grow(&mut self.memory)
+        })
     }
 
     /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
-        self.release_fetched();
+        self.measure_again();
         let has_room = self.memory.has_room(bytes);
         if !has_room {
             self.refuse_and_log(MemoryExceeded::Execution);
@@ -179,8 +194,8 @@ impl ResourceLimiter for StoreState {
         if !permits(maximum, desired) {
             return Ok(false);
         }
-        self.release_fetched();
-        let grows = self.memory.grow(desired.saturating_sub(current));
+        let bytes = desired.saturating_sub(current);
+        let grows = self.grow(|memory| memory.grow(bytes));
         Ok(self.grown(grows))
     }
 
@@ -193,8 +208,8 @@ impl ResourceLimiter for StoreState {
         if !permits(Some(self.limits.max_table_elements), desired) || !permits(maximum, desired) {
             return Ok(false);
         }
-        self.release_fetched();
-        let grows = self.memory.grow_table(desired.saturating_sub(current));
+        let elements = desired.saturating_sub(current);
+        let grows = self.grow(|memory| memory.grow_table(elements));
         Ok(self.grown(grows))
     }
 
@@ -237,7 +252,50 @@ impl WasiHttpView for StoreState {
 
 #[cfg(test)]
 mod tests {
-    use super::permits;
+    use wasmtime::component::Resource;
+    use wasmtime_wasi_http::FieldMap;
+    use wasmtime_wasi_http::p2::bindings::http::types::HostFields as _;
+
+    use super::*;
+    use crate::component::codegen::codegen_config;
+
+    // fault 133
+    #[test]
+    fn what_a_guest_has_released_is_room_for_its_memory_and_its_answer() {
+        const FIELDS: usize = 30 << 10;
+        let mut settings = Settings::new("test");
+        settings.limits.max_memory_bytes = 4 * FIELDS;
+        let total = Arc::new(TotalMemory::new(&settings.limits));
+        let upstream = Arc::new(Upstream::new(&settings.policy, &settings.limits));
+        let engine = Wasmtime::new(&codegen_config()).unwrap();
+        let context = FlightContext::default();
+        let mut store = new_store(&engine, &settings, &total, &upstream, &context).unwrap();
+        let state = store.data_mut();
+        let held = [(); 3].map(|()| hold(state, FIELDS));
+        assert!(!state.memory_growing(0, 2 * FIELDS, None).unwrap());
+        assert!(!state.has_room(2 * FIELDS) && state.is_half_full());
+        for held in held {
+            state.http().drop(held).unwrap();
+        }
+        assert!(state.memory_growing(0, 2 * FIELDS, None).unwrap());
+        assert!(state.has_room(2 * FIELDS) && !state.has_room(2 * FIELDS + 1));
+        assert!(!state.is_half_full());
+        // The next flight of the instance begins without them, too.
+        let held = hold(state, FIELDS);
+        state.http().drop(held).unwrap();
+        state.set_context(&context);
+        assert_eq!(
+            (state.memory().host_peak(), state.memory().room()),
+            (0, 2 * FIELDS)
+        );
+    }
+
+    fn hold(state: &mut StoreState, bytes: usize) -> Resource<FieldMap> {
+        let entries = vec![("name".to_owned(), vec![b'v'; bytes])];
+        let held = state.http().from_list(entries).unwrap();
+        state.measure().unwrap();
+        held
+    }
 
     #[test]
     fn a_memory_and_a_table_may_reach_their_maximum() {

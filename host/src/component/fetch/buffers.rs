@@ -40,7 +40,7 @@ impl FetchBuffers {
     }
 
     /// Whether the host has held a response that it no longer holds.
-    pub(in crate::component) fn is_released(&self) -> bool {
+    fn is_released(&self) -> bool {
         matches!(self, Self::Returned(response, _) if response.strong_count() == 0)
     }
 }
