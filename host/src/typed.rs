@@ -22,8 +22,12 @@ mod docs;
 mod example;
 #[cfg(test)]
 pub(crate) mod generated;
+mod json_fields;
+mod json_map;
 mod json_read;
+mod json_reading;
 mod json_schema;
+mod json_value;
 mod json_write;
 #[cfg(test)]
 mod properties;

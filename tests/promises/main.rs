@@ -55,6 +55,7 @@ mod signals;
 mod sockets;
 mod traces;
 mod typed;
+mod typed_commands;
 mod typed_docs;
 mod typed_faults;
 mod typed_requests;

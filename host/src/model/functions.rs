@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::call::Call;
 use super::function::{Function, TypedFunction};
+use crate::printable::bounded;
 use crate::typed::ArgumentError;
 
 /// The functions of one load of a component.
@@ -79,12 +80,12 @@ impl Functions {
                 found.push(last);
                 let names: Vec<_> = found.iter().map(Self::name_of).collect();
                 Err(UnknownFunction {
-                    known: names.join(", "),
+                    known: bounded(names.join(", ")),
                     matches: others + 1,
                 })
             }
             (None, _) => Err(UnknownFunction {
-                known: self.names().join(", "),
+                known: bounded(self.names().join(", ")),
                 matches: 0,
             }),
         }
@@ -116,7 +117,7 @@ impl Functions {
         Call::from_wave(&function, arguments.trim()).map_err(|error| NamedCallError::Arguments {
             function: match &function {
                 Function::GetItems => Self::name_of(&function),
-                Function::Typed(typed) => format!("{typed}: {}", typed.signature()),
+                Function::Typed(typed) => bounded(format_args!("{typed}: {}", typed.signature())),
             },
             error,
         })

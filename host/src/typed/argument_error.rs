@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::printable::bounded;
+
 /// How many characters of a caller's text an error shows.
 const MAX_SHOWN_CHARS: usize = 64;
 
@@ -87,6 +89,17 @@ impl Display for ArgumentError {
 }
 
 impl std::error::Error for ArgumentError {}
+
+/// A type in an error, at most 4 KiB of it.
+pub(super) fn limited(ty: impl Display) -> String {
+    bounded(ty)
+}
+
+/// Names in an error with commas between them, at most 4 KiB of them.
+pub(super) fn limited_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    bounded(names.join(", "))
+}
 
 /// A caller's text in quotes, as an error shows it.
 pub(super) fn shown(text: &str) -> String {

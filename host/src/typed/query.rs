@@ -1,6 +1,8 @@
 //! Reads arguments from the parameters of a query.
 
-use super::argument_error::{ArgumentError, ArgumentProblem, path_step, shown};
+use super::argument_error::{
+    ArgumentError, ArgumentProblem, limited, limited_names, path_step, shown,
+};
 use super::json_read::read_value;
 use super::signature::{Parameter, Signature};
 use super::value_type::ValueType;
@@ -18,8 +20,7 @@ pub(crate) fn read_query<'a>(
     for (name, value) in parameters {
         let named = |parameter: &Parameter| *parameter.name == *name;
         let Some(nth) = signature.parameters.iter().position(named) else {
-            let known: Vec<_> = signature.parameters.iter().map(|of| &*of.name).collect();
-            let known = known.join(", ");
+            let known = limited_names(signature.parameters.iter().map(|of| &*of.name));
             return Err(ArgumentError::new(
                 path_step(name),
                 ArgumentProblem::Unknown { known },
@@ -34,7 +35,7 @@ pub(crate) fn read_query<'a>(
         match (value, ty) {
             (None, ValueType::Option(_)) => writer.byte(0).map_err(|_| too_long())?,
             (None, _) => {
-                let ty = ty.to_string();
+                let ty = limited(ty);
                 return Err(ArgumentError::new(&**name, ArgumentProblem::Missing { ty }));
             }
             (Some(text), ty) => {
@@ -58,7 +59,7 @@ fn of_parameter(error: ArgumentError, name: &str, ty: &ValueType, text: &str) ->
         return error;
     };
     let problem = ArgumentProblem::Type {
-        ty: ty.to_string(),
+        ty: limited(ty),
         expected: ty.in_json().to_owned(),
         got: shown(text),
     };

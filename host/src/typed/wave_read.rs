@@ -3,7 +3,7 @@
 use wasm_wave::ast::{Node, NodeType};
 use wasm_wave::untyped::UntypedValue;
 
-use super::argument_error::{ArgumentError, ArgumentProblem, cut};
+use super::argument_error::{ArgumentError, ArgumentProblem, cut, limited, limited_names};
 use super::example::example;
 use super::signature::{Parameter, Signature};
 use super::value_type::ValueType;
@@ -49,8 +49,9 @@ pub(crate) fn read_wave(
     let parameters = &signature.parameters;
     if nodes.len() > parameters.len() {
         return Err(syntax(format!(
-            "expected {} arguments, {signature}, got {}",
+            "expected {} arguments, {}, got {}",
             parameters.len(),
+            limited(signature),
             nodes.len()
         )));
     }
@@ -59,7 +60,7 @@ pub(crate) fn read_wave(
             Some(node) => reading.value(ty, node, name)?,
             None if ty.is_option() => reading.write(|writer| writer.byte(0))?,
             None => {
-                let ty = ty.to_string();
+                let ty = limited(ty);
                 return Err(ArgumentError::new(&**name, ArgumentProblem::Missing { ty }));
             }
         }
@@ -87,16 +88,16 @@ impl WaveReading<'_> {
     fn mismatch(&self, ty: &ValueType, node: &Node, path: &str) -> ArgumentError {
         let expected = match ty {
             ValueType::Enum(names) | ValueType::Flags(names) => {
-                format!("one of {}", names.join(", "))
+                format!("one of {}", limited_names(names.iter().map(|name| &**name)))
             }
             ValueType::Variant(cases) => {
-                let names: Vec<_> = cases.iter().map(|case| &*case.name).collect();
-                format!("one of {}", names.join(", "))
+                let names = cases.iter().map(|case| &*case.name);
+                format!("one of {}", limited_names(names))
             }
             _ => "a value as WAVE".to_owned(),
         };
         let problem = ArgumentProblem::Type {
-            ty: ty.to_string(),
+            ty: limited(ty),
             expected,
             got: cut(&self.source[node.span()]),
         };
@@ -279,8 +280,7 @@ impl WaveReading<'_> {
         for (name, _) in &parts {
             let at = || format!("{path}.{name}");
             if !fields.iter().any(|field| *field.name == **name) {
-                let known: Vec<_> = fields.iter().map(|field| &*field.name).collect();
-                let known = known.join(", ");
+                let known = limited_names(fields.iter().map(|field| &*field.name));
                 return Err(ArgumentError::new(at(), ArgumentProblem::Unknown { known }));
             }
             if parts.iter().filter(|(other, _)| other == name).count() > 1 {
@@ -293,7 +293,7 @@ impl WaveReading<'_> {
                 Some((_, part)) => self.value(&field.ty, part, &at)?,
                 None if field.ty.is_option() => self.write(|writer| writer.byte(0))?,
                 None => {
-                    let ty = field.ty.to_string();
+                    let ty = limited(&field.ty);
                     return Err(ArgumentError::new(at, ArgumentProblem::Missing { ty }));
                 }
             }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use serde::de::Error;
 
-use crate::typed::argument_error::{ArgumentError, ArgumentProblem, path_step};
-use crate::typed::write::{TooLong, Writer};
+use super::argument_error::{ArgumentError, ArgumentProblem, path_step};
+use super::write::{TooLong, Writer};
 
 /// The state of reading one document.
 pub(super) struct JsonReading {
@@ -99,6 +99,51 @@ impl JsonReading {
         self.writer.borrow().position()
     }
 }
+
+/// Methods of a visitor that refuse what has another type in JSON.
+macro_rules! refuse {
+    ($value:ty: $($kind:ident),+) => { $(refuse!(@$kind $value);)+ };
+    (@bool $value:ty) => {
+        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<$value, E> {
+            Err(self.mismatch("a boolean"))
+        }
+    };
+    (@number $value:ty) => {
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<$value, E> {
+            Err(self.mismatch("a number"))
+        }
+    };
+    (@string $value:ty) => {
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<$value, E> {
+            Err(self.mismatch("a string"))
+        }
+    };
+    (@null $value:ty) => {
+        fn visit_unit<E: serde::de::Error>(self) -> Result<$value, E> {
+            Err(self.mismatch("null"))
+        }
+    };
+    (@array $value:ty) => {
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<$value, A::Error> {
+            Err(self.mismatch("an array"))
+        }
+    };
+    (@object $value:ty) => {
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<$value, A::Error> {
+            Err(self.mismatch("an object"))
+        }
+    };
+}
+
+pub(super) use refuse;
 
 fn path(steps: &[PathStep]) -> String {
     let mut path = String::new();
