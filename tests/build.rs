@@ -11,7 +11,8 @@ use std::{env, fs};
 use guest_build::{Guest, Tool};
 
 /// The guests that are component text, a file each.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 6] = [
+    "malformed-typed.wat",
     "needs-more.wat",
     "no-items.wat",
     "other-types.wat",

@@ -66,6 +66,39 @@ async fn a_function_with_records_variants_and_flags_answers_in_json() {
     assert_eq!(header(&version, "cache-status"), "oneflight; fwd=bypass");
 }
 
+// The guest is the example that others copy.
+#[tokio::test]
+async fn a_tenant_leaves_its_segment_of_the_path_in_no_way() {
+    let upstream = Upstream::start(Answer::Body("[]".to_owned())).await;
+    let serving = orders(&upstream, &["list-open"]).await;
+    let list = async |tenant: &str| {
+        let body = serde_json::json!({ "tenant": tenant }).to_string();
+        post(serving.callers, "/v1/test/list-open", body).await
+    };
+    for tenant in ["", ".", ".."] {
+        let refused = list(tenant).await;
+        assert_eq!(
+            oneflight_tests::caller::code(&refused),
+            "not-found",
+            "{tenant:?}"
+        );
+    }
+    assert_eq!(upstream.requests(), 0);
+    for (tenant, path) in [
+        ("...", "/.../open"),
+        ("../a", "/..%2Fa/open"),
+        ("%2e%2e", "/%252e%252e/open"),
+        ("a?b#c", "/a%3Fb%23c/open"),
+    ] {
+        assert_eq!(text(&list(tenant).await), "[]");
+        let head = upstream.heads().pop().unwrap();
+        assert!(
+            head.starts_with(&format!("GET {path} HTTP/1.1\r\n")),
+            "{head}"
+        );
+    }
+}
+
 // fault 105
 // One upstream request for each distinct set of arguments, however they are written.
 #[tokio::test]

@@ -134,6 +134,7 @@ async fn a_body_that_does_not_arrive_ends_its_connection() {
     let caller = sending(serving.callers, head).await;
     let answer = failsafe("the end of the connection", rest(caller)).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert_eq!(serving.subject.component.usage().guest_calls, 0);
 }
 

@@ -22,6 +22,9 @@ pub const ORDERS: &str = env!("ORDERS_COMPONENT");
 /// A component with functions of every type, and functions that misbehave: `tests/guests/typed`.
 pub const TYPED: &str = env!("TYPED_COMPONENT");
 
+/// A component whose typed functions return what their types do not allow.
+pub const MALFORMED_TYPED: &str = env!("MALFORMED_TYPED_COMPONENT");
+
 /// A component that exports the contract's interface with a number for an item's body.
 pub const OTHER_TYPES: &str = env!("OTHER_TYPES_COMPONENT");
 

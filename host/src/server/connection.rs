@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -422,6 +422,8 @@ impl<H: Handler> Connection<H> {
             } else {
                 without_body(response)
             };
+            // RFC 9110, section 15.5.9: the rest of the body may still arrive.
+            let is_last = is_last || response.status() == StatusCode::REQUEST_TIMEOUT;
             if is_last && !is_http2 {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
