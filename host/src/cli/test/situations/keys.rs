@@ -11,7 +11,7 @@ const ENCODE: &str = "percent-encode every byte of the key except letters, digit
 
 /// What a client may do with a key instead of requesting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum KeyRefusal {
     /// Refuse it: such keys seldom exist.
     Fine,
     /// Only if its upstream has no such keys.
@@ -21,7 +21,7 @@ enum Refusal {
 struct KeyCase {
     situation: Situation,
     key: Key,
-    refusal: Refusal,
+    refusal: KeyRefusal,
 }
 
 enum Key {
@@ -44,7 +44,7 @@ macro_rules! keys {
         [$(KeyCase {
             situation: Situation { id: $id, title: $title },
             key: $key,
-            refusal: Refusal::$refusal,
+            refusal: KeyRefusal::$refusal,
         }),+]
     };
 }
@@ -76,7 +76,7 @@ pub(super) async fn run(kit: &mut Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn judge(kit: &Kit, observed: &Observed, key: &str, refusal: Refusal) -> Judgement {
+fn judge(kit: &Kit, observed: &Observed, key: &str, refusal: KeyRefusal) -> Judgement {
     if observed.has_crashed() {
         return Judgement::fail(
             "the client crashed",
@@ -142,13 +142,13 @@ fn judge(kit: &Kit, observed: &Observed, key: &str, refusal: Refusal) -> Judgeme
 }
 
 /// The client has requested nothing.
-fn unrequested(observed: &Observed, refusal: Refusal) -> Judgement {
+fn unrequested(observed: &Observed, refusal: KeyRefusal) -> Judgement {
     match (observed.code(), refusal) {
         // Functions of one's own may have no case for invalid keys.
-        ("invalid-key" | "not-found", Refusal::Fine) => {
+        ("invalid-key" | "not-found", KeyRefusal::Fine) => {
             Judgement::pass("refused, without a request")
         }
-        ("invalid-key", Refusal::Questionable) => Judgement::advice(
+        ("invalid-key", KeyRefusal::Questionable) => Judgement::advice(
             "refused, without a request",
             "this is right if your upstream has no such keys; otherwise percent-encode them",
         ),
