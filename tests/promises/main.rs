@@ -53,6 +53,7 @@ mod service;
 mod sharing;
 mod signals;
 mod sockets;
+mod toolchains;
 mod traces;
 mod typed;
 mod typed_bodies;

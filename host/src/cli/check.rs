@@ -93,6 +93,12 @@ impl Check {
                 let _ = writeln!(text, "  {:<8} and {left_out} more", "");
             }
         }
+        if let Some(version) = &report.wasi {
+            let _ = writeln!(text, "  {:<8} {version}", "WASI");
+        }
+        for warning in &report.warnings {
+            let _ = writeln!(text, "  {:<8} {warning}", "warning");
+        }
         text.push('\n');
         for function in &report.functions {
             let _ = writeln!(text, "  {}", function.name);

@@ -13,9 +13,10 @@ pub(super) fn codegen_config() -> Config {
         // Guests of WASI 0.2 export synchronous functions, and calling those costs a quarter without it.
         .concurrency_support(false)
         // Features that guests do not need are off: they would only add attack surface. Several memories
-        // stay on: wasmtime's own adapters between the components of a component use two.
+        // stay on: wasmtime's own adapters between the components of a component use two. So do tail calls, which
+        // small builds of QuickJS have: all functions have the calling convention of tail calls anyway, and each
+        // checks the epoch when it is entered, so an endless loop of them is interrupted like any other.
         .wasm_memory64(false)
-        .wasm_tail_call(false)
         .wasm_relaxed_simd(false);
     config
 }

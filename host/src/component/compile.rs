@@ -6,6 +6,7 @@
 
 mod cache;
 mod child;
+mod features;
 mod preflight;
 
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Component;
 
 use self::cache::CacheKey;
+use self::features::refusal;
 use super::code::deserialize;
 use super::error::LoadError;
-use crate::printable::bounded;
 use crate::settings::CompileLimits;
 
 pub use self::cache::{Cache, CacheError};
@@ -112,7 +113,7 @@ impl Compiler {
                 let (wasmtime, binary) = (wasmtime.clone(), Arc::clone(&binary));
                 spawn_blocking(move || {
                     let compiled = wasmtime.precompile_component(&binary);
-                    compiled.map_err(|error| LoadError::Invalid(bounded(format_args!("{error:#}"))))
+                    compiled.map_err(|error| refusal(&wasmtime, &binary, &error))
                 })
                 .await?
             }

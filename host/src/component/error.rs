@@ -23,10 +23,17 @@ pub enum LoadError {
     NotWasm,
     /// The file is a core module.
     CoreModule,
+    /// The file is a core module that was built for WASI 0.1, "preview 1".
+    Preview1Module,
     /// The file was compiled ahead of time by wasmtime.
     Precompiled,
     /// The file has the header of a component and is not a valid one.
     Invalid(String),
+    /// The component needs features of WebAssembly that the engine does not have: their names, with commas between
+    /// them.
+    MissingFeatures(String),
+    /// The component imports this interface of WASI 0.3 or later.
+    OtherWasi(String),
     /// The component, or a part of it, exceeds a limit of [`CompileLimits`](crate::CompileLimits) that is
     /// checked before it is compiled.
     TooComplex {
@@ -163,8 +170,11 @@ impl LoadError {
             Self::Text => "a text file".into(),
             Self::NotWasm => "a file that is not WebAssembly".into(),
             Self::CoreModule => "a core WebAssembly module".into(),
+            Self::Preview1Module => "a core WebAssembly module for WASI 0.1 (preview 1)".into(),
             Self::Precompiled => "a file that wasmtime compiled ahead of time".into(),
             Self::Invalid(why) => format!("a component that is not valid: {why}"),
+            Self::MissingFeatures(names) => format!("a component that needs {names}"),
+            Self::OtherWasi(import) => format!("a component that imports {import}"),
             Self::TooComplex { part, found, .. } => format!("a component {}", part.with(*found)),
             Self::TooCostly(budget) => {
                 format!("a component that takes more than {budget} to compile")
@@ -204,9 +214,16 @@ impl LoadError {
     #[must_use]
     pub fn expected(&self) -> String {
         let expected = match self {
-            Self::Empty | Self::Text | Self::NotWasm | Self::CoreModule | Self::Invalid(_) => {
-                "a WebAssembly component in binary form"
+            Self::Empty
+            | Self::Text
+            | Self::NotWasm
+            | Self::CoreModule
+            | Self::Preview1Module
+            | Self::Invalid(_) => "a WebAssembly component in binary form",
+            Self::MissingFeatures(_) => {
+                "a component without features of WebAssembly that the host does not enable"
             }
+            Self::OtherWasi(_) => "a component for WASI 0.2, the version that the host has",
             Self::Precompiled => {
                 "the component itself, as the host only runs machine code that it compiled"
             }
@@ -270,7 +287,22 @@ impl LoadError {
             Self::CoreModule => {
                 "build it as a component: cargo component build --release, or \
                  cargo build --release --target wasm32-wasip2; \
-                 from a module: wasm-tools component new FILE --adapt wasi_snapshot_preview1.wasm"
+                 from a module that has bindings of its WIT: wasm-tools component new FILE -o component.wasm"
+            }
+            Self::Preview1Module => {
+                "build it as a component: cargo component build --release, or \
+                 cargo build --release --target wasm32-wasip2; \
+                 from a module that has bindings of its WIT, with the adapter that wasmtime releases: wasm-tools component \
+                 new FILE --adapt wasi_snapshot_preview1.reactor.wasm -o component.wasm"
+            }
+            Self::MissingFeatures(_) => {
+                "turn them off in its toolchain, and build it again; \
+                 instead of component-model async, export synchronous functions: for WASI 0.2, \
+                 in componentize-qjs by --sync"
+            }
+            Self::OtherWasi(_) => {
+                "build it again for WASI 0.2 with synchronous functions: in Rust by the target wasm32-wasip2, in other \
+                 toolchains by their option for WASI 0.2 (preview 2), or a release that has it"
             }
             Self::TooComplex { .. } => {
                 "make it smaller or build it optimised: cargo component build --release; \

@@ -23,6 +23,11 @@ pub struct ComponentReport {
     pub imports: Vec<String>,
     /// The number of imports that are not listed.
     pub imports_left_out: usize,
+    /// The newest version of WASI that it imports an interface of, as in `0.2.3`; `None` if it imports none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasi: Option<String>,
+    /// What a client of this form cannot do, with what to do about it.
+    pub warnings: Vec<&'static str>,
     /// Its functions.
     pub functions: Vec<FunctionReport>,
     /// The number of functions that are not listed.
@@ -99,8 +104,10 @@ impl ComponentReport {
         bytes: usize,
         of: &Exports,
     ) -> Self {
-        let imports = component.component_type();
-        let imports = Names::of(imports.imports(engine).map(|(name, _)| name));
+        let ty = component.component_type();
+        let names = || ty.imports(engine).map(|(name, _)| name);
+        let imports = Names::of(names());
+        let can_request = names().any(sends_requests);
         let exports = Names::of_exports(engine, component);
         let functions = of.functions();
         let items = functions.has_items().then(FunctionReport::items);
@@ -115,8 +122,60 @@ impl ComponentReport {
             exports_left_out: exports.left_out(),
             imports: imports.listed().to_vec(),
             imports_left_out: imports.left_out(),
+            wasi: wasi_version(names()),
+            warnings: if can_request {
+                vec![]
+            } else {
+                vec![NO_REQUESTS]
+            },
             functions: functions.collect(),
             functions_left_out: of.left_out(),
         }
+    }
+}
+
+const NO_REQUESTS: &str = "it imports neither wasi:http/outgoing-handler nor oneflight:client/fetch, so it cannot reach an \
+                           upstream; if it should, send its requests by one of them (in Rust by the crate wasip2), and \
+                           build it without options that leave out WASI";
+
+/// Whether a component that imports this interface can send requests.
+fn sends_requests(import: &str) -> bool {
+    let name = import.split('@').next();
+    matches!(
+        name,
+        Some("wasi:http/outgoing-handler" | "oneflight:client/fetch")
+    )
+}
+
+/// The newest version of WASI among these imports. The host has those of WASI 0.2, whose last numbers are ordered.
+fn wasi_version<'a>(imports: impl Iterator<Item = &'a str>) -> Option<String> {
+    let versions = imports.filter_map(|import| {
+        let (_, version) = import.strip_prefix("wasi:")?.split_once('@')?;
+        let patch: u64 = version.strip_prefix("0.2.")?.parse().ok()?;
+        Some(patch)
+    });
+    versions.max().map(|patch| format!("0.2.{patch}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{sends_requests, wasi_version};
+
+    #[test]
+    fn the_newest_version_of_wasi_is_that_of_the_component() {
+        let imports = [
+            "wasi:io/poll@0.2.9",
+            "wasi:http/types@0.2.10",
+            "acme:a/b@0.2.11",
+        ];
+        assert_eq!(wasi_version(imports.into_iter()).as_deref(), Some("0.2.10"));
+        assert_eq!(wasi_version(["acme:a/b"].into_iter()), None);
+    }
+
+    #[test]
+    fn two_imports_send_requests() {
+        assert!(sends_requests("wasi:http/outgoing-handler@0.2.3"));
+        assert!(sends_requests("oneflight:client/fetch@0.1.0"));
+        assert!(!sends_requests("wasi:http/types@0.2.3"));
     }
 }

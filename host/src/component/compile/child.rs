@@ -24,6 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use wasmtime::Engine as Wasmtime;
 
+use super::features::refusal;
 use crate::component::code::load_code;
 use crate::component::codegen::codegen_config;
 use crate::component::contract::exports::LinkedComponent;
@@ -90,6 +91,8 @@ enum CompilerExit {
     OtherTypes = 81,
     /// [`LoadError::MissingImport`].
     MissingImport = 82,
+    /// [`LoadError::MissingFeatures`].
+    MissingFeatures = 83,
 }
 
 /// The parent's side: compiles `binary` in a child that runs `program`.
@@ -212,6 +215,8 @@ impl CompilerOutput {
             Err(LoadError::OtherTypes { found })
         } else if exited(CompilerExit::MissingImport) {
             Err(LoadError::MissingImport(self.stderr))
+        } else if exited(CompilerExit::MissingFeatures) {
+            Err(LoadError::MissingFeatures(self.stderr))
         } else if exited(CompilerExit::NoMemory) || self.stderr.contains(NO_MEMORY) {
             Err(LoadError::TooCostly(CompileBudget::Memory(
                 limits.max_memory_bytes,
@@ -281,12 +286,13 @@ fn compile_from_stdin() -> Result<(), (CompilerExit, String)> {
     let engine = Wasmtime::new(&codegen_config())
         .map_err(|error| failed("start the compiler")(&format!("{error:#}")))?;
     let code = engine.precompile_component(&binary).map_err(|error| {
-        let exit = if error.is::<wasmtime::error::OutOfMemory>() {
-            CompilerExit::NoMemory
-        } else {
-            CompilerExit::Invalid
-        };
-        (exit, format!("{error:#}"))
+        if error.is::<wasmtime::error::OutOfMemory>() {
+            return (CompilerExit::NoMemory, format!("{error:#}"));
+        }
+        match refusal(&engine, &binary, &error) {
+            LoadError::MissingFeatures(names) => (CompilerExit::MissingFeatures, names),
+            _ => (CompilerExit::Invalid, format!("{error:#}")),
+        }
     })?;
     check_contract(&engine, &code)?;
     let mut stdout = stdout().lock();

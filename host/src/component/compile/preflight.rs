@@ -4,7 +4,7 @@
 //! They reject early, and with a better message, what the compiler would fail on. They do not replace the limits of
 //! the compiler process: the cost of compiling a component cannot be predicted from its shape.
 
-use wasmparser::{FunctionBody, Operator, Parser, Payload};
+use wasmparser::{ComponentImportSectionReader, FunctionBody, Operator, Parser, Payload};
 use wasmtime::Engine as Wasmtime;
 
 use crate::component::error::{LoadError, ShapeLimit};
@@ -16,6 +16,9 @@ pub(super) fn check_header(binary: &[u8], limits: &CompileLimits) -> Result<(), 
     match binary {
         [] => return Err(LoadError::Empty),
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => {}
+        [0, b'a', b's', b'm', ..] if imports_preview1(binary) => {
+            return Err(LoadError::Preview1Module);
+        }
         [0, b'a', b's', b'm', ..] => return Err(LoadError::CoreModule),
         _ if Wasmtime::detect_precompiled(binary).is_some() => return Err(LoadError::Precompiled),
         _ if std::str::from_utf8(binary).is_ok_and(|text| !text.contains('\0')) => {
@@ -47,6 +50,8 @@ pub(super) fn check_shape(binary: &[u8], limits: &CompileLimits) -> Result<(), L
                 depth += 1;
                 check_limit(ShapeLimit::Depth, depth, limits.max_depth)?;
             }
+            // Those of the component itself, and not of components within it.
+            Payload::ComponentImportSection(imports) if depth == 1 => check_wasi(imports)?,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count as usize);
@@ -57,6 +62,44 @@ pub(super) fn check_shape(binary: &[u8], limits: &CompileLimits) -> Result<(), L
         }
     }
     Ok(())
+}
+
+/// Whether a core module imports functions of WASI 0.1.
+fn imports_preview1(module: &[u8]) -> bool {
+    const PREVIEW1: &str = "wasi_snapshot_preview1";
+    let payloads = Parser::new(0).parse_all(module).map_while(Result::ok);
+    let imports = payloads.filter_map(|payload| match payload {
+        Payload::ImportSection(imports) => Some(imports.into_imports()),
+        _ => None,
+    });
+    // A module has one section of them.
+    let mut imports = imports.take(1).flatten().map_while(Result::ok);
+    imports.any(|import| import.module == PREVIEW1)
+}
+
+/// Refuses an import of WASI 0.3 or later. Its functions are asynchronous, so the compiler would refuse the component for
+/// them and not for its version.
+fn check_wasi(imports: ComponentImportSectionReader<'_>) -> Result<(), LoadError> {
+    for import in imports {
+        let name = import.map_err(invalid)?.name.name;
+        let version = name
+            .strip_prefix("wasi:")
+            .and_then(|name| name.split_once('@'));
+        if version.is_some_and(|(_, version)| is_after_0_2(version)) {
+            return Err(LoadError::OtherWasi(bounded(name)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a version of WASI after 0.2, such as `0.3.0` or `0.3.0-rc-2026-01-01`.
+fn is_after_0_2(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(0)), Some(Ok(minor))) => minor > 2,
+        (Some(Ok(major)), _) => major > 0,
+        _ => false,
+    }
 }
 
 /// The size of a section that declares something; 0 for code, data, custom sections, and the sections of modules and
