@@ -3,8 +3,8 @@
 
 use oneflight::{Compilation, Compile, ComponentClient, Engine, Limits, LoadError};
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::{binary, run};
-use oneflight_tests::{artifacts, settings};
+use oneflight_tests::process::{self, binary, run};
+use oneflight_tests::{artifacts, failsafe, settings};
 use serde_json::Value;
 
 /// Why a component, written as text, is refused by an engine that compiles in its own process, or in a child.
@@ -173,4 +173,30 @@ async fn check_states_the_version_of_wasi_and_warns_of_a_client_that_cannot_reac
         let listed = json["component"]["warnings"].as_array().unwrap();
         assert_eq!(listed.len(), warnings, "{json}");
     }
+}
+
+// fault 127
+#[tokio::test]
+async fn the_log_line_of_a_crash_has_the_first_and_the_last_words_of_a_guest() {
+    // More than max_log_bytes, 64 KiB by default, and than the lines that are kept.
+    let args = [
+        "get",
+        "last-words:5000",
+        "--component",
+        artifacts::MISBEHAVING,
+    ];
+    let output = failsafe("an answer", process::oneflight(&args).output()).await;
+    let log = String::from_utf8(output.unwrap().stderr).unwrap();
+    let crash = log
+        .lines()
+        .find(|line| line.contains("code=\"guest-trap\""));
+    let crash = crash.unwrap();
+    for words in [
+        "stderr=\"the first words | ",
+        " lines left out) | ",
+        "the last words",
+    ] {
+        assert!(crash.contains(words), "{words}: {crash}");
+    }
+    assert!(crash.len() < 16 << 10, "{}", crash.len());
 }

@@ -121,7 +121,7 @@ fn logged(error: ClientError, cause: &wasmtime::Error, output: &GuestOutput) -> 
         (_, None) => reason,
     };
     let frames = cause.downcast_ref().map(frames).unwrap_or_default();
-    let stderr = output.stderr_tail();
+    let stderr = output.stderr_ends();
     tracing::warn!(code, stderr, frames, "{reason}");
     error
 }

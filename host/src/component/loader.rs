@@ -178,9 +178,9 @@ async fn instantiate(
     match started {
         Ok(instance) => Ok((store, instance)),
         Err(why) => {
-            let stderr = match store.data().output().stderr_tail() {
-                tail if tail.is_empty() => String::new(),
-                tail => format!("; stderr: {tail}"),
+            let stderr = match store.data().output().stderr_ends() {
+                ends if ends.is_empty() => String::new(),
+                ends => format!("; stderr: {ends}"),
             };
             Err(LoadError::DoesNotStart(why + &stderr))
         }

@@ -1,7 +1,8 @@
 //! [`GuestOutput`]: what a guest prints goes to the host's log, line by line, bounded for each execution, and with
 //! control characters escaped, so that a guest cannot control the operator's terminal.
 
-use std::collections::VecDeque;
+mod stderr_ends;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use tracing::Span;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use self::stderr_ends::StderrEnds;
 use crate::model::Limit;
 use crate::observability::metrics::ClientMetrics;
 use crate::printable::printable;
@@ -17,10 +19,6 @@ use crate::printable::printable;
 /// What a line counts beyond its own bytes: the log adds a time and a flight, so a guest that prints only line
 /// breaks would fill the log many times faster than its bytes suggest.
 const LINE_COST: usize = 100;
-
-/// How many lines of standard error are kept for the log line of a crash.
-/// A JavaScript engine prints its own frames after the message.
-const TAIL_LINES: usize = 8;
 
 /// Both output streams of one execution.
 #[derive(Clone)]
@@ -39,8 +37,8 @@ struct Buffers {
     lines: [Vec<u8>; 2],
     left: usize,
     dropped: usize,
-    /// The last lines of standard error: a guest that crashes prints the reason there.
-    stderr_tail: VecDeque<String>,
+    /// What a guest that crashes prints has the reason.
+    stderr_ends: StderrEnds,
     /// The span of the flight. The current span can be another one, as streams are also written to from tasks.
     span: Span,
     metrics: ClientMetrics,
@@ -72,12 +70,11 @@ impl GuestOutput {
         }
     }
 
-    /// The end of the standard error output, on one line.
-    pub(super) fn stderr_tail(&self) -> String {
+    /// The beginning and the end of the standard error output, on one line.
+    pub(super) fn stderr_ends(&self) -> String {
         let mut buffers = self.lock();
         buffers.flush(StdStream::Stderr);
-        let lines: Vec<_> = buffers.stderr_tail.iter().map(String::as_str).collect();
-        lines.join(" | ")
+        buffers.stderr_ends.text()
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffers> {
@@ -91,13 +88,16 @@ impl Buffers {
             lines: [vec![], vec![]],
             left: limit,
             dropped: 0,
-            stderr_tail: VecDeque::new(),
+            stderr_ends: StderrEnds::default(),
             span,
             metrics,
         }
     }
 
     fn write(&mut self, stream: StdStream, bytes: &[u8]) {
+        if matches!(stream, StdStream::Stderr) {
+            self.stderr_ends.write(bytes);
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let taken = part.len().min(self.left);
             self.left -= taken;
@@ -119,12 +119,6 @@ impl Buffers {
                 StdStream::Stderr => "stderr",
             };
             tracing::info!(target: "oneflight::guest", parent: &self.span, stream = name, "{line}");
-            if matches!(stream, StdStream::Stderr) && !line.trim().is_empty() {
-                if self.stderr_tail.len() == TAIL_LINES {
-                    self.stderr_tail.pop_front();
-                }
-                self.stderr_tail.push_back(line);
-            }
         }
     }
 }
@@ -202,26 +196,26 @@ mod tests {
     }
 
     #[test]
-    fn each_execution_of_an_instance_has_its_own_limit_and_its_own_tail() {
+    fn each_execution_of_an_instance_has_its_own_limit_and_its_own_ends() {
         let output = GuestOutput::new(8, &ClientMetrics::default());
         let mut stream = output.stream(StdStream::Stderr);
         assert!(stream.check_write().unwrap() > 0);
         stream.write(Bytes::from_static(b"1234567890")).unwrap();
         output.end();
         output.begin(8, &ClientMetrics::default());
-        assert_eq!(output.stderr_tail(), "");
+        assert_eq!(output.stderr_ends(), "");
         stream.write(Bytes::from_static(b"abcdef")).unwrap();
         let buffers = output.lock();
         assert_eq!((buffers.left, buffers.dropped), (2, 0));
     }
 
+    // fault 127
     #[test]
-    fn the_tail_is_the_last_lines_of_standard_error() {
-        let output = GuestOutput::new(2_000, &ClientMetrics::default());
+    fn the_ends_of_standard_error_are_kept_beyond_the_limit() {
+        let output = GuestOutput::new(8, &ClientMetrics::default());
         output.lock().write(StdStream::Stdout, b"not these\n");
-        output
-            .lock()
-            .write(StdStream::Stderr, b"1\n2\n\n3\n4\n5\n6\n  \n7\n8\n9");
-        assert_eq!(output.stderr_tail(), "2 | 3 | 4 | 5 | 6 | 7 | 8 | 9");
+        output.lock().write(StdStream::Stderr, b"first\n\n");
+        output.lock().write(StdStream::Stderr, b"last");
+        assert_eq!(output.stderr_ends(), "first | last");
     }
 }

@@ -14,6 +14,7 @@
 //! | `error:CASE` | the error CASE; `upstream-status:STATUS` and `rate-limited:SECONDS` take a number |
 //! | `trap` | the `unreachable` instruction |
 //! | `panic` | a panic, with a message on standard error |
+//! | `last-words:N` | a line on standard error, N more, and a panic with a message |
 //! | `exit:CODE` | exits; codes other than 0 arrive as 1 |
 //! | `spin` | an endless loop without host calls |
 //! | `recurse` | endless recursion |
@@ -153,6 +154,7 @@ fn failures(what: &str, how: &str) -> Answer {
     Some(match what {
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("panicked on demand"),
+        "last-words" => number(how).map(last_words),
         "exit" => number(how).map(|code| process::exit(i32::try_from(code).unwrap_or(i32::MAX))),
         "spin" => loop {
             black_box(());
@@ -420,6 +422,15 @@ fn grow(bytes: usize) -> usize {
         unsafe { core::ptr::write_bytes((page * PAGE) as *mut u8, 1, PAGE) };
     }
     memory_size::<0>() * PAGE
+}
+
+/// Prints `lines` lines between the first words and the last ones.
+fn last_words(lines: usize) -> Vec<Item> {
+    eprintln!("the first words");
+    for line in 0..lines {
+        eprintln!("line {line} of those that hide the reason of a crash");
+    }
+    panic!("the last words");
 }
 
 fn log(bytes: usize) -> Vec<Item> {
