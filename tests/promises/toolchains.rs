@@ -85,7 +85,13 @@ async fn a_component_that_needs_other_features_is_refused_by_their_names() {
 // fault 125
 #[tokio::test]
 async fn a_component_for_a_later_wasi_and_a_module_say_what_to_build_instead() {
-    for version in ["0.3.0", "0.3.0-rc-2026-01-06", "0.4.1", "1.0.0"] {
+    for version in [
+        "0.3.0",
+        "0.3.0-rc-2026-01-06",
+        "0.4.1",
+        "1.0.0",
+        "0.2.0-rc-2023-11-10",
+    ] {
         let import = format!("wasi:http/client@{version}");
         // It also needs asynchronous functions, which would be the error otherwise.
         let text = format!("(component (import \"{import}\" (instance)) (type (stream)))");

@@ -32,7 +32,7 @@ pub enum LoadError {
     /// The component needs features of WebAssembly that the engine does not have: their names, with commas between
     /// them.
     MissingFeatures(String),
-    /// The component imports this interface of WASI 0.3 or later.
+    /// The component imports this interface of WASI 0.3 or later, or of a release candidate of WASI 0.2.0.
     OtherWasi(String),
     /// The component, or a part of it, exceeds a limit of [`CompileLimits`](crate::CompileLimits) that is
     /// checked before it is compiled.

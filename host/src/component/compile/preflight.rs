@@ -77,15 +77,16 @@ fn imports_preview1(module: &[u8]) -> bool {
     imports.any(|import| import.module == PREVIEW1)
 }
 
-/// Refuses an import of WASI 0.3 or later. Its functions are asynchronous, so the compiler would refuse the component for
-/// them and not for its version.
+/// Refuses an import of WASI 0.3 or later, whose functions are asynchronous, so the compiler would refuse the component for
+/// them and not for its version; and one of a release candidate of WASI 0.2.0, which toolchains of 2023 have.
 fn check_wasi(imports: ComponentImportSectionReader<'_>) -> Result<(), LoadError> {
     for import in imports {
         let name = import.map_err(invalid)?.name.name;
         let version = name
             .strip_prefix("wasi:")
             .and_then(|name| name.split_once('@'));
-        if version.is_some_and(|(_, version)| is_after_0_2(version)) {
+        let is_other = |version: &str| is_after_0_2(version) || version.starts_with("0.2.0-rc");
+        if version.is_some_and(|(_, version)| is_other(version)) {
             return Err(LoadError::OtherWasi(bounded(name)));
         }
     }
