@@ -91,10 +91,10 @@ impl Dev {
 
     /// Lets the service load the component, and starts the service if it does not run.
     async fn load(&self, component: &Path, service: &mut Option<Child>) -> anyhow::Result<()> {
-        if let Some(running) = service {
-            if running.try_wait()?.is_none() {
-                return send(running, Signal::HUP);
-            }
+        if let Some(running) = service
+            && running.try_wait()?.is_none()
+        {
+            return send(running, Signal::HUP);
         }
         let program = std::env::current_exe().context("could not find this program")?;
         let started = Command::new(program)

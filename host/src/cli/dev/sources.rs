@@ -55,15 +55,33 @@ mod tests {
 
     use super::*;
 
+    /// A new folder, which is removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("oneflight-sources-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
     fn changes_of_sources_are_seen_once_and_those_of_results_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let folder = Folder::new("results");
+        let path = |name: &str| folder.0.join(name);
         fs::write(path(".gitignore"), "/client.wasm\n/target/\n").unwrap();
         fs::create_dir(path("target")).unwrap();
         fs::create_dir(path("src")).unwrap();
         fs::write(path("src/lib.rs"), "a").unwrap();
-        let sources = Sources::of(folder.path());
+        let sources = Sources::of(&folder.0);
         assert!(!sources.have_changed());
         for result in ["client.wasm", "target/lib.wasm", ".hidden"] {
             fs::write(path(result), "x").unwrap();
@@ -81,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_for_a_while() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("client.wasm");
+        let folder = Folder::new("file");
+        let file = folder.0.join("client.wasm");
         fs::write(&file, "a").unwrap();
         let sources = Sources::of(&file);
         fs::remove_file(&file).unwrap();
