@@ -241,7 +241,7 @@ pub(crate) struct RequestGuard {
     /// Whether the first bytes of the response's body are recorded.
     has_first_bytes: AtomicBool,
     began: Instant,
-    /// Set by the first failure.
+    /// Set by the first failure, or so that there is none.
     has_failed: AtomicBool,
     /// The span in which the request began, the flight's: also tasks that run outside of it log its failure.
     flight: Span,
@@ -362,6 +362,11 @@ impl RequestGuard {
         };
         self.has_first_bytes
             .store(has_first_bytes, Ordering::Relaxed);
+    }
+
+    /// Records no failure from now on, because what has arrived of the response suffices.
+    pub(crate) fn ignore_failures(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
     }
 
     /// Records that the request has failed, unless it has failed before. `error` becomes the flight's error if the guest

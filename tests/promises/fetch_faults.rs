@@ -276,6 +276,71 @@ async fn a_response_that_announces_too_much_is_refused_before_it_arrives() {
     upstream.closed(1).await;
 }
 
+// fault 113
+#[tokio::test]
+async fn a_status_counts_whatever_becomes_of_its_body() {
+    let long = "x".repeat(4_000_000);
+    let long = format!("HTTP/1.1 503 Busy\r\ncontent-length: 4000000\r\n\r\n{long}");
+    let limits = Limits {
+        between_bytes_timeout: LIMIT,
+        ..patient()
+    };
+    for (answer, status, key, body) in [
+        (
+            "HTTP/1.1 429 Slow\r\nretry-after: 7\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+            429,
+            "text",
+            json!("half"),
+        ),
+        (
+            "HTTP/1.1 404 No\r\ncontent-length: 9\r\n\r\nhalf",
+            404,
+            "text",
+            json!("half"),
+        ),
+        (
+            "HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\n\u{fc}",
+            500,
+            "text",
+            json!("\u{fc}"),
+        ),
+        (
+            "HTTP/1.1 302 No\r\ncontent-length: 99999999999\r\n\r\n",
+            302,
+            "text",
+            json!(""),
+        ),
+        (long.leak(), 503, "text", json!(65_536)),
+    ] {
+        let upstream = Upstream::start(Answer::Raw(answer)).await;
+        let settings = Settings {
+            limits: limits.clone(),
+            ..reaching(&upstream)
+        };
+        let subject = Subject::misbehaving(settings).await;
+        let request = json!({ "url": upstream.origin() });
+        let mut fetching = pin!(fetched(&subject, &request));
+        let got = tokio::select! {
+            got = &mut fetching => got,
+            () = upstream.requested(1) => fast_forward(fetching).await,
+        };
+        assert_eq!(
+            (&got["status"], &got[key]),
+            (&json!(status), &body),
+            "{got}"
+        );
+        upstream.closed(1).await;
+        // It is no failure, and so none that the guest's own error would yield to.
+        let blaming = format!("fetch-trap:{}", upstream.origin());
+        let mut blaming = pin!(subject.ask(blaming));
+        let ended = tokio::select! {
+            ended = &mut blaming => ended,
+            () = upstream.requested(2) => fast_forward(blaming).await,
+        };
+        assert_eq!(ended, Err("guest-trap"), "{status}");
+    }
+}
+
 // fault 112
 #[tokio::test]
 async fn a_denial_and_a_limit_on_requests_are_the_same_for_fetch_and_for_wasi() {

@@ -13,7 +13,8 @@ mod response;
 
 use std::sync::Arc;
 
-use http_body::Body as _;
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tracing::Instrument;
 use wasmtime::StoreContextMut;
@@ -28,6 +29,10 @@ use super::store::StoreState;
 use crate::upstream::{CappedBody, RequestBody, Uploads};
 
 const INTERFACE: &str = "oneflight:client/fetch@0.1.0";
+
+/// The most that is collected of a body whose status is not 2xx, in bytes: 64 KiB. Pages and documents about errors are
+/// shorter.
+const MAX_OTHER_BODY: usize = 64 << 10;
 
 /// What `fetch` returns. The host's copy of a response is dropped when the guest has its own.
 type Fetched = Result<Arc<FetchResponse>, FetchError>;
@@ -79,7 +84,12 @@ async fn fetch(
     let headers = response::headers(head.headers, store.data_mut().hooks());
     let held = sent_bytes + response::size_of_headers(&headers);
     store.data_mut().set_fetch(FetchBuffers::open(held))?;
-    Ok(match collect(store, body, held).await? {
+    let collected = if head.status.is_success() {
+        collect(store, body, held).await?
+    } else {
+        Ok(collect_beginning(store, body, held).await?)
+    };
+    Ok(match collected {
         Ok(bytes) => Ok(Arc::new(FetchResponse {
             status: head.status.as_u16(),
             headers,
@@ -89,7 +99,7 @@ async fn fetch(
     })
 }
 
-/// The whole of `body`. Its memory is measured before it is allocated, together with the `held` bytes.
+/// The whole of `body`, with the `held` bytes that the host has beside it.
 async fn collect(
     store: &mut StoreContextMut<'_, StoreState>,
     mut body: CappedBody,
@@ -99,23 +109,64 @@ async fn collect(
         return Ok(Err(error));
     }
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let data = match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(data)) => data,
-            // Trailers.
-            Ok(Err(_)) => continue,
+    while let Some(data) = next(&mut body).await {
+        match data {
+            Ok(data) => append(store, &mut bytes, &data, body.size_hint().lower(), held)?,
             Err(error) => return Ok(Err(error)),
-        };
-        let needed = bytes.len() + data.len();
-        if needed > bytes.capacity() {
-            // What is still announced, or else twice as much as before.
-            let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-            let capacity = needed.saturating_add(announced).max(2 * bytes.capacity());
-            let buffers = FetchBuffers::open(held.saturating_add(capacity));
-            store.data_mut().set_fetch(buffers)?;
-            bytes.reserve_exact(capacity - bytes.len());
         }
-        bytes.extend_from_slice(&data);
     }
     Ok(Ok(bytes))
+}
+
+/// What arrives of `body`, at most [`MAX_OTHER_BODY`]. A status such as 404 or 429 is the answer of the upstream, whatever
+/// becomes of the page that comes with it.
+async fn collect_beginning(
+    store: &mut StoreContextMut<'_, StoreState>,
+    mut body: CappedBody,
+    held: usize,
+) -> wasmtime::Result<Vec<u8>> {
+    body.ignore_failures();
+    let mut bytes = Vec::new();
+    while let Some(Ok(data)) = next(&mut body).await {
+        let room = MAX_OTHER_BODY - bytes.len();
+        append(store, &mut bytes, &data[..data.len().min(room)], 0, held)?;
+        if data.len() >= room {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// The next data of `body`.
+async fn next(body: &mut CappedBody) -> Option<Result<Bytes, Error>> {
+    loop {
+        match body.frame().await?.map(Frame::into_data) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            // Trailers.
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// Appends `data`, after which more bytes are `announced`, to `bytes`. Their memory is measured before it is allocated,
+/// together with the `held` bytes that the host has beside them.
+fn append(
+    store: &mut StoreContextMut<'_, StoreState>,
+    bytes: &mut Vec<u8>,
+    data: &[u8],
+    announced: u64,
+    held: usize,
+) -> wasmtime::Result<()> {
+    let needed = bytes.len() + data.len();
+    if needed > bytes.capacity() {
+        // What is still announced, or else twice as much as before.
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        let capacity = needed.saturating_add(announced).max(2 * bytes.capacity());
+        let buffers = FetchBuffers::open(held.saturating_add(capacity));
+        store.data_mut().set_fetch(buffers)?;
+        bytes.reserve_exact(capacity - bytes.len());
+    }
+    bytes.extend_from_slice(data);
+    Ok(())
 }

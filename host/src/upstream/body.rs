@@ -87,6 +87,13 @@ impl CappedBody {
         (body, expiry)
     }
 
+    /// Ends the body with the same errors, none of which is a failure of the request.
+    pub(crate) fn ignore_failures(&self) {
+        if let BodyState::Open(_, guard) = &*lock(&self.state) {
+            guard.ignore_failures();
+        }
+    }
+
     /// Fails the request if its response announces more bytes than the limit: the whole body would not be permitted.
     pub(crate) fn require_whole(&mut self) -> Result<(), Error> {
         let announced = self.size_hint().lower();

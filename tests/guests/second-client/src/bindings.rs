@@ -73,6 +73,8 @@ pub mod oneflight {
                 /// UTF-8 is decoded as ISO 8859-1.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
                 /// The whole body, without transfer coding. It is `text` if it is UTF-8, so also if it is empty, and else `bytes`.
+                /// Of a response whose status is not 2xx it is what has arrived, at most 64 KiB, if it breaks off, takes too long or
+                /// is longer: its status counts in any case.
                 pub body: Body,
             }
             impl ::core::fmt::Debug for Response {
