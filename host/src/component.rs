@@ -73,6 +73,7 @@ use crate::client::Execute;
 use crate::flight_context::FlightContext;
 use crate::model::{Call, ClientError, Function, Functions, Generation, Outcome, Resource, Usage};
 use crate::settings::Settings;
+use crate::typed::Value;
 use crate::upstream::Upstream;
 
 pub use self::address_space::AddressSpace;
@@ -290,7 +291,13 @@ impl Loaded {
         let error = match returned {
             Ok(returned) => match self.answer(returned, call, context) {
                 Ok((outcome, bytes)) => {
-                    if !instance.has_room(bytes) {
+                    // What JSON may take is known before what it takes.
+                    let exact = |value: &Value| value.bytes().len() + outcome.json().len();
+                    let has_room = instance.has_room(bytes)
+                        || outcome
+                            .value()
+                            .is_some_and(|value| instance.has_room(exact(value)));
+                    if !has_room {
                         return Err(ClientError::ResultTooLarge("max_memory_bytes"));
                     }
                     self.release(instance, context);

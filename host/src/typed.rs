@@ -22,6 +22,7 @@ mod docs;
 mod example;
 #[cfg(test)]
 pub(crate) mod generated;
+mod json_bound;
 mod json_fields;
 mod json_map;
 mod json_read;
@@ -52,6 +53,7 @@ pub use self::value_type::{Case, Field, ValueType};
 
 pub(crate) use self::docs::{PartDocs, TypeDocs};
 pub(crate) use self::example::example;
+pub(crate) use self::json_bound::JsonBound;
 pub(crate) use self::json_read::read_arguments as read_json;
 pub(crate) use self::json_schema::{SchemaOf, json_schema, object};
 pub(crate) use self::query::read_query;

@@ -300,7 +300,32 @@ async fn an_err_is_limited_as_it_is_sent_to_callers() {
     );
 }
 
-/// A component whose `fail` returns the `err` of a list of this number of cases with a long name.
+// fault 107
+// The same for an answer, whose JSON may be rendered only when a caller needs it.
+#[tokio::test]
+async fn an_answer_is_limited_as_it_is_sent_to_callers() {
+    let binary = wat::parse_str(long_err(1_000)).unwrap();
+    let engine = oneflight::Engine::on_demand().unwrap();
+    let limits = Limits {
+        max_result_bytes: 100_000,
+        ..patient()
+    };
+    let subject = Subject::on(&engine, &binary, limited(limits)).await;
+    let serving = Serving::start(subject).await;
+    for (number, status, at_least) in [(0, 200, 2), (90, 200, 90_000), (100, 502, 0)] {
+        let body = json!({ "number": number }).to_string();
+        let answer = post(serving.callers, "/v1/test/list", body).await;
+        assert_eq!(answer.status().as_u16(), status, "{number}");
+        assert!(answer.body().len() >= at_least, "{number}");
+        if status == 502 {
+            assert_eq!(&*code(&answer), "result-too-large");
+        }
+    }
+    serving.subject.settled().await;
+}
+
+/// A component whose `fail` returns the `err` of a list of the given number of cases with a name of this length, and whose
+/// `list` returns the list.
 fn long_err(length: usize) -> String {
     let name = "a".repeat(length);
     format!(
@@ -311,13 +336,19 @@ fn long_err(length: usize) -> String {
       (i32.store8 (i32.const 8) (i32.const 1))
       (i32.store (i32.const 12) (i32.const 1024))
       (i32.store (i32.const 16) (local.get 0))
-      (i32.const 8)))
+      (i32.const 8))
+    (func (export "list") (param i32) (result i32)
+      (i32.store (i32.const 12) (i32.const 1024))
+      (i32.store (i32.const 16) (local.get 0))
+      (i32.const 12)))
   (core instance $code (instantiate $code))
   (type $e (enum "{name}"))
   (export $out "e" (type $e))
   (func $fail (param "number" u32) (result (result u8 (error (list $out))))
     (canon lift (core func $code "fail") (memory (core memory $code "memory"))))
-  (export "fail" (func $fail)))"#
+  (export "fail" (func $fail))
+  (func (export "list") (param "number" u32) (result (list $out))
+    (canon lift (core func $code "list") (memory (core memory $code "memory")))))"#
     )
 }
 

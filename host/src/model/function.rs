@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::typed::{FunctionDocs, Signature};
+use crate::typed::{FunctionDocs, JsonBound, Signature};
 
 /// An exported function that a caller can call. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub struct TypedFunction {
     interface: Option<Box<str>>,
     name: Box<str>,
     signature: Signature,
+    /// How long an answer can be as JSON.
+    answer_bound: JsonBound,
     docs: FunctionDocs,
     sharing: CallSharing,
     max_arguments_bytes: usize,
@@ -86,6 +88,7 @@ impl TypedFunction {
             index,
             interface: interface.map(Into::into),
             name: name.into(),
+            answer_bound: signature.answer().map(JsonBound::of).unwrap_or_default(),
             signature,
             docs: FunctionDocs::default(),
             sharing,
@@ -114,6 +117,12 @@ impl TypedFunction {
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// The greatest length as JSON of an answer of this number of canonical bytes.
+    pub(crate) fn max_json_len(&self, bytes: usize) -> usize {
+        // null, if there is no answer.
+        self.answer_bound.len(bytes).max(4)
     }
 
     /// Its documentation comments.

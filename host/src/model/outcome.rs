@@ -1,5 +1,6 @@
 //! [`Outcome`]: what a function returned.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -17,14 +18,16 @@ pub enum Outcome {
     Value(RenderedValue),
 }
 
-/// A [`Value`] with its JSON. Cloning shares it.
-#[derive(Clone, Debug)]
+/// A [`Value`] with its JSON, which is rendered when it is first needed. Cloning shares it.
+///
+/// [`fmt::Debug`] prints its size only: an answer may be private.
+#[derive(Clone)]
 pub struct RenderedValue(Arc<Rendered>);
 
-#[derive(Debug)]
 struct Rendered {
     value: Value,
-    json: Bytes,
+    /// Written by the first reader, and the same for all that follow.
+    json: OnceLock<Bytes>,
     /// The same bytes as they are held for callers; `None` if they did not fit. Written by the first reader.
     held: OnceLock<Option<Bytes>>,
 }
@@ -32,6 +35,15 @@ struct Rendered {
 impl RenderedValue {
     /// `value`, whose JSON is `json`.
     pub(crate) fn new(value: Value, json: Bytes) -> Self {
+        Self::with(value, json.into())
+    }
+
+    /// `value`, whose JSON no limit refuses.
+    pub(crate) fn unrendered(value: Value) -> Self {
+        Self::with(value, OnceLock::new())
+    }
+
+    fn with(value: Value, json: OnceLock<Bytes>) -> Self {
         Self(Arc::new(Rendered {
             value,
             json,
@@ -48,7 +60,14 @@ impl RenderedValue {
     /// Its JSON, in UTF-8.
     #[must_use]
     pub fn json(&self) -> &Bytes {
-        &self.0.json
+        let Rendered { value, json, .. } = &*self.0;
+        json.get_or_init(|| value.json(usize::MAX).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for RenderedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
     }
 }
 
@@ -85,7 +104,7 @@ impl Outcome {
     pub fn json(&self) -> Bytes {
         match self {
             Self::Items(items) => items.json(),
-            Self::Value(value) => value.0.json.clone(),
+            Self::Value(value) => value.json().clone(),
         }
     }
 
@@ -95,8 +114,8 @@ impl Outcome {
         match self {
             Self::Items(items) => items.json_held(hold),
             Self::Value(value) => {
-                let Rendered { json, held, .. } = &*value.0;
-                held.get_or_init(|| hold(json.clone())).clone()
+                let held = &value.0.held;
+                held.get_or_init(|| hold(value.json().clone())).clone()
             }
         }
     }
@@ -121,5 +140,27 @@ impl From<Items> for Outcome {
 impl From<RenderedValue> for Outcome {
     fn from(value: RenderedValue) -> Self {
         Self::Value(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typed::{ValueType, WideIntegers, Writer};
+
+    #[test]
+    fn the_json_of_a_value_is_rendered_when_it_is_first_needed_and_shared() {
+        let mut writer = Writer::new(100);
+        writer.text(b"secret").unwrap();
+        let ty = Arc::new(ValueType::String);
+        let value = Value::new(Some(&ty), writer.into_bytes(), WideIntegers::Number);
+        let value = RenderedValue::unrendered(value);
+        assert!(value.0.json.get().is_none());
+        let outcomes = [(); 2].map(|()| Outcome::from(value.clone()));
+        let json = outcomes.map(|outcome| outcome.json());
+        assert_eq!(json[0], "\"secret\"");
+        assert_eq!(json[0].as_ptr(), json[1].as_ptr());
+        assert_eq!(value.json().as_ptr(), json[0].as_ptr());
+        assert!(!format!("{value:?}").contains("secret"));
     }
 }

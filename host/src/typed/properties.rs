@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::generated::Generator;
+use super::json_bound::JsonBound;
 use super::signature::Signature;
 use super::value_type::{Field, ValueType};
 use super::{Value, WideIntegers, arguments_as_wave, example, read_json, read_wave};
@@ -57,6 +58,28 @@ fn wave_of_arguments_is_read_as_the_same_bytes() {
         let read = read_wave(signature, &wave, usize::MAX);
         assert_eq!(read.as_deref(), Ok(bytes), "{signature}: {wave}");
     });
+}
+
+#[test]
+fn json_is_never_longer_than_its_bound() {
+    for_all(|_, signature, bytes| {
+        let bound = JsonBound::of(&as_record(signature)).len(bytes.len());
+        for wide in [WideIntegers::Number, WideIntegers::String] {
+            let length = json(signature, bytes, wide).len();
+            assert!(length <= bound, "{signature}: {length} of {bound}");
+        }
+    });
+    // What has no bytes has no bound.
+    let nothing = ValueType::List(Box::new(ValueType::Record([].into())));
+    assert_eq!(JsonBound::of(&nothing).len(4), usize::MAX);
+    // The items of an order: twenty of them are far below a limit of megabytes.
+    let text = |name: &str| Field {
+        name: name.into(),
+        ty: ValueType::String,
+    };
+    let item = ValueType::Record([text("id"), text("body")].into());
+    let items = ValueType::List(Box::new(item));
+    assert_eq!(JsonBound::of(&items).len(2_000), 2 + 2_000 * (6 + 3));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const MAX_LOGGED_BYTES: usize = 1 << 10;
 /// An answer that keeps the limits.
 pub(in crate::component) struct TypedAnswer {
     pub(in crate::component) value: RenderedValue,
-    /// What it takes, as bytes and as JSON.
+    /// What it takes, as bytes and as JSON, or what it may take.
     pub(in crate::component) bytes: usize,
 }
 
@@ -40,8 +40,18 @@ pub(in crate::component) fn to_answer(
         }
         (_, returned) => (result, returned),
     };
-    let value = rendered(to_value(ty, content, settings)?, settings)?;
-    let bytes = value.value().bytes().len() + value.json().len();
+    let value = to_value(ty, content, settings)?;
+    let bytes = value.bytes().len();
+    let bound = function.max_json_len(bytes);
+    // Most answers are far below the limit, whatever their JSON is. It is rendered for the first caller that needs it, as
+    // that of items is: callers of the library need none.
+    if bound <= settings.limits.max_result_bytes {
+        let value = RenderedValue::unrendered(value);
+        let bytes = bytes.saturating_add(bound);
+        return Ok(TypedAnswer { value, bytes });
+    }
+    let value = rendered(value, settings)?;
+    let bytes = bytes + value.json().len();
     Ok(TypedAnswer { value, bytes })
 }
 
