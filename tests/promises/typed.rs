@@ -290,3 +290,53 @@ async fn a_name_in_share_that_matches_nothing_refuses_the_load_and_lists_the_fun
          acme:orders/orders@1.0.0#get-order, acme:orders/orders@1.0.0#list-open, acme:orders/orders@1.0.0#place-order"
     );
 }
+
+#[tokio::test]
+async fn the_admin_api_names_calls_by_their_hashes_and_forgets_one_that_is_named_in_wave() {
+    let upstream = Upstream::start(Answer::Held).await;
+    let settings = reaching(&upstream).env("BASE_URL", &upstream.origin());
+    let serving = typed(&["wait"], settings).await;
+    let server = serving.callers;
+    let admin = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request
+            .header("host", "localhost")
+            .header("x-oneflight", "1");
+        let answer = send(serving.operator, request.body(Full::default()).unwrap()).await;
+        (answer.status().as_u16(), text(&answer).to_owned())
+    };
+    let early = tokio::spawn(async move { get(server, "/v1/test/wait?path=/private").await });
+    upstream.requested(1).await;
+    let (_, flights) = admin("GET", "/v1/flights").await;
+    assert!(
+        flights.contains("\"key\":\"wait(#") && !flights.contains("private"),
+        "{flights}"
+    );
+    let wait = "call=wait(%22/private%22)";
+    let (_, explained) = admin("GET", &format!("/v1/test/explain?{wait}")).await;
+    assert!(
+        explained.contains("\"joins\"") && !explained.contains("private"),
+        "{explained}"
+    );
+    // Written in another way, it is the same call.
+    let forget = "/v1/test/forget?call=faults%23wait(%20%22%5Cu%7B2f%7Dprivate%22%20)";
+    let forgotten = |yes: bool| (200, format!("{{\"forgotten\":{yes}}}"));
+    assert_eq!(
+        admin("POST", "/v1/test/forget?call=wait(%22/other%22)").await,
+        forgotten(false)
+    );
+    assert_eq!(admin("POST", forget).await, forgotten(true));
+    assert_eq!(admin("POST", forget).await, forgotten(false));
+    let late = tokio::spawn(async move { get(server, "/v1/test/wait?path=/private").await });
+    upstream.requested(2).await;
+    upstream.release();
+    for caller in [early, late] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=miss");
+    }
+    let (status, refused) = admin("POST", "/v1/test/forget?call=wait(1)").await;
+    assert!(
+        status == 400 && refused.contains("func(path: string)"),
+        "{refused}"
+    );
+}

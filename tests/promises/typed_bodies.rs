@@ -1,5 +1,7 @@
 //! Bodies of requests for typed functions that arrive slowly, or while the service shuts down.
 
+use std::net::SocketAddr;
+
 use http::StatusCode;
 use oneflight::unread::REQUEST_BYTES;
 use oneflight::{Limits, ServerLimits, Settings};
@@ -11,7 +13,7 @@ use oneflight_tests::{NEVER, Subject, artifacts, failsafe, settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::typed::{post, sharing, text};
+use crate::typed::{sharing, text};
 
 /// The head of a request for `next` whose body has this length. The service asks for the body once it counts it.
 fn head(length: usize) -> String {
@@ -85,10 +87,24 @@ async fn of_hundreds_of_slow_bodies_those_are_read_that_fit_and_others_are_serve
     serving.subject.settled().await;
 }
 
-/// A service whose shutdown lasts this long at most.
-async fn service(folder: &Folder, grace: &str) -> Service {
+/// Waits until no new connection is served. That no flight is opened any more has begun before.
+async fn no_new_connections(server: SocketAddr) {
+    let is_served = async || {
+        let mut stream = TcpStream::connect(server).await?;
+        let request = b"GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        stream.read_u8().await
+    };
+    failsafe("the end of the listener", async {
+        while is_served().await.is_ok() {}
+    })
+    .await;
+}
+
+/// A service that waits this long for responses when it shuts down.
+async fn service(folder: &Folder, write_timeout: &str) -> Service {
     let config = format!(
-        "[limits]\nheader_timeout = '1h'\nshutdown_delay = '0ms'\nshutdown_grace = '{grace}'\nshutdown_write_timeout = '1s'\n\
+        "[limits]\nheader_timeout = '1h'\nshutdown_delay = '0ms'\nshutdown_write_timeout = '{write_timeout}'\n\
          [clients.test]\ncomponent = '{}'\n",
         artifacts::TYPED
     );
@@ -107,14 +123,7 @@ async fn a_body_that_arrives_once_no_flight_is_opened_any_more_is_refused_with_5
     assert_eq!(first_bytes(&mut caller).await, CONTINUE);
     caller.write_all(br#"{"num"#).await.unwrap();
     service.terminate();
-    failsafe("the service to open no flight", async {
-        let is_opened = async || {
-            let other = post(service.address, "/v1/test/next", r#"{"number":1}"#);
-            other.await.status() == StatusCode::OK
-        };
-        while is_opened().await {}
-    })
-    .await;
+    no_new_connections(service.address).await;
     caller.write_all(br#"ber":41}"#).await.unwrap();
     let answer = failsafe("the end of the connection", rest(caller)).await;
     // No flight is opened any more.

@@ -73,7 +73,7 @@ impl Explain {
             write!(
                 stdout(),
                 "{}",
-                escape_lines(&describe(text, &explanation), Escape::Rust)
+                escape_lines(&describe(parameter, text, &explanation), Escape::Rust)
             )?;
         }
         Ok(ExitCode::SUCCESS)
@@ -99,8 +99,14 @@ impl Explain {
     }
 }
 
-/// The explanation for people: first what happens, then the reasons.
-fn describe(key: &str, explanation: &Explanation) -> String {
+/// The explanation for people: first what happens, then the reasons. `text` is what the `parameter` of the request has.
+fn describe(parameter: &str, text: &str, explanation: &Explanation) -> String {
+    // WAVE has quotes of its own.
+    let key = if parameter == "call" {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    };
     let Explanation { limits, .. } = explanation;
     let mut text = format!("A caller now {}.\n\n", next(explanation));
     let mut line = |name: &str, value: String| {
@@ -108,7 +114,7 @@ fn describe(key: &str, explanation: &Explanation) -> String {
     };
     let (client, generation) = (&explanation.client, &explanation.generation);
     line("client", format!("{client}, generation {generation}"));
-    line("key", format!("{key:?}, hash {}", explanation.key));
+    line("key", format!("{key}, hash {}", explanation.key));
     line("sharing", sharing(explanation));
     if explanation.flights_of_key.is_empty() {
         line("this key", "no open flight".to_owned());
@@ -242,7 +248,7 @@ mod tests {
             within_ms: 8_760,
         };
         assert_eq!(
-            describe("42", &explanation(joins)),
+            describe("x", "42", &explanation(joins)),
             "A caller now joins flight 17, and gets its reply within 8.76 s.\n\
              \n\
              client     orders, generation 3\n\

@@ -180,7 +180,8 @@ impl<C: Execute> AdminState<C> {
             }
             _ => Err(RequestError::UnknownPath {
                 expected: "GET /, GET /metrics, GET /v1/flights, GET /v1/live, GET /v1/{client}/explain?x=KEY, \
-                           POST /v1/{client}/forget?x=KEY or POST /v1/observe?for=TIME",
+                           POST /v1/{client}/forget?x=KEY or POST /v1/observe?for=TIME; call=CALL in place of \
+                           x=KEY names a call of a typed function",
             }),
         }
     }
