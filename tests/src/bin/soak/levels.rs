@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
+use crate::rest::Levels;
 use oneflight_tests::memory::resident;
 use oneflight_tests::{Subject, tasks};
-use tokio::time::{Instant, sleep};
 
 /// The maximum age of idle instances and idle connections. All that is left of earlier flights is older after it.
 pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(5);
 
 /// What the process holds at a moment.
-#[derive(Clone, Copy)]
-pub(crate) struct Levels {
+pub(crate) struct ProcessLevels {
     /// In bytes.
-    pub(crate) resident: usize,
+    resident: usize,
     flights: usize,
     callers: usize,
     running: usize,
@@ -23,23 +22,8 @@ pub(crate) struct Levels {
     descriptors: usize,
 }
 
-impl Levels {
-    /// The levels once no flight is open and all that is kept has reached its age; or, if that does not happen,
-    /// the levels long after it should have.
-    pub(crate) async fn at_rest(clients: &[Subject]) -> Self {
-        let began = Instant::now();
-        loop {
-            let levels = Self::now(clients);
-            if levels.open() == 0 || began.elapsed() > MAX_IDLE_AGE * 4 {
-                // A task closes what was dropped last.
-                sleep(Duration::from_secs(1)).await;
-                return Self::now(clients);
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    fn now(clients: &[Subject]) -> Self {
+impl ProcessLevels {
+    pub(crate) fn now(clients: &[Subject]) -> Self {
         let sum = |of: fn(&Subject) -> usize| clients.iter().map(of).sum();
         Self {
             resident: resident("self"),
@@ -52,14 +36,23 @@ impl Levels {
             descriptors: descriptors(),
         }
     }
+}
 
-    /// The sum of what is 0 at rest.
-    pub(crate) fn open(&self) -> usize {
+impl Levels for ProcessLevels {
+    fn resident(&self) -> usize {
+        self.resident
+    }
+
+    fn open(&self) -> usize {
         self.flights + self.callers + self.running + self.idle + self.connections
     }
 
-    fn rows(&self) -> [(&'static str, usize); 8] {
-        [
+    fn held(&self) -> Vec<usize> {
+        vec![self.tasks, self.descriptors]
+    }
+
+    fn rows(&self) -> Vec<(&'static str, usize)> {
+        vec![
             ("resident memory, KiB", self.resident >> 10),
             ("flights", self.flights),
             ("callers", self.callers),
@@ -70,26 +63,6 @@ impl Levels {
             ("descriptors", self.descriptors),
         ]
     }
-
-    /// What has to return to its value from before.
-    pub(crate) fn held(&self) -> [usize; 2] {
-        [self.tasks, self.descriptors]
-    }
-}
-
-/// One row for each level.
-pub(crate) fn table(before: Levels, after: Levels) -> String {
-    let rows = before.rows().into_iter().zip(after.rows());
-    rows_at_rest(rows.map(|((name, before), (_, after))| (name, before, after)))
-}
-
-/// A table of levels, each with its value after the warm-up and at the end.
-pub(crate) fn rows_at_rest(rows: impl Iterator<Item = (&'static str, usize, usize)>) -> String {
-    let mut table = format!("{:<24}{:>14}{:>14}\n", "at rest", "warmed up", "at the end");
-    for (name, before, after) in rows {
-        table += &format!("  {name:<22}{before:>14}{after:>14}\n");
-    }
-    table
 }
 
 fn descriptors() -> usize {

@@ -12,8 +12,8 @@ use tokio::process::Child;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::world::{MAX_IDLE_AGE, World};
-use crate::levels::rows_at_rest;
+use super::world::World;
+use crate::rest::Levels;
 
 /// How long the log is read, and then not read.
 const READING: Duration = Duration::from_secs(1);
@@ -65,21 +65,7 @@ impl Service {
         memory::resident(&self.id().to_string())
     }
 
-    /// The levels once nothing is open; or, if that does not happen, long after it should have.
-    pub(super) async fn at_rest(&self) -> Levels {
-        let mut levels = self.levels().await;
-        for _ in 0..30 {
-            // Idle connections and instances reach their age, and the service returns memory that it does not need.
-            sleep(MAX_IDLE_AGE).await;
-            let before = std::mem::replace(&mut levels, self.levels().await);
-            if levels.open() == 0 && levels.held() == before.held() {
-                break;
-            }
-        }
-        levels
-    }
-
-    async fn levels(&self) -> Levels {
+    pub(super) async fn levels(&self) -> ServiceLevels {
         // Before the request, which opens a connection.
         let process = format!("/proc/{}", self.id());
         let descriptors = std::fs::read_dir(format!("{process}/fd"));
@@ -92,7 +78,7 @@ impl Service {
             let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
             values.sum()
         };
-        Levels {
+        ServiceLevels {
             resident: self.resident(),
             callers: sum("oneflight_callers_waiting{"),
             flights: sum("oneflight_flights_waiting{") + sum("oneflight_flights_running{"),
@@ -114,9 +100,9 @@ impl Service {
 }
 
 /// What the service holds at a moment.
-pub(super) struct Levels {
+pub(super) struct ServiceLevels {
     /// In bytes.
-    pub(super) resident: usize,
+    resident: usize,
     callers: usize,
     flights: usize,
     idle: usize,
@@ -126,25 +112,21 @@ pub(super) struct Levels {
     descriptors: usize,
 }
 
-impl Levels {
-    /// The sum of what is 0 at rest.
-    pub(super) fn open(&self) -> usize {
+impl Levels for ServiceLevels {
+    fn resident(&self) -> usize {
+        self.resident
+    }
+
+    fn open(&self) -> usize {
         self.callers + self.flights + self.idle + self.connections
     }
 
-    /// What must not grow.
-    fn held(&self) -> [usize; 3] {
-        [self.tasks, self.threads, self.descriptors]
+    fn held(&self) -> Vec<usize> {
+        vec![self.tasks, self.threads, self.descriptors]
     }
 
-    /// Whether anything is held that was not held at `before`.
-    pub(super) fn holds_more_than(&self, before: &Self) -> bool {
-        let levels = self.held().into_iter().zip(before.held());
-        levels.into_iter().any(|(now, before)| now > before)
-    }
-
-    fn rows(&self) -> [(&'static str, usize); 8] {
-        [
+    fn rows(&self) -> Vec<(&'static str, usize)> {
+        vec![
             ("resident memory, KiB", self.resident >> 10),
             ("callers", self.callers),
             ("flights", self.flights),
@@ -154,11 +136,5 @@ impl Levels {
             ("threads", self.threads),
             ("descriptors", self.descriptors),
         ]
-    }
-
-    /// One row for each level.
-    pub(super) fn table(before: &Self, after: &Self) -> String {
-        let rows = before.rows().into_iter().zip(after.rows());
-        rows_at_rest(rows.map(|((name, before), (_, after))| (name, before, after)))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use oneflight_tests::artifacts;
 use oneflight_tests::folder::Folder;
@@ -10,9 +9,6 @@ use oneflight_tests::frames::{Frames, NO_ERROR, REFUSED_STREAM, Reply};
 use oneflight_tests::tls::Identity;
 use oneflight_tests::uploads::{Upload, Uploads};
 use oneflight_tests::upstream::{Answer, ITEMS, Upstream};
-
-/// The maximum age of idle instances and idle connections. All that is left of earlier flights is older after it.
-pub(super) const MAX_IDLE_AGE: Duration = Duration::from_secs(2);
 
 /// All upstreams, each with a client of its own.
 pub(super) struct World {
