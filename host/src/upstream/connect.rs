@@ -86,6 +86,11 @@ impl Connector {
         }
     }
 
+    /// Records that the upstream of `target` has answered.
+    pub(super) fn answered(&self, target: &Uri) {
+        self.retry.answered(target);
+    }
+
     /// Connections that are open or being opened.
     pub(super) fn connections(&self) -> usize {
         self.max_permits - self.permits.available_permits()

@@ -25,7 +25,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a target is known to be down after its last refusal. A refusal after that begins another outage.
-const FORGET_AFTER: Duration = Duration::from_secs(10);
+const FORGET_AFTER: Duration = Duration::from_secs(2);
 
 /// The most targets that are remembered. A guest may name many; a refusal of further ones is reported at once.
 const MAX_OUTAGES: usize = 256;
@@ -48,11 +48,11 @@ struct Outage {
     /// Attempts so far of the requests that had the turn.
     attempts: AtomicU32,
     /// The newest refusal; `None` once a connection is open.
-    refusal: watch::Sender<Option<Refusal>>,
+    refusal: watch::Sender<Option<RefusedConnect>>,
 }
 
 #[derive(Clone, Debug)]
-struct Refusal {
+struct RefusedConnect {
     error: ConnectError,
     at: Instant,
 }
@@ -81,7 +81,7 @@ impl ConnectRetry {
     where
         F: Future<Output = Result<T, ConnectError>>,
     {
-        let target = format!("{:?} {:?}", target.scheme_str(), target.authority());
+        let target = key(target);
         let give_up = Instant::now() + self.timeout;
         let mut outage = self.open_outage(&target);
         let mut was_retried = false;
@@ -127,7 +127,7 @@ impl ConnectRetry {
     /// Records that `target` refused a connection. Returns its outage, if attempts to end it are to be made.
     fn refused(&self, target: String, error: &ConnectError) -> Option<Arc<Outage>> {
         let now = Instant::now();
-        let refusal = Refusal {
+        let refusal = RefusedConnect {
             error: error.clone(),
             at: now,
         };
@@ -150,6 +150,15 @@ impl ConnectRetry {
         });
         outages.insert(target, Arc::clone(&outage));
         Some(outage)
+    }
+
+    /// Records that `target` has answered. A request that waited for it may have ended since, or have been sent over
+    /// another connection, so that nothing else ends the outage; the next refusal begins another one.
+    pub(super) fn answered(&self, target: &Uri) {
+        let is_empty = self.outages().is_empty();
+        if !is_empty {
+            self.end(&key(target));
+        }
     }
 
     /// Records that a connection to `target` is open.
@@ -203,7 +212,7 @@ impl Outage {
                     self.refusal.send_if_modified(|refusal| {
                         // A connection that was opened by another request ends the outage for good.
                         if let Some(refusal) = refusal {
-                            *refusal = Refusal {
+                            *refusal = RefusedConnect {
                                 error: error.clone(),
                                 at,
                             };
@@ -231,6 +240,10 @@ impl Outage {
             .as_ref()
             .is_none_or(|refusal| now >= self.due && now.duration_since(refusal.at) > FORGET_AFTER)
     }
+}
+
+fn key(target: &Uri) -> String {
+    format!("{:?} {:?}", target.scheme_str(), target.authority())
 }
 
 /// The pause before an attempt that `attempts` others precede: by chance between half and all of a time that doubles,
@@ -397,6 +410,22 @@ mod tests {
         };
         tokio::join!(second, left);
         assert!(began.elapsed() < TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_no_request_waits_for_ends_with_the_next_answer() {
+        let (retry, a) = (retry(TIMEOUT), target("a"));
+        let mut left = Box::pin(retry.connect(&a, async || Err::<(), _>(refused())));
+        assert!(left.as_mut().now_or_never().is_none());
+        drop(left);
+        assert_eq!(outages(&retry), 1);
+        tokio::time::advance(TIMEOUT * 2).await;
+        retry.answered(&target("b"));
+        assert_eq!(outages(&retry), 1);
+        retry.answered(&a);
+        assert_eq!(outages(&retry), 0);
+        let failure = retry.connect(&a, async || Err::<(), _>(refused())).await;
+        assert!(failure.unwrap_err().was_retried);
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,6 +55,7 @@ pub(super) struct Sender {
     /// Opens a connection for each request, and pools none: for second attempts. When an upstream restarts, all pooled
     /// connections are closed at about the same time, so another one of them proves nothing.
     unpooled: Client<Connector, RequestBody>,
+    connector: Connector,
     /// One permit per request in flight, so per connection in use.
     permits: Arc<Semaphore>,
     /// How many connections for a second attempt may end before they take requests.
@@ -81,6 +82,7 @@ impl Sender {
             } else {
                 MAX_RECONNECTS
             },
+            connector: connector.clone(),
             permits: Arc::new(Semaphore::new(max_requests)),
             max_interim_responses: limits.max_interim_responses,
         }
@@ -151,7 +153,7 @@ impl Sender {
         guard: &RequestGuard,
     ) -> Result<Result<Response<Incoming>, (legacy::Error, CaptureConnection)>, RequestFailure>
     {
-        let max = self.max_interim_responses;
+        let (target, max) = (request.uri().clone(), self.max_interim_responses);
         let interim = InterimResponses::count(&mut request, max);
         let mut connection = capture_connection(&mut request);
         let mut exchange = pin!(async {
@@ -172,6 +174,9 @@ impl Sender {
             Some(outcome) => outcome,
             None => timeouts.until_first_byte(exchange, upload).await?,
         }?;
+        if outcome.is_ok() {
+            self.connector.answered(&target);
+        }
         Ok(outcome.map_err(|error| {
             if connect_failure(&error).is_some_and(|failure| failure.was_retried) {
                 guard.connect_retried();
