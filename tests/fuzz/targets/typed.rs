@@ -10,6 +10,8 @@
 mod component;
 #[path = "typed/generated.rs"]
 mod generated;
+#[path = "typed/printable.rs"]
+mod printable;
 #[path = "typed/properties.rs"]
 mod properties;
 
@@ -64,17 +66,6 @@ mod typed {
     pub(crate) use self::wave_write::arguments_as_wave;
     pub(crate) use self::write::{TooLong, Writer};
 }
-
-#[path = "../../../host/src/printable/bounded.rs"]
-mod bounded;
-
-/// Where those files look for limited text.
-mod printable {
-    pub(crate) use crate::bounded::bounded;
-}
-
-/// Where the file of limited text looks for its limit.
-const MAX_TEXT_BYTES: usize = 4 << 10;
 
 use libfuzzer_sys::fuzz_target;
 

@@ -91,7 +91,9 @@ impl Language {
             Self::Js | Self::Ts => "Node.js 20 or later with npm",
             Self::Python => "Python 3.10 or later with venv",
             Self::Go => "Go 1.25 or later",
-            Self::C => "clang with its runtime for wasm32, lld and wasi-libc (on Debian: `apt install clang lld wasi-libc libclang-rt-dev-wasm32`)",
+            Self::C => {
+                "clang with its runtime for wasm32, lld and wasi-libc (on Debian: `apt install clang lld wasi-libc libclang-rt-dev-wasm32`)"
+            }
         }
     }
 

@@ -108,6 +108,8 @@ pub(super) async fn compile(
     let mut child = Command::new(&program.path)
         .args(&program.arguments)
         .env_clear()
+        // glibc reserves 64 MiB of address space for each thread that allocates by it, which is limited.
+        .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
