@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use self::sources::Sources;
 use super::stderr::print_line;
 
-/// How long after a look at the sources the next one is.
+/// The time between two checks of the sources.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// The script in the folder of a client that builds it.

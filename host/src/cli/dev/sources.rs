@@ -10,35 +10,35 @@ use ignore::WalkBuilder;
 /// A file, or the files in a folder and below it: not those that its `.gitignore` lists, such as the results of a build,
 /// and none whose name begins with a dot.
 ///
-/// They are looked at now and then. Notifications of the system would be missed on some network file systems, and end
+/// The folder is read again each time. Notifications of the system would be missed on some network file systems, and end
 /// where an editor replaces a file.
 #[derive(Clone)]
 pub(super) struct Sources {
     root: PathBuf,
-    seen: Arc<Mutex<Snapshot>>,
+    seen: Arc<Mutex<SourceFiles>>,
 }
 
 /// When each file was changed, and its size.
-type Snapshot = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+type SourceFiles = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
 impl Sources {
     pub(super) fn of(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            seen: Arc::new(Mutex::new(snapshot(root))),
+            seen: Arc::new(Mutex::new(files_of(root))),
         }
     }
 
     /// Whether a file was changed, added or removed since the last call, or since this was made. It blocks.
     pub(super) fn have_changed(&self) -> bool {
-        let now = snapshot(&self.root);
+        let now = files_of(&self.root);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *seen, now) != *seen
     }
 }
 
 /// Files that cannot be read are as good as absent.
-fn snapshot(root: &Path) -> Snapshot {
+fn files_of(root: &Path) -> SourceFiles {
     let walk = WalkBuilder::new(root).require_git(false).build();
     let files = walk.filter_map(|entry| {
         let entry = entry.ok()?;
