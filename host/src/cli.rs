@@ -137,7 +137,7 @@ impl Arguments {
             Command::Explain(explain) => explain.run().await,
             Command::Check(check) => check.run().await,
             Command::New(new) => new.run(),
-            Command::Dev(dev) => dev.run().await,
+            Command::Dev(dev) => dev.run(self.log).await,
             Command::Componentize(componentize) => componentize.run(),
             Command::Test(test) => test.run(self.log).await,
             Command::Config(config) => config.run().await,

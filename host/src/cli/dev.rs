@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tracing::level_filters::LevelFilter;
 
 use self::sources::Sources;
 use super::stderr::print_line;
@@ -55,16 +56,16 @@ struct Project {
 }
 
 impl Dev {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    /// `level` is that of the service's log.
+    pub(super) async fn run(self, level: Option<LevelFilter>) -> anyhow::Result<ExitCode> {
         let project = Project::at(&self.path)?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut service: Option<Child> = None;
-        let mut is_changed = true;
         loop {
             let step = async {
-                if is_changed && project.build().await? {
-                    self.load(&project.component, &mut service).await?;
+                if project.build().await? {
+                    self.load(&project.component, level, &mut service).await?;
                 }
                 project.changed().await
             };
@@ -73,7 +74,6 @@ impl Dev {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
             }
-            is_changed = true;
         }
         let Some(mut service) = service else {
             return Ok(ExitCode::SUCCESS);
@@ -90,7 +90,12 @@ impl Dev {
     }
 
     /// Lets the service load the component, and starts the service if it does not run.
-    async fn load(&self, component: &Path, service: &mut Option<Child>) -> anyhow::Result<()> {
+    async fn load(
+        &self,
+        component: &Path,
+        level: Option<LevelFilter>,
+        service: &mut Option<Child>,
+    ) -> anyhow::Result<()> {
         if let Some(running) = service
             && running.try_wait()?.is_none()
         {
@@ -98,7 +103,8 @@ impl Dev {
         }
         let program = std::env::current_exe().context("could not find this program")?;
         let started = Command::new(program)
-            .args(["--log", "info", "serve", "--component"])
+            .args(["--log", &level.unwrap_or(LevelFilter::INFO).to_string()])
+            .args(["serve", "--component"])
             .arg(component)
             .args(&self.serve)
             .stdin(Stdio::null())
