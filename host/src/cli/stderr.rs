@@ -57,10 +57,8 @@ impl Write for Stderr {
 macro_rules! print_line {
     ($($record:tt)*) => {{
         use std::io::Write as _;
-        // In one piece: a program that reads it must not see half of a line.
-        let line = format!("{}\n", format_args!($($record)*));
         // It never fails.
-        let _ = $crate::cli::stderr::Stderr.write_all(line.as_bytes());
+        let _ = writeln!($crate::cli::stderr::Stderr, $($record)*);
     }};
 }
 pub(crate) use print_line;
