@@ -359,9 +359,22 @@ impl Service {
     /// When it does not exit.
     pub async fn ended(mut self) -> (Option<i32>, String) {
         let status = failsafe("the service to end", self.process.wait()).await;
-        failsafe("the end of its log", self.reading)
+        failsafe("the end of its log", &mut self.reading)
             .await
             .expect("a log");
         (status.expect("a status").code(), self.log.borrow().clone())
+    }
+}
+
+impl Drop for Service {
+    /// A test that fails prints what its service logged, and whether it had exited.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let status = self.process.try_wait();
+            eprintln!(
+                "the service's status: {status:?}; its log:\n{}",
+                *self.log.borrow()
+            );
+        }
     }
 }
