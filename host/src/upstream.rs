@@ -100,7 +100,7 @@ impl Upstream {
     /// Dropping the future, or the body of its response, closes the connection in use; under HTTP/2 it resets the
     /// stream, and the connection stays open. The body of the request is cut by its [`Uploads`].
     pub(crate) async fn send(
-        &self,
+        self: Arc<Self>,
         request: Request<RequestBody>,
         options: Option<RequestOptions>,
         guard: RequestGuard,

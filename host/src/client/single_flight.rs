@@ -146,7 +146,8 @@ impl<E: Execute> Client for WithSingleFlight<E> {
                 freshness == Freshness::Any && (!is_shared || flights.sharing == Sharing::Observed);
             let execution = would_share.then(|| flights.comparisons.begin(&call));
             let overlaps = !is_shared && execution.as_ref().is_some_and(Execution::overlaps);
-            async move {
+            // In a box: the task of the flight is moved several times before it runs.
+            Box::pin(async move {
                 let result = flights.next.execute(call, &context).await;
                 let comparison = execution.and_then(Execution::end);
                 let compared =
@@ -161,7 +162,7 @@ impl<E: Execute> Client for WithSingleFlight<E> {
                     span: flight_span,
                     request_id: id,
                 }
-            }
+            })
             .instrument(span)
         };
         let flight = match freshness {

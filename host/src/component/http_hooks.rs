@@ -1,5 +1,6 @@
 //! [`HttpHooks`]: how the requests of a guest are sent, those of wasi:http and those of `oneflight:client/fetch`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{HeaderName, Request, Response};
@@ -18,6 +19,10 @@ pub(super) struct HttpHooks {
     /// Those of wasi:http.
     uploads: Uploads,
 }
+
+/// A request that is being sent. In a box of its own: its future is several kilobytes large, and each future around it
+/// would copy it again.
+type Sending = Pin<Box<dyn Future<Output = Result<(Response<CappedBody>, Expiry), Error>> + Send>>;
 
 /// The future that drives the rest of a response.
 type ResponseDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -51,9 +56,9 @@ impl HttpHooks {
         &self,
         request: Request<RequestBody>,
         options: Option<RequestOptions>,
-    ) -> impl Future<Output = Result<(Response<CappedBody>, Expiry), Error>> + Send + use<> {
+    ) -> Sending {
         let (upstream, guard) = (Arc::clone(&self.upstream), self.context.begin());
-        async move { upstream.send(request, options, guard).await }
+        Box::pin(upstream.send(request, options, guard))
     }
 }
 

@@ -41,7 +41,6 @@ impl StoreState {
     /// Counts the guest's requests, and the limits that it reaches, for the flight of `context` from now on.
     pub(super) fn set_context(&mut self, context: &FlightContext) {
         self.hooks.set_context(context);
-        self.measure_again();
         self.memory.begin();
     }
 
@@ -50,7 +49,8 @@ impl StoreState {
         &self.memory
     }
 
-    /// Whether more than half of its memory or of its host resources is in use.
+    /// Whether more than half of its memory or of its host resources is in use. What it has released until now is no
+    /// longer counted, also in the next flight.
     pub(super) fn is_half_full(&mut self) -> bool {
         self.measure_again();
         self.memory.is_half_full() || self.table.iter_mut().count() > self.limits.max_resources / 2
@@ -77,8 +77,8 @@ impl StoreState {
         self.measure()
     }
 
-    /// Measures what the host still holds for the guest: what it releases is not measured at once. What it holds more is
-    /// measured when the guest gives it.
+    /// Measures what the host still holds for the guest: what it releases is not measured at once, so what was measured
+    /// last is the most that it may hold. What it holds more is measured when the guest gives it.
     fn measure_again(&mut self) {
         let held = self.held();
         let _ = self.memory.set_host(held);
@@ -105,8 +105,11 @@ impl StoreState {
 
     /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
-        self.measure_again();
-        let has_room = self.memory.has_room(bytes);
+        let mut has_room = self.memory.has_room(bytes);
+        if !has_room {
+            self.measure_again();
+            has_room = self.memory.has_room(bytes);
+        }
         if !has_room {
             self.refuse_and_log(MemoryExceeded::Execution);
         }
@@ -283,6 +286,7 @@ mod tests {
         // The next flight of the instance begins without them, too.
         let held = hold(state, FIELDS);
         state.http().drop(held).unwrap();
+        assert!(!state.is_half_full());
         state.set_context(&context);
         assert_eq!(
             (state.memory().host_peak(), state.memory().room()),
