@@ -534,7 +534,7 @@ async fn when_the_last_caller_leaves_a_fetch_its_request_ends_at_once() {
 // fault 115
 #[tokio::test]
 async fn a_trap_after_a_fetch_that_failed_has_the_code_of_the_failure() {
-    let upstream = Upstream::start(Answer::Reset).await;
+    let upstream = Upstream::start(Answer::HangUp).await;
     let subject = Subject::misbehaving(reaching(&upstream)).await;
     let origin = upstream.origin();
     let failed = subject.ask(format!("fetch-trap:{origin}")).await;

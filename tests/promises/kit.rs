@@ -102,7 +102,7 @@ async fn a_client_with_the_mistakes_of_a_first_attempt_fails_where_it_has_them()
         "key-empty",
         "status-204",
         "reused",
-        "reset",
+        "closed",
         "slow",
         "denied",
         "refused",

@@ -91,16 +91,30 @@ async fn a_second_attempt_that_fails_is_not_followed_by_a_third() {
 }
 
 // fault 60
-// A new connection is no idle one: who closes it has refused the request.
+// A new connection is not idle. If it is closed, the upstream may have processed the request; if it is reset, the request
+// was not read.
 #[tokio::test]
-async fn a_new_connection_that_closes_is_not_repeated() {
-    for answer in [Answer::HangUp, Answer::Reset] {
+async fn a_get_or_head_is_repeated_once_if_a_new_connection_is_reset_but_not_if_it_is_closed() {
+    for (answer, key, attempts) in [
+        (Answer::HangUp, "need:", 1),
+        (Answer::HangUp, "method:HEAD:", 1),
+        (Answer::Reset, "need:", 2),
+        (Answer::Reset, "method:HEAD:", 2),
+        (Answer::Reset, "method:POST:", 1),
+        (Answer::Reset, "method:DELETE:", 1),
+        (Answer::Reset, "post:5:5:", 1),
+    ] {
         let upstream = Upstream::start(answer).await;
         let subject = Subject::misbehaving(reaching(&upstream)).await;
-        let answer = subject.ask(format!("need:{}", upstream.origin())).await;
-        assert_eq!(answer, Err("upstream-unavailable"));
-        assert_eq!((upstream.requests(), upstream.connections()), (1, 1));
-        assert_eq!(subject.counted(RESENT), 0.0);
+        let result = subject.ask(format!("{key}{}", upstream.origin())).await;
+        let is_error = |body: &String| body.contains("ErrorCode::ConnectionTerminated");
+        match key {
+            "need:" => assert_eq!(result, Err("upstream-unavailable")),
+            _ => assert!(result.as_ref().is_ok_and(is_error), "{key} {result:?}"),
+        }
+        let seen = (upstream.requests(), upstream.connections());
+        assert_eq!(seen, (attempts, attempts), "{key}");
+        assert_eq!(subject.counted(RESENT), (attempts - 1) as f64, "{key}");
     }
 }
 

@@ -80,7 +80,7 @@ limits! {
         /// connection or closes it before the TLS handshake is complete. After that a refusal is reported at once. A
         /// connection is not tried again after half of connect_timeout or request_timeout. The default is longer than
         /// servers need to restart; 0 turns it off.
-        connect_retry_timeout: Duration = 500 ms, at least 0 ms;
+        connect_retry_timeout: Duration = 1 s, at least 0 ms;
         /// Maximum time from an established connection to the first byte of the response. The default is that of
         /// request_timeout, since the response time of an upstream is not known in advance.
         first_byte_timeout: Duration = 8 s, at least 1 ms;

@@ -176,14 +176,19 @@ impl ConnectionRecord {
         extras.remove()
     }
 
-    /// Whether this HTTP/1.1 connection has carried an answer, and no byte of another since the last request.
+    /// The answer that this HTTP/1.1 connection awaits, if it has carried no byte of it since its last request.
     ///
     /// An HTTP/1.1 connection carries one request at a time, which is written after the answer to the one before was
     /// read. A request without a body is its header section, which hyper writes in one piece.
-    pub(super) fn awaits_another_answer(&self) -> bool {
-        self.has_answered.load(Ordering::Relaxed)
-            && self.awaits_answer.load(Ordering::Relaxed)
-            && !self.has_split.load(Ordering::Relaxed)
+    pub(super) fn awaits_answer(&self) -> Option<AwaitedAnswer> {
+        let awaits =
+            self.awaits_answer.load(Ordering::Relaxed) && !self.has_split.load(Ordering::Relaxed);
+        let answer = if self.has_answered.load(Ordering::Relaxed) {
+            AwaitedAnswer::Later
+        } else {
+            AwaitedAnswer::First
+        };
+        awaits.then_some(answer)
     }
 
     fn wrote(&self, written: Option<&usize>, length: usize) {
@@ -275,26 +280,33 @@ impl AsyncWrite for UpstreamConnection {
     }
 }
 
+/// Which answer of its connection a request awaits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AwaitedAnswer {
+    First,
+    /// The connection was idle before.
+    Later,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_a_used_connection_without_a_byte_since_the_request_awaits_another_answer() {
+    fn an_answer_is_awaited_from_the_request_to_its_first_byte() {
         let record = ConnectionRecord::new(Duration::ZERO, false);
+        assert_eq!(record.awaits_answer(), None);
         record.wrote(Some(&10), 10);
-        assert!(!record.awaits_another_answer(), "its first request");
+        assert_eq!(record.awaits_answer(), Some(AwaitedAnswer::First));
         record.read();
-        assert!(!record.awaits_another_answer(), "the first answer");
+        assert_eq!(record.awaits_answer(), None);
         record.wrote(Some(&10), 10);
-        assert!(record.awaits_another_answer(), "its second request");
+        assert_eq!(record.awaits_answer(), Some(AwaitedAnswer::Later));
         record.read();
-        assert!(
-            !record.awaits_another_answer(),
-            "the second answer has begun"
-        );
+        assert_eq!(record.awaits_answer(), None);
+        // A write that fails.
         record.wrote(None, 10);
-        assert!(record.awaits_another_answer(), "the write failed");
+        assert_eq!(record.awaits_answer(), Some(AwaitedAnswer::Later));
     }
 
     #[tokio::test(start_paused = true)]
@@ -314,6 +326,6 @@ mod tests {
         record.read();
         record.wrote(Some(&5), 10);
         record.wrote(Some(&5), 5);
-        assert!(!record.awaits_another_answer());
+        assert_eq!(record.awaits_answer(), None);
     }
 }

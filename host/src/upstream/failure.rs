@@ -409,6 +409,14 @@ pub(super) fn is_closed_by_peer(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || error.is_closed() || causes(error).any(closed)
 }
 
+/// Whether the peer has reset the connection of HTTP: a write after that fails with a broken pipe.
+pub(super) fn is_reset_by_peer(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    causes(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.kind(), BrokenPipe | ConnectionReset))
+}
+
 fn with_hint(reason: String, hint: Option<String>) -> String {
     match hint {
         Some(hint) => format!("{reason}; {hint}"),

@@ -19,9 +19,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::{ConnectionRecord, retire_if_old, was_never_ready, was_retried};
+use super::connection::{
+    AwaitedAnswer, ConnectionRecord, retire_if_old, was_never_ready, was_retried,
+};
 use super::connection_tasks::ConnectionTasks;
-use super::failure::{ConnectFailure, RequestFailure, causes, is_closed_by_peer};
+use super::failure::{ConnectFailure, RequestFailure, causes, is_closed_by_peer, is_reset_by_peer};
 use super::interim::InterimResponses;
 use super::request;
 use super::request_body::RequestBody;
@@ -253,6 +255,11 @@ enum Unprocessed {
     /// closed an idle connection, or it has given no sign of having read the request, which RFC 9110, section 9.2.2
     /// permits to repeat because it is idempotent.
     ClosedWhileIdle,
+    /// A new HTTP/1.1 connection was reset before the first byte of the answer to a GET or HEAD. A system resets a
+    /// connection whose received bytes were not read when it is closed: above all one that the upstream had not accepted
+    /// when it stopped to listen, as a server does that restarts. A program that has read the request and ends closes the
+    /// connection without a reset, and this is not repeated.
+    ResetUnread,
     /// An HTTP/2 connection shut down while the request, a GET or HEAD, waited until the upstream's limit on streams
     /// permitted it. hyper drops such a request, and does not say whether it was sent in the last moment.
     ShutDown,
@@ -284,9 +291,13 @@ impl Unprocessed {
         if connected.is_negotiated_h2() && hyper.is_user() {
             return Some(Self::ShutDown);
         }
-        let is_idle = !connected.is_negotiated_h2()
-            && ConnectionRecord::of(connected)?.awaits_another_answer();
-        (is_idle && is_closed_by_peer(hyper)).then_some(Self::ClosedWhileIdle)
+        if connected.is_negotiated_h2() {
+            return None;
+        }
+        match ConnectionRecord::of(connected)?.awaits_answer()? {
+            AwaitedAnswer::First => is_reset_by_peer(hyper).then_some(Self::ResetUnread),
+            AwaitedAnswer::Later => is_closed_by_peer(hyper).then_some(Self::ClosedWhileIdle),
+        }
     }
 
     fn of_h2(error: &h2::Error, method: &Method) -> Option<Self> {
@@ -309,6 +320,7 @@ impl fmt::Display for Unprocessed {
         f.write_str(match self {
             Self::NotSent => "its connection was closed before it was sent",
             Self::ClosedWhileIdle => "the upstream closed a reused connection without an answer",
+            Self::ResetUnread => "the upstream reset a new connection without an answer",
             Self::ShutDown => "the connection was shut down while the request waited for a stream",
             Self::Refused => "the upstream refused its stream (REFUSED_STREAM)",
             Self::GoneAway => "the upstream ended the connection before this stream (GOAWAY)",

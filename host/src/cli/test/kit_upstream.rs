@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -43,8 +42,6 @@ pub(super) enum Answering {
     Drip(Bytes),
     /// Nothing, for as long as the connection is open.
     Silence,
-    /// A reset of the connection.
-    Reset,
 }
 
 /// The server. Dropping it ends it with its connections.
@@ -272,17 +269,13 @@ async fn respond(
             let mut ignored = [0; 1];
             while stream.read(&mut ignored).await? > 0 {}
         }
-        Answering::Reset => SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?,
     }
     Ok(false)
 }
 
 /// Closes a connection so that its client gets all that was written: one that is closed while the client still sends is
-/// reset. A connection that is to be reset is closed at once.
+/// reset.
 async fn end(mut stream: TcpStream) -> std::io::Result<()> {
-    if SockRef::from(&stream).linger()?.is_some() {
-        return Ok(());
-    }
     stream.shutdown().await?;
     let mut ignored = [0; 1 << 10];
     let read = async { while matches!(stream.read(&mut ignored).await, Ok(1..)) {} };

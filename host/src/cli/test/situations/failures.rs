@@ -1,5 +1,7 @@
 //! Requests that get no complete response, or none at all.
 
+use bytes::Bytes;
+
 use std::time::Duration;
 
 use oneflight::{Engine, Limits};
@@ -54,9 +56,9 @@ const CUT: [FailureCase; 3] = [
         INCOMPLETE,
     ),
     failure(
-        "reset",
-        "a connection that is reset",
-        |_| Answering::Reset,
+        "closed",
+        "a connection that closes without an answer",
+        |_| Answering::Response(Bytes::new()),
         UNAVAILABLE,
     ),
 ];
