@@ -1,8 +1,8 @@
 //! Requests that get no complete response, or none at all.
 
-use bytes::Bytes;
-
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use oneflight::{Engine, Limits};
 
