@@ -2,7 +2,7 @@
 //!
 //! A setting is declared once, by the field that holds it: a limit by `limits!` of
 //! [`model::setting`](crate::model::setting), any other by serde's and schemars' attributes. Parsing, `config print`,
-//! the JSON Schema, the commented example, the README's table and the help of flags follow from that declaration.
+//! the JSON Schema, the commented example, the table of the documentation and the help of flags follow from that declaration.
 
 mod builtin;
 mod client;

@@ -97,5 +97,5 @@ pub use stack::{Stack, TypedCallError};
 pub use wit::{Wit, WitDifference, WitError};
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
-/// the README.
+/// `docs/built-in-client.md`.
 pub static BUILTIN: &[u8] = include_bytes!(env!("ONEFLIGHT_BUILTIN_COMPONENT"));

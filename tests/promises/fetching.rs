@@ -353,9 +353,9 @@ async fn a_client_that_does_not_call_fetch_does_not_import_it() {
 
 #[tokio::test]
 async fn the_client_of_the_readme_keeps_keys_apart_from_its_url_and_names_each_failure() {
-    let readme = include_str!("../../README.md");
+    let document = include_str!("../../host/docs/clients.md");
     let client = include_str!("../guests/readme-client/src/lib.rs");
-    assert!(readme.contains(&client.replace("#[rustfmt::skip]\n", "")));
+    assert!(document.contains(&client.replace("#[rustfmt::skip]\n", "")));
     for (key, path) in [
         ("7", "7"),
         ("../admin/delete?all=1", "%2E%2E%2Fadmin%2Fdelete%3Fall%3D1"),

@@ -10,7 +10,7 @@ pub const NAIVE: &str = env!("NAIVE_COMPONENT");
 /// `tests/guests/second-client`.
 pub const SECOND_CLIENT: &str = env!("SECOND_CLIENT_COMPONENT");
 
-/// The client in Rust of the README: `tests/guests/readme-client`.
+/// The client in Rust of `host/docs/clients.md`: `tests/guests/readme-client`.
 pub const README_CLIENT: &str = env!("README_CLIENT_COMPONENT");
 
 /// What built [`SECOND_CLIENT`] and [`README_CLIENT`]: `cargo component` and its version where it is installed, or `cargo`.

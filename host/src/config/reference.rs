@@ -1,5 +1,5 @@
 //! What is generated from the declarations of the settings: the JSON Schema, and from it the commented example, the
-//! table for the README, and the help of flags.
+//! table for the documentation, and the help of flags.
 
 use std::fmt::Write;
 use std::sync::LazyLock;

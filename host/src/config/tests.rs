@@ -426,9 +426,9 @@ fn a_proxy_is_printed_without_its_url() {
 
 /// The files in the repository that are generated, and the command that prints each.
 #[test]
-fn the_example_the_schema_and_the_table_of_the_readme_are_up_to_date() {
-    let readme = include_str!("../../../README.md");
-    let (_, settings) = readme
+fn the_example_the_schema_and_the_table_of_the_documentation_are_up_to_date() {
+    let document = include_str!("../../docs/service.md");
+    let (_, settings) = document
         .split_once("<!-- oneflight config table -->\n")
         .unwrap();
     let (settings, _) = settings.split_once("<!-- end -->").unwrap();
@@ -444,7 +444,7 @@ fn the_example_the_schema_and_the_table_of_the_readme_are_up_to_date() {
             include_str!("../../examples/oneflight.schema.json"),
         ),
         (
-            "oneflight config table, between its two comments in README.md",
+            "oneflight config table, between its two comments in host/docs/service.md",
             table(),
             settings.trim_start(),
         ),

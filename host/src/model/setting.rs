@@ -2,7 +2,7 @@
 //!
 //! A declaration has the name, the type, the default with its unit, the smallest value that is accepted, and the
 //! reason as documentation. From it come the struct with its rustdoc and `Default`, parsing, printing, and the
-//! JSON Schema, from which the example file, the README's table and the help of flags are generated. A new
+//! JSON Schema, from which the example file, the table of the documentation and the help of flags are generated. A new
 //! limit is one entry, and no other list.
 
 use std::fmt::{self, Display, Formatter};

@@ -14,26 +14,31 @@
 //! | `citations` | promises with numbers, and the comments that cite them |
 //! | `rfc` | the one form in which RFCs are cited |
 //! | `prose`, `text` | words that are not plain |
+//! | `samples`, `links` | commands and samples of the documentation, and the links in it |
 
 mod attributes;
 mod citations;
 mod declared;
 mod graph;
+mod links;
 mod modules;
 mod prose;
 mod references;
 mod report;
 mod resolve;
 mod rfc;
+mod samples;
 mod text;
 mod types;
 mod workspace;
 
 pub use citations::{Document, Numbering};
 pub use graph::{Cycle, Edge, Graph, Use};
+pub use links::{anchors, links};
 pub use modules::{Crate, Module};
 pub use prose::{Idiom, idioms};
 pub use report::{cycles, edges, layers};
 pub use rfc::deviations;
+pub use samples::unrun_samples;
 pub use types::shared_names;
 pub use workspace::{Target, Workspace};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use oneflight_structure::{Crate, Document, Graph, Numbering, Workspace};
-use oneflight_structure::{cycles, deviations, shared_names};
+use oneflight_structure::{anchors, cycles, deviations, links, shared_names, unrun_samples};
 
 #[test]
 fn imports_form_no_cycle() -> Result<()> {
@@ -80,6 +80,55 @@ fn rfc_citations_have_one_form() -> Result<()> {
 #[test]
 fn prose_has_no_private_idiom() -> Result<()> {
     assert_none(&Workspace::here().idioms("")?);
+    Ok(())
+}
+
+/// In what users read first. The scripts are in `.ci/run`.
+#[test]
+fn every_command_and_sample_of_the_documentation_is_run() -> Result<()> {
+    let workspace = Workspace::here();
+    let ci = workspace.read(Path::new(".ci/run"))?;
+    let script = |path: &str| {
+        let is_run = path == ".ci/run" || ci.contains(path);
+        is_run.then(|| workspace.read(Path::new(path)).ok())?
+    };
+    let mut found = Vec::new();
+    let documents = workspace.files("host/docs", &["md"])?;
+    let readme = Path::new("README.md");
+    let readme = (readme.to_owned(), workspace.read(readme)?);
+    for (file, text) in [readme].into_iter().chain(documents) {
+        let problems = unrun_samples(&text, &script).into_iter();
+        found.extend(problems.map(|(line, what)| format!("{}:{line}: {what}", file.display())));
+    }
+    assert_none(&found);
+    Ok(())
+}
+
+#[test]
+fn every_link_between_documents_leads_to_a_file_and_a_heading() -> Result<()> {
+    let workspace = Workspace::here();
+    let mut found = Vec::new();
+    for (file, text) in workspace.files("", &["md"])? {
+        for (line, link) in links(&text) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => file.clone(),
+                _ => file.with_file_name(path),
+            };
+            let target = workspace.root.join(target);
+            let is_there = target.exists();
+            let has_anchor = anchor.is_empty()
+                || std::fs::read_to_string(&target)
+                    .is_ok_and(|text| anchors(&text).iter().any(|has| has == anchor));
+            if !is_there || !has_anchor {
+                found.push(format!(
+                    "{}:{line}: expected a target, got {link}",
+                    file.display()
+                ));
+            }
+        }
+    }
+    assert_none(&found);
     Ok(())
 }
 
