@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::model::Resource;
@@ -141,8 +142,8 @@ pub struct ConnectionBudget {
 #[derive(Debug, Default)]
 struct HeldByConnection {
     bytes: usize,
-    /// The oldest first.
-    answers: Vec<HeldAnswer>,
+    /// The oldest first. Most connections have one at a time.
+    answers: SmallVec<[HeldAnswer; 1]>,
 }
 
 /// An answer that at least one response of the connection refers to.
@@ -292,8 +293,8 @@ impl ConnectionBudget {
             held.bytes -= bytes;
         }
         // A connection that is kept for later requests keeps no memory for many answers.
-        if held.answers.is_empty() && held.answers.capacity() > 4 {
-            held.answers = Vec::new();
+        if held.answers.is_empty() && held.answers.spilled() {
+            held.answers = SmallVec::new();
         }
     }
 
