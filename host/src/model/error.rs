@@ -393,6 +393,16 @@ mod tests {
     use crate::model::setting::LimitTable;
 
     #[test]
+    fn the_readme_explains_every_code() {
+        let readme = include_str!("../../../README.md");
+        let (_, table) = readme.split_once("<!-- codes -->\n").unwrap();
+        let (table, _) = table.split_once("<!-- end -->").unwrap();
+        for code in ClientError::CODES {
+            assert!(table.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+
+    #[test]
     fn an_error_about_a_limit_names_a_setting() {
         let overloaded = [
             Resource::Flights,
