@@ -43,7 +43,7 @@ async fn second(answer: Answer, key: &str) -> (usize, usize, f64, Result<(), &'s
 #[tokio::test]
 async fn a_connection_that_closes_as_it_is_reused_costs_no_get_or_head() {
     for closing in [Answer::OneEach(""), Answer::OneEachThenReset] {
-        for key in ["need:", "method:HEAD:"] {
+        for key in ["need:", "method:HEAD:", "finished:GET:"] {
             let seen = second(closing.clone(), key).await;
             assert_eq!(seen, (3, 2, 1.0, Ok(())), "{closing:?} {key}");
         }

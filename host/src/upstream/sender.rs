@@ -99,8 +99,9 @@ impl Sender {
         timeouts: &Timeouts,
         guard: &RequestGuard,
     ) -> Result<Response<Incoming>, RequestFailure> {
-        let replay = Replay::of(&request);
         timeouts.until_ready(request::ready(&mut request)).await?;
+        // Only now is it known whether a body that the guest has opened has anything in it.
+        let replay = Replay::of(&request);
         let due = timeouts.connection_due();
         let permits = Arc::clone(&self.permits);
         let permitted = async {

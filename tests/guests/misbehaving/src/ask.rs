@@ -20,6 +20,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
     /// The `content-length` of a body, if it has one, and its real length, in bytes.
     pub(crate) post: Option<(Option<usize>, usize)>,
+    /// Whether an empty body is opened and finished before the request is sent, as many HTTP libraries do.
+    pub(crate) finished: bool,
     /// Whether the body is dropped instead of finished.
     pub(crate) abandon: bool,
     /// For connecting, the first byte, and between bytes.
@@ -41,6 +43,7 @@ impl<'a> Ask<'a> {
             header: None,
             method: Method::Get,
             post: None,
+            finished: false,
             abandon: false,
             timeouts: None,
         }
@@ -94,6 +97,10 @@ impl<'a> Ask<'a> {
         }
         let Some((_, sent)) = self.post else {
             request.set_method(&self.method).map_err(|()| "method")?;
+            if self.finished {
+                let body = request.body().map_err(|()| "body")?;
+                OutgoingBody::finish(body, None).map_err(|code| code.to_string())?;
+            }
             return outgoing_handler::handle(request, Some(options))
                 .map_err(|code| code.to_string());
         };

@@ -35,6 +35,7 @@
 //! | `follow:URL` | a GET, and another of the URL in its `location`; an item each |
 //! | `chase:URL` | the same, but the error `other` if the second GET got no response |
 //! | `method:METHOD:URL` | a request with that method and no body; an item with the outcome |
+//! | `finished:METHOD:URL` | the same, with an empty body that is finished first |
 //! | `patient:URL` | a GET with timeouts of an hour; an item with the outcome |
 //! | `hasty:URL` | a GET with timeouts of 100 s; an item with the outcome |
 //! | `header:NAME=VALUE:URL` | a GET with that header; an item with the outcome |
@@ -289,9 +290,10 @@ fn requests(what: &str, how: &str) -> Answer {
                 .map(|response| vec![item(0, &ask::outcome(Ok(response)))])
                 .map_err(Error::Other)
         }
-        "method" => pair(how, ':').map(|(method, url)| {
+        "method" | "finished" => pair(how, ':').map(|(method, url)| {
             let with_method = Ask {
                 method: ask::method(method),
+                finished: what == "finished",
                 ..Ask::get(url)
             };
             vec![item(0, &ask::outcome(with_method.send()))]
