@@ -70,6 +70,7 @@
 //! Out of scope: caching, retrying, identifying callers.
 
 pub mod admin_types;
+mod cache_folder;
 pub mod client;
 pub mod component;
 pub mod config;
