@@ -27,6 +27,9 @@ mod new;
 mod observe;
 mod progress;
 mod proxy;
+mod pull;
+mod push;
+mod registries;
 mod reload;
 mod serve;
 pub(crate) mod signals;
@@ -73,6 +76,7 @@ Start here:
   oneflight test my-client.wasm                      test it against an upstream that misbehaves
   oneflight new my-client --lang python              start a client of your own
   oneflight dev my-client                            serve it, and reload it when its source changes
+  oneflight push my-client.wasm oci://ghcr.io/acme/my-client:1   push it to a registry
   oneflight config check oneflight.toml              check a configuration file
 
 Exit codes:
@@ -93,6 +97,8 @@ enum Command {
     Dev(dev::Dev),
     Componentize(componentize::Componentize),
     Test(test::TestCommand),
+    Pull(pull::PullCommand),
+    Push(push::PushCommand),
     Config(config::ConfigCommand),
     #[command(hide = true)]
     Compile(compile::CompileCommand),
@@ -140,6 +146,8 @@ impl Arguments {
             Command::Dev(dev) => dev.run(self.log).await,
             Command::Componentize(componentize) => componentize.run(),
             Command::Test(test) => test.run(self.log).await,
+            Command::Pull(pull) => pull.run().await,
+            Command::Push(push) => push.run().await,
             Command::Config(config) => config.run().await,
             Command::Compile(compile) => Ok(compile.run()),
         }

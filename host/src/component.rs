@@ -27,6 +27,7 @@
 //! | `codegen` | the part of wasmtime's configuration that compiled code depends on |
 //! | `cpu_budget` | the limit on processor time |
 //! | `turns` | on which threads guests run, and how many of a client at a time |
+//! | `interface_names` | what a component imports and exports, without compiling it |
 //! | `error`, `report`, `names` | errors, and the functions, exports and imports of a component |
 
 mod address_space;
@@ -46,6 +47,7 @@ mod http_hooks;
 mod imports;
 mod initial_sizes;
 mod instance_pool;
+mod interface_names;
 mod loader;
 mod max_memory;
 mod memory;
@@ -80,6 +82,7 @@ pub use self::address_space::AddressSpace;
 pub use self::compile::{Cache, CacheError, Compilation, Compile, Program, compile_for_parent};
 pub use self::engine::Engine;
 pub use self::error::{CompileBudget, EngineError, LoadError, ShapeLimit};
+pub use self::interface_names::ComponentNames;
 pub use self::max_memory::MaxMemory;
 pub use self::report::{ComponentReport, FunctionReport};
 pub use self::turns::max_guest_threads;

@@ -46,6 +46,7 @@
 //! | [`config`] | the configuration file |
 //! | [`Stack`] | a component with every decorator around it |
 //! | [`component`] | executions that are calls of a WebAssembly component |
+//! | [`oci`] | components from a registry, and to one |
 //! | [`upstream`] | what a guest may reach, and how |
 //! | [`client`] | the traits `Client` and `Execute`, and one decorator per file |
 //! | [`settings`] | what can be set, and every default |
@@ -70,12 +71,14 @@
 //! Out of scope: caching, retrying, identifying callers.
 
 pub mod admin_types;
+mod cache_folder;
 pub mod client;
 pub mod component;
 pub mod config;
 mod flight_context;
 pub mod model;
 pub mod observability;
+pub mod oci;
 mod openapi;
 pub mod printable;
 pub mod registry;
@@ -92,7 +95,9 @@ pub use component::{Compilation, Compile, ComponentClient, Engine, LoadError};
 pub use flight_context::FlightContext;
 pub use model::{Abandoned, Call, ClientError, Item, Items, Limits, Outcome, RequestId, Sharing};
 pub use observability::metrics::{ClientMetrics, Metrics};
-pub use settings::{CompileLimits, InstanceReuse, Instances, ServerLimits, Settings};
+pub use settings::{
+    CompileLimits, InstanceReuse, Instances, RegistryLimits, ServerLimits, Settings,
+};
 pub use stack::{Stack, TypedCallError};
 pub use wit::{Wit, WitDifference, WitError};
 

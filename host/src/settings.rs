@@ -1,4 +1,5 @@
-//! The settings of a client, the server and the compiler: [`Settings`], [`ServerLimits`] and [`CompileLimits`].
+//! The settings of a client, the server, the compiler and registries: [`Settings`], [`ServerLimits`],
+//! [`CompileLimits`] and [`RegistryLimits`].
 //! Each limit is declared here or in [`model`](crate::model) once, with its unit, its default and its reason. How a
 //! file sets them is in [`config`](crate::config).
 
@@ -127,6 +128,19 @@ limits! {
         shutdown_grace: Duration = 10 s, at least 0 ms;
         /// Time after shutdown_grace in which responses may still be written.
         shutdown_write_timeout: Duration = 5 s, at least 0 ms;
+    }
+}
+
+limits! {
+    /// How long a registry may take.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct RegistryLimits {
+        /// Maximum time until a registry is connected and responds, between two parts of its response, and until a
+        /// credential helper answers.
+        response_timeout: Duration = 30 s, at least 1 ms;
+        /// Maximum time to pull or push one component, however steadily the registry sends. With the default and the
+        /// largest component that is permitted, 200 KB per second suffice.
+        transfer_timeout: Duration = 300 s, at least 1 ms;
     }
 }
 

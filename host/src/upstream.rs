@@ -28,6 +28,7 @@ mod sender;
 mod settings_ack;
 mod timeouts;
 mod tls;
+mod trusted;
 mod upload;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub(crate) use self::request_body::RequestBody;
 pub use self::resolve::{MAX_LOOKUPS, Resolve, SystemResolver};
 pub(crate) use self::sender::max_buffered_bytes;
 pub use self::tls::{GivenRoots, Roots, RootsError};
+pub(crate) use self::trusted::{NoResponse, TrustedConnector};
 pub(crate) use self::upload::Uploads;
 
 use self::connect::Connector;

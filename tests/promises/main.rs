@@ -23,6 +23,8 @@ mod connecting;
 mod connections;
 mod describing;
 mod descriptors;
+#[cfg(feature = "programs")]
+mod docker_registry;
 mod fetch_faults;
 mod fetching;
 mod front;
@@ -46,6 +48,8 @@ mod output;
 mod page;
 mod processors;
 mod proxies;
+mod registries;
+mod registry_credentials;
 mod resending;
 #[cfg(feature = "programs")]
 mod scripts;

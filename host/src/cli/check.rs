@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use oneflight::component::ComponentReport;
+use oneflight::config::{CompileConfig, Component, RegistryConfig};
+use oneflight::oci::Artifact;
 use oneflight::printable::{Escape, escape_lines};
 use oneflight::{LoadError, Settings, Wit};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
+use super::client::component;
 use super::compile::CompileFlags;
-use super::loading::load_file;
+use super::loading::{ComponentBytes, LoadContext, load};
+use super::registries::{self, AccessFlags, RegistryFlags, policy_text, source_text};
 
 /// Checks whether oneflight can run a component, and prints how to fix it if not.
 ///
@@ -22,8 +26,9 @@ use super::loading::load_file;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
-    /// The component, a .wasm file.
-    file: PathBuf,
+    /// The component: a .wasm file, or a reference of a registry, oci://REGISTRY/NAME@sha256:DIGEST or :TAG.
+    #[arg(value_name = "FILE", value_parser = component())]
+    file: Component,
 
     /// The WIT from which the component was built, a file or a folder. Its types are compared with those of the component,
     /// and its documentation comments are printed.
@@ -36,12 +41,19 @@ pub(super) struct Check {
 
     #[command(flatten)]
     compile: CompileFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    #[command(flatten)]
+    access: AccessFlags,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   oneflight check target/wasm32-wasip1/release/my_client.wasm
   oneflight check orders.wasm --wit wit                compares it with its WIT, and prints the comments
+  oneflight check oci://ghcr.io/acme/orders:1.4        pulls it from its registry before
   oneflight check my-client.wasm --json && oneflight serve --component my-client.wasm";
 
 impl Check {
@@ -52,13 +64,25 @@ impl Check {
             let wit = spawn_blocking(move || Wit::read(&path)).await??;
             settings.wit = Some(Arc::new(wit));
         }
-        let engine = self.compile.engine()?;
-        let loaded = load_file(&engine, &self.file, settings).await?;
+        let compile = self.compile.over(CompileConfig::default());
+        let registry = self.registry.over(RegistryConfig::default());
+        let context = LoadContext::new(&compile, &registry)?;
+        let (loaded, artifact) = match context.read(&self.file, &self.access.access()?).await? {
+            Ok(ComponentBytes { binary, artifact }) => {
+                let loaded = load(&context.engine, &self.file, binary, settings).await;
+                (loaded, artifact)
+            }
+            Err(error) => (Err(error), None),
+        };
         let text = match &loaded {
             Ok(client) if self.json => {
-                json!({ "ok": true, "component": client.report() }).to_string()
+                let mut json = json!({ "ok": true, "component": client.report() });
+                if let Some(artifact) = &artifact {
+                    json["artifact"] = registries::json(artifact);
+                }
+                json.to_string()
             }
-            Ok(client) => self.describe(client.report()),
+            Ok(client) => self.describe(client.report(), artifact.as_ref()),
             Err(error) if self.json => {
                 let (found, needed, fix) = (error.found(), error.expected(), error.fix());
                 json!({ "ok": false, "found": found, "needed": needed, "fix": fix }).to_string()
@@ -78,9 +102,13 @@ impl Check {
         })
     }
 
-    fn describe(&self, report: &ComponentReport) -> String {
-        let file = self.file.display();
+    fn describe(&self, report: &ComponentReport, artifact: Option<&Artifact>) -> String {
+        let file = &self.file;
         let mut text = format!("oneflight can run {file}\n\n");
+        if let Some(artifact) = artifact {
+            let from = source_text(artifact.source);
+            let _ = writeln!(text, "  digest   {}, from {from}", artifact.digest);
+        }
         let _ = writeln!(text, "  size     {} bytes", report.bytes);
         for (label, names, left_out) in [
             ("exports", &report.exports, report.exports_left_out),
@@ -98,6 +126,9 @@ impl Check {
         }
         for warning in &report.warnings {
             let _ = writeln!(text, "  {:<8} {warning}", "warning");
+        }
+        if let Some(policy) = artifact.and_then(|artifact| artifact.policy.as_deref()) {
+            text += &policy_text(policy);
         }
         text.push('\n');
         for function in &report.functions {
@@ -138,7 +169,7 @@ impl Check {
     fn explain(&self, error: &LoadError) -> String {
         format!(
             "oneflight cannot run {}\n\n  expected {}\n  got      {}\n  fix      {}",
-            self.file.display(),
+            self.file,
             error.expected(),
             error.found(),
             error.fix()

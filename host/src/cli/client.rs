@@ -9,21 +9,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 use oneflight::config::{
-    ClientConfig, ClientConfigError, Component, SharingSetting, describe, summarize,
+    ClientConfig, ClientConfigError, CompileConfig, Component, RegistryConfig, SharingSetting,
+    describe, summarize,
 };
 use oneflight::model::SharePattern;
 use oneflight::model::setting::LimitTable;
+use oneflight::oci::Artifact;
 use oneflight::upstream::AllowRule;
 use oneflight::{
-    Call, Client, ClientError, ClientMetrics, ComponentClient, Engine, Freshness, Instances,
-    Limits, Request, Stack,
+    Call, Client, ClientError, ClientMetrics, ComponentClient, Freshness, Instances, Limits,
+    Request, Stack,
 };
 
 use super::compile::CompileFlags;
 use super::flag::{RenamedFlag, limit, renamed};
-use super::loading::{load_builtin, load_file};
+use super::loading::{ComponentBytes, LoadContext, load};
+use super::registries::RegistryFlags;
 
 /// The name of the client that flags describe.
 pub(super) const NAME: &str = "default";
@@ -31,8 +35,8 @@ pub(super) const NAME: &str = "default";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The client")]
 pub(super) struct ClientFlags {
-    #[arg(long, value_name = "FILE", help = summarize("clients.NAME.component"), long_help = describe("clients.NAME.component"))]
-    component: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = component(), help = summarize("clients.NAME.component"), long_help = describe("clients.NAME.component"))]
+    component: Option<Component>,
 
     #[arg(long, value_name = "URL", help = summarize("clients.NAME.base_url"), long_help = describe("clients.NAME.base_url"))]
     base_url: Option<String>,
@@ -92,6 +96,14 @@ pub(super) struct ClientFlags {
 
     #[command(flatten)]
     pub(super) compile: CompileFlags,
+
+    #[command(flatten)]
+    pub(super) registry: RegistryFlags,
+}
+
+/// Reads the argument of a component: a path, or a reference of a registry.
+pub(super) fn component() -> impl TypedValueParser<Value = Component> {
+    OsStringValueParser::new().try_map(Component::at)
 }
 
 impl ClientFlags {
@@ -108,8 +120,10 @@ impl ClientFlags {
         let mut client = ClientConfig::new(NAME);
         client.share = share.to_vec();
         let client = self.over(client)?;
-        let engine = self.compile.engine()?;
-        load_client(&engine, &client).await
+        let compile = self.compile.over(CompileConfig::default());
+        let registry = self.registry.over(RegistryConfig::default());
+        let context = LoadContext::new(&compile, &registry)?;
+        Ok(load_client(&context, &client).await?.component)
     }
 
     /// Whether they set a proxy.
@@ -136,6 +150,7 @@ impl ClientFlags {
             reuse_instances,
             no_coalescing,
             compile: _,
+            registry: _,
         } = self;
         component.is_some()
             || base_url.is_some()
@@ -152,8 +167,8 @@ impl ClientFlags {
 
     /// `client` with the settings of these flags; lists are extended.
     pub(super) fn over(&self, mut client: ClientConfig) -> anyhow::Result<ClientConfig> {
-        if let Some(file) = &self.component {
-            client.component = Component::File(file.clone());
+        if let Some(component) = &self.component {
+            client.component = component.clone();
         }
         self.set_all(&mut client)?;
         if let Some(file) = &self.ca_file {
@@ -208,11 +223,18 @@ impl ClientFlags {
     }
 }
 
-/// Compiles and checks a client, logs its limits, and calls it once if its settings have a probe.
+/// A client that was compiled and checked.
+pub(super) struct CheckedClient {
+    pub(super) component: ComponentClient,
+    /// What its component was pulled as.
+    pub(super) artifact: Option<Artifact>,
+}
+
+/// Reads, compiles and checks a client, logs its limits, and calls it once if its settings have a probe.
 pub(super) async fn load_client(
-    engine: &Engine,
+    context: &LoadContext,
     client: &ClientConfig,
-) -> anyhow::Result<ComponentClient> {
+) -> anyhow::Result<CheckedClient> {
     let settings = client.effective();
     let (name, limits) = (&settings.name, &settings.limits);
     let instances = match settings.instances {
@@ -227,18 +249,22 @@ pub(super) async fn load_client(
         changed => format!("{changed}; others by default"),
     };
     tracing::info!(client = name, %instances, %limits, "the client's limits");
-    let component = match &client.component {
-        Component::Builtin => load_builtin(engine, settings).await?,
-        Component::File(file) => load_file(engine, file, settings)
-            .await?
-            .with_context(|| format!("cannot run {}", file.display()))?,
-    };
+    let place = &client.component;
+    let cannot_run = || format!("cannot run {place}");
+    let read = context.read(place, &client.access()).await?;
+    let ComponentBytes { binary, artifact } = read.with_context(cannot_run)?;
+    let component = load(&context.engine, place, binary, settings)
+        .await
+        .with_context(cannot_run)?;
     if let Some(key) = client.probe() {
         let metrics = ClientMetrics::default();
         let stack = Stack::new(component.clone(), component.settings(), metrics);
         probe(&stack, key).await?;
     }
-    Ok(component)
+    Ok(CheckedClient {
+        component,
+        artifact,
+    })
 }
 
 /// Calls the client with this key, within its limits, in a flight of its own.

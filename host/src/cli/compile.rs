@@ -29,12 +29,8 @@ impl CompileCommand {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Compiling")]
 pub(super) struct CompileFlags {
-    #[arg(long, value_name = "DIR", help = summarize("compile.cache"), long_help = describe("compile.cache"))]
-    compile_cache: Option<PathBuf>,
-
-    /// Disables the cache of compiled code.
-    #[arg(long, conflicts_with = "compile_cache")]
-    no_compile_cache: bool,
+    #[command(flatten)]
+    cache: CacheFlags,
 
     #[arg(
         long,
@@ -59,7 +55,18 @@ pub(super) struct CompileFlags {
     compile_cpu: Option<RenamedFlag>,
 }
 
-impl CompileFlags {
+/// Where compiled code and pulled components are kept.
+#[derive(Args, Debug)]
+pub(super) struct CacheFlags {
+    #[arg(long, value_name = "DIR", help = summarize("compile.cache"), long_help = describe("compile.cache"))]
+    compile_cache: Option<PathBuf>,
+
+    /// Disables the cache of compiled code and of components from registries.
+    #[arg(long, conflicts_with = "compile_cache")]
+    no_compile_cache: bool,
+}
+
+impl CacheFlags {
     /// `config` with what these flags set.
     pub(super) fn over(&self, mut config: CompileConfig) -> CompileConfig {
         if self.no_compile_cache {
@@ -67,6 +74,14 @@ impl CompileFlags {
         } else if let Some(folder) = &self.compile_cache {
             config.cache = CacheConfig::Folder(folder.clone());
         }
+        config
+    }
+}
+
+impl CompileFlags {
+    /// `config` with what these flags set.
+    pub(super) fn over(&self, config: CompileConfig) -> CompileConfig {
+        let mut config = self.cache.over(config);
         if let Some(memory) = self.compile_max_memory_bytes {
             config.limits.max_memory_bytes = memory;
         }

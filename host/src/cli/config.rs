@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use oneflight::config::{self, ClientConfig, Component, Config};
+use oneflight::config::{self, Config};
 
 use super::capacity::{Capacity, Demand};
 use super::client::load_client;
-use super::compile::engine;
 use super::descriptors::Descriptors;
 use super::format::count;
+use super::loading::LoadContext;
+use super::registries::source_text;
 
 /// Checks or prints a configuration file of `serve --config`; prints an example file, its JSON Schema, or a table of all
 /// settings.
@@ -57,18 +58,30 @@ impl ConfigCommand {
 
 async fn check(file: &Path) -> anyhow::Result<()> {
     let config = Config::read(file)?;
-    let engine = engine(&config.compile)?;
+    let context = LoadContext::new(&config.compile, &config.registry)?;
     // All at the same time, as the service holds them.
     let mut loaded = Vec::new();
     for client in &config.clients {
-        loaded.push(load_client(&engine, client).await?);
+        loaded.push(load_client(&context, client).await?);
     }
     let clients = count(config.clients.len() as u64, "client");
     writeln!(stdout(), "{}: valid, {clients}", file.display())?;
-    for client in &config.clients {
-        writeln!(stdout(), "  {}: {}", client.name(), runs(client))?;
+    for (client, loaded) in config.clients.iter().zip(&loaded) {
+        let component = &client.component;
+        match &loaded.artifact {
+            None => writeln!(stdout(), "  {}: {component}", client.name())?,
+            Some(artifact) => {
+                let (digest, from) = (artifact.digest, source_text(artifact.source));
+                writeln!(
+                    stdout(),
+                    "  {}: {component} ({digest}, from {from})",
+                    client.name()
+                )?;
+            }
+        }
     }
-    let demands: Vec<_> = loaded.iter().map(Demand::of).collect();
+    let demands = loaded.iter().map(|loaded| Demand::of(&loaded.component));
+    let demands: Vec<_> = demands.collect();
     let descriptors = Descriptors::of(&config);
     let limits = descriptors.within(&config.limits);
     let Capacity { lines, warnings } = Capacity::of(&demands, &limits, &config.compile);
@@ -83,11 +96,4 @@ async fn check(file: &Path) -> anyhow::Result<()> {
         writeln!(stdout(), "warning: {warning}")?;
     }
     Ok(())
-}
-
-fn runs(client: &ClientConfig) -> String {
-    match &client.component {
-        Component::Builtin => "the built-in client".to_owned(),
-        Component::File(file) => file.display().to_string(),
-    }
 }

@@ -17,7 +17,7 @@ pub(super) struct Fingerprints(Mutex<BTreeMap<String, Fingerprint>>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     config: ClientConfig,
-    /// The digest of the file; `None` for the built-in client.
+    /// The digest of the file; `None` for the built-in client, and for one of a registry, whose reference has its digest.
     component: Option<Vec<u8>>,
 }
 
@@ -30,7 +30,7 @@ impl Fingerprint {
     /// That of a client that is loaded now. `None` if its component cannot be read, which loading it will report.
     pub(super) async fn of(config: &ClientConfig) -> Option<Self> {
         let component = match &config.component {
-            Component::Builtin => None,
+            Component::Builtin | Component::Oci(_) => None,
             Component::File(file) => {
                 let file = file.clone();
                 let digest = spawn_blocking(move || {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use oneflight::config::{ClientConfig, CompileConfig, Config};
+use oneflight::config::{ClientConfig, Component, Config};
 use oneflight::registry::{ClientLookup, ClientRegistry, LoadedClient, ShuttingDown};
 use oneflight::{ClientError, ComponentClient, Engine, Metrics, ServerLimits};
 use tokio::signal::unix::Signal;
@@ -19,10 +19,11 @@ use tokio::task::spawn_blocking;
 use super::capacity::{Capacity, Demand, Demands};
 use super::certificate::{self, Certificate};
 use super::client::{ProbeError, load_client, probe};
-use super::compile::compilation;
 use super::descriptors::DescriptorWatch;
 use super::fingerprint::{Fingerprint, Fingerprints};
+use super::loading::LoadContext;
 use super::log::LineRates;
+use super::registries::resolve;
 use super::stderr::print_line;
 
 /// Reads the configuration of the file and the flags.
@@ -64,6 +65,28 @@ async fn fingerprinted(clients: &[ClientConfig]) -> Vec<Fingerprinted<'_>> {
         .iter()
         .map(async |client| (client, Fingerprint::of(client).await));
     join_all(each).await
+}
+
+/// `clients`, in which a component of a registry has the digest that its reference stands for now. A tag that was moved
+/// since is a change, as a changed file is.
+async fn pinned(
+    context: &LoadContext,
+    clients: &[ClientConfig],
+) -> anyhow::Result<Vec<ClientConfig>> {
+    let each = clients.iter().map(async |client| {
+        let mut pinned = client.clone();
+        if let Component::Oci(reference) = &client.component {
+            let resolved = resolve(&context.registries, reference, &client.access()).await;
+            let resolved = resolved.with_context(|| not_loaded(client))?;
+            pinned.component = Component::Oci(resolved.reference);
+        }
+        Ok(pinned)
+    });
+    try_join_all(each).await
+}
+
+fn not_loaded(client: &ClientConfig) -> String {
+    format!("could not load the client {}", client.name())
 }
 
 /// A step of a load, which is abandoned by dropping it.
@@ -116,8 +139,10 @@ impl Reload<'_> {
 
     /// Loads all clients, each of which serves callers as soon as it is loaded.
     async fn load_first(&self) -> anyhow::Result<()> {
-        let clients = fingerprinted(&self.started.clients).await;
-        let mut loading = self.load(clients, &self.started.compile).await?;
+        let context = self.context(self.started).await?;
+        let clients = pinned(&context, &self.started.clients).await?;
+        let clients = fingerprinted(&clients).await;
+        let mut loading = self.load(&context, clients);
         let mut demands = Vec::new();
         while let Some(loaded) = loading.try_next().await? {
             let NewClient {
@@ -153,8 +178,10 @@ impl Reload<'_> {
             Some(files) => Some(Certificate::read(files.clone()).await?),
             None => None,
         };
+        let context = self.context(&config).await?;
+        let clients = pinned(&context, &config.clients).await?;
         let (mut kept, mut changed, mut probes) = (Vec::new(), Vec::new(), Vec::new());
-        for (client, fingerprint) in fingerprinted(&config.clients).await {
+        for (client, fingerprint) in fingerprinted(&clients).await {
             match fingerprint {
                 Some(same) if self.fingerprints.has(&same) => {
                     kept.push(same);
@@ -164,7 +191,7 @@ impl Reload<'_> {
             }
         }
         try_join_all(probes).await?;
-        let loading = self.load(changed, &config.compile).await?;
+        let loading = self.load(&context, changed);
         let loaded: Vec<_> = loading.try_collect().await?;
         let demand = |loaded: &NewClient| (loaded.client.settings().name.clone(), loaded.demand);
         let demands: Vec<_> = loaded.iter().map(demand).collect();
@@ -212,21 +239,23 @@ impl Reload<'_> {
         }
     }
 
-    /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.
-    async fn load<'a>(
-        &'a self,
-        clients: Vec<Fingerprinted<'a>>,
-        compile: &CompileConfig,
-    ) -> anyhow::Result<FuturesUnordered<impl Future<Output = anyhow::Result<NewClient>> + use<'a>>>
-    {
-        let compile = compile.clone();
+    /// What loading needs, as `config` states it.
+    async fn context(&self, config: &Config) -> anyhow::Result<LoadContext> {
+        let (compile, registry) = (config.compile.clone(), config.registry.clone());
+        let engine = self.engine.clone();
         // The cache's folder may be on a file system that hangs, too.
-        let compilation = spawn_blocking(move || compilation(&compile)).await??;
-        let engine = self.engine.clone().compiling(compilation);
-        let one = async |engine: Engine, (client, fingerprint): Fingerprinted<'a>| {
-            let component = load_client(&engine, client)
-                .await
-                .with_context(|| format!("could not load the client {}", client.name()))?;
+        spawn_blocking(move || LoadContext::of(engine, &compile, &registry)).await?
+    }
+
+    /// Loads `clients`; the stream yields each when it is ready, with what it was loaded from.
+    fn load<'a>(
+        &'a self,
+        context: &'a LoadContext,
+        clients: Vec<Fingerprinted<'a>>,
+    ) -> FuturesUnordered<impl Future<Output = anyhow::Result<NewClient>> + use<'a>> {
+        let one = async move |(client, fingerprint): Fingerprinted<'a>| {
+            let loaded = load_client(context, client).await;
+            let component = loaded.with_context(|| not_loaded(client))?.component;
             let demand = Demand::of(&component);
             let settings = component.settings().clone();
             let metrics = self.metrics.client(&settings.name);
@@ -236,8 +265,7 @@ impl Reload<'_> {
                 fingerprint,
             })
         };
-        let clients = clients.into_iter();
-        Ok(clients.map(|client| one(engine.clone(), client)).collect())
+        clients.into_iter().map(one).collect()
     }
 
     fn limit_lines(&self, client: &LoadedClient<ComponentClient>) {

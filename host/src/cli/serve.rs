@@ -191,6 +191,7 @@ impl Serve {
             }
         }
         config.compile = self.client.compile.over(config.compile);
+        config.registry = self.client.registry.over(config.registry);
         if self.config.is_none() || self.client.any() {
             let described = |client: &ClientConfig| client.name() == NAME;
             let client = match config.clients.iter().position(described) {

@@ -25,10 +25,12 @@ mod tested_client;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use oneflight::config::{CompileConfig, Component, RegistryConfig};
 use oneflight::printable::{Escape, escape};
 use tracing::level_filters::LevelFilter;
 
@@ -39,8 +41,11 @@ use self::log_recorder::LogRecorder;
 use self::report::{Colours, KitReport};
 use self::tested_client::{ClientSpec, UPSTREAM};
 use super::client::Variable;
+use super::client::component;
 use super::compile::CompileFlags;
+use super::loading::LoadContext;
 use super::log;
+use super::registries::{AccessFlags, RegistryFlags};
 use super::stderr::{Stderr, print_line};
 
 /// The largest answer that `--answer` reads: 1 MiB.
@@ -56,8 +61,10 @@ const NOT_RUN: u8 = 2;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TestCommand {
-    /// The component, a .wasm file. By default the built-in client.
-    file: Option<PathBuf>,
+    /// The component: a .wasm file, or a reference of a registry, oci://REGISTRY/NAME@sha256:DIGEST or :TAG. By default
+    /// the built-in client.
+    #[arg(value_name = "FILE", value_parser = component())]
+    file: Option<Component>,
 
     /// The setting from which the client reads the upstream's URL.
     #[arg(long, value_name = "NAME", default_value = "BASE_URL")]
@@ -94,6 +101,12 @@ pub(super) struct TestCommand {
 
     #[command(flatten)]
     compile: CompileFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    #[command(flatten)]
+    access: AccessFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -155,8 +168,14 @@ impl TestCommand {
             Some(file) => read_answer(file)?,
             None => GoodAnswer::default(),
         };
-        let spec = self.spec();
-        let engine = self.compile.engine()?;
+        let compile = self.compile.over(CompileConfig::default());
+        let registry = self.registry.over(RegistryConfig::default());
+        let context = LoadContext::new(&compile, &registry)?;
+        let component = self.file.clone().unwrap_or_default();
+        let read = context.read(&component, &self.access.access()?).await?;
+        let read = read.with_context(|| format!("cannot run {component}"))?;
+        let engine = context.engine;
+        let spec = self.spec(component, read.binary);
         let upstream = KitUpstream::start(self.port).await;
         let upstream = upstream.with_context(|| {
             let port = self.port;
@@ -181,14 +200,14 @@ impl TestCommand {
         ran?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(KitReport::new(
-            spec.name(),
+            spec.component.to_string(),
             kit.findings,
             situations::NUMBER,
             seconds,
         ))
     }
 
-    fn spec(&self) -> ClientSpec {
+    fn spec(&self, component: Component, binary: Arc<[u8]>) -> ClientSpec {
         let mut settings: Vec<_> = self
             .set
             .iter()
@@ -199,7 +218,8 @@ impl TestCommand {
             settings.push((self.base_url_setting.clone(), UPSTREAM.to_owned()));
         }
         ClientSpec {
-            file: self.file.clone(),
+            component,
+            binary,
             settings,
             from_environment: self.set_from_env.clone(),
             call: self.call.clone(),

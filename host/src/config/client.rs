@@ -4,7 +4,8 @@ mod certificates;
 mod error;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::ffi::OsString;
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::builtin;
 use super::existing_file::expect_file;
 use super::instances::InstancesSetting;
-use super::text;
+use super::text::{self, TextSetting};
 use super::value::{self, SecretValue};
 use super::value_error::ValueError;
 use crate::model::{Abandoned, Limits, SharePattern, Sharing};
+use crate::oci::{Access, Reference, ReferenceError, SCHEME};
 use crate::settings::{ErrorValues, Instances, Settings};
 use crate::typed::WideIntegers;
 use crate::upstream::{AllowRule, ClientIdentity, Proxy, Roots, UpstreamPolicy};
@@ -40,7 +42,9 @@ pub struct ClientConfig {
     #[serde(skip)]
     name: String,
 
-    /// The component that the client runs: the path of a file, or builtin for the client that is part of oneflight.
+    /// The component that the client runs: the path of a file; oci://REGISTRY/NAME@sha256:DIGEST, or :TAG in place of the
+    /// digest, for one in a registry; or builtin for the client that is part of oneflight. It is pulled when the
+    /// client is loaded, and a tag is looked up at each reload; what is in the cache under its digest is not pulled again.
     #[schemars(with = "String")]
     pub component: Component,
 
@@ -70,7 +74,8 @@ pub struct ClientConfig {
     #[schemars(schema_with = "text::list::schema::<AllowRule>")]
     pub trace_to: Vec<AllowRule>,
 
-    /// A PEM file with the root certificates to trust instead of those of the system.
+    /// A PEM file with the root certificates to trust instead of those of the system, for upstreams and for the registry
+    /// of the component.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::schema::<PathBuf>", example = "ca.pem")]
     ca_file: Option<PathBuf>,
@@ -90,8 +95,9 @@ pub struct ClientConfig {
     /// uses HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, except for the hosts in NO_PROXY; names in lower case come first. By
     /// default no proxy is used. https goes through a tunnel (CONNECT) and is verified as without a proxy. Allowed
     /// origins are checked as always, literal addresses too, but the proxy resolves names, localhost too, so allow_net
-    /// has no effect on them: let the proxy refuse private addresses. The proxy's own address is always permitted. Read a
-    /// URL with a password from oneflight's own environment or from a file.
+    /// has no effect on them: let the proxy refuse private addresses. The proxy's own address is always permitted. The
+    /// registry of the component is reached through it, too. Read a URL with a password from oneflight's own environment
+    /// or from a file.
     #[serde(serialize_with = "show_proxy", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SecretValue", example = &"environment")]
     proxy: Option<SecretValue>,
@@ -193,6 +199,8 @@ pub enum Component {
     Builtin,
     /// The component in this file.
     File(PathBuf),
+    /// The component of this artifact in a registry.
+    Oci(Reference),
 }
 
 const BUILTIN: &str = "builtin";
@@ -412,7 +420,7 @@ impl ClientConfig {
                 })?)
             }
             // A variable that happens to be called BASE_URL is not its upstream.
-            Component::File(_) => match &self.base_url {
+            Component::File(_) | Component::Oci(_) => match &self.base_url {
                 Some(url) => Some(origin(&url.text).ok_or(ClientConfigError::BaseUrl)?),
                 None => None,
             },
@@ -425,6 +433,15 @@ impl ClientConfig {
         let base_url = self.base_url.iter().map(|url| (BASE_URL, &*url.text));
         let settings = self.settings.iter();
         base_url.chain(settings.map(|(name, value)| (&**name, &*value.text)))
+    }
+
+    /// How the registry of its component is reached.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        Access {
+            roots: self.roots.clone(),
+            proxy: self.through.clone(),
+        }
     }
 
     /// The settings with which the client is loaded.
@@ -491,20 +508,54 @@ fn origin(url: &str) -> Option<AllowRule> {
 
 impl Serialize for Component {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Builtin => serializer.serialize_str(BUILTIN),
-            Self::File(file) => text::serialize(file, serializer),
-        }
+        text::serialize(self, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Component {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path: PathBuf = text::deserialize(deserializer)?;
-        if path == Path::new(BUILTIN) {
-            Ok(Self::Builtin)
-        } else {
-            Ok(Self::File(path))
+        text::deserialize(deserializer)
+    }
+}
+
+impl TextSetting for Component {
+    const FORM: &'static str = "a path in quotes, or oci://REGISTRY/NAME@sha256:DIGEST";
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        match text {
+            BUILTIN => Ok(Self::Builtin),
+            place => Self::at(place.into()).map_err(|error| Some(error.to_string())),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Builtin => BUILTIN.to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Component {
+    /// The one in a file, or in a registry if `place` begins with `oci://`.
+    ///
+    /// # Errors
+    ///
+    /// When what begins so is not a reference.
+    pub fn at(place: OsString) -> Result<Self, ReferenceError> {
+        match place.to_str().filter(|text| text.starts_with(SCHEME)) {
+            Some(reference) => reference.parse().map(Self::Oci),
+            None => Ok(Self::File(place.into())),
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin => f.write_str("the built-in client"),
+            Self::File(file) => file.display().fmt(f),
+            Self::Oci(reference) => reference.fmt(f),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::existing_file::expect_file;
 use super::host_name::HostName;
 use super::listen_address::ListenAddress;
 use super::located::Located;
+use super::registry::RegistryConfig;
 use super::text;
 use super::traces::TracesConfig;
 use super::value_error::ValueError;
@@ -75,6 +76,9 @@ pub struct Config {
     /// How components are compiled, in a child process.
     pub compile: CompileConfig,
 
+    /// How registries of components are reached: those of a component whose reference begins with `oci://`.
+    pub registry: RegistryConfig,
+
     /// The clients, in the order of their names. Each is served at /v1/NAME/items?x=KEY.
     #[serde(deserialize_with = "read_clients", serialize_with = "clients_by_name")]
     #[schemars(with = "BTreeMap<String, ClientConfig>")]
@@ -124,8 +128,8 @@ pub enum LogFormat {
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 pub struct CompileConfig {
-    /// The folder in which compiled code is cached for the next start, by default oneflight in $XDG_CACHE_HOME or
-    /// ~/.cache. No other user may have write access to it.
+    /// The folder in which compiled code is cached for the next start, and in its subfolder oci what was pulled from
+    /// registries; by default oneflight in $XDG_CACHE_HOME or ~/.cache. No other user may have write access to it.
     #[serde(skip_serializing_if = "CacheConfig::is_home")]
     #[schemars(
         schema_with = "text::or_false::schema::<PathBuf>",
@@ -162,6 +166,7 @@ impl Default for Config {
             log: LogConfig::default(),
             traces: None,
             compile: CompileConfig::default(),
+            registry: RegistryConfig::default(),
             clients: Vec::new(),
         }
     }
@@ -234,14 +239,7 @@ impl Config {
     ///
     /// For the first value that is not valid.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let invalid = |at: usize, message: String| {
-            let before = &text.as_bytes()[..at.min(text.len())];
-            ConfigError::Invalid {
-                file: path.to_owned(),
-                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
-                message,
-            }
-        };
+        let invalid = |at: usize, message: String| invalid(path, text, at, message);
         let file = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let message = match error.message() {
@@ -275,6 +273,16 @@ impl Config {
             .map(|client| client.resolve(folder))
             .collect::<Result<_, _>>()?;
         Ok(self)
+    }
+}
+
+/// An error about the place `at` in `text`, in bytes, which is in the file `path`.
+pub(super) fn invalid(path: &Path, text: &str, at: usize, message: String) -> ConfigError {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    ConfigError::Invalid {
+        file: path.to_owned(),
+        line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+        message,
     }
 }
 

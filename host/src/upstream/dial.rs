@@ -40,11 +40,23 @@ pub(super) type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Se
 pub(super) struct Dialer {
     to_upstream: HttpConnector<PolicyResolver>,
     to_proxy: HttpConnector<PolicyResolver>,
+    /// Which addresses are dialled. For the operator, `http` goes through a tunnel of a proxy, too.
+    admission: Admission,
     policy: Arc<UpstreamPolicy>,
 }
 
 impl Dialer {
+    /// For guests: to the addresses that `policy` admits.
     pub(super) fn new(policy: Arc<UpstreamPolicy>, timeout: Duration) -> Self {
+        Self::admitting(Admission::Policy, policy, timeout)
+    }
+
+    /// For the operator: to any address.
+    pub(super) fn to_any(policy: Arc<UpstreamPolicy>, timeout: Duration) -> Self {
+        Self::admitting(Admission::All, policy, timeout)
+    }
+
+    fn admitting(upstreams: Admission, policy: Arc<UpstreamPolicy>, timeout: Duration) -> Self {
         let connector = |admission| {
             let resolver = PolicyResolver {
                 policy: Arc::clone(&policy),
@@ -58,8 +70,9 @@ impl Dialer {
             http
         };
         Self {
-            to_upstream: connector(Admission::Policy),
+            to_upstream: connector(upstreams),
             to_proxy: connector(Admission::All),
+            admission: upstreams,
             policy,
         }
     }
@@ -80,11 +93,12 @@ impl Service<Uri> for Dialer {
             return Box::pin(async { Ok(dialling.await?) });
         };
         let dialling = self.to_proxy.call(proxy.uri().clone());
+        let is_tunnelled = uri.scheme() == Some(&Scheme::HTTPS) || self.admission == Admission::All;
         Box::pin(async move {
             let stream = dialling
                 .await
                 .map_err(|error| ConnectError::from_connector(&error).of_proxy())?;
-            if uri.scheme() == Some(&Scheme::HTTPS) {
+            if is_tunnelled {
                 Ok(tunnel(stream, &uri, &proxy).await?)
             } else {
                 Ok(stream)
@@ -126,7 +140,12 @@ async fn tunnel(
 
 fn connect(uri: &Uri, proxy: &Intercept) -> Result<Request<Empty<Bytes>>, ConnectError> {
     let host = uri.host().unwrap_or_default();
-    let authority = format!("{host}:{}", uri.port_u16().unwrap_or(443));
+    let default = if uri.scheme() == Some(&Scheme::HTTP) {
+        80
+    } else {
+        443
+    };
+    let authority = format!("{host}:{}", uri.port_u16().unwrap_or(default));
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(&authority)
@@ -153,11 +172,11 @@ struct PolicyResolver {
 }
 
 /// Which addresses of a name may be dialled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admission {
     /// Those that the policy admits: for upstreams.
     Policy,
-    /// All: for proxies, which only the operator can name.
+    /// All: for proxies and registries, which only the operator can name.
     All,
 }
 

@@ -48,6 +48,8 @@ pub(super) enum ConnectError {
     Tls {
         why: String,
         is_transient: bool,
+        /// Whether the other end has sent anything of TLS.
+        is_tls: bool,
     },
     /// The proxy cannot be reached, or opens no tunnel.
     Proxy {
@@ -269,10 +271,13 @@ impl ConnectError {
     pub(super) fn from_connector(error: &(dyn StdError + Send + Sync + 'static)) -> Self {
         // Only TLS reports an I/O error without a wrapper. The error of the handshake is its source, or a deeper one.
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            let hint = tls_error(error).and_then(hint);
+            let tls = tls_error(error);
+            let is_transient = within(io).last().is_some_and(is_closed);
+            let is_other = matches!(tls, Some(rustls::Error::InvalidMessage(_)));
             return Self::Tls {
-                why: with_hint(io.to_string(), hint),
-                is_transient: within(io).last().is_some_and(is_closed),
+                why: with_hint(io.to_string(), tls.and_then(hint)),
+                is_transient,
+                is_tls: !is_transient && !is_other,
             };
         }
         let mut is_transient = false;

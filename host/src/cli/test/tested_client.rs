@@ -1,6 +1,6 @@
 //! [`TestedClient`]: the client that is tested, loaded as `get` and `serve` load it, and the calls of it.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -12,7 +12,7 @@ use oneflight::{
 use tokio::time::timeout;
 
 use crate::cli::client::NAME;
-use crate::cli::loading::{load_builtin, load_file};
+use crate::cli::loading::load;
 
 /// In a call it stands for the key.
 const KEY: &str = "{key}";
@@ -26,8 +26,10 @@ const FAILSAFE: Duration = Duration::from_secs(60);
 
 /// What the component gets and how it is called.
 pub(super) struct ClientSpec {
-    /// The component; `None` is the built-in client.
-    pub(super) file: Option<PathBuf>,
+    /// The component.
+    pub(super) component: Component,
+    /// Its contents, which are read once.
+    pub(super) binary: Arc<[u8]>,
     /// The environment of the guest.
     pub(super) settings: Vec<(String, String)>,
     /// The names of variables that it gets from the environment of this process.
@@ -44,14 +46,6 @@ pub(super) struct TestedClient {
 }
 
 impl ClientSpec {
-    /// How messages name the component.
-    pub(super) fn name(&self) -> String {
-        match &self.file {
-            Some(file) => file.display().to_string(),
-            None => "the built-in client".to_owned(),
-        }
-    }
-
     /// Loads the client with what `change` makes of its settings, in which the upstream is at `origins[0]`.
     pub(super) async fn load(
         &self,
@@ -60,9 +54,7 @@ impl ClientSpec {
         change: impl FnOnce(&mut Settings),
     ) -> anyhow::Result<TestedClient> {
         let mut config = ClientConfig::new(NAME);
-        if let Some(file) = &self.file {
-            config.component = Component::File(file.clone());
-        }
+        config.component = self.component.clone();
         for (name, value) in &self.settings {
             config.set(name, &value.replace(UPSTREAM, &origins[0]));
         }
@@ -79,12 +71,10 @@ impl ClientSpec {
         // One situation needs more, and each execution reserves address space.
         settings.limits.max_executions = 8;
         change(&mut settings);
-        let component = match &self.file {
-            None => load_builtin(engine, settings).await?,
-            Some(file) => load_file(engine, file, settings)
-                .await?
-                .with_context(|| format!("cannot run {}", file.display()))?,
-        };
+        let binary = Arc::clone(&self.binary);
+        let component = load(engine, &self.component, binary, settings)
+            .await
+            .with_context(|| format!("cannot run {}", self.component))?;
         let metrics = ClientMetrics::default();
         let stack = Stack::new(component.clone(), component.settings(), metrics);
         Ok(TestedClient {

@@ -1,4 +1,4 @@
-//! [`CacheError`]: why a folder cannot be used for compiled code.
+//! [`CacheError`]: why a folder cannot be used for a cache.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub enum CacheError {
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "expected a folder of this user that no other user can write to, as compiled code in it is run; got ",
+            "expected a folder of this user that no other user can write to, as what it holds is run; got ",
         )?;
         match self {
             Self::NotAFolder(path) => {
