@@ -122,33 +122,9 @@ impl UpstreamConnection {
     }
 }
 
-/// Takes the connection of a request out of the pool if it is too old. Its open requests continue.
-///
-/// hyper-util has no limit on the age of a connection. This is called once a request has its connection, so the first
-/// request after the connection's end is its last.
-pub(super) fn retire_if_old(connection: &CaptureConnection) {
-    let connected = connection.connection_metadata();
-    let Some(connected) = connected.as_ref() else {
-        return;
-    };
-    let record = ConnectionRecord::of(connected);
-    if record.is_some_and(|record| record.expires <= Instant::now()) {
-        connected.poison();
-    }
-}
-
-/// Whether the connection of a request, its first one, took more than one attempt to open.
-pub(super) fn was_retried(connection: &CaptureConnection) -> bool {
-    let connected = connection.connection_metadata();
-    let record = connected.as_ref().and_then(ConnectionRecord::of);
-    record.is_some_and(|record| record.was_retried.swap(false, Ordering::Relaxed))
-}
-
-/// Whether the connection of a request has ended before anything of a request was sent over it.
-pub(super) fn was_never_ready(connection: &CaptureConnection) -> bool {
-    let connected = connection.connection_metadata();
-    let record = connected.as_ref().and_then(ConnectionRecord::of);
-    record.is_some_and(|record| record.was_never_ready.load(Ordering::Relaxed))
+/// The record of the connection of a request, once it has one.
+pub(super) fn record_of(connection: &CaptureConnection) -> Option<Arc<ConnectionRecord>> {
+    ConnectionRecord::of(connection.connection_metadata().as_ref()?)
 }
 
 impl ConnectionRecord {
@@ -167,6 +143,28 @@ impl ConnectionRecord {
             awaits_answer: AtomicBool::new(false),
             has_split: AtomicBool::new(false),
         }
+    }
+
+    /// Takes the connection of a request out of the pool if it is too old. Its open requests continue.
+    ///
+    /// hyper-util has no limit on the age of a connection. This is called once a request has its connection, so the
+    /// first request after the connection's end is its last.
+    pub(super) fn retire_if_old(&self, connection: &CaptureConnection) {
+        if self.expires <= Instant::now()
+            && let Some(connected) = connection.connection_metadata().as_ref()
+        {
+            connected.poison();
+        }
+    }
+
+    /// Whether the connection took more than one attempt to open, for its first request.
+    pub(super) fn take_retried(&self) -> bool {
+        self.was_retried.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the connection has ended before anything of a request was sent over it.
+    pub(super) fn was_never_ready(&self) -> bool {
+        self.was_never_ready.load(Ordering::Relaxed)
     }
 
     /// The record of a connection, from what hyper-util knows about it.

@@ -19,9 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::{Connector, max_requests_in_flight};
-use super::connection::{
-    AwaitedAnswer, ConnectionRecord, retire_if_old, was_never_ready, was_retried,
-};
+use super::connection::{AwaitedAnswer, ConnectionRecord, record_of};
 use super::connection_tasks::ConnectionTasks;
 use super::failure::{ConnectFailure, RequestFailure, causes, is_closed_by_peer, is_reset_by_peer};
 use super::interim::InterimResponses;
@@ -134,7 +132,9 @@ impl Sender {
                 Ok(response) => return Ok(response),
                 // Nothing of the request was sent, so this is no attempt, as if the connection had been refused.
                 Err((_, connection))
-                    if reconnects < self.max_reconnects && was_never_ready(&connection) =>
+                    if reconnects < self.max_reconnects
+                        && record_of(&connection)
+                            .is_some_and(|record| record.was_never_ready()) =>
                 {
                     reconnects += 1;
                     guard.connect_retried();
@@ -169,9 +169,11 @@ impl Sender {
         });
         let early = timeouts.until_connected(exchange.as_mut(), &mut connection, due);
         let early = early.await?;
-        retire_if_old(&connection);
-        if was_retried(&connection) {
-            guard.connect_retried();
+        if let Some(record) = record_of(&connection) {
+            record.retire_if_old(&connection);
+            if record.take_retried() {
+                guard.connect_retried();
+            }
         }
         let outcome = match early {
             Some(outcome) => outcome,
