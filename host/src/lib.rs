@@ -99,7 +99,7 @@ pub use settings::{
     CompileLimits, InstanceReuse, Instances, RegistryLimits, ServerLimits, Settings,
 };
 pub use stack::{Stack, TypedCallError};
-pub use wit::{Wit, WitDifference, WitError};
+pub use wit::{Wit, WitDifference, WitError, WitFile};
 
 /// The built-in client, a component like any other: key to URL, one GET, items. Its settings are in
 /// `docs/built-in-client.md`.

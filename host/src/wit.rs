@@ -17,21 +17,28 @@ use std::fmt;
 use std::path::Path;
 
 use wit_parser::{
-    Function, InterfaceId, PackageId, Resolve, UnresolvedPackageGroup, WorldItem, WorldKey,
+    Function, InterfaceId, PackageId, PackageName, Resolve, UnresolvedPackageGroup, WorldItem,
+    WorldKey,
 };
 
+use crate::typed::{TypeBudget, example};
+
 use self::files::WitFiles;
+use self::types::{DocsBudget, TypeReader};
 
 pub(crate) use self::documentation::CallableFunction;
 pub use self::documentation::WitDifference;
 pub(crate) use self::embedded::{EmbeddedDocs, embedded_docs};
 pub use self::error::WitError;
+pub use self::files::WitFile;
 
 /// A WIT package, with the packages that it uses. Two are equal if their texts are.
 pub struct Wit {
     files: WitFiles,
     resolve: Resolve,
     main: PackageId,
+    /// The names of the packages whose files were read, in the order of the files.
+    names: Vec<PackageName>,
     /// The interfaces of all packages by their names, as `acme:orders/orders@1.0.0`.
     interfaces: BTreeMap<String, InterfaceId>,
 }
@@ -50,13 +57,20 @@ impl Wit {
     }
 
     fn parse(files: WitFiles) -> Result<Self, WitError> {
-        let parsed = files.packages().map(|package| {
-            package.parse().map_err(|(map, error)| WitError::Invalid {
-                place: map.render_location(error.kind().span()),
-                why: error.to_string(),
+        let parsed = files.packages().zip(files.files()).map(|(package, files)| {
+            package.parse().map_err(|(map, error)| {
+                let span = error.kind().span();
+                // An error that is at no place is one of all files, such as that none of them names the package.
+                let first = files.first().filter(|_| !span.is_known());
+                WitError::Invalid {
+                    place: first
+                        .map_or_else(|| map.render_location(span), |file| file.name.clone()),
+                    why: error.to_string(),
+                }
             })
         });
         let mut parsed = parsed.collect::<Result<Vec<UnresolvedPackageGroup>, _>>()?;
+        let names = parsed.iter().map(|group| group.main.name.clone()).collect();
         // The first one is the main one.
         let deps = parsed.split_off(1);
         let mut resolve = Resolve::default();
@@ -76,8 +90,47 @@ impl Wit {
             files,
             resolve,
             main,
+            names,
             interfaces,
         })
+    }
+
+    /// The package of the first files, with the packages of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`WitError`] says what was expected, what was found and where.
+    pub fn of_packages(packages: Vec<Vec<WitFile>>) -> Result<Self, WitError> {
+        Self::parse(WitFiles::of_packages(packages))
+    }
+
+    /// The packages as they are parsed, and which of them is this one.
+    #[must_use]
+    pub fn resolve(&self) -> (&Resolve, PackageId) {
+        (&self.resolve, self.main)
+    }
+
+    /// The packages that were read, with their files. This one is the first.
+    pub fn packages(&self) -> impl Iterator<Item = (&PackageName, &[WitFile])> {
+        let files = self.files.files().iter().map(Vec::as_slice);
+        self.names.iter().zip(files)
+    }
+
+    /// An example of the arguments of `function`, which is one of these packages, as WAVE and in parentheses.
+    ///
+    /// # Errors
+    ///
+    /// Why a function with these types cannot be called.
+    pub fn example_arguments(&self, function: &Function) -> Result<String, String> {
+        let (resolve, docs) = (&self.resolve, &mut DocsBudget::default());
+        let budget = &mut TypeBudget::default();
+        let mut reader = TypeReader {
+            resolve,
+            budget,
+            docs,
+        };
+        let (signature, _) = reader.function(function)?;
+        Ok(example(&signature))
     }
 
     /// The functions of this name: several, if several worlds have one.

@@ -11,13 +11,13 @@ use oneflight_tests::{artifacts, failsafe};
 use crate::typed::{post, text};
 
 /// Runs a command in a folder.
-async fn run_in(folder: &Path, args: &[&str]) -> Output {
+pub(crate) async fn run_in(folder: &Path, args: &[&str]) -> Output {
     let output = oneflight(args).current_dir(folder).output();
     failsafe("oneflight to end", output).await.unwrap()
 }
 
 /// The paths of all files below a folder, in order.
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     fn add(folder: &Path, below: &str, files: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -35,7 +35,7 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

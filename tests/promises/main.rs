@@ -33,6 +33,8 @@ mod guests;
 mod haproxy;
 mod idle;
 mod instances;
+mod interfaces;
+mod interfaces_refused;
 mod kit;
 mod life;
 mod limits;

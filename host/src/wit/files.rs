@@ -18,10 +18,13 @@ const MAX_ENTRIES: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WitFiles(Vec<Vec<WitFile>>);
 
+/// A file of a WIT package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct WitFile {
-    name: String,
-    text: String,
+pub struct WitFile {
+    /// Its path, for messages.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
 }
 
 impl WitFiles {
@@ -50,6 +53,15 @@ impl WitFiles {
         }
         packages.retain(|package| !package.is_empty());
         Ok(Self(packages))
+    }
+
+    pub(super) fn of_packages(packages: Vec<Vec<WitFile>>) -> Self {
+        Self(packages)
+    }
+
+    /// The files of each package.
+    pub(super) fn files(&self) -> &[Vec<WitFile>] {
+        &self.0
     }
 
     /// The texts of each package, for the parser.

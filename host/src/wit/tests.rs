@@ -43,6 +43,11 @@ fn a_mistake_is_reported_with_its_file_line_and_column() {
             "package a:b;\nworld w { export c:d/e; }",
             "a.wit:2:18: package 'c:d' not found",
         ),
+        (
+            "interface i {}",
+            "a.wit: no `package` header was found in any WIT file",
+        ),
+        ("", "a.wit: no `package` header was found in any WIT file"),
     ] {
         let refused = parsed(text).unwrap_err().to_string();
         assert!(refused.starts_with(expected), "{refused}");

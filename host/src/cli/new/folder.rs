@@ -22,10 +22,6 @@ impl NewFolder {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// Writes a file, and makes the folders above it.
     pub(super) fn file(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.0.join(name);
@@ -36,8 +32,8 @@ impl NewFolder {
     }
 
     /// Writes a file that can be run.
-    pub(super) fn script(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
-        self.file(name, text.as_bytes())?;
+    pub(super) fn script(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file(name, bytes)?;
         fs::set_permissions(self.0.join(name), Permissions::from_mode(0o755))?;
         Ok(())
     }

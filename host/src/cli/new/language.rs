@@ -38,26 +38,71 @@ macro_rules! files {
 }
 
 impl Language {
-    /// The files of a new client, without those that all languages have.
+    /// What the component of a client of items imports and exports.
+    pub(super) fn world(self) -> &'static str {
+        if self.reads_settings_by_wasi() {
+            include_str!("../../../templates/world-js.wit")
+        } else {
+            include_str!("../../../templates/world.wit")
+        }
+    }
+
+    /// Whether a client imports the interface of WASI by which it reads settings: other toolchains do so themselves.
+    pub(super) fn reads_settings_by_wasi(self) -> bool {
+        matches!(self, Self::Js | Self::Ts)
+    }
+
+    /// Whether a component can export two interfaces of one name, from two packages.
+    pub(super) fn has_interfaces_of_one_name(self) -> bool {
+        matches!(self, Self::Rust | Self::Go | Self::C)
+    }
+
+    /// The files of a new client of items, without those that all languages have.
     pub(super) fn files(self) -> &'static [TemplateFile] {
         match self {
             // A file named Cargo.toml would be a package that cargo leaves out of this one.
             Self::Rust => {
-                files!("rust": "src/lib.rs", "Cargo.toml" from "rust/Cargo.toml.template", "wit/world.wit" from "world.wit")
+                files!("rust": "src/lib.rs", "Cargo.toml" from "rust/Cargo.toml.template")
             }
             Self::Js => {
-                files!("js": "client.js", "package.json", "wit/world.wit" from "world-js.wit")
+                files!("js": "client.js", "package.json")
             }
             Self::Ts => {
-                files!("ts": "client.ts", "types.d.ts", "tsconfig.json", "package.json", "wit/world.wit" from "world-js.wit")
+                files!("ts": "client.ts", "types.d.ts", "tsconfig.json", "package.json")
             }
-            Self::Python => files!("python": "client.py", "wit/world.wit" from "world.wit"),
+            Self::Python => files!("python": "client.py"),
             Self::Go => {
-                files!("go": "export_oneflight_client_items/client.go", "wit/world.wit" from "world.wit")
+                files!("go": "export_oneflight_client_items/client.go")
             }
             Self::C => {
-                files!("c": "client.c", "json.c", "json.h", "wit/world.wit" from "world.wit")
+                files!("c": "client.c", "json.c", "json.h")
             }
+        }
+    }
+
+    /// The files of a new client with functions of its own, beside its stubs.
+    pub(super) fn files_beside_stubs(self) -> &'static [TemplateFile] {
+        match self {
+            Self::Rust => {
+                files!("rust": "Cargo.toml" from "rust/Cargo.toml.template", "src/upstream.rs" from "interface/rust/upstream.rs")
+            }
+            Self::Js => files!("js": "package.json", "upstream.js" from "interface/js/upstream.js"),
+            Self::Ts => {
+                files!("ts": "package.json", "tsconfig.json", "upstream.ts" from "interface/ts/upstream.ts")
+            }
+            Self::Python => files!("interface/python": "upstream.py"),
+            Self::Go => files!("go": "upstream/upstream.go" from "interface/go/upstream.go"),
+            Self::C => {
+                files!("c": "json.c", "json.h", "upstream.c" from "interface/c/upstream.c", "upstream.h" from "interface/c/upstream.h")
+            }
+        }
+    }
+
+    /// The script that builds the `client.wasm` of a client with functions of its own.
+    pub(super) fn build_with_stubs(self) -> &'static str {
+        match self {
+            Self::C => include_str!("../../../templates/interface/c/build.sh"),
+            _ => self.build(),
         }
     }
 
@@ -104,6 +149,74 @@ impl Language {
             .replace("TOOLS", self.tools())
             .replace("FILES\n", self.described_files())
             .replace("NOTES\n", self.notes())
+    }
+
+    /// The README of a new client with functions of its own. It has `EXPORTS`, `CALL` and `SHARE` where these belong.
+    pub(super) fn readme_with_stubs(self) -> String {
+        include_str!("../../../templates/interface/README.md")
+            .replace("LANGUAGE", &self.to_string())
+            .replace("TOOLS", self.tools())
+            .replace("FILES\n", self.described_files_with_stubs())
+            .replace(
+                "NOTES\n",
+                &format!("{}{}", self.notes(), self.notes_on_types()),
+            )
+    }
+
+    fn described_files_with_stubs(self) -> &'static str {
+        match self {
+            Self::Rust => {
+                "\
+| `src/lib.rs` | the functions |
+| `src/upstream.rs` | requests to the upstream |
+| `Cargo.toml` | its dependencies |
+"
+            }
+            Self::Js => {
+                "\
+| `client.js` | the functions |
+| `upstream.js` | requests to the upstream |
+| `package.json` | the compiler, QuickJS as a component |
+"
+            }
+            Self::Ts => {
+                "\
+| `client.ts` | the functions |
+| `upstream.ts` | requests to the upstream |
+| `types.d.ts` | the interfaces of `wit/` in TypeScript, made by `oneflight new` |
+| `package.json` | the compilers, of TypeScript and of QuickJS as a component |
+"
+            }
+            Self::Python => {
+                "| `client.py` | the functions |\n| `upstream.py` | requests to the upstream |\n"
+            }
+            Self::Go => {
+                "\
+| `export_*/client.go` | the functions |
+| `upstream/upstream.go` | requests to the upstream |
+| the other folders, `wit_exports.go` | bindings of `wit/`, made by `oneflight new` |
+"
+            }
+            Self::C => {
+                "\
+| `client.c` | the functions |
+| `upstream.c`, `upstream.h` | requests to the upstream |
+| `json.c`, `json.h` | a reader of JSON; use a library instead if you have one |
+| `bindings/` | bindings of `wit/`, made by `oneflight new` |
+"
+            }
+        }
+    }
+
+    /// What the types of WIT lose in a language.
+    fn notes_on_types(self) -> &'static str {
+        match self {
+            Self::Js | Self::Ts => "
+Integers of 64 bits are numbers of JavaScript, so they are exact up to 2^53. componentize-qjs 0.4.5 passes a `u32` of 2^31
+and more as a negative number: `n >>> 0` is the value.
+",
+            _ => "",
+        }
     }
 
     fn described_files(self) -> &'static str {
