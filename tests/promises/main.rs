@@ -23,6 +23,7 @@ mod connecting;
 mod connections;
 mod describing;
 mod descriptors;
+mod dev;
 #[cfg(feature = "programs")]
 mod docker_registry;
 mod fetch_faults;

@@ -1,7 +1,9 @@
 //! `oneflight dev`: serves a client that is being written, and builds and reloads it when its source changes.
 
+mod build;
 mod sources;
 
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,12 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::level_filters::LevelFilter;
 
+use self::build::run_build;
 use self::sources::Sources;
 use super::stderr::print_line;
 
@@ -61,12 +64,20 @@ impl Dev {
         let project = Project::at(&self.path)?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut service: Option<Child> = None;
+        let mut service: Option<DevService> = None;
         loop {
             let step = async {
                 if project.build().await? {
-                    self.load(&project.component, level, &mut service).await?;
+                    self.load(&project.component, level, &mut service)?;
                 }
+                tokio::select! {
+                    changed = project.changed() => return changed,
+                    ended = end_of(&mut service) => {
+                        let ended = ended?;
+                        print_line!("the service has ended ({ended}); the next change starts it again");
+                    }
+                }
+                service = None;
                 project.changed().await
             };
             tokio::select! {
@@ -79,42 +90,73 @@ impl Dev {
             return Ok(ExitCode::SUCCESS);
         };
         // It finishes its open calls, unless there is a second signal.
-        send(&service, Signal::TERM)?;
+        service.send(Signal::TERM)?;
         loop {
             tokio::select! {
-                ended = service.wait() => return Ok(exit_code(ended?)),
-                _ = interrupt.recv() => send(&service, Signal::TERM)?,
-                _ = terminate.recv() => send(&service, Signal::TERM)?,
+                ended = service.process.wait() => return Ok(exit_code(ended?)),
+                _ = interrupt.recv() => service.send(Signal::TERM)?,
+                _ = terminate.recv() => service.send(Signal::TERM)?,
             }
         }
     }
 
     /// Lets the service load the component, and starts the service if it does not run.
-    async fn load(
+    fn load(
         &self,
         component: &Path,
         level: Option<LevelFilter>,
-        service: &mut Option<Child>,
+        service: &mut Option<DevService>,
     ) -> anyhow::Result<()> {
         if let Some(running) = service
-            && running.try_wait()?.is_none()
+            && running.process.try_wait()?.is_none()
         {
-            return send(running, Signal::HUP);
+            return running.send(Signal::HUP);
         }
         let program = std::env::current_exe().context("could not find this program")?;
-        let started = Command::new(program)
+        let mut process = Command::new(program)
             .args(["--log", &level.unwrap_or(LevelFilter::INFO).to_string()])
-            .args(["serve", "--component"])
+            .args(["serve", "--until-stdin-ends", "--component"])
             .arg(component)
             .args(&self.serve)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             // A signal of the terminal goes to this process, which passes it on once.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("could not start oneflight serve")?;
-        *service = Some(started);
+        let lifeline = process.stdin.take();
+        *service = Some(DevService {
+            process,
+            _lifeline: lifeline,
+        });
         Ok(())
+    }
+}
+
+/// The service that is running.
+struct DevService {
+    process: Child,
+    /// Its standard input, which ends when this process does: then the service shuts down, also if this process is killed.
+    /// It is not the child's, whose `wait` would close it.
+    _lifeline: Option<ChildStdin>,
+}
+
+impl DevService {
+    fn send(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.process.id();
+        match id.and_then(|id| Pid::from_raw(id.cast_signed())) {
+            Some(id) => Ok(kill_process(id, signal)?),
+            // It has ended.
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits until the service ends, if there is one.
+async fn end_of(service: &mut Option<DevService>) -> std::io::Result<ExitStatus> {
+    match service {
+        Some(service) => service.process.wait().await,
+        None => pending().await,
     }
 }
 
@@ -149,10 +191,7 @@ impl Project {
             return Ok(true);
         };
         print_line!("building {}", self.component.display());
-        let ended = Command::new(build)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .status()
+        let ended = run_build(build)
             .await
             .with_context(|| format!("could not run {}", build.display()))?;
         if !ended.success() {
@@ -171,15 +210,6 @@ impl Project {
                 return Ok(());
             }
         }
-    }
-}
-
-fn send(service: &Child, signal: Signal) -> anyhow::Result<()> {
-    let id = service.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    match id {
-        Some(id) => Ok(kill_process(id, signal)?),
-        // It has ended.
-        None => Ok(()),
     }
 }
 

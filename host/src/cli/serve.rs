@@ -21,7 +21,7 @@ use super::fingerprint::Fingerprints;
 use super::log::LineRates;
 use super::network::{listen_address, listen_at};
 use super::reload::{ReadConfig, Reload, read};
-use super::signals::Signals;
+use super::signals::{Signals, Starter};
 use super::stderr::print_line;
 use super::traces::Traces;
 use super::{allocator, log, proxy, stderr};
@@ -48,6 +48,10 @@ pub(super) struct Serve {
 
     #[arg(long, value_name = "URL", help = summarize("traces.otlp"), long_help = describe("traces.otlp"))]
     otlp: Option<OtlpUrl>,
+
+    /// Shuts down when standard input ends, which is a pipe of the process that started this one.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 
     #[command(flatten)]
     client: ClientFlags,
@@ -77,8 +81,9 @@ impl Serve {
         signals: Signals,
     ) -> anyhow::Result<ExitCode> {
         stderr::start_queue();
+        let starter = self.until_stdin_ends.then(Starter::of_stdin).transpose()?;
         let read_config: ReadConfig = Arc::new(move || self.config());
-        let (hangup, shutdown) = signals.split();
+        let (hangup, shutdown) = signals.split(starter);
         let mut shutdown = Box::pin(shutdown);
         let config = tokio::select! {
             () = &mut shutdown => return Ok(ExitCode::SUCCESS),

@@ -1,8 +1,12 @@
-//! [`Signals`]: the signals that a service handles.
+//! [`Signals`]: the signals that a service handles; and [`Starter`], the end of the process that has started it.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::io;
+use std::os::fd::AsFd;
 
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::stderr::flush_before_exit;
@@ -34,9 +38,12 @@ impl Signals {
         })
     }
 
-    /// The signal that reloads, and a future that is ready on the first SIGINT or SIGTERM. The second one exits the
-    /// process immediately.
-    pub(super) fn split(self) -> (Signal, impl Future<Output = ()> + Send) {
+    /// The signal that reloads, and a future that is ready on the first SIGINT or SIGTERM, or when `starter` has ended. The
+    /// next signal exits the process immediately.
+    pub(super) fn split(
+        self,
+        starter: Option<Starter>,
+    ) -> (Signal, impl Future<Output = ()> + Send) {
         let Self {
             hangup,
             mut interrupt,
@@ -49,7 +56,16 @@ impl Signals {
             }
         };
         let shutdown = async move {
-            next().await;
+            let ended = async {
+                match starter {
+                    Some(starter) => starter.ended().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = next() => (),
+                () = ended => (),
+            }
             tracing::info!("shutting down: open flights may land");
             tokio::spawn(async move {
                 next().await;
@@ -59,6 +75,32 @@ impl Signals {
             });
         };
         (hangup, shutdown)
+    }
+}
+
+/// The process that has started this one, and holds the other end of its standard input. The system closes that end when
+/// the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Starter(Receiver);
+
+impl Starter {
+    /// # Errors
+    ///
+    /// When standard input is not a pipe.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with I/O.
+    pub(super) fn of_stdin() -> io::Result<Self> {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        Receiver::from_owned_fd(stdin).map(Self)
+    }
+
+    /// Waits until it has ended. It writes nothing.
+    async fn ended(self) {
+        let mut pipe = self.0;
+        let mut byte = [0];
+        while matches!(pipe.read(&mut byte).await, Ok(read) if read > 0) {}
     }
 }
 

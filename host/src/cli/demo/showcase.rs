@@ -105,7 +105,7 @@ impl Showcase {
     pub(super) async fn run(self, upstream: &DemoUpstream) -> anyhow::Result<()> {
         stderr::start_queue();
         log::panics(LogFormat::default());
-        let (mut hangup, shutdown) = Signals::new()?.split();
+        let (mut hangup, shutdown) = Signals::new()?.split(None);
         // There is no file to reload. The closing of its terminal ends the demo.
         let shutdown = async move {
             tokio::select! {
