@@ -172,7 +172,15 @@ async fn what_cannot_become_a_component_is_refused_with_the_reason() {
     let wit = folder.write("world.wit", WIT.as_bytes());
     let text = folder.write("text.wasm", b"text");
     let output = folder.path().join("made.wasm").display().to_string();
-    let cases: [(&[&str], &str); 6] = [
+    let broken = folder.write(
+        "broken.wit",
+        b"package a:b;\nworld w {\n  expor f: func();\n}\n",
+    );
+    let pipe = folder.path().join("pipe").display().to_string();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let elsewhere = folder.path().display().to_string();
+    let cases: [(&[&str], &str); 11] = [
         (
             &[artifacts::ORDERS],
             "expected a core module, got a component",
@@ -182,9 +190,18 @@ async fn what_cannot_become_a_component_is_refused_with_the_reason() {
         (&[&core, "--wit", &wit, "--world", "more"], "other"),
         (
             &[&text, "--wit", &wit, "--world", "plain"],
-            "could not make a component of",
+            "expected a core module, got something else",
         ),
         (&["no-such.wasm"], "could not read no-such.wasm"),
+        (&[&core], "give --wit and --world"),
+        (&[&core, "--wit", &broken], "broken.wit:3:3: expected "),
+        (
+            &[&core, "--wit", "no-such.wit"],
+            "could not read no-such.wit",
+        ),
+        // It would wait for a writer.
+        (&[&pipe], "got a named pipe"),
+        (&[&elsewhere], "got a folder"),
     ];
     for (args, expected) in cases {
         let args = [&["componentize", "--output", &*output], args].concat();

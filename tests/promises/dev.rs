@@ -46,7 +46,10 @@ async fn rest(mut lines: Lines<BufReader<ChildStderr>>) -> String {
 
 fn project(build: &str) -> Folder {
     let folder = Folder::new();
-    let script = folder.write("build.sh", format!("#!/bin/sh\n{build}\n").as_bytes());
+    let script = folder.write(
+        "build.sh",
+        format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\n{build}\n").as_bytes(),
+    );
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
     folder.write(".gitignore", b"client.wasm\n");
     folder
@@ -95,4 +98,25 @@ async fn dev_says_that_its_service_has_ended_and_starts_it_again_after_a_change(
     signal(dev.id().unwrap(), "-TERM");
     let status = failsafe("dev to end", dev.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", rest(lines).await);
+}
+
+#[tokio::test]
+async fn a_build_that_changes_a_source_is_not_repeated_for_ever() {
+    let folder = project("echo >> made.txt");
+    let path = folder.path().to_str().unwrap();
+    let (mut dev, mut lines) = started(&[&[path], &FREE[..]].concat());
+    let printed = line_with(&mut lines, "list it in .gitignore").await;
+    assert_eq!(
+        printed,
+        format!(
+            "each build changes {path}/made.txt, so that is no reason for another one; list it in .gitignore"
+        )
+    );
+    let made = folder.path().join("made.txt");
+    assert_eq!(std::fs::read_to_string(&made).unwrap(), "\n\n");
+    // Another change is a reason.
+    folder.write("source.txt", b"");
+    line_with(&mut lines, "building").await;
+    signal(dev.id().unwrap(), "-TERM");
+    failsafe("dev to end", dev.wait()).await.unwrap();
 }

@@ -1,17 +1,20 @@
 //! `oneflight componentize`: makes a component of a core module, which is the last step of building a client in C or Go.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
+use oneflight::Wit;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::Parser;
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+
+use super::component_file::ComponentFile;
 
 /// Makes a component of a core module that was built for WASI 0.1, as compilers for C and Go do.
 #[derive(Args, Debug)]
@@ -35,29 +38,59 @@ pub(super) struct Componentize {
 impl Componentize {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let name = self.module.display();
-        let mut module =
-            fs::read(&self.module).with_context(|| format!("could not read {name}"))?;
+        let file = ComponentFile::open(&self.module)?
+            .map_err(|error| anyhow!("could not make a component of {name}: {error}"))?;
+        let mut module = file.read()?.to_vec();
         if Parser::is_component(&module) {
             bail!("expected a core module, got a component: {name}; use it as it is");
         }
-        if let Some(wit) = &self.wit {
-            embed(&mut module, wit, self.world.as_deref())?;
-        }
-        let component = component_of(&module).with_context(|| {
-            format!("could not make a component of {name}; expected a core module of the world's bindings")
-        })?;
-        let output = self.output.display();
-        fs::write(&self.output, component).with_context(|| format!("could not write {output}"))?;
+        ensure!(
+            Parser::is_core_wasm(&module),
+            "expected a core module, got something else: {name}; give the .wasm file that the compiler has written"
+        );
+        let expected = match &self.wit {
+            Some(wit) => {
+                embed(&mut module, wit, self.world.as_deref())?;
+                "expected a core module of the bindings of that world"
+            }
+            None => {
+                "expected a core module that describes its world, as bindings for C do; if it does not, give --wit and --world"
+            }
+        };
+        let component = component_of(&module)
+            .with_context(|| format!("could not make a component of {name}; {expected}"))?;
+        ensure!(
+            has_exports(&component),
+            "could not make a component of {name}: it would export nothing; {expected}"
+        );
+        self.write(&component)
+            .with_context(|| format!("could not write {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes the component, or leaves no file: half of a component is none.
+    fn write(&self, component: &[u8]) -> io::Result<()> {
+        let written = fs::write(&self.output, component);
+        let is_file = || self.output.metadata().is_ok_and(|found| found.is_file());
+        if written.is_err() && is_file() {
+            let _ = fs::remove_file(&self.output);
+        }
+        written
     }
 }
 
 /// Adds the description of a world to a module.
 fn embed(module: &mut Vec<u8>, wit: &Path, world: Option<&str>) -> anyhow::Result<()> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit)?;
+    let wit = Wit::read(wit)?;
+    let (resolve, package) = wit.resolve();
     let world = resolve.select_world(&[package], world)?;
-    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+    embed_component_metadata(module, resolve, world, StringEncoding::UTF8)
+}
+
+/// Whether a component exports anything.
+fn has_exports(component: &[u8]) -> bool {
+    let mut parts = Parser::new(0).parse_all(component);
+    parts.any(|part| matches!(part, Ok(Payload::ComponentExportSection(_))))
 }
 
 fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {

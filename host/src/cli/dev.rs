@@ -3,6 +3,7 @@
 mod build;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -65,21 +66,10 @@ impl Dev {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut service: Option<DevService> = None;
+        // What the last build has changed of the sources.
+        let mut by_build = BTreeSet::new();
         loop {
-            let step = async {
-                if project.build().await? {
-                    self.load(&project.component, level, &mut service)?;
-                }
-                tokio::select! {
-                    changed = project.changed() => return changed,
-                    ended = end_of(&mut service) => {
-                        let ended = ended?;
-                        print_line!("the service has ended ({ended}); the next change starts it again");
-                    }
-                }
-                service = None;
-                project.changed().await
-            };
+            let step = self.step(&project, level, &mut service, &mut by_build);
             tokio::select! {
                 changed = step => changed?,
                 _ = interrupt.recv() => break,
@@ -98,6 +88,43 @@ impl Dev {
                 _ = terminate.recv() => service.send(Signal::TERM)?,
             }
         }
+    }
+
+    /// Builds and loads the component, and waits until there is a reason to do so again.
+    async fn step(
+        &self,
+        project: &Project,
+        level: Option<LevelFilter>,
+        service: &mut Option<DevService>,
+        by_build: &mut BTreeSet<PathBuf>,
+    ) -> anyhow::Result<()> {
+        if project.build().await? {
+            self.load(&project.component, level, service)?;
+        }
+        let changed = project.changes().await?;
+        if !changed.is_empty() && changed != *by_build {
+            // Some of it may have come too late for that build.
+            *by_build = changed;
+            return Ok(());
+        }
+        if changed.is_empty() {
+            by_build.clear();
+        }
+        if let Some(file) = changed.first() {
+            let file = file.display();
+            print_line!(
+                "each build changes {file}, so that is no reason for another one; list it in .gitignore"
+            );
+        }
+        tokio::select! {
+            changed = project.wait_for_change() => return changed,
+            ended = end_of(service) => {
+                let ended = ended?;
+                print_line!("the service has ended ({ended}); the next change starts it again");
+            }
+        }
+        *service = None;
+        project.wait_for_change().await
     }
 
     /// Lets the service load the component, and starts the service if it does not run.
@@ -193,23 +220,31 @@ impl Project {
         print_line!("building {}", self.component.display());
         let ended = run_build(build)
             .await
-            .with_context(|| format!("could not run {}", build.display()))?;
+            .with_context(|| {
+                let build = build.display();
+                format!("could not run {build}; let it begin with #!/bin/sh, and make it executable: chmod +x {build}")
+            })?;
         if !ended.success() {
             print_line!("the build failed ({ended}); the next change starts another one");
         }
         Ok(ended.success())
     }
 
-    /// Waits until the sources have changed since the last call, or since this was made.
-    async fn changed(&self) -> anyhow::Result<()> {
+    /// Waits until the sources have changed since the last call.
+    async fn wait_for_change(&self) -> anyhow::Result<()> {
         loop {
             sleep(PAUSE).await;
-            let sources = self.sources.clone();
-            // Reading a folder blocks.
-            if spawn_blocking(move || sources.have_changed()).await? {
+            if !self.changes().await?.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// What has changed of the sources since the last call.
+    async fn changes(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
+        let sources = self.sources.clone();
+        // Reading a folder blocks.
+        Ok(spawn_blocking(move || sources.changes()).await?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Sources`]: the files whose changes start a build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -29,11 +29,15 @@ impl Sources {
         }
     }
 
-    /// Whether a file was changed, added or removed since the last call, or since this was made. It blocks.
-    pub(super) fn have_changed(&self) -> bool {
+    /// The files that were changed, added or removed since the last call, or since this was made. It blocks.
+    pub(super) fn changes(&self) -> BTreeSet<PathBuf> {
         let now = files_of(&self.root);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *seen, now) != *seen
+        let both = now.iter().chain(&*seen);
+        let changed = both.filter(|(path, _)| now.get(*path) != seen.get(*path));
+        let changed = changed.map(|(path, _)| path.clone()).collect();
+        *seen = now;
+        changed
     }
 }
 
@@ -73,6 +77,10 @@ mod tests {
         }
     }
 
+    fn have_changed(sources: &Sources) -> bool {
+        !sources.changes().is_empty()
+    }
+
     #[test]
     fn changes_of_sources_are_seen_once_and_those_of_results_are_not() {
         let folder = Folder::new("results");
@@ -82,19 +90,19 @@ mod tests {
         fs::create_dir(path("src")).unwrap();
         fs::write(path("src/lib.rs"), "a").unwrap();
         let sources = Sources::of(&folder.0);
-        assert!(!sources.have_changed());
+        assert!(!have_changed(&sources));
         for result in ["client.wasm", "target/lib.wasm", ".hidden"] {
             fs::write(path(result), "x").unwrap();
-            assert!(!sources.have_changed(), "{result}");
+            assert!(!have_changed(&sources), "{result}");
         }
         fs::write(path("src/lib.rs"), "ab").unwrap();
-        assert!(sources.have_changed());
-        assert!(!sources.have_changed());
+        assert!(have_changed(&sources));
+        assert!(!have_changed(&sources));
         fs::write(path("src/new.rs"), "").unwrap();
-        assert!(sources.have_changed());
+        assert!(have_changed(&sources));
         fs::remove_file(path("src/new.rs")).unwrap();
-        assert!(sources.have_changed());
-        assert!(!sources.have_changed());
+        assert!(have_changed(&sources));
+        assert!(!have_changed(&sources));
     }
 
     #[test]
@@ -104,8 +112,8 @@ mod tests {
         fs::write(&file, "a").unwrap();
         let sources = Sources::of(&file);
         fs::remove_file(&file).unwrap();
-        assert!(sources.have_changed());
+        assert!(have_changed(&sources));
         fs::write(&file, "a").unwrap();
-        assert!(sources.have_changed());
+        assert!(have_changed(&sources));
     }
 }
