@@ -257,6 +257,8 @@ async fn dev_builds_and_reloads_what_changes_and_keeps_what_it_has_when_a_build_
     dev.terminate();
     let (code, log) = dev.ended().await;
     assert_eq!(code, Some(0), "{log}");
+    // The failed build was not loaded.
+    assert_eq!(log.matches("reloaded clients=1").count(), 1, "{log}");
 }
 
 #[tokio::test]
