@@ -282,7 +282,7 @@ async fn a_client_whose_probe_fails_is_not_loaded() {
     let hangs = Upstream::start(Answer::NoHead).await;
     let folder = Folder::new();
     let hanging = format!(
-        "[clients.a]\nbase_url = '{}'\nprobe = 's3cret'\nlimits.flight_timeout = '100ms'\n",
+        "[clients.a]\nbase_url = '{}'\nprobe = 's3cret'\nlimits.flight_timeout = '1h'\nlimits.request_timeout = '100ms'\n",
         hangs.origin()
     );
     for (text, code) in [
