@@ -33,6 +33,7 @@ mod guests;
 #[cfg(feature = "programs")]
 mod haproxy;
 mod idle;
+mod installed;
 mod instances;
 mod interfaces;
 mod interfaces_refused;
