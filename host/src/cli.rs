@@ -24,6 +24,7 @@ mod get;
 mod loading;
 mod log;
 mod man;
+mod metrics;
 mod network;
 mod new;
 mod observe;
@@ -102,6 +103,7 @@ enum Command {
     Pull(pull::PullCommand),
     Push(push::PushCommand),
     Config(config::ConfigCommand),
+    Metrics(metrics::MetricsCommand),
     Completions(completions::Completions),
     Man(man::ManPages),
     #[command(hide = true)]
@@ -153,6 +155,7 @@ impl Arguments {
             Command::Pull(pull) => pull.run().await,
             Command::Push(push) => push.run().await,
             Command::Config(config) => config.run().await,
+            Command::Metrics(metrics) => metrics.run(),
             Command::Completions(completions) => completions.run(&Self::command()),
             Command::Man(man) => man.run(Self::command()),
             Command::Compile(compile) => Ok(compile.run()),

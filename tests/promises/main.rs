@@ -44,6 +44,8 @@ mod malformed;
 mod many;
 mod memory;
 mod metrics;
+#[cfg(feature = "programs")]
+mod monitoring;
 mod moving;
 #[cfg(feature = "programs")]
 mod nginx;
