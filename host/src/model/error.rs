@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn the_readme_explains_every_code() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../../README.md");
         let (_, table) = readme.split_once("<!-- codes -->\n").unwrap();
         let (table, _) = table.split_once("<!-- end -->").unwrap();
         for code in ClientError::CODES {
