@@ -9,6 +9,7 @@ mod certificate;
 mod check;
 mod client;
 mod compile;
+mod completions;
 mod component_file;
 mod componentize;
 mod config;
@@ -22,6 +23,8 @@ mod format;
 mod get;
 mod loading;
 mod log;
+mod man;
+mod metrics;
 mod network;
 mod new;
 mod observe;
@@ -40,7 +43,7 @@ mod traces;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use oneflight::config::LogFormat;
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
@@ -51,7 +54,7 @@ use self::signals::Signals;
 /// Runs your client as a WebAssembly component. Callers that request the same thing at the same time
 /// share one call.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(version = env!("ONEFLIGHT_VERSION"), after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// The level of the log on stderr: off, error, warn, info, debug or trace.
     ///
@@ -100,6 +103,9 @@ enum Command {
     Pull(pull::PullCommand),
     Push(push::PushCommand),
     Config(config::ConfigCommand),
+    Metrics(metrics::MetricsCommand),
+    Completions(completions::Completions),
+    Man(man::ManPages),
     #[command(hide = true)]
     Compile(compile::CompileCommand),
 }
@@ -149,6 +155,9 @@ impl Arguments {
             Command::Pull(pull) => pull.run().await,
             Command::Push(push) => push.run().await,
             Command::Config(config) => config.run().await,
+            Command::Metrics(metrics) => metrics.run(),
+            Command::Completions(completions) => completions.run(&Self::command()),
+            Command::Man(man) => man.run(Self::command()),
             Command::Compile(compile) => Ok(compile.run()),
         }
     }

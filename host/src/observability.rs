@@ -2,5 +2,6 @@
 //! report to these modules, which import none of them.
 
 pub mod metrics;
+pub mod monitoring;
 pub mod observation;
 pub(crate) mod trace;

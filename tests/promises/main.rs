@@ -33,6 +33,7 @@ mod guests;
 #[cfg(feature = "programs")]
 mod haproxy;
 mod idle;
+mod installed;
 mod instances;
 mod interfaces;
 mod interfaces_refused;
@@ -43,6 +44,8 @@ mod malformed;
 mod many;
 mod memory;
 mod metrics;
+#[cfg(feature = "programs")]
+mod monitoring;
 mod moving;
 #[cfg(feature = "programs")]
 mod nginx;

@@ -15,7 +15,7 @@ pub(super) mod fetch {
 
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "items-client",
         exports: { default: async },
     });

@@ -3,6 +3,7 @@
 //! Series are labelled with the client and the outcome and nothing else, and all series of a client exist from its
 //! start: their number does not depend on what callers request. Counts continue when a client is reloaded.
 
+mod definition;
 mod families;
 mod histogram;
 mod totals;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::definition::{Definition, Series};
 pub use self::families::Gauges;
 pub(crate) use self::families::LATENCIES;
 use self::families::{ByClient, ByListener, ByOutcome, ByReason, Families, Histograms, Seconds};
@@ -48,7 +50,7 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("oneflight");
+        let mut registry = Registry::with_prefix(definition::PREFIX);
         let families = Families::registered(&mut registry);
         for reason in [LEFT_OUT, NOT_WRITTEN] {
             families
@@ -108,6 +110,11 @@ impl Metrics {
             caller_time: histogram(&families.caller_time),
             flight_time: histogram(&families.flight_time),
         })))
+    }
+
+    /// What is defined, in the order in which it is printed.
+    pub(crate) fn definitions(&self) -> &[Definition] {
+        &self.families.definitions
     }
 
     /// Counts lines that were left out of the log, because a client exceeds its number of lines.
@@ -379,6 +386,34 @@ mod tests {
         let line = "oneflight_callers_total{client=\"orders\",outcome=\"ok\"} 2\n";
         assert!(text.contains(line), "{text}");
         assert!(!text.contains("oneflight_callers_waiting{"), "{text}");
+    }
+
+    #[test]
+    fn the_definitions_are_those_of_the_printed_text() {
+        let metrics = Metrics::default();
+        metrics.client("orders").caller("ok", Duration::ZERO);
+        let text = metrics.text(&[("orders", Gauges::default())], 0);
+        let printed: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))
+            .map(|(name, help)| (name.to_owned(), help.trim_end_matches('.').to_owned()))
+            .collect();
+        let defined = metrics.definitions().iter();
+        let defined: Vec<_> = defined
+            .map(|each| (each.family(), each.help.to_owned()))
+            .collect();
+        assert_eq!(printed, defined);
+        for definition in metrics.definitions() {
+            let name = definition.series_name();
+            let series = text.lines().find_map(|line| {
+                let rest = line.strip_prefix(&name)?;
+                rest.starts_with([' ', '{']).then_some(rest)
+            });
+            let series = series.unwrap_or_else(|| panic!("{name} is not in {text}"));
+            for label in definition.labels {
+                assert!(series.contains(&format!("{label}=\"")), "{name}{series}");
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::exports::ClientExports;
 use super::language::Language;
 
 /// The contract, as it is when this program is built.
-const CONTRACT: &str = include_str!("../../../../wit/oneflight-client.wit");
+const CONTRACT: &str = include_str!("../../../wit/oneflight-client.wit");
 
 /// The WIT of a new client.
 pub(super) struct ClientInterface {

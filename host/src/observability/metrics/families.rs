@@ -1,4 +1,4 @@
-//! [`Families`]: the name, help text and labels of every metric.
+//! [`Families`]: every metric, registered with its [`Definition`].
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::definition::{Definition, Labels, Series};
 use super::histogram::Histogram;
 use crate::model::Usage;
 
@@ -27,10 +28,18 @@ pub(super) struct ByClient {
     pub(super) client: String,
 }
 
+impl Labels for ByClient {
+    const NAMES: &[&str] = &["client"];
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByOutcome {
     pub(super) client: String,
     pub(super) outcome: &'static str,
+}
+
+impl Labels for ByOutcome {
+    const NAMES: &[&str] = &["client", "outcome"];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,9 +47,17 @@ pub(super) struct ByReason {
     pub(super) reason: &'static str,
 }
 
+impl Labels for ByReason {
+    const NAMES: &[&str] = &["reason"];
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByListener {
     pub(super) listener: &'static str,
+}
+
+impl Labels for ByListener {
+    const NAMES: &[&str] = &["listener"];
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,12 +110,17 @@ pub(super) struct Families {
     pub(super) observations: Gauge,
     /// Set whenever it is read.
     pub(super) tasks: Gauge,
+    /// All of the above, in the order in which they are printed.
+    pub(super) definitions: Vec<Definition>,
 }
 
 impl Families {
     /// Creates all of them, and registers each with its name and help text.
     pub(super) fn registered(registry: &mut Registry) -> Self {
-        let mut registry = Registering(registry);
+        let mut registry = Registering {
+            registry,
+            definitions: Vec::new(),
+        };
         Self {
             callers: registry.counters("callers", "Callers, by outcome"),
             flights: registry.counters("flights", "Flights, by outcome"),
@@ -159,26 +181,34 @@ impl Families {
                 "unread_bytes",
                 "Bytes held for callers, and for the admin API: requests in progress, and answers that are not read yet",
                 None,
+                ByListener::NAMES,
                 Family::default(),
             ),
             tasks: registry.add(
                 "tasks",
                 "Tasks of the process, including one for each connection",
                 None,
+                &[],
                 Gauge::default(),
             ),
             observations: registry.add(
                 "observations",
                 "Observations in progress",
                 None,
+                &[],
                 Gauge::default(),
             ),
+            // The last field: the fields above are evaluated first.
+            definitions: registry.definitions,
         }
     }
 }
 
 /// A registry, filled one metric at a time.
-struct Registering<'a>(&'a mut Registry);
+struct Registering<'a> {
+    registry: &'a mut Registry,
+    definitions: Vec<Definition>,
+}
 
 impl Registering<'_> {
     /// What each client uses at the moment.
@@ -216,46 +246,59 @@ impl Registering<'_> {
 
     fn add<M: Metric + Clone>(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'static str,
+        help: &'static str,
         unit: Option<Unit>,
+        labels: &'static [&'static str],
         metric: M,
     ) -> M {
+        let in_seconds = unit.is_some();
+        self.definitions.push(Definition {
+            name,
+            help,
+            in_seconds,
+            series: Series::of(metric.metric_type()),
+            labels,
+        });
         match unit {
-            Some(unit) => self.0.register_with_unit(name, help, unit, metric.clone()),
-            None => self.0.register(name, help, metric.clone()),
+            Some(unit) => self
+                .registry
+                .register_with_unit(name, help, unit, metric.clone()),
+            None => self.registry.register(name, help, metric.clone()),
         }
         metric
     }
 
-    fn counters<L>(&mut self, name: &str, help: &str) -> Family<L, Counter>
+    fn counters<L: Labels>(&mut self, name: &'static str, help: &'static str) -> Family<L, Counter>
     where
         Family<L, Counter>: Metric + Clone + Default,
     {
-        self.add(name, help, None, Family::default())
+        self.add(name, help, None, L::NAMES, Family::default())
     }
 
-    fn seconds(&mut self, name: &str, help: &str) -> Family<ByClient, Seconds> {
-        self.add(name, help, Some(Unit::Seconds), Family::default())
+    fn seconds(&mut self, name: &'static str, help: &'static str) -> Family<ByClient, Seconds> {
+        let unit = Some(Unit::Seconds);
+        self.add(name, help, unit, ByClient::NAMES, Family::default())
     }
 
     fn histograms(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'static str,
+        help: &'static str,
         unit: Option<Unit>,
         bounds: &'static [f64],
     ) -> Histograms {
         let histograms = Histograms::new_with_constructor(Buckets(bounds));
-        self.add(name, help, unit, histograms)
+        self.add(name, help, unit, ByClient::NAMES, histograms)
     }
 
     fn gauge(
         &mut self,
-        name: &str,
-        help: &str,
+        name: &'static str,
+        help: &'static str,
         read: ReadGauge,
     ) -> (Family<ByClient, Gauge>, ReadGauge) {
-        (self.add(name, help, None, Family::default()), read)
+        let family = self.add(name, help, None, ByClient::NAMES, Family::default());
+        (family, read)
     }
 }
