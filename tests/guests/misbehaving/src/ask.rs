@@ -49,6 +49,15 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// A request with the method of this name, and with an empty body if that is to be finished.
+    pub(crate) fn with_method(name: &str, url: &'a str, finished: bool) -> Self {
+        Self {
+            method: method(name),
+            finished,
+            ..Self::get(url)
+        }
+    }
+
     pub(crate) fn send(self) -> Result<Response, String> {
         self.start().and_then(finish)
     }
@@ -127,7 +136,7 @@ impl<'a> Ask<'a> {
 }
 
 /// A method by its name.
-pub(crate) fn method(name: &str) -> Method {
+fn method(name: &str) -> Method {
     match name {
         "CONNECT" => Method::Connect,
         "TRACE" => Method::Trace,

@@ -291,11 +291,8 @@ fn requests(what: &str, how: &str) -> Answer {
                 .map_err(Error::Other)
         }
         "method" | "finished" => pair(how, ':').map(|(method, url)| {
-            let with_method = Ask {
-                method: ask::method(method),
-                finished: what == "finished",
-                ..Ask::get(url)
-            };
+            let finished = what == "finished";
+            let with_method = Ask::with_method(method, url, finished);
             vec![item(0, &ask::outcome(with_method.send()))]
         }),
         "patient" => Ok(timed(how, Duration::from_secs(3600))),
