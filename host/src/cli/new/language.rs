@@ -257,7 +257,8 @@ and more as a negative number: `n >>> 0` is the value.
 ",
             Self::Js | Self::Ts => "\
 The component contains QuickJS and takes 1.6 MB. There is no `fetch` of the web and no package of Node in it; packages \
-that need neither can be imported once a bundler has put them into one file.
+that need neither can be imported once a bundler has put them into one file. Nor is there `console` or `print`: a call of \
+one crashes the client. To see a value, throw it as the error `other`: its text is in the log.
 ",
             Self::Python => "\
 The component contains CPython and takes 18 MB, for which the host needs some seconds when it compiles it for the first \
