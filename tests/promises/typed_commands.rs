@@ -74,6 +74,9 @@ async fn call_prints_an_answer_as_wave_and_exits_with_1_if_there_is_none() {
         "{}",
         err(&apart)
     );
+    // JSON has no spaces in a list.
+    let list = call("many(3)", &[]).await;
+    assert_eq!((list.status.code(), out(&list)), (Some(0), "[0, 1, 2]\n"));
     let nothing = call("no-result()", &[]).await;
     assert_eq!((nothing.status.code(), out(&nothing)), (Some(0), "\n"));
 
