@@ -64,7 +64,7 @@ async fn landed(service: &Service, flights: f64) {
 
 /// The output of `oneflight observe` for a service while `asking` makes `flights` flights; then the service
 /// ends.
-async fn observed(
+pub(crate) async fn observed(
     service: Service,
     flags: &[&str],
     flights: f64,

@@ -233,6 +233,7 @@ async fn an_observed_client_and_a_fresh_request_share_no_typed_call() {
             "oneflight; fwd=bypass"
         );
     }
+    let upstream = Upstream::start(Answer::Held).await;
     let settings = Settings {
         sharing: Sharing::Coalesced {
             join_window: None,
@@ -241,10 +242,24 @@ async fn an_observed_client_and_a_fresh_request_share_no_typed_call() {
         ..reaching(&upstream).env("BASE_URL", &upstream.origin())
     };
     let serving = typed(&["wait"], settings).await;
-    let fresh = [("cache-control", "no-cache")];
-    let answer = get_with(serving.callers, "/v1/test/wait?path=/a", &fresh).await;
-    assert_eq!(header(&answer, "cache-status"), "oneflight; fwd=bypass");
-    assert_eq!(text(&answer), "200");
+    let server = serving.callers;
+    let open = tokio::spawn(async move { get(server, "/v1/test/wait?path=/a").await });
+    upstream.requested(1).await;
+    let fresh = tokio::spawn(async move {
+        let fresh = [("cache-control", "no-cache")];
+        get_with(server, "/v1/test/wait?path=/a", &fresh).await
+    });
+    upstream.requested(2).await;
+    upstream.release();
+    for (caller, status) in [
+        (open, "oneflight; fwd=miss"),
+        (fresh, "oneflight; fwd=bypass"),
+    ] {
+        let answer = failsafe("an answer", caller).await.unwrap();
+        assert_eq!(header(&answer, "cache-status"), status);
+        assert_eq!(text(&answer), "200");
+    }
+    assert_eq!(upstream.requests(), 2);
 }
 
 // fault 2

@@ -4,8 +4,12 @@ use std::process::Output;
 
 use oneflight_tests::artifacts;
 use oneflight_tests::folder::Folder;
-use oneflight_tests::process::run;
-use serde_json::Value;
+use oneflight_tests::process::{Service, run};
+use oneflight_tests::upstream::{Answer, Upstream};
+use serde_json::{Value, json};
+
+use crate::observing::observed;
+use crate::typed::{post, text as body};
 
 fn out(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
@@ -74,6 +78,9 @@ async fn call_prints_an_answer_as_wave_and_exits_with_1_if_there_is_none() {
         "{}",
         err(&apart)
     );
+    // JSON has no spaces in a list.
+    let list = call("many(3)", &[]).await;
+    assert_eq!((list.status.code(), out(&list)), (Some(0), "[0, 1, 2]\n"));
     let nothing = call("no-result()", &[]).await;
     assert_eq!((nothing.status.code(), out(&nothing)), (Some(0), "\n"));
 
@@ -142,6 +149,33 @@ async fn call_says_what_is_wrong_with_a_call() {
         "{}",
         err(&items)
     );
+}
+
+// What it prints can be given to `oneflight call` and to the admin API as it is.
+#[tokio::test]
+async fn observe_prints_calls_by_their_hashes_and_as_wave_if_keys_are_shown() {
+    let upstream = Upstream::start(Answer::Body("[]".to_owned())).await;
+    let origin = upstream.origin();
+    let config = format!(
+        "[limits]\nshutdown_delay = '1ms'\n[clients.a]\ncomponent = '{}'\nallow = ['{origin}']\n\
+         settings.BASE_URL = '{origin}'\n",
+        artifacts::ORDERS
+    );
+    for (flags, is_shown) in [(&["--show-keys"][..], true), (&[], false)] {
+        let folder = Folder::new();
+        let file = folder.write("oneflight.toml", config.as_bytes());
+        let service = Service::start(&["--config", &file]).await;
+        let asking = async |service: &Service| {
+            let arguments = json!({ "tenant": "a \"b\"\\c\n" }).to_string();
+            let answer = post(service.address, "/v1/a/list-open", arguments).await;
+            assert_eq!(body(&answer), "[]");
+        };
+        let printed = observed(service, flags, 1.0, asking).await;
+        let call = r#"  list-open("a \"b\"\\c\n")  "#;
+        assert_eq!(out(&printed).contains(call), is_shown, "{}", out(&printed));
+        let hashed = out(&printed).contains("  list-open(#");
+        assert_eq!(hashed, !is_shown, "{}", out(&printed));
+    }
 }
 
 // A type can be long. What is written about it is not.

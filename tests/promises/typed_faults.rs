@@ -279,21 +279,14 @@ async fn an_err_is_a_problem_whose_code_is_its_case_only_if_a_guest_may_report_i
 }
 
 // fault 108
-// In the guest an err is a number of 4 bytes for each element, and in JSON the name of a case of 1,000.
+// In the guest each character of an err is a byte, and in JSON it is an escape of 6.
 #[tokio::test]
 async fn an_err_is_limited_as_it_is_sent_to_callers() {
-    let binary = wat::parse_str(long_err(1_000)).unwrap();
-    let engine = oneflight::Engine::on_demand().unwrap();
-    let limits = Limits {
-        max_result_bytes: 100_000,
-        ..patient()
-    };
-    let subject = Subject::on(&engine, &binary, limited(limits)).await;
-    let serving = Serving::start(subject).await;
-    let few = post(serving.callers, "/v1/test/fail", r#"{"number":90}"#).await;
+    let serving = escaped().await;
+    let few = post(serving.callers, "/v1/test/fail", r#"{"number":16000}"#).await;
     assert_eq!(code(&few), "client-error");
-    assert!(few.body().len() > 90_000);
-    let many = post(serving.callers, "/v1/test/fail", r#"{"number":100}"#).await;
+    assert!(few.body().len() > 96_000);
+    let many = post(serving.callers, "/v1/test/fail", r#"{"number":17000}"#).await;
     assert_eq!(
         (many.status().as_u16(), &*code(&many)),
         (502, "result-too-large")
@@ -304,32 +297,46 @@ async fn an_err_is_limited_as_it_is_sent_to_callers() {
 // The same for an answer, whose JSON may be rendered only when a caller needs it.
 #[tokio::test]
 async fn an_answer_is_limited_as_it_is_sent_to_callers() {
-    let binary = wat::parse_str(long_err(1_000)).unwrap();
-    let engine = oneflight::Engine::on_demand().unwrap();
-    let limits = Limits {
-        max_result_bytes: 100_000,
-        ..patient()
-    };
-    let subject = Subject::on(&engine, &binary, limited(limits)).await;
-    let serving = Serving::start(subject).await;
-    for (number, status, at_least) in [(0, 200, 2), (90, 200, 90_000), (100, 502, 0)] {
+    let serving = escaped().await;
+    for (function, number, length) in [
+        ("text", 0, Some(2)),
+        ("text", 16_000, Some(96_002)),
+        ("text", 17_000, None),
+        // It could be six times as long, and is not.
+        ("letters", 20_000, Some(20_002)),
+    ] {
         let body = json!({ "number": number }).to_string();
-        let answer = post(serving.callers, "/v1/test/list", body).await;
-        assert_eq!(answer.status().as_u16(), status, "{number}");
-        assert!(answer.body().len() >= at_least, "{number}");
-        if status == 502 {
-            assert_eq!(&*code(&answer), "result-too-large");
+        let answer = post(serving.callers, &format!("/v1/test/{function}"), body).await;
+        match length {
+            Some(length) => assert_eq!(
+                (answer.status().as_u16(), answer.body().len()),
+                (200, length),
+                "{function} {number}"
+            ),
+            None => assert_eq!(
+                (answer.status().as_u16(), &*code(&answer)),
+                (502, "result-too-large"),
+                "{function} {number}"
+            ),
         }
     }
     serving.subject.settled().await;
 }
 
-/// A component whose `fail` returns the `err` of a list of the given number of cases with a name of this length, and whose
-/// `list` returns the list.
-fn long_err(length: usize) -> String {
-    let name = "a".repeat(length);
-    format!(
-        r#"(component
+/// The component `ESCAPED`, with answers of at most 100,000 bytes.
+async fn escaped() -> Serving {
+    let binary = wat::parse_str(ESCAPED).unwrap();
+    let engine = oneflight::Engine::on_demand().unwrap();
+    let limits = Limits {
+        max_result_bytes: 100_000,
+        ..patient()
+    };
+    Serving::start(Subject::on(&engine, &binary, limited(limits)).await).await
+}
+
+/// A component whose `text` returns the given number of characters U+0000, whose `fail` returns them as its `err`, and
+/// whose `letters` returns as many times `a`.
+const ESCAPED: &str = r#"(component
   (core module $code
     (memory (export "memory") 1)
     (func (export "fail") (param i32) (result i32)
@@ -337,20 +344,20 @@ fn long_err(length: usize) -> String {
       (i32.store (i32.const 12) (i32.const 1024))
       (i32.store (i32.const 16) (local.get 0))
       (i32.const 8))
-    (func (export "list") (param i32) (result i32)
+    (func $text (export "text") (param i32) (result i32)
       (i32.store (i32.const 12) (i32.const 1024))
       (i32.store (i32.const 16) (local.get 0))
-      (i32.const 12)))
+      (i32.const 12))
+    (func (export "letters") (param i32) (result i32)
+      (memory.fill (i32.const 1024) (i32.const 97) (local.get 0))
+      (call $text (local.get 0))))
   (core instance $code (instantiate $code))
-  (type $e (enum "{name}"))
-  (export $out "e" (type $e))
-  (func $fail (param "number" u32) (result (result u8 (error (list $out))))
+  (func (export "fail") (param "number" u32) (result (result u8 (error string)))
     (canon lift (core func $code "fail") (memory (core memory $code "memory"))))
-  (export "fail" (func $fail))
-  (func (export "list") (param "number" u32) (result (list $out))
-    (canon lift (core func $code "list") (memory (core memory $code "memory")))))"#
-    )
-}
+  (func (export "text") (param "number" u32) (result string)
+    (canon lift (core func $code "text") (memory (core memory $code "memory"))))
+  (func (export "letters") (param "number" u32) (result string)
+    (canon lift (core func $code "letters") (memory (core memory $code "memory")))))"#;
 
 // fault 108
 #[tokio::test]

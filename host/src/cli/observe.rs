@@ -187,8 +187,8 @@ fn table(of_client: &ClientStats) -> String {
     }
     let observed = of_client.stats.would_save.calls > 0;
     let saved = if observed { "would save" } else { "saved" };
-    // Quotes need no escape where nothing is within them.
-    let name = |key: &str| key.escape_debug().to_string().replace("\\\"", "\"");
+    // On one line. The WAVE of a call has its own escapes, which stay as they are.
+    let name = |key| escape(key, Escape::Rust, |_| true);
     let keys: Vec<_> = of_client.keys.iter().map(|of| name(&of.key)).collect();
     let width = keys.iter().map(|key| key.chars().count()).max();
     let width = width.unwrap_or_default().max("key".len());
