@@ -172,7 +172,7 @@ impl Expected {
 /// The client of which `path` names the items.
 fn items_of(path: &str) -> Option<&str> {
     match *path.split('/').collect::<Vec<_>>() {
-        ["", "v1", name, "items"] => Some(name),
+        ["", "v1", name, "items"] if !name.is_empty() => Some(name),
         _ => None,
     }
 }
