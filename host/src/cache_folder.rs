@@ -11,6 +11,9 @@
 
 mod error;
 
+#[cfg(test)]
+pub(crate) mod test_folder;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, Metadata};
@@ -238,89 +241,53 @@ impl Drop for PartialFile<'_> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::test_folder::TestFolder;
     use super::*;
 
-    /// A folder that is removed with its value.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            static NUMBER: AtomicU64 = AtomicU64::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("oneflight-folder-{}-{number}", process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
-            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
-            let mut names: Vec<_> = entries
-                .map(|entry| name(entry).into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-
-        fn set_mode(&self, mode: u32) {
-            fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
-        }
-
-        fn open(&self, max_bytes: u64) -> Result<CacheFolder, CacheError> {
-            CacheFolder::open(&self.0, max_bytes, &[".code"])
-        }
+    fn set_mode(folder: &TestFolder, mode: u32) {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    /// Sets the time of an entry's last use, in seconds after some time.
-    fn set_used(folder: &Folder, name: &str, seconds: u64) {
-        let file = fs::File::options().write(true).open(folder.0.join(name));
-        let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
-        file.unwrap().set_modified(used).unwrap();
+    fn open(folder: &TestFolder, max_bytes: u64) -> Result<CacheFolder, CacheError> {
+        CacheFolder::open(folder.path(), max_bytes, &[".code"])
     }
 
     #[test]
     fn a_folder_is_created_with_its_parents_for_this_user_only() {
-        let folder = Folder::new();
-        let path = folder.0.join("a/b");
+        let folder = TestFolder::new();
+        let path = folder.path().join("a/b");
         CacheFolder::open(&path, 1, &[]).unwrap();
-        for created in [&folder.0.join("a"), &path] {
+        for created in [&folder.path().join("a"), &path] {
             assert_eq!(fs::metadata(created).unwrap().mode() & 0o7777, 0o700);
         }
     }
 
     #[test]
     fn a_folder_that_its_group_or_all_can_write_to_is_refused() {
-        let folder = Folder::new();
-        let path = folder.0.clone();
+        let folder = TestFolder::new();
+        let path = folder.path().to_owned();
         for mode in [0o720, 0o702, 0o777, 0o1777] {
-            folder.set_mode(mode);
+            set_mode(&folder, mode);
             let path = path.clone();
             assert_eq!(
-                folder.open(1).unwrap_err(),
+                open(&folder, 1).unwrap_err(),
                 CacheError::Writable { path, mode }
             );
         }
         for mode in [0o700, 0o755] {
-            folder.set_mode(mode);
-            assert!(folder.open(1).is_ok());
+            set_mode(&folder, mode);
+            assert!(open(&folder, 1).is_ok());
         }
     }
 
     #[test]
     fn a_folder_of_another_user_is_refused() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let expected = geteuid().as_raw();
         // Only root can change an owner; other users take a folder of root's.
         let (path, owner) = if expected == 0 {
-            std::os::unix::fs::chown(&folder.0, Some(1), None).unwrap();
-            (folder.0.clone(), 1)
+            std::os::unix::fs::chown(folder.path(), Some(1), None).unwrap();
+            (folder.path().to_owned(), 1)
         } else {
             (PathBuf::from("/"), 0)
         };
@@ -336,24 +303,24 @@ mod tests {
 
     #[test]
     fn a_symbolic_link_is_refused_with_a_slash_at_its_end_too_and_so_is_a_file() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let (real, link, file) = (
-            folder.0.join("real"),
-            folder.0.join("link"),
-            folder.0.join("file"),
+            folder.path().join("real"),
+            folder.path().join("link"),
+            folder.path().join("file"),
         );
         fs::create_dir(&real).unwrap();
         symlink(&real, &link).unwrap();
         fs::write(&file, "").unwrap();
-        let dangling = folder.0.join("dangling");
-        symlink(folder.0.join("nothing"), &dangling).unwrap();
+        let dangling = folder.path().join("dangling");
+        symlink(folder.path().join("nothing"), &dangling).unwrap();
         for path in [&link, &file, &dangling] {
             let refused = Err(CacheError::NotAFolder(path.clone()));
             assert_eq!(CacheFolder::open(path, 1, &[]).map(|_| ()), refused);
             let slash = PathBuf::from(format!("{}/", path.display()));
             assert_eq!(CacheFolder::open(&slash, 1, &[]).map(|_| ()), refused);
         }
-        assert!(!folder.0.join("nothing").exists());
+        assert!(!folder.path().join("nothing").exists());
     }
 
     #[test]
@@ -367,21 +334,21 @@ mod tests {
 
     #[test]
     fn abandoned_partial_files_are_removed_and_other_files_are_not() {
-        let folder = Folder::new();
-        let cache = folder.open(1_000).unwrap();
+        let folder = TestFolder::new();
+        let cache = open(&folder, 1_000).unwrap();
         for name in ["1-0-0.part", "2-0-0.part", "notes.txt"] {
-            fs::write(folder.0.join(name), [0; 2_000]).unwrap();
+            fs::write(folder.path().join(name), [0; 2_000]).unwrap();
         }
-        set_used(&folder, "1-0-0.part", 0);
-        set_used(&folder, "notes.txt", 0);
+        folder.set_used("1-0-0.part", 0);
+        folder.set_used("notes.txt", 0);
         cache.write("1.code", &[b"code"]).unwrap();
         assert_eq!(folder.names(), ["1.code", "2-0-0.part", "notes.txt"]);
     }
 
     #[test]
     fn a_partial_file_is_removed_when_it_is_dropped() {
-        let folder = Folder::new();
-        let cache = folder.open(1_000).unwrap();
+        let folder = TestFolder::new();
+        let cache = open(&folder, 1_000).unwrap();
         drop(PartialFile::new(&cache.folder).unwrap());
         assert_eq!(folder.names(), Vec::<String>::new());
     }

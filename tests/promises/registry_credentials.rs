@@ -16,6 +16,15 @@ fn logged_in(host: &str) -> Folder {
     folder
 }
 
+/// Pulls from `registry` with credentials, and returns all that is logged.
+async fn pulled(registry: &FakeRegistry) -> String {
+    let folder = logged_in(&registry.host());
+    let reference = format!("oci://{}/acme/items:1", registry.host());
+    let output = run_in(&folder, &["--log", "trace", "pull", &reference]).await;
+    assert!(out(&output).contains("from the registry"));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 // fault 136
 #[tokio::test]
 async fn credentials_go_to_the_registry_and_its_token_server_and_not_where_it_redirects() {
@@ -31,11 +40,7 @@ async fn credentials_go_to_the_registry_and_its_token_server_and_not_where_it_re
         serving(request, manifest_of(EMPTY).as_bytes(), EMPTY)
     })
     .await;
-    let folder = logged_in(&registry.host());
-    let reference = format!("oci://{}/acme/items:1", registry.host());
-    let output = run_in(&folder, &["--log", "trace", "pull", &reference]).await;
-    assert!(out(&output).contains("from the registry"));
-    let printed = String::from_utf8_lossy(&output.stderr);
+    let printed = pulled(&registry).await;
     assert!(
         !printed.contains("s3cret") && !printed.contains(AUTH),
         "{printed}"
@@ -64,11 +69,7 @@ async fn a_token_is_fetched_with_the_credentials_and_sent_in_their_place() {
         serving(request, manifest_of(EMPTY).as_bytes(), EMPTY)
     })
     .await;
-    let folder = logged_in(&registry.host());
-    let reference = format!("oci://{}/acme/items:1", registry.host());
-    let output = run_in(&folder, &["--log", "trace", "pull", &reference]).await;
-    assert!(out(&output).contains("from the registry"));
-    let printed = String::from_utf8_lossy(&output.stderr);
+    let printed = pulled(&registry).await;
     assert!(
         !printed.contains("t0ken") && !printed.contains("s3cret"),
         "{printed}"

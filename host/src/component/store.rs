@@ -105,11 +105,10 @@ impl StoreState {
 
     /// Whether the guest has memory left for its answer of `bytes`, which the host holds.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
-        let mut has_room = self.memory.has_room(bytes);
-        if !has_room {
+        let has_room = self.memory.has_room(bytes) || {
             self.measure_again();
-            has_room = self.memory.has_room(bytes);
-        }
+            self.memory.has_room(bytes)
+        };
         if !has_room {
             self.refuse_and_log(MemoryExceeded::Execution);
         }

@@ -106,27 +106,19 @@ fn tag_file(reference: &Reference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::cache_folder::test_folder::TestFolder;
 
     #[test]
     fn what_is_damaged_in_the_cache_is_not_there() {
-        let name = format!("oneflight-artifacts-{}", std::process::id());
-        let folder = Folder(std::env::temp_dir().join(name));
-        let cache = ArtifactCache::at(&folder.0, 1_000);
+        let folder = TestFolder::new();
+        let cache = ArtifactCache::at(folder.path(), 1_000);
         let digest = Sha256Digest::of(b"wasm");
         assert_eq!(cache.component(&digest, 4), None);
         cache.put_component(&digest, b"wasm");
         assert_eq!(cache.component(&digest, 4).as_deref(), Some(&b"wasm"[..]));
         assert_eq!(cache.component(&digest, 3), None);
         assert_eq!(cache.manifest(&digest), None);
-        std::fs::write(folder.0.join(digest.hex() + COMPONENT), "wasM").unwrap();
+        std::fs::write(folder.path().join(digest.hex() + COMPONENT), "wasM").unwrap();
         assert_eq!(cache.component(&digest, 4), None);
         let tag: Reference = "oci://a.example/b:1".parse().unwrap();
         let other: Reference = "oci://a.example/b:2".parse().unwrap();

@@ -82,78 +82,35 @@ fn header(key: &CacheKey, code: &[u8]) -> [u8; HEADER] {
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
-    use std::path::PathBuf;
-    use std::process;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, SystemTime};
 
     use super::*;
-
-    /// A folder that is removed with its value.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            static NUMBER: AtomicU64 = AtomicU64::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("oneflight-cache-{}-{number}", process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
-            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
-            let mut names: Vec<_> = entries
-                .map(|entry| name(entry).into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-
-        fn open(&self, max_bytes: u64) -> Result<Cache, CacheError> {
-            Cache::open(&self.0, max_bytes)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::cache_folder::test_folder::TestFolder;
 
     fn key(byte: u8) -> CacheKey {
         CacheKey::of_bytes(byte)
     }
 
-    /// Sets the time of an entry's last use, in seconds after some time.
-    fn set_used(folder: &Folder, name: &str, seconds: u64) {
-        let file = fs::File::options().write(true).open(folder.0.join(name));
-        let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
-        file.unwrap().set_modified(used).unwrap();
-    }
-
-    fn age(folder: &Folder, name: &str) -> Duration {
-        let used = fs::metadata(folder.0.join(name)).unwrap().modified();
+    fn age(folder: &TestFolder, name: &str) -> Duration {
+        let used = fs::metadata(folder.path().join(name)).unwrap().modified();
         SystemTime::now().duration_since(used.unwrap()).unwrap()
     }
 
     #[test]
     fn code_is_found_under_its_own_key_and_within_its_limit() {
-        let folder = Folder::new();
-        let cache = folder.open(1_000).unwrap();
+        let folder = TestFolder::new();
+        let cache = Cache::open(folder.path(), 1_000).unwrap();
         cache.put(&key(1), b"code").unwrap();
         assert_eq!(cache.get(&key(1), 4).as_deref(), Some(&b"code"[..]));
         assert_eq!(cache.get(&key(1), 3), None);
         assert_eq!(cache.get(&key(2), 4), None);
         fs::rename(
-            folder.0.join(file_name(&key(1))),
-            folder.0.join(file_name(&key(2))),
+            folder.path().join(file_name(&key(1))),
+            folder.path().join(file_name(&key(2))),
         )
         .unwrap();
         assert_eq!(cache.get(&key(2), 4), None);
-        let mode = fs::metadata(folder.0.join(file_name(&key(2))))
+        let mode = fs::metadata(folder.path().join(file_name(&key(2))))
             .unwrap()
             .mode();
         assert_eq!(mode & 0o7777, 0o600);
@@ -161,12 +118,12 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_entry_makes_room() {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let entry = (HEADER + 4) as u64;
-        let cache = folder.open(3 * entry).unwrap();
+        let cache = Cache::open(folder.path(), 3 * entry).unwrap();
         for number in 1..=3 {
             cache.put(&key(number), b"code").unwrap();
-            set_used(&folder, &file_name(&key(number)), number.into());
+            folder.set_used(&file_name(&key(number)), number.into());
         }
         // Used last, although it is the oldest.
         assert!(cache.get(&key(1), 4).is_some());
