@@ -28,6 +28,7 @@ mod metrics;
 mod network;
 mod new;
 mod observe;
+mod output_file;
 mod progress;
 mod proxy;
 mod pull;

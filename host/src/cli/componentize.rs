@@ -1,7 +1,5 @@
 //! `oneflight componentize`: makes a component of a core module, which is the last step of building a client in C or Go.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +13,7 @@ use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use super::component_file::ComponentFile;
+use super::output_file::write_whole;
 
 /// Makes a component of a core module that was built for WASI 0.1, as compilers for C and Go do.
 #[derive(Args, Debug)]
@@ -63,19 +62,9 @@ impl Componentize {
             has_exports(&component),
             "could not make a component of {name}: it would export nothing; {expected}"
         );
-        self.write(&component)
+        write_whole(&self.output, &component)
             .with_context(|| format!("could not write {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// Writes the component, or leaves no file: half of a component is none.
-    fn write(&self, component: &[u8]) -> io::Result<()> {
-        let written = fs::write(&self.output, component);
-        let is_file = || self.output.metadata().is_ok_and(|found| found.is_file());
-        if written.is_err() && is_file() {
-            let _ = fs::remove_file(&self.output);
-        }
-        written
     }
 }
 

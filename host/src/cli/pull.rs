@@ -1,7 +1,7 @@
 //! `oneflight pull`: a component of a registry, for its file or for a later start without the registry.
 
 use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::compile::CacheFlags;
 use super::loading::LoadContext;
+use super::output_file::write_whole;
 use super::registries::{
     AccessFlags, RegistryFlags, json, policy_text, pull, resolve, source_text,
 };
@@ -65,7 +66,13 @@ impl PullCommand {
         let artifact = pull(&registries, &resolved, &access).await?;
         if let Some(file) = self.output.clone() {
             let component = Arc::clone(&artifact.component);
-            spawn_blocking(move || write(&file, &component)).await??;
+            let written = spawn_blocking({
+                let file = file.clone();
+                move || write_whole(&file, &component)
+            });
+            written
+                .await?
+                .with_context(|| format!("could not write {}", file.display()))?;
         }
         let mut out = stdout();
         if self.json {
@@ -82,15 +89,4 @@ impl PullCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Writes a file that appears complete or not at all.
-fn write(file: &Path, component: &[u8]) -> anyhow::Result<()> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(format!(".{}.part", std::process::id()));
-    let written = std::fs::write(&partial, component);
-    let renamed = written.and_then(|()| std::fs::rename(&partial, file));
-    renamed
-        .inspect_err(|_| drop(std::fs::remove_file(&partial)))
-        .with_context(|| format!("could not write {}", file.display()))
 }
